@@ -1,0 +1,193 @@
+"""The use cases of administration: organisations, members, operators, tokens, settings."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
+
+from application.callers import Request
+from application.errors import ConcurrentUpdate, OrganizationNotFound, TokenNotFound
+from application.ids import digest_of, new_operator_key, new_token_id, new_token_secret, uuid7
+from application.phones import known_region, line
+from application.ports import Directory, Organizations
+from domain.errors import InvalidField, UnknownToken
+from domain.organization.events import OrganizationCreated, OrganizationFact, Settings, TokenIssued
+from domain.organization.organization import Organization, replay
+from domain.values import Role
+
+_RETRIES = 8
+
+Decision = Callable[[Organization], list[OrganizationFact]]
+
+
+class NewToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token as it is shown once: ``pz_<id>_<secret>``."""
+
+    id: str
+    token: str
+
+
+class NewOrganization(msgspec.Struct, frozen=True, kw_only=True):
+    """A new organisation with its first token, an admin's, shown once."""
+
+    id: int
+    name: str
+    token: str
+
+
+class NewOperator(msgspec.Struct, frozen=True, kw_only=True):
+    """A new operator; ``id`` is the key that files tasks, shown once, ``number`` its name on record."""
+
+    id: str
+    number: int
+
+
+class SettingsPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings to change; what is left out stays."""
+
+    region: str | msgspec.UnsetType = msgspec.UNSET
+    timezone: str | msgspec.UnsetType = msgspec.UNSET
+    open_intake: bool | msgspec.UnsetType = msgspec.UNSET
+    callback_queue: int | None | msgspec.UnsetType = msgspec.UNSET
+    callback_tries: int | msgspec.UnsetType = msgspec.UNSET
+    callback_pause: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class OrganizationsAdmin:
+    """Creates organisations and grants access to them."""
+
+    def __init__(self, organizations: Organizations, directory: Directory) -> None:
+        """Record in ``organizations``, read from ``directory``."""
+        self._organizations = organizations
+        self.directory = directory
+
+    async def create(self, name: str, request: Request, *, region: str = "KZ") -> NewOrganization:
+        """Create an organisation and its first admin token. Raises InvalidField on ``name`` and ``region``."""
+        settings = _checked(Settings(region=region.upper()))
+        number = await self._organizations.new_id()
+        token, issued = _new_token(Role.ADMIN, name="first admin")
+        created = OrganizationCreated(name=_named(name), settings=settings)
+        await self._organizations.append(number, 0, [created, issued], request.envelope(number, _actor(request)))
+        return NewOrganization(id=number, name=created.name, token=token.token)
+
+    async def change_settings(self, organization_id: int, patch: SettingsPatch, request: Request) -> Settings:
+        """Change settings. Raises OrganizationNotFound, and InvalidField on the setting."""
+        given = {name: value for name, value in msgspec.structs.asdict(patch).items() if value is not msgspec.UNSET}
+
+        def decide(organization: Organization) -> list[OrganizationFact]:
+            return organization.change_settings(_checked(replace(organization.settings, **given)))
+
+        return (await self._change(organization_id, decide, request)).settings
+
+    async def add_member(self, organization_id: int, name: str, role: Role, request: Request) -> str:
+        """Add a member; answer the id. Raises OrganizationNotFound, InvalidField on ``name``."""
+        member_id, name = uuid7(), _named(name)
+        await self._change(organization_id, lambda o: o.add_member(member_id, name, role), request)
+        return member_id
+
+    async def add_operator(
+        self, organization_id: int, name: str, request: Request, *, number: str | None, member_id: str | None
+    ) -> NewOperator:
+        """Add an operator. Raises OrganizationNotFound, InvalidField on ``name`` and ``number``, UnknownMember."""
+        key, name = new_operator_key(), _named(name)
+
+        def decide(organization: Organization) -> list[OrganizationFact]:
+            dialled = line(number, organization.settings.region, "number") if number else None
+            return organization.add_operator(digest_of(key), name, number=dialled, member_id=member_id)
+
+        organization = await self._change(organization_id, decide, request)
+        return NewOperator(id=key, number=organization.next_operator - 1)
+
+    async def renew_operator_key(self, organization_id: int, operator_number: int, request: Request) -> NewOperator:
+        """Give an operator a new key; the old one is void. Raises OrganizationNotFound, UnknownOperator."""
+        key = new_operator_key()
+        await self._change(organization_id, lambda o: o.renew_operator_key(operator_number, digest_of(key)), request)
+        return NewOperator(id=key, number=operator_number)
+
+    async def remove_operator(self, organization_id: int, operator_number: int, request: Request) -> None:
+        """Take an operator's right to file. Raises OrganizationNotFound, UnknownOperator."""
+        await self._change(organization_id, lambda o: o.remove_operator(operator_number), request)
+
+    async def issue_token(  # noqa: PLR0913 - a token simply has this many properties
+        self,
+        organization_id: int,
+        role: Role,
+        request: Request,
+        *,
+        member_id: str | None = None,
+        name: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> NewToken:
+        """Issue a token. Raises OrganizationNotFound, UnknownMember, RoleTooHigh."""
+        token, issued = _new_token(role, name=name)
+
+        def decide(organization: Organization) -> list[OrganizationFact]:
+            return organization.issue_token(
+                issued.token_id, issued.secret_hash, role, member_id=member_id, name=name, expires_at=expires_at
+            )
+
+        await self._change(organization_id, decide, request)
+        return token
+
+    async def revoke_token(self, token_id: str, request: Request, *, organization_id: int | None = None) -> None:
+        """Void a token at once. ``organization_id``, if given, must be the token's. Raises TokenNotFound."""
+        owner = await self._organizations.organization_of_token(token_id)
+        if owner is None or organization_id not in {None, owner}:
+            raise TokenNotFound
+        try:
+            await self._change(owner, lambda o: o.revoke_token(token_id), request)
+        except UnknownToken as error:
+            raise TokenNotFound from error
+
+    async def _change(self, organization_id: int, decide: Decision, request: Request) -> Organization:
+        for _ in range(_RETRIES):
+            events = await self._organizations.read(organization_id)
+            organization = replay(events)
+            if organization is None:
+                raise OrganizationNotFound
+            facts = decide(organization)
+            if not facts:
+                return organization
+            envelope = request.envelope(organization_id, _actor(request))
+            try:
+                appended = await self._organizations.append(organization_id, organization.version, facts, envelope)
+            except ConcurrentUpdate:
+                continue
+            return replay([*events, *appended.events]) or organization
+        raise ConcurrentUpdate
+
+
+def _actor(request: Request) -> str:
+    return request.caller.actor if request.caller else "cli"
+
+
+def _new_token(role: Role, *, name: str | None) -> tuple[NewToken, TokenIssued]:
+    token_id, secret = new_token_id(), new_token_secret()
+    issued = TokenIssued(token_id=token_id, role=role, secret_hash=digest_of(secret), name=name)
+    return NewToken(id=token_id, token=f"pz_{token_id}_{secret}"), issued
+
+
+def _named(name: str) -> str:
+    name = name.strip()
+    if not 1 <= len(name) <= 200 or "\0" in name:  # noqa: PLR2004 - contract 1, Limits
+        raise InvalidField("name", "Expected a name of 1 to 200 characters", "string_length")
+    return name
+
+
+def _checked(settings: Settings) -> Settings:
+    if not known_region(settings.region):
+        raise InvalidField("region", "Expected a region as ISO 3166 has it, such as KZ", "unknown_region")
+    if settings.timezone not in _timezones():
+        raise InvalidField("timezone", "Expected a time zone as IANA has it, such as Asia/Almaty", "unknown_timezone")
+    if not 1 <= settings.callback_tries <= 50:  # noqa: PLR2004 - contract 2, try_count
+        raise InvalidField("callback_tries", "Expected 1 to 50", "out_of_range")
+    if not 0 <= settings.callback_pause <= 604_800:  # noqa: PLR2004 - contract 2, try_again_pause
+        raise InvalidField("callback_pause", "Expected 0 to 604800 seconds", "out_of_range")
+    return settings
+
+
+def _timezones() -> set[str]:
+    from zoneinfo import available_timezones  # noqa: PLC0415 - reads hundreds of files: only where it is asked for
+
+    return available_timezones()

@@ -1,0 +1,255 @@
+"""The use cases of tasks (contract 1)."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from application.callers import Caller, Request
+from application.errors import (
+    ClaimTaken,
+    ConcurrentUpdate,
+    KeyReused,
+    PreconditionFailed,
+    TaskNotFound,
+)
+from application.ids import digest_of, uuid7
+from application.phones import e164
+from application.ports import Claim, Claimed, Directory, EventLog, OperatorHolder
+from domain.errors import InvalidField
+from domain.model import Recorded
+from domain.task.events import CallDetails, Priority, TaskFact, TaskFiled, TaskType
+from domain.task.task import Status, Task, evolve, replay
+from domain.values import trimmed_title
+
+_RETRIES = 8
+
+Decision = Callable[[Task], list[TaskFact]]
+
+
+class FileTask(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator or a member says of a call; ``operator_key`` is the operator id of the contract."""
+
+    operator_key: str
+    title: str
+    task_type: TaskType = TaskType.OTHER
+    priority: Priority = Priority.NORMAL
+    description: str | None = None
+    caller_phone: str | None = None
+    caller_name: str | None = None
+    call_id: str | None = None
+    recording_url: str | None = None
+    call_datetime: datetime | None = None
+    call_transcription: str | None = None
+    call_summary: str | None = None
+    call_response_summary: str | None = None
+    due_date: datetime | None = None
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """A task after a change, and the log position where a view shows it. ``replayed``: the first answer again."""
+
+    task: Task
+    position: int
+    member_name: str | None = None
+    replayed: bool = False
+
+
+class IntakeClosed(Exception):  # noqa: N818 - named for what it says
+    """The organisation files tasks with a token only."""
+
+    code = "intake_closed"
+
+
+class InvalidFields(Exception):  # noqa: N818 - named for what it says
+    """Several fields of a request cannot be taken."""
+
+    def __init__(self, faults: Sequence[InvalidField]) -> None:
+        super().__init__(", ".join(fault.field for fault in faults))
+        self.faults = faults
+
+
+class Tasks:
+    """Files, changes and shows tasks."""
+
+    def __init__(self, log: EventLog, directory: Directory) -> None:
+        """Record in ``log``; ask ``directory`` who files and who is assigned."""
+        self._log = log
+        self._directory = directory
+
+    async def operator(self, operator_key: str) -> OperatorHolder:
+        """Answer the operator of that key. Raises InvalidField on ``operator_id``."""
+        operator = await self._directory.operator(digest_of(operator_key))
+        if operator is None:
+            raise InvalidField("operator_id", "Unknown operator", "unknown_operator")
+        return operator
+
+    async def file(self, command: FileTask, request: Request) -> Changed:
+        """File a task for the operator's organisation and assign it to the operator's member.
+
+        Raises InvalidFields, IntakeClosed, PreconditionFailed (nothing exists yet that If-Match could name),
+        KeyReused and StorageAway.
+        """
+        operator = await self.operator(command.operator_key)
+        caller = request.caller
+        if caller is None and not operator.settings.open_intake:
+            raise IntakeClosed
+        if caller is not None and caller.organization_id != operator.organization_id:
+            raise InvalidField("operator_id", "Unknown operator", "unknown_operator")
+        if request.if_match is not None:
+            raise PreconditionFailed
+        claim = _claim(request, caller, operator)
+        if claim and (answer := await self._answered(claim)):
+            return answer
+        task_id = uuid7()
+        fact = _filed(command, task_id, operator, caller)
+        envelope = request.envelope(
+            operator.organization_id, caller.actor if caller else f"operator/{operator.number}"
+        )
+        try:
+            appended = await self._log.append(f"task/{task_id}", 0, [fact], envelope, claim)
+        except ClaimTaken:
+            return await self._answer_of(claim)
+        task = evolve(None, appended.events[0])
+        return Changed(task=task, position=appended.position, member_name=operator.member_name)
+
+    async def change_status(
+        self, task_id: str, status: Status, request: Request, *, reason: str | None, error_message: str | None
+    ) -> Changed:
+        """Change the status. Raises TaskNotFound, IllegalTransition, InvalidField, PreconditionFailed, StorageAway."""
+        return await self._change(
+            task_id, request, lambda task: task.change_status(status, error_message=error_message), reason
+        )
+
+    async def link_appeal(self, task_id: str, appeal_id: str, request: Request) -> Changed:
+        """Link an appeal. Raises TaskNotFound, PreconditionFailed, KeyReused, StorageAway."""
+        return await self._change(task_id, request, lambda task: task.link_appeal(appeal_id))
+
+    async def reprocess(self, task_id: str, request: Request) -> Changed:
+        """Try a failed task again. Raises TaskNotFound, IllegalTransition, PreconditionFailed, KeyReused, StorageAway."""
+        return await self._change(task_id, request, Task.reprocess)
+
+    async def get(
+        self, task_id: str, organization_id: int, *, version: int | None = None, as_of: datetime | None = None
+    ) -> Changed:
+        """Answer the task as it is, or as it was at a version or a time. Raises TaskNotFound."""
+        events = await self._events(task_id, organization_id)
+        if version is not None:
+            events = events[:version] if 1 <= version <= len(events) else []
+        if as_of is not None:
+            events = [event for event in events if event.recorded_at <= as_of]
+        return await self._shown(events)
+
+    async def history(self, task_id: str, organization_id: int) -> Sequence[Recorded[TaskFact]]:
+        """Answer all that happened to the task, oldest first. Raises TaskNotFound."""
+        return await self._events(task_id, organization_id)
+
+    async def member_names(self, ids: Sequence[str]) -> dict[str, str]:
+        """Answer the names of members by id."""
+        return dict(await self._directory.member_names(ids)) if ids else {}
+
+    async def _events(self, task_id: str, organization_id: int) -> Sequence[Recorded[TaskFact]]:
+        events = await self._log.read(f"task/{task_id}")
+        if not events or events[0].organization_id != organization_id:
+            raise TaskNotFound
+        return events
+
+    async def _shown(self, events: Sequence[Recorded[TaskFact]], *, replayed: bool = False) -> Changed:
+        task = replay(events)
+        if task is None:
+            raise TaskNotFound
+        assigned = task.assigned_user_id
+        names = await self._directory.member_names([assigned]) if assigned else {}
+        return Changed(
+            task=task, position=events[-1].position, member_name=names.get(assigned or ""), replayed=replayed
+        )
+
+    async def _change(
+        self, task_id: str, request: Request, decide: Decision, reason: str | None = None
+    ) -> Changed:
+        caller = request.caller
+        if caller is None:
+            raise TaskNotFound
+        events = await self._events(task_id, caller.organization_id)
+        claim = _claim(request, caller)
+        if claim and (answer := await self._answered(claim)):
+            return answer
+        for _ in range(_RETRIES):
+            shown = await self._shown(events)
+            if request.if_match is not None and request.if_match != shown.task.version:
+                raise PreconditionFailed
+            facts = decide(shown.task)
+            if not facts and claim is None:
+                return shown
+            envelope = request.envelope(caller.organization_id, caller.actor, reason)
+            try:
+                appended = await self._log.append(f"task/{task_id}", shown.task.version, facts, envelope, claim)
+            except ConcurrentUpdate:
+                events = await self._events(task_id, caller.organization_id)
+                continue
+            except ClaimTaken:
+                return await self._answer_of(claim)
+            return await self._shown([*events, *appended.events])
+        raise ConcurrentUpdate
+
+    async def _answered(self, claim: Claim) -> Changed | None:
+        claimed = await self._log.claimed(claim.digest)
+        return await self._replayed(claim, claimed) if claimed else None
+
+    async def _answer_of(self, claim: Claim | None) -> Changed:
+        answer = await self._answered(claim) if claim else None
+        if answer is None:
+            raise ConcurrentUpdate
+        return answer
+
+    async def _replayed(self, claim: Claim, claimed: Claimed) -> Changed:
+        if claimed.fingerprint != claim.fingerprint:
+            raise KeyReused
+        events: Sequence[Recorded[Any]] = await self._log.read(claimed.stream)
+        return await self._shown(events[: claimed.version], replayed=True)
+
+
+def _claim(request: Request, caller: Caller | None, operator: OperatorHolder | None = None) -> Claim | None:
+    if request.idempotency_key is None:
+        return None
+    scope = f"token/{caller.token_id}" if caller else f"operator/{operator and (operator.organization_id, operator.number)}"
+    digest = hashlib.sha256(f"{scope}\0{request.idempotency_key}".encode()).digest()
+    return Claim(digest=digest, fingerprint=request.fingerprint)
+
+
+def _filed(command: FileTask, task_id: str, operator: OperatorHolder, caller: Caller | None) -> TaskFiled:
+    faults: list[InvalidField] = []
+    title, phone = command.title, command.caller_phone
+    try:
+        title = trimmed_title(title)
+    except InvalidField as fault:
+        faults.append(fault)
+    try:
+        phone = e164(phone, operator.settings.region, "caller_phone") if phone is not None else None
+    except InvalidField as fault:
+        faults.append(fault)
+    if faults:
+        raise InvalidFields(faults)
+    return TaskFiled(
+        operator_number=operator.number,
+        task_type=command.task_type,
+        priority=command.priority,
+        assigned_user_id=operator.member_id,
+        created_by_user_id=caller.member_id if caller else None,
+        call_id=command.call_id,
+        call_datetime=command.call_datetime,
+        due_date=command.due_date,
+        personal=CallDetails(
+            subject=task_id,
+            title=title,
+            description=command.description,
+            caller_phone=phone,
+            caller_name=command.caller_name,
+            recording_url=command.recording_url,
+            call_transcription=command.call_transcription,
+            call_summary=command.call_summary,
+            call_response_summary=command.call_response_summary,
+        ),
+    )

@@ -1,0 +1,1 @@
+"""What is true: aggregates, facts and rules. Pure, synchronous, without a clock and without I/O."""

@@ -1,0 +1,12 @@
+"""All facts that the log can hold, by tag."""
+
+from typing import get_args
+
+from domain.model import Fact, tag_of
+from domain.organization.events import OrganizationFact
+from domain.task.events import TaskFact
+
+AnyFact = TaskFact | OrganizationFact
+
+FACTS: dict[str, type[Fact]] = {tag_of(fact): fact for fact in get_args(AnyFact)}
+"""The type of each fact by its tag. Tags are unique: a test counts them."""

@@ -1,0 +1,1 @@
+"""An organisation: the tenant, its members, operators, access tokens and settings."""

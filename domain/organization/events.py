@@ -1,0 +1,104 @@
+"""What can happen to an organisation. Granting and revoking access is history too; secrets stand here as hashes."""
+
+from datetime import datetime
+
+import msgspec
+
+from domain.model import Fact, Personal
+from domain.values import Role
+
+
+class PersonName(Personal, frozen=True, kw_only=True):
+    """A person's name."""
+
+    name: str
+
+
+class OperatorDetails(Personal, frozen=True, kw_only=True):
+    """Who the operator is, and the number or extension where a callback rings first."""
+
+    name: str
+    number: str | None = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """An organisation's settings (docs/settings.md)."""
+
+    region: str = "KZ"
+    timezone: str = "UTC"
+    open_intake: bool = True
+    callback_queue: int | None = None
+    callback_tries: int = 3
+    callback_pause: int = 300
+
+
+class OrganizationCreated(Fact, frozen=True, kw_only=True, tag="organization.created.v1"):
+    """A tenant came to be."""
+
+    name: str
+    settings: Settings
+
+
+class SettingsChanged(Fact, frozen=True, kw_only=True, tag="organization.settings_changed.v1"):
+    """Settings changed; the fact holds them all as they are from now on."""
+
+    settings: Settings
+
+
+class MemberAdded(Fact, frozen=True, kw_only=True, tag="organization.member_added.v1"):
+    """A person joined; ``role`` is the most that any token of theirs may do."""
+
+    member_id: str
+    role: Role
+    personal: PersonName
+
+
+class OperatorAdded(Fact, frozen=True, kw_only=True, tag="organization.operator_added.v1"):
+    """A line or a voice bot may file tasks; its key is kept as a SHA-256 hash (hex)."""
+
+    operator_number: int
+    key_hash: str
+    personal: OperatorDetails
+    member_id: str | None = None
+
+
+class OperatorKeyRenewed(Fact, frozen=True, kw_only=True, tag="organization.operator_key_renewed.v1"):
+    """The operator got a new key; the old one is void."""
+
+    operator_number: int
+    key_hash: str
+
+
+class OperatorRemoved(Fact, frozen=True, kw_only=True, tag="organization.operator_removed.v1"):
+    """The operator may file no more."""
+
+    operator_number: int
+
+
+class TokenIssued(Fact, frozen=True, kw_only=True, tag="organization.token_issued.v1"):
+    """An access token was issued; its secret is kept as a SHA-256 hash (hex)."""
+
+    token_id: str
+    role: Role
+    secret_hash: str
+    name: str | None = None
+    member_id: str | None = None
+    expires_at: datetime | None = None
+
+
+class TokenRevoked(Fact, frozen=True, kw_only=True, tag="organization.token_revoked.v1"):
+    """The token is void from now on."""
+
+    token_id: str
+
+
+OrganizationFact = (
+    OrganizationCreated
+    | SettingsChanged
+    | MemberAdded
+    | OperatorAdded
+    | OperatorKeyRenewed
+    | OperatorRemoved
+    | TokenIssued
+    | TokenRevoked
+)

@@ -1,0 +1,158 @@
+"""The Organization aggregate: who belongs to it, who may do what, and its settings."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.errors import RoleTooHigh, UnknownMember, UnknownOperator, UnknownToken
+from domain.model import Recorded
+from domain.organization.events import (
+    MemberAdded,
+    OperatorAdded,
+    OperatorDetails,
+    OperatorKeyRenewed,
+    OperatorRemoved,
+    OrganizationCreated,
+    OrganizationFact,
+    PersonName,
+    Settings,
+    SettingsChanged,
+    TokenIssued,
+    TokenRevoked,
+)
+from domain.values import Role
+
+
+class Organization(msgspec.Struct, frozen=True, kw_only=True):
+    """An organisation as its facts up to ``version`` made it."""
+
+    id: int
+    version: int
+    name: str
+    settings: Settings
+    created_at: datetime
+    members: dict[str, Role] = {}
+    operators: frozenset[int] = frozenset()
+    tokens: frozenset[str] = frozenset()
+    next_operator: int = 1
+
+    def change_settings(self, settings: Settings) -> list[OrganizationFact]:
+        """Decide new settings; the same ones again decide nothing."""
+        return [] if settings == self.settings else [SettingsChanged(settings=settings)]
+
+    def add_member(self, member_id: str, name: str, role: Role) -> list[OrganizationFact]:
+        """Decide that a person joins with ``role`` as the most that their tokens may do."""
+        return [MemberAdded(member_id=member_id, role=role, personal=PersonName(subject=member_id, name=name))]
+
+    def add_operator(
+        self, key_hash: str, name: str, *, number: str | None = None, member_id: str | None = None
+    ) -> list[OrganizationFact]:
+        """Decide that a line or bot may file tasks, for ``member_id`` if one is named.
+
+        Raises UnknownMember when the organisation has no such member.
+        """
+        self._require_member(member_id)
+        subject = member_id or f"operator/{self.id}/{self.next_operator}"
+        details = OperatorDetails(subject=subject, name=name, number=number)
+        return [
+            OperatorAdded(
+                operator_number=self.next_operator, key_hash=key_hash, member_id=member_id, personal=details
+            )
+        ]
+
+    def renew_operator_key(self, operator_number: int, key_hash: str) -> list[OrganizationFact]:
+        """Decide a new key for an operator. Raises UnknownOperator."""
+        self._require_operator(operator_number)
+        return [OperatorKeyRenewed(operator_number=operator_number, key_hash=key_hash)]
+
+    def remove_operator(self, operator_number: int) -> list[OrganizationFact]:
+        """Decide that an operator may file no more. Raises UnknownOperator."""
+        self._require_operator(operator_number)
+        return [OperatorRemoved(operator_number=operator_number)]
+
+    def issue_token(  # noqa: PLR0913 - a token simply has this many properties
+        self,
+        token_id: str,
+        secret_hash: str,
+        role: Role,
+        *,
+        member_id: str | None = None,
+        name: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> list[OrganizationFact]:
+        """Decide a new token; one without a member is a service token.
+
+        Raises UnknownMember, and RoleTooHigh when the role may do what the member may not.
+        """
+        self._require_member(member_id)
+        if member_id is not None and not role.within(self.members[member_id]):
+            raise RoleTooHigh("role", f"The member's role is {self.members[member_id]}: a token may do no more")
+        return [
+            TokenIssued(
+                token_id=token_id,
+                role=role,
+                secret_hash=secret_hash,
+                name=name,
+                member_id=member_id,
+                expires_at=expires_at,
+            )
+        ]
+
+    def revoke_token(self, token_id: str) -> list[OrganizationFact]:
+        """Decide that a token is void. Raises UnknownToken."""
+        if token_id not in self.tokens:
+            raise UnknownToken(f"No token {token_id} in this organisation")
+        return [TokenRevoked(token_id=token_id)]
+
+    def _require_member(self, member_id: str | None) -> None:
+        if member_id is not None and member_id not in self.members:
+            raise UnknownMember("member_id", "No such member in this organisation")
+
+    def _require_operator(self, operator_number: int) -> None:
+        if operator_number not in self.operators:
+            raise UnknownOperator(f"No operator {operator_number} in this organisation")
+
+
+def evolve(organization: Organization | None, event: Recorded[OrganizationFact]) -> Organization:
+    """Fold one recorded fact into the organisation; the first one makes it."""
+    fact = event.fact
+    if isinstance(fact, OrganizationCreated):
+        return Organization(
+            id=int(event.stream.removeprefix("organization/")),
+            version=event.version,
+            name=fact.name,
+            settings=fact.settings,
+            created_at=event.recorded_at,
+        )
+    if organization is None:
+        msg = f"{event.stream} begins with {type(fact).__name__}"
+        raise ValueError(msg)
+    was = replace(organization, version=event.version)
+    match fact:
+        case SettingsChanged(settings=settings):
+            return replace(was, settings=settings)
+        case MemberAdded(member_id=member_id, role=role):
+            return replace(was, members={**was.members, member_id: role})
+        case OperatorAdded(operator_number=number):
+            return replace(was, operators=was.operators | {number}, next_operator=number + 1)
+        case OperatorKeyRenewed():
+            return was
+        case OperatorRemoved(operator_number=number):
+            return replace(was, operators=was.operators - {number})
+        case TokenIssued(token_id=token_id):
+            return replace(was, tokens=was.tokens | {token_id})
+        case TokenRevoked(token_id=token_id):
+            return replace(was, tokens=was.tokens - {token_id})
+        case _:
+            assert_never(fact)
+
+
+def replay(events: Iterable[Recorded[OrganizationFact]]) -> Organization | None:
+    """Fold a stream, oldest first, into the organisation; an empty one is None."""
+    organization: Organization | None = None
+    for event in events:
+        organization = evolve(organization, event)
+    return organization

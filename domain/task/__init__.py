@@ -1,0 +1,1 @@
+"""A task: what a call left to be done (contract 1)."""

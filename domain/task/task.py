@@ -1,0 +1,162 @@
+"""The Task aggregate: its state, its decisions, and how facts change it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.errors import IllegalTransition, InvalidField
+from domain.model import Recorded
+from domain.task.events import (
+    AppealLinked,
+    CallDetails,
+    Failure,
+    Priority,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFact,
+    TaskFailed,
+    TaskFiled,
+    TaskPutBack,
+    TaskReprocessed,
+    TaskStarted,
+    TaskType,
+)
+
+
+class Status(StrEnum):
+    """Where the task stands."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+_ENDS = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.PENDING: _ENDS | {Status.IN_PROGRESS},
+    Status.IN_PROGRESS: _ENDS | {Status.PENDING},
+    Status.COMPLETED: frozenset(),
+    Status.FAILED: frozenset(),  # back to pending only by reprocess()
+    Status.CANCELLED: frozenset(),
+}
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A task as its facts up to ``version`` made it. Times come from the envelopes of the facts."""
+
+    id: str
+    organization_id: int
+    version: int
+    operator_number: int
+    task_type: TaskType
+    priority: Priority
+    details: CallDetails
+    created_at: datetime
+    updated_at: datetime
+    status: Status = Status.PENDING
+    attempt: int = 1
+    assigned_user_id: str | None = None
+    created_by_user_id: str | None = None
+    call_id: str | None = None
+    call_datetime: datetime | None = None
+    due_date: datetime | None = None
+    appeal_id: str | None = None
+    error_message: str | None = None
+    completed_at: datetime | None = None
+
+    def change_status(self, wanted: Status, *, error_message: str | None = None) -> list[TaskFact]:
+        """Decide a change of status; the same status again decides nothing.
+
+        Raises IllegalTransition when the contract's table has no such transition, and InvalidField when an
+        error message comes with a status other than failed.
+        """
+        if error_message is not None and wanted is not Status.FAILED:
+            raise InvalidField("error_message", "An error message goes with the status failed only")
+        if wanted is self.status:
+            return []
+        if wanted not in TRANSITIONS[self.status]:
+            raise IllegalTransition(self.status, wanted)
+        match wanted:
+            case Status.PENDING:
+                return [TaskPutBack()]
+            case Status.IN_PROGRESS:
+                return [TaskStarted()]
+            case Status.COMPLETED:
+                return [TaskCompleted()]
+            case Status.FAILED:
+                return [TaskFailed(personal=Failure(subject=self.details.subject, error_message=error_message))]
+            case Status.CANCELLED:
+                return [TaskCancelled()]
+            case _:
+                assert_never(wanted)
+
+    def link_appeal(self, appeal_id: str) -> list[TaskFact]:
+        """Decide to link an appeal, in whatever status; the same appeal again decides nothing."""
+        return [] if appeal_id == self.appeal_id else [AppealLinked(appeal_id=appeal_id)]
+
+    def reprocess(self) -> list[TaskFact]:
+        """Decide to try a failed task again. Raises IllegalTransition in every other status."""
+        if self.status is not Status.FAILED:
+            raise IllegalTransition(self.status, Status.PENDING)
+        return [TaskReprocessed(attempt=self.attempt + 1)]
+
+
+def evolve(task: Task | None, event: Recorded[TaskFact]) -> Task:
+    """Fold one recorded fact into the task; the first one makes it."""
+    fact = event.fact
+    if isinstance(fact, TaskFiled):
+        return _filed(fact, event)
+    if task is None:
+        msg = f"{event.stream} begins with {type(fact).__name__}"
+        raise ValueError(msg)
+    task = replace(task, version=event.version, updated_at=event.recorded_at)
+    match fact:
+        case TaskStarted():
+            return replace(task, status=Status.IN_PROGRESS)
+        case TaskPutBack():
+            return replace(task, status=Status.PENDING)
+        case TaskCompleted():
+            return replace(task, status=Status.COMPLETED, completed_at=event.recorded_at)
+        case TaskFailed(personal=failure):
+            return replace(task, status=Status.FAILED, error_message=failure.error_message)
+        case TaskCancelled():
+            return replace(task, status=Status.CANCELLED)
+        case TaskReprocessed(attempt=attempt):
+            return replace(task, status=Status.PENDING, error_message=None, attempt=attempt)
+        case AppealLinked(appeal_id=appeal_id):
+            return replace(task, appeal_id=appeal_id)
+        case _:
+            assert_never(fact)
+
+
+def replay(events: Iterable[Recorded[TaskFact]]) -> Task | None:
+    """Fold a stream, oldest first, into the task; an empty one is None."""
+    task: Task | None = None
+    for event in events:
+        task = evolve(task, event)
+    return task
+
+
+def _filed(fact: TaskFiled, event: Recorded[TaskFact]) -> Task:
+    return Task(
+        id=event.stream.removeprefix("task/"),
+        organization_id=event.organization_id or 0,
+        version=event.version,
+        operator_number=fact.operator_number,
+        task_type=fact.task_type,
+        priority=fact.priority,
+        details=fact.personal,
+        created_at=event.recorded_at,
+        updated_at=event.recorded_at,
+        assigned_user_id=fact.assigned_user_id,
+        created_by_user_id=fact.created_by_user_id,
+        call_id=fact.call_id,
+        call_datetime=fact.call_datetime,
+        due_date=fact.due_date,
+    )

@@ -1,0 +1,118 @@
+-- One event log: table, door, fences. A template: {schema}, {table} and {channel} are filled in by
+-- infrastructure/database.py, for perezvon's own log (this is migration 0001) as for any other
+-- application of the eventsourcing library that opens a log of its own in this database.
+
+CREATE TABLE {schema}.{table} (
+    notification_id    bigint NOT NULL,
+    originator_version bigint NOT NULL,
+    organization_id    bigint,
+    recorded_at        timestamptz NOT NULL,
+    originator_id      text COLLATE "C" NOT NULL,
+    topic              text COLLATE "C" NOT NULL,
+    actor              text,
+    reason             text,
+    causation          text,
+    correlation        text,
+    state              bytea NOT NULL
+);
+CREATE UNIQUE INDEX {table_position} ON {schema}.{table} (notification_id);
+CREATE UNIQUE INDEX {table_stream} ON {schema}.{table} (originator_id, originator_version);
+
+-- What an Idempotency-Key has done: written in the transaction of its events, kept for a day.
+CREATE TABLE {schema}.{table_claims} (
+    digest      bytea PRIMARY KEY,
+    fingerprint bytea NOT NULL,
+    stream      text COLLATE "C" NOT NULL,
+    version     bigint NOT NULL,
+    status      int NOT NULL,
+    claimed_at  timestamptz NOT NULL
+);
+CREATE INDEX {table_claims_age} ON {schema}.{table_claims} (claimed_at);
+
+CREATE FUNCTION {schema}.{table_refuse}() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    RAISE EXCEPTION 'the event log is append-only' USING ERRCODE = 'insufficient_privilege';
+END $body$;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {schema}.{table}
+    FOR EACH STATEMENT EXECUTE FUNCTION {schema}.{table_refuse}();
+
+-- The one door in. Takes a batch of commands: events as parallel arrays, "command" telling which command
+-- (1, 2, 3 …, ascending) an event belongs to; claims as parallel arrays of their own, at most one a command.
+-- A command whose (stream, version) exists, or is taken by an earlier command of the batch, is a conflict;
+-- one whose claim exists is claimed; neither costs its neighbours anything. The rest is numbered without
+-- gaps and inserted. Answers a row for each command that has events or a claim.
+-- The advisory lock is held until the transaction ends: what is numbered commits in that order, so a reader
+-- that follows notification_id never misses an event.
+CREATE FUNCTION {schema}.{table_append}(
+    command int[], stream text[], version bigint[], topic text[], state bytea[],
+    organization bigint[], actor text[], reason text[], causation text[], correlation text[],
+    claim_command int[] DEFAULT '{}', claim_digest bytea[] DEFAULT '{}', claim_fingerprint bytea[] DEFAULT '{}',
+    claim_stream text[] DEFAULT '{}', claim_version bigint[] DEFAULT '{}', claim_status int[] DEFAULT '{}'
+) RETURNS TABLE (answered int, verdict text, last_position bigint, at timestamptz)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+-- The checks must stay index look-ups, also while the planner believes that the table is still small.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $body$
+#variable_conflict use_variable
+DECLARE
+    head bigint;
+    now timestamptz;
+    conflicts int[];
+    taken int[] := '{}';
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'the event log is appended to in READ COMMITTED only' USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    PERFORM pg_advisory_xact_lock({lock_class}, '{schema}.{table}'::regclass::oid::bigint::bit(32)::int);
+    SELECT t.notification_id, t.recorded_at INTO head, now FROM {schema}.{table} t ORDER BY t.notification_id DESC LIMIT 1;
+    head := coalesce(head, 0);
+    now := greatest(clock_timestamp(), now);
+
+    SELECT coalesce(array_agg(DISTINCT e.command), '{}') INTO conflicts
+    FROM (SELECT u.command, u.stream, u.version, min(u.command) OVER (PARTITION BY u.stream, u.version) AS first
+          FROM unnest(command, stream, version) AS u(command, stream, version)) e
+    WHERE e.command > e.first
+       OR EXISTS (SELECT FROM {schema}.{table} t WHERE t.originator_id = e.stream AND t.originator_version = e.version);
+
+    IF cardinality(claim_command) > 0 THEN
+        SELECT coalesce(array_agg(DISTINCT c.command), '{}') INTO taken
+        FROM (SELECT u.command, u.digest, min(u.command) OVER (PARTITION BY u.digest) AS first
+              FROM unnest(claim_command, claim_digest) AS u(command, digest)) c
+        WHERE c.command > c.first
+           OR EXISTS (SELECT FROM {schema}.{table_claims} k
+                      WHERE k.digest = c.digest AND k.claimed_at > now - interval '24 hours');
+        INSERT INTO {schema}.{table_claims} AS k
+        SELECT u.digest, u.fingerprint, u.stream, u.version, u.status, now
+        FROM unnest(claim_command, claim_digest, claim_fingerprint, claim_stream, claim_version, claim_status)
+            AS u(command, digest, fingerprint, stream, version, status)
+        WHERE u.command <> ALL (conflicts || taken)
+        ON CONFLICT (digest) DO UPDATE SET fingerprint = excluded.fingerprint, stream = excluded.stream,
+            version = excluded.version, status = excluded.status, claimed_at = excluded.claimed_at;
+    END IF;
+
+    INSERT INTO {schema}.{table} (notification_id, originator_version, organization_id, recorded_at, originator_id,
+                                  topic, actor, reason, causation, correlation, state)
+    SELECT head + row_number() OVER (ORDER BY u.n), u.version, u.organization, now, u.stream,
+           u.topic, u.actor, u.reason, u.causation, u.correlation, u.state
+    FROM unnest(command, stream, version, topic, state, organization, actor, reason, causation, correlation)
+        WITH ORDINALITY AS u(command, stream, version, topic, state, organization, actor, reason, causation, correlation, n)
+    WHERE u.command <> ALL (conflicts || taken);
+
+    PERFORM pg_notify('{channel}', '');
+
+    RETURN QUERY
+    SELECT r.command, r.verdict,
+           CASE WHEN r.verdict = 'appended' THEN (head + sum(r.appended) OVER (ORDER BY r.command))::bigint END, now
+    FROM (SELECT c.command,
+                 CASE WHEN c.command = ANY (taken) THEN 'claimed' WHEN c.command = ANY (conflicts) THEN 'conflict'
+                      ELSE 'appended' END AS verdict,
+                 CASE WHEN c.command = ANY (conflicts || taken) THEN 0 ELSE c.events END AS appended
+          FROM (SELECT u.command, count(u.stream) AS events
+                FROM (SELECT e.command, e.stream FROM unnest(command, stream) AS e(command, stream)
+                      UNION ALL SELECT k.command, NULL FROM unnest(claim_command) AS k(command)) u
+                GROUP BY u.command) c) r
+    ORDER BY r.command;
+END $body$;
+
+REVOKE ALL ON FUNCTION {schema}.{table_append} FROM PUBLIC;

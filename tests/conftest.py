@@ -1,0 +1,47 @@
+"""Fixtures for all tests."""
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.databases import PREFIX, DatabaseServer, database_server
+
+for variable in [name for name in os.environ if name.startswith(("PEREZVON_", "POSTGRES_"))]:
+    if not variable.startswith("PEREZVON_TEST_"):
+        del os.environ[variable]  # what is set for a service must not reach its tests
+
+_serial = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run async tests on asyncio, as the service runs."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[DatabaseServer]:
+    """Lend a server on which a test may make databases of its own."""
+    with database_server() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def template(server: DatabaseServer) -> Iterator[str]:
+    """Name a migrated database to which nobody is connected; each process of the run has its own."""
+    from infrastructure.database import migrate  # noqa: PLC0415 - the domain's tests need no database, nor its imports
+
+    name = f"{PREFIX}{os.getpid()}"
+    migrate(server.create_empty(name))
+    yield name
+    server.drop(name)
+
+
+@pytest.fixture
+def database(server: DatabaseServer, template: str) -> Iterator[str]:
+    """Lend the address of a migrated database of the test's own, for the role that owns it."""
+    name = f"{template}_{next(_serial)}"
+    yield server.create(name, template=template)
+    server.drop(name)
