@@ -19,7 +19,8 @@ def e164(text: str, region: str, field: str) -> str:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException as error:
         raise InvalidField(field, "Expected a phone number", _KIND) from error
-    if not phonenumbers.is_possible_number(number):
+    # is_possible_number() would also take a number without its area code, which nobody can dial from here.
+    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
         raise InvalidField(field, "Expected a phone number", _KIND)
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 

@@ -1,0 +1,174 @@
+"""Commands a second of our append path, beside the stock library's and beside bare multi-row inserts.
+
+Each command files one task and records one event of about 400 bytes. All three write to the same server, each to
+a database of its own, in turn (A B C A B C …); the medians are printed.
+"""
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import uvloop
+from psycopg import conninfo
+
+from application.callers import Request
+from application.tasks import FileTask
+from infrastructure.database import migrate, service_dsn
+from interfaces.bootstrap import services
+from tests.benchmarks.support import Bench, commits, settings_of
+
+IN_FLIGHT = (64, 256, 512)
+TITLE = "Перезвонить клиенту по поводу доставки заказа"
+DESCRIPTION = "Клиент просит уточнить время доставки и возможность оплаты картой при получении. Удобно после 18:00."
+SECONDS = 4.0
+WARM_UP = 0.5
+ROUNDS = 3
+STOCK_POOL = 16
+
+
+def run(bench: Bench) -> dict[str, Any]:
+    """Run all three at each number in flight; answer figures, ratios and both sides' settings."""
+    ours, stock, bare = (bench.database(name) for name in ("ours", "stock", "bare"))
+    migrate(ours)
+    result: dict[str, Any] = {"server": settings_of(ours), "event_bytes": None, "in_flight": {}}
+    for n in IN_FLIGHT:
+        rounds: dict[str, list[dict[str, float]]] = {"ours": [], "stock": [], "bare": []}
+        for _ in range(ROUNDS):
+            rounds["ours"].append(measure(ours, lambda n=n: uvloop.run(append_ours(ours, n))))
+            if n != max(IN_FLIGHT):
+                rounds["stock"].append(measure(stock, lambda n=n: append_stock(stock, n)))
+            rounds["bare"].append(measure(bare, lambda n=n: insert_bare(bare, n)))
+        result["in_flight"][n] = summary(rounds)
+    with psycopg.connect(ours) as connection:
+        row = connection.execute("SELECT avg(length(state))::int FROM perezvon_1.stored_events WHERE topic = 'task.filed.v1'")
+        result["event_bytes"] = (row.fetchone() or [None])[0]
+    result["pools"] = {"ours": "1 connection for appends", "stock": f"{STOCK_POOL} connections", "bare": "1 connection"}
+    result["goals"] = goals(result["in_flight"])
+    return result
+
+
+def measure(dsn: str, work: Any) -> dict[str, float]:
+    """Run ``work``, which answers (commands, seconds); answer commands/s and commits per command."""
+    before = commits(dsn)
+    done, seconds, all_done = work()
+    return {"per_s": done / seconds, "commits_per_command": (commits(dsn) - before) / max(all_done, 1)}
+
+
+def summary(rounds: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """Answer the medians of each side, and the ratios of ours to the others."""
+    sides = {
+        side: {key: round(median(one[key] for one in runs), 4) for key in runs[0]} for side, runs in rounds.items() if runs
+    }
+    ours = sides["ours"]["per_s"]
+    ratios = {f"ours_to_{side}": round(ours / figures["per_s"], 2) for side, figures in sides.items() if side != "ours"}
+    spread = {side: [round(one["per_s"]) for one in runs] for side, runs in rounds.items() if runs}
+    return {**sides, **ratios, "rounds_per_s": spread}
+
+
+def goals(figures: dict[int, Any]) -> dict[str, Any]:
+    """Answer each goal of the issue with what was measured."""
+    return {
+        "64: >= 6x stock": figures[64]["ours_to_stock"],
+        "256: >= 10x stock": figures[256]["ours_to_stock"],
+        "512: >= 0.5 of bare inserts": figures[512]["ours_to_bare"],
+    }
+
+
+class Meter:
+    """Counts what is done after the warm-up until the time is over."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter() + WARM_UP
+        self.stop = self.start + SECONDS
+        self.counted = self.all = 0
+
+    def note(self, n: int = 1) -> bool:
+        """Count n; answer whether to go on."""
+        now = time.perf_counter()
+        self.all += n
+        if self.start <= now < self.stop:
+            self.counted += n
+        return now < self.stop
+
+    @property
+    def result(self) -> tuple[int, float, int]:
+        """Counted commands, seconds, and all commands."""
+        return self.counted, SECONDS, self.all
+
+
+async def append_ours(dsn: str, in_flight: int) -> tuple[int, float, int]:
+    """File tasks through the task service, ``in_flight`` at a time."""
+    async with services(service_dsn(dsn)) as ours:
+        admin = Request(request_id="bench")
+        organization = await ours.organizations.create("Bench", admin)
+        operator = await ours.organizations.add_operator(organization.id, "Line", admin, number=None, member_id=None)
+        meter = Meter()
+
+        async def client() -> None:
+            request = Request(request_id=uuid4().hex)
+            going = True
+            while going:
+                await ours.tasks.file(FileTask(operator_key=operator.id, title=TITLE, description=DESCRIPTION), request)
+                going = meter.note()
+
+        await asyncio.gather(*(client() for _ in range(in_flight)))
+        return meter.result
+
+
+def append_stock(dsn: str, in_flight: int) -> tuple[int, float, int]:
+    """Save new aggregates with the stock library's Application, a thread for each in flight."""
+    from tests.benchmarks.stock_application import FiledTask, stock_application  # noqa: PLC0415 - imports the library
+
+    application = stock_application(dsn, STOCK_POOL)
+    meter, lock = Meter(), threading.Lock()
+
+    def client() -> None:
+        going = True
+        while going:
+            application.save(FiledTask(title=TITLE, description=DESCRIPTION))
+            with lock:
+                going = meter.note()
+
+    with ThreadPoolExecutor(in_flight) as executor:
+        for future in [executor.submit(client) for _ in range(in_flight)]:
+            future.result()
+    application.close()
+    return meter.result
+
+
+def insert_bare(dsn: str, in_flight: int) -> tuple[int, float, int]:
+    """Insert rows of the same size, ``in_flight`` in each statement, without any check."""
+    state = b"x" * 600
+    insert = "INSERT INTO rows SELECT * FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::bytea[])"
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS rows (stream text NOT NULL, version bigint NOT NULL, topic text, state bytea,"
+            " position bigserial UNIQUE, PRIMARY KEY (stream, version))"
+        )
+        meter, going = Meter(), True
+        while going:
+            streams = [str(uuid4()) for _ in range(in_flight)]
+            values = (streams, [1] * in_flight, ["task.filed.v1"] * in_flight, [state] * in_flight)
+            connection.execute(insert, values, prepare=True)
+            going = meter.note(in_flight)
+    return meter.result
+
+
+def library_environment(dsn: str, pool: int) -> dict[str, str]:
+    """Answer the library's connection variables for a DSN."""
+    parts = conninfo.conninfo_to_dict(dsn)
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "POSTGRES_DBNAME": str(parts["dbname"]),
+        "POSTGRES_HOST": str(parts["host"]),
+        "POSTGRES_USER": str(parts["user"]),
+        "POSTGRES_PASSWORD": str(parts.get("password") or ""),
+        "POSTGRES_PORT": str(parts.get("port") or "5432"),
+        "POSTGRES_POOL_SIZE": str(pool),
+        "POSTGRES_MAX_OVERFLOW": "0",
+    }

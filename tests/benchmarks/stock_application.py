@@ -1,0 +1,31 @@
+"""The peer: an aggregate and an Application as the eventsourcing library's own examples write them."""
+
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate, event
+
+from tests.benchmarks.bench_append import library_environment
+
+
+class FiledTask(Aggregate):
+    """A task of the same size as ours."""
+
+    @event("Filed")
+    def __init__(self, title: str, description: str) -> None:
+        self.title = title
+        self.description = description
+        self.status = "pending"
+
+    @event("Started")
+    def start(self) -> None:
+        """Take up the work."""
+        self.status = "in_progress"
+
+    @event("Completed")
+    def complete(self) -> None:
+        """End the work."""
+        self.status = "completed"
+
+
+def stock_application(dsn: str, pool: int) -> Application:  # pyright: ignore[reportMissingTypeArgument, reportUnknownParameterType] - as the library's examples
+    """Answer a stock Application on a database, with a pool of that many connections."""
+    return Application(env=library_environment(dsn, pool))

@@ -1,0 +1,96 @@
+"""Given what happened to an organisation, when an admin asks for a change, then these facts follow or it is refused."""
+
+import pytest
+
+from domain.errors import RoleTooHigh, UnknownMember, UnknownOperator, UnknownToken
+from domain.organization.events import (
+    MemberAdded,
+    OperatorAdded,
+    OperatorDetails,
+    OperatorKeyRenewed,
+    OperatorRemoved,
+    OrganizationCreated,
+    OrganizationFact,
+    PersonName,
+    Settings,
+    SettingsChanged,
+    TokenIssued,
+    TokenRevoked,
+)
+from domain.organization.organization import Organization, replay
+from domain.values import Permission, Role
+from tests.support.histories import recorded
+
+CREATED = OrganizationCreated(name="Колл-центр", settings=Settings())
+MEMBER = MemberAdded(member_id="m1", role=Role.AGENT, personal=PersonName(subject="m1", name="Айгуль"))
+OPERATOR = OperatorAdded(operator_number=1, key_hash="aa", personal=OperatorDetails(subject="m1", name="Line 1"))
+TOKEN = TokenIssued(token_id="t1", role=Role.AGENT, secret_hash="bb", member_id="m1")
+
+
+def given(*facts: OrganizationFact) -> Organization:
+    """The organisation as these facts, after its creation, made it."""
+    organization = replay(recorded([CREATED, *facts], stream="organization/65", organization_id=65))
+    assert organization is not None
+    return organization
+
+
+def test_an_organisation_is_named_by_its_stream() -> None:
+    assert (given().id, given().name, given().version) == (65, "Колл-центр", 1)
+
+
+def test_operators_are_numbered_and_a_number_is_never_given_twice() -> None:
+    decided = given(MEMBER, OPERATOR, OperatorRemoved(operator_number=1)).add_operator("cc", "Line 2", member_id="m1")
+    details = OperatorDetails(subject="m1", name="Line 2")
+    assert decided == [OperatorAdded(operator_number=2, key_hash="cc", member_id="m1", personal=details)]
+
+
+def test_an_operator_is_for_a_member_of_the_organisation() -> None:
+    with pytest.raises(UnknownMember):
+        given().add_operator("cc", "Line 1", member_id="m1")
+
+
+def test_an_operators_key_is_renewed_and_its_right_taken() -> None:
+    organization = given(OPERATOR)
+    assert organization.renew_operator_key(1, "dd") == [OperatorKeyRenewed(operator_number=1, key_hash="dd")]
+    assert organization.remove_operator(1) == [OperatorRemoved(operator_number=1)]
+    gone = given(OPERATOR, OperatorRemoved(operator_number=1))
+    for decision in (lambda: gone.renew_operator_key(1, "ee"), lambda: gone.remove_operator(1)):
+        with pytest.raises(UnknownOperator):
+            decision()
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("members_role", list(Role))
+def test_a_token_may_do_no_more_than_its_member(members_role: Role, role: Role) -> None:
+    member = MemberAdded(member_id="m1", role=members_role, personal=PersonName(subject="m1", name="A"))
+    organization = given(member)
+    if role.permissions <= members_role.permissions:
+        assert organization.issue_token("t2", "cc", role, member_id="m1")
+    else:
+        with pytest.raises(RoleTooHigh):
+            organization.issue_token("t2", "cc", role, member_id="m1")
+
+
+def test_a_token_without_a_member_is_a_service_token_of_any_role() -> None:
+    assert given().issue_token("t2", "cc", Role.ADMIN) == [
+        TokenIssued(token_id="t2", role=Role.ADMIN, secret_hash="cc")
+    ]
+
+
+def test_a_token_is_revoked_once() -> None:
+    assert given(MEMBER, TOKEN).revoke_token("t1") == [TokenRevoked(token_id="t1")]
+    with pytest.raises(UnknownToken):
+        given(MEMBER, TOKEN, TokenRevoked(token_id="t1")).revoke_token("t1")
+
+
+def test_the_same_settings_again_record_nothing() -> None:
+    assert given().change_settings(Settings()) == []
+    assert given().change_settings(Settings(region="RU")) == [SettingsChanged(settings=Settings(region="RU"))]
+
+
+def test_an_auditor_changes_nothing_and_an_analyst_sees_nothing_personal() -> None:
+    changing = {Permission.FILE_TASKS, Permission.CHANGE_TASKS, Permission.CHANGE_QUEUES, Permission.ADMINISTER}
+    assert not changing & Role.AUDITOR.permissions
+    assert Role.ANALYST.permissions == {Permission.LIST_TASKS}
+    assert Role.OPERATOR.permissions == {Permission.FILE_TASKS}
+    assert Role.ADMIN.permissions == set(Permission)
