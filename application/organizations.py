@@ -49,7 +49,7 @@ class SettingsPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     region: str | msgspec.UnsetType = msgspec.UNSET
     timezone: str | msgspec.UnsetType = msgspec.UNSET
     open_intake: bool | msgspec.UnsetType = msgspec.UNSET
-    callback_queue: int | None | msgspec.UnsetType = msgspec.UNSET
+    callback_queue: int | msgspec.UnsetType | None = msgspec.UNSET
     callback_tries: int | msgspec.UnsetType = msgspec.UNSET
     callback_pause: int | msgspec.UnsetType = msgspec.UNSET
 
@@ -109,7 +109,7 @@ class OrganizationsAdmin:
         """Take an operator's right to file. Raises OrganizationNotFound, UnknownOperator."""
         await self._change(organization_id, lambda o: o.remove_operator(operator_number), request)
 
-    async def issue_token(  # noqa: PLR0913 - a token simply has this many properties
+    async def issue_token(
         self,
         organization_id: int,
         role: Role,

@@ -57,13 +57,13 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False
 
 
-class IntakeClosed(Exception):  # noqa: N818 - named for what it says
+class IntakeClosed(Exception):
     """The organisation files tasks with a token only."""
 
     code = "intake_closed"
 
 
-class InvalidFields(Exception):  # noqa: N818 - named for what it says
+class InvalidFields(Exception):
     """Several fields of a request cannot be taken."""
 
     def __init__(self, faults: Sequence[InvalidField]) -> None:
@@ -105,9 +105,7 @@ class Tasks:
             return answer
         task_id = uuid7()
         fact = _filed(command, task_id, operator, caller)
-        envelope = request.envelope(
-            operator.organization_id, caller.actor if caller else f"operator/{operator.number}"
-        )
+        envelope = request.envelope(operator.organization_id, caller.actor if caller else f"operator/{operator.number}")
         try:
             appended = await self._log.append(f"task/{task_id}", 0, [fact], envelope, claim)
         except ClaimTaken:
@@ -137,7 +135,7 @@ class Tasks:
         """Answer the task as it is, or as it was at a version or a time. Raises TaskNotFound."""
         events = await self._events(task_id, organization_id)
         if version is not None:
-            events = events[:version] if 1 <= version <= len(events) else []
+            events = events[: version if 1 <= version <= len(events) else 0]
         if as_of is not None:
             events = [event for event in events if event.recorded_at <= as_of]
         return await self._shown(events)
@@ -161,14 +159,10 @@ class Tasks:
         if task is None:
             raise TaskNotFound
         assigned = task.assigned_user_id
-        names = await self._directory.member_names([assigned]) if assigned else {}
-        return Changed(
-            task=task, position=events[-1].position, member_name=names.get(assigned or ""), replayed=replayed
-        )
+        name = (await self._directory.member_names([assigned])).get(assigned) if assigned else None
+        return Changed(task=task, position=events[-1].position, member_name=name, replayed=replayed)
 
-    async def _change(
-        self, task_id: str, request: Request, decide: Decision, reason: str | None = None
-    ) -> Changed:
+    async def _change(self, task_id: str, request: Request, decide: Decision, reason: str | None = None) -> Changed:
         caller = request.caller
         if caller is None:
             raise TaskNotFound
@@ -214,7 +208,9 @@ class Tasks:
 def _claim(request: Request, caller: Caller | None, operator: OperatorHolder | None = None) -> Claim | None:
     if request.idempotency_key is None:
         return None
-    scope = f"token/{caller.token_id}" if caller else f"operator/{operator and (operator.organization_id, operator.number)}"
+    scope = (
+        f"token/{caller.token_id}" if caller else f"operator/{operator and (operator.organization_id, operator.number)}"
+    )
     digest = hashlib.sha256(f"{scope}\0{request.idempotency_key}".encode()).digest()
     return Claim(digest=digest, fingerprint=request.fingerprint)
 

@@ -1,7 +1,7 @@
 """Every refusal of the domain. A refusal has a stable code and changes nothing."""
 
 
-class Refused(Exception):  # noqa: N818 - named for what it says: the domain refuses
+class Refused(Exception):
     """Base of all refusals. ``code`` is stable: clients may tell refusals apart by it."""
 
     code = "refused"

@@ -145,9 +145,13 @@ class PostgresDirectory:
 
     async def operators(self, organization_id: int) -> Sequence[OperatorRow]:
         """See the port."""
-        query = "SELECT number, name, phone, member_id FROM {schema}.operators WHERE organization_id = %s ORDER BY number"
+        query = (
+            "SELECT number, name, phone, member_id FROM {schema}.operators WHERE organization_id = %s ORDER BY number"
+        )
         rows = await self._rows(query, (organization_id,))
-        return [OperatorRow(id=number, name=name, number=phone, member_id=member) for number, name, phone, member in rows]
+        return [
+            OperatorRow(id=number, name=name, number=phone, member_id=member) for number, name, phone, member in rows
+        ]
 
     async def tokens(self, organization_id: int) -> Sequence[TokenRow]:
         """See the port."""

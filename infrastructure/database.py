@@ -1,7 +1,7 @@
 """Connections, migrations, and what a lost database looks like to the rest."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
@@ -22,7 +22,7 @@ _MIGRATION_LOCK = 0x7065_7265_7A76_6F6E
 _MIGRATION_NAME = re.compile(r"(\d{4})_(?:pre|post)_[a-z0-9_]+\.sql")
 
 
-class SchemaTooOld(Exception):  # noqa: N818 - named for what it says
+class SchemaTooOld(Exception):
     """The database's schema is older than this program; ``perezvon migrate`` mends it."""
 
 
@@ -75,7 +75,9 @@ def migrate(dsn: str) -> list[str]:
         for number, name in migrations():
             if number in done:
                 continue
-            text = event_log_sql(SCHEMA, LOG_TABLE) if number == 1 else _migration_text(name).replace("{schema}", schema)
+            text = (
+                event_log_sql(SCHEMA, LOG_TABLE) if number == 1 else _migration_text(name).replace("{schema}", schema)
+            )
             with connection.transaction():
                 connection.execute(text.encode())
                 connection.execute(
@@ -137,7 +139,7 @@ def service_dsn(dsn: str) -> str:
 
 
 @asynccontextmanager
-async def lost_database_is_storage_away() -> AsyncIterator[None]:
+async def lost_database_is_storage_away() -> AsyncGenerator[None]:
     """Turn a lost connection, an exhausted pool and a server that is stopping into StorageAway."""
     try:
         yield
@@ -170,7 +172,7 @@ class Pool:
         await self._pool.close(timeout=2.0)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection]:
+    async def connection(self) -> AsyncGenerator[AsyncConnection]:
         """Lend a connection in autocommit mode. Raises StorageAway when there is none to be had in three seconds."""
         async with lost_database_is_storage_away(), self._pool.connection() as connection:
             yield connection

@@ -12,9 +12,7 @@ from domain.model import Fact, Recorded
 from infrastructure.upcasters import UPCASTERS
 
 _encoder = msgspec.json.Encoder()
-_decoders: dict[str, msgspec.json.Decoder[Fact]] = {
-    tag: msgspec.json.Decoder(fact) for tag, fact in FACTS.items()
-}
+_decoders: dict[str, msgspec.json.Decoder[Fact]] = {tag: msgspec.json.Decoder(fact) for tag, fact in FACTS.items()}
 
 COLUMNS = (
     "notification_id, originator_id, originator_version, topic, state, recorded_at,"
@@ -23,7 +21,7 @@ COLUMNS = (
 Row = tuple[int, str, int, str, bytes, datetime, int | None, str | None, str | None, str | None, str | None]
 
 
-class UnknownFact(ValueError):  # noqa: N818 - named for what it says
+class UnknownFact(ValueError):
     """The log holds a fact that this program does not know, or cannot read as what its tag says."""
 
 

@@ -28,7 +28,10 @@ class GroupWork(Generic[Ask, Answer]):
         most: int,
         weigh: Callable[[Ask], int] = lambda _: 0,
     ) -> None:
-        """``work`` answers a batch in its order; ``most`` bounds the batch's count, ``weigh`` tells bytes."""
+        """``work`` answers a batch in its order; ``most`` bounds the batch's count, ``weigh`` tells bytes.
+
+        When ``work`` raises anything but StorageAway it has done nothing of the batch; the batch is then tried by halves.
+        """
         self._work = work
         self._most = most
         self._weigh = weigh
@@ -79,8 +82,15 @@ class GroupWork(Generic[Ask, Answer]):
         answers: Sequence[Answer | Exception]
         try:
             answers = await self._work([item for item, _, _ in batch])
-        except Exception as error:  # noqa: BLE001 - each asker gets it
+        except StorageAway as error:
             answers = [error] * len(batch)
+        except Exception as error:  # noqa: BLE001 - whoever asked for what cannot be done gets it
+            if len(batch) > 1:  # halving finds that one, and spares the others
+                half = len(batch) // 2
+                await self._answer(batch[:half])
+                await self._answer(batch[half:])
+                return
+            answers = [error]
         for (_, weight, future), answer in zip(batch, answers, strict=True):
             self._bytes -= weight
             if future.done():

@@ -1,6 +1,6 @@
 """The composition root: the one place that knows which adapter stands behind which port."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -22,7 +22,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def services(dsn: str) -> AsyncIterator[Services]:
+async def services(dsn: str) -> AsyncGenerator[Services]:
     """Open the pools to the database of ``dsn`` (the service's role) and lend the use cases over them."""
     writing, administering = Pool(dsn, size=1, name="log"), Pool(dsn, size=1, name="admin")
     looking_up, reading = Pool(dsn, size=2, name="directory"), Pool(dsn, size=4, name="views")

@@ -24,7 +24,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_port: int | None = None
 
 
-class BadSetting(ValueError):  # noqa: N818 - named for what it says
+class BadSetting(ValueError):
     """A setting cannot be read; the message names it."""
 
 

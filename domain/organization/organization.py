@@ -58,9 +58,7 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
         subject = member_id or f"operator/{self.id}/{self.next_operator}"
         details = OperatorDetails(subject=subject, name=name, number=number)
         return [
-            OperatorAdded(
-                operator_number=self.next_operator, key_hash=key_hash, member_id=member_id, personal=details
-            )
+            OperatorAdded(operator_number=self.next_operator, key_hash=key_hash, member_id=member_id, personal=details)
         ]
 
     def renew_operator_key(self, operator_number: int, key_hash: str) -> list[OrganizationFact]:
@@ -73,7 +71,7 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
         self._require_operator(operator_number)
         return [OperatorRemoved(operator_number=operator_number)]
 
-    def issue_token(  # noqa: PLR0913 - a token simply has this many properties
+    def issue_token(
         self,
         token_id: str,
         secret_hash: str,

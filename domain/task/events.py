@@ -94,12 +94,5 @@ class AppealLinked(Fact, frozen=True, kw_only=True, tag="task.appeal_linked.v1")
 
 
 TaskFact = (
-    TaskFiled
-    | TaskStarted
-    | TaskPutBack
-    | TaskCompleted
-    | TaskFailed
-    | TaskCancelled
-    | TaskReprocessed
-    | AppealLinked
+    TaskFiled | TaskStarted | TaskPutBack | TaskCompleted | TaskFailed | TaskCancelled | TaskReprocessed | AppealLinked
 )

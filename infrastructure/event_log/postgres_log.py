@@ -23,7 +23,9 @@ APPEND = (
     " %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[])"
 ).encode()
 APPEND_WITH_CLAIMS = APPEND[:-1] + b", %b::int[], %b::bytea[], %b::bytea[], %b::text[], %b::bigint[], %b::int[])"
-_READ = f"SELECT {COLUMNS} FROM {_log} WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version".encode()
+_READ = (
+    f"SELECT {COLUMNS} FROM {_log} WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version".encode()
+)
 _CLAIMED = (
     f"SELECT digest, fingerprint, stream, version, status FROM {_claims}"
     " WHERE digest = ANY(%s) AND claimed_at > now() - interval '24 hours'"
@@ -59,7 +61,9 @@ class Columns:
 
     def add(self, number: int, command: Command) -> None:
         """Add a command; numbers ascend from 1."""
-        commands, streams, versions, topics, states, organizations, actors, reasons, causations, correlations = self.events
+        commands, streams, versions, topics, states, organizations, actors, reasons, causations, correlations = (
+            self.events
+        )
         envelope, version = command.envelope, command.version
         for fact, state in zip(command.facts, command.states, strict=True):
             version += 1
@@ -143,6 +147,8 @@ class PostgresEventLog:
         self, stream: str, version: int, facts: Sequence[Fact], envelope: Envelope, claim: Claim | None = None
     ) -> Appended:
         """See the port."""
+        if not facts and claim is None:
+            raise ValueError("A command without facts and without a claim is nothing to record")
         states = [encode(fact) for fact in facts]
         return await self._appends.ask(
             Command(stream=stream, version=version, facts=facts, states=states, envelope=envelope, claim=claim)

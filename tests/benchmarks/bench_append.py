@@ -45,7 +45,9 @@ def run(bench: Bench) -> dict[str, Any]:
             rounds["bare"].append(measure(bare, lambda n=n: insert_bare(bare, n)))
         result["in_flight"][n] = summary(rounds)
     with psycopg.connect(ours) as connection:
-        row = connection.execute("SELECT avg(length(state))::int FROM perezvon_1.stored_events WHERE topic = 'task.filed.v1'")
+        row = connection.execute(
+            "SELECT avg(length(state))::int FROM perezvon_1.stored_events WHERE topic = 'task.filed.v1'"
+        )
         result["event_bytes"] = (row.fetchone() or [None])[0]
     result["pools"] = {"ours": "1 connection for appends", "stock": f"{STOCK_POOL} connections", "bare": "1 connection"}
     result["goals"] = goals(result["in_flight"])
@@ -62,7 +64,9 @@ def measure(dsn: str, work: Any) -> dict[str, float]:
 def summary(rounds: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     """Answer the medians of each side, and the ratios of ours to the others."""
     sides = {
-        side: {key: round(median(one[key] for one in runs), 4) for key in runs[0]} for side, runs in rounds.items() if runs
+        side: {key: round(median(one[key] for one in runs), 4) for key in runs[0]}
+        for side, runs in rounds.items()
+        if runs
     }
     ours = sides["ours"]["per_s"]
     ratios = {f"ours_to_{side}": round(ours / figures["per_s"], 2) for side, figures in sides.items() if side != "ours"}

@@ -22,6 +22,7 @@ class Bench:
     def __init__(self, dsn: str) -> None:
         """Use the server of ``dsn``."""
         self._dsn = dsn
+        self.settings: dict[str, str] = {}
 
     def database(self, name: str) -> str:
         """Answer the DSN of a fresh database, owned by the service's owner role."""
@@ -44,7 +45,9 @@ def commits(dsn: str) -> int:
     with psycopg.connect(dsn, autocommit=True) as connection:
         # Each backend reports its own counts with a delay; from here on they are as new as can be.
         connection.execute("SELECT pg_stat_clear_snapshot()")
-        row = connection.execute("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()").fetchone()
+        row = connection.execute(
+            "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+        ).fetchone()
     return row[0] if row else 0
 
 
@@ -59,3 +62,13 @@ def settings_of(dsn: str) -> dict[str, str]:
 def report(name: str, result: dict[str, Any], *, as_json: bool) -> None:
     """Print a result: one JSON object, or the same indented for people."""
     sys.stdout.write(json.dumps({"bench": name, **result}, indent=None if as_json else 2, ensure_ascii=False) + "\n")
+
+
+def percentile(values: list[float], q: int) -> float:
+    """Answer the value that ``q`` percent of the values do not exceed."""
+    return sorted(values)[max(0, -(-len(values) * q // 100) - 1)]
+
+
+def progress(line: str) -> None:
+    """Say what is being done, where people see it and programs do not read it."""
+    sys.stderr.write(f"… {line}\n")

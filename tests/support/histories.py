@@ -43,11 +43,7 @@ def recorded(facts: Sequence[Fact], stream: str = f"task/{TASK_ID}", organizatio
 
 _texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40)
 _maybe = st.none() | _texts
-_times = st.none() | st.datetimes(
-    min_value=datetime(1970, 1, 1),
-    max_value=datetime(2100, 1, 1),
-    timezones=st.just(UTC),  # noqa: DTZ001 - hypothesis wants naive bounds
-)
+_times = st.none() | st.integers(0, 4_000_000_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 filed_facts = st.builds(
     TaskFiled,
     operator_number=st.integers(1, 99),

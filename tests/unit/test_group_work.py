@@ -16,10 +16,12 @@ class Recording:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.begun = asyncio.Event()
         self.go = asyncio.Event()
 
     async def __call__(self, items: Sequence[int]) -> list[int | Exception]:
         self.batches.append(list(items))
+        self.begun.set()
         await self.go.wait()
         return [ValueError(item) if item % 2 else item * 10 for item in items]
 
@@ -39,8 +41,7 @@ async def test_who_asks_during_a_batch_is_in_the_next() -> None:
     work = Recording()
     group = GroupWork[int, int](work, most=10)
     first = asyncio.create_task(group.ask(2))
-    while not work.batches:
-        await asyncio.sleep(0)
+    await work.begun.wait()
     second = [asyncio.create_task(group.ask(n)) for n in (4, 6)]
     work.go.set()
     assert await asyncio.gather(first, *second) == [20, 40, 60]
@@ -66,8 +67,7 @@ async def test_somebody_who_gave_up_waiting_does_not_disturb_the_others() -> Non
     work = Recording()
     group = GroupWork[int, int](work, most=10)
     impatient, patient = (asyncio.create_task(group.ask(n)) for n in (2, 4))
-    while not work.batches:
-        await asyncio.sleep(0)
+    await work.begun.wait()
     impatient.cancel()
     work.go.set()
     assert await patient == 40

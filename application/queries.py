@@ -1,0 +1,147 @@
+"""What is read from views: their rows, and the ports that fetch them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from domain.task.events import Priority, TaskType
+from domain.task.task import Status
+
+
+class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A task as a list shows it."""
+
+    id: str
+    organization_id: int
+    version: int
+    attempt: int
+    operator_number: int
+    status: str
+    task_type: str
+    priority: str
+    title: str
+    description: str | None
+    caller_phone: str | None
+    caller_name: str | None
+    call_id: str | None
+    recording_url: str | None
+    call_datetime: datetime | None
+    call_transcription: str | None
+    call_summary: str | None
+    call_response_summary: str | None
+    error_message: str | None
+    created_at: datetime
+    updated_at: datetime
+    due_date: datetime | None
+    completed_at: datetime | None
+    appeal_id: str | None
+    assigned_user_id: str | None
+    created_by_user_id: str | None
+    assigned_user_name: str | None = None
+
+
+class TaskListFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which tasks are wanted; what is None filters nothing.
+
+    ``search`` is a substring of the title in either case. Without ``include_cancelled``, cancelled tasks are
+    wanted only when ``status`` names them.
+    """
+
+    status: Status | None = None
+    task_type: TaskType | None = None
+    priority: Priority | None = None
+    search: str | None = None
+    include_cancelled: bool = False
+    assigned_user_id: str | None = None
+    caller_phone: str | None = None
+
+
+class TaskPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a list, its rows and its total as of one log position.
+
+    ``total_is_exact`` is false when there are more than the 10,000 that a search counts.
+    """
+
+    items: Sequence[TaskRow]
+    total: int
+    total_is_exact: bool
+    position: int
+
+
+class TaskList(Protocol):
+    """The tasks of organisations, newest first."""
+
+    async def page(self, organization_id: int, wanted: TaskListFilter, *, page: int, per_page: int) -> TaskPage:
+        """Answer a page, counted from 1; one past the end is empty. Raises StorageAway."""
+        ...
+
+
+class AuditTrailRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of the log: what happened to which stream, when, who caused it and why."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    recorded_at: datetime
+    organization_id: int | None
+    actor: str | None
+    reason: str | None
+    causation: str | None
+    correlation: str | None
+
+
+class AuditTrailFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are wanted: recorded at ``since`` or later and before ``until``, what is None filters nothing."""
+
+    stream: str | None = None
+    actor: str | None = None
+    type: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class AuditTrailPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Events in the order of the log, and the log position that the view has reached."""
+
+    items: Sequence[AuditTrailRow]
+    position: int
+
+
+class AuditTrail(Protocol):
+    """Who did what, when, and why."""
+
+    async def page(self, organization_id: int, wanted: AuditTrailFilter, *, after: int, limit: int) -> AuditTrailPage:
+        """Answer at most ``limit`` (1 to 1,000) of the organisation's events after a log position. Raises StorageAway."""
+        ...
+
+
+class Lag(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a view is behind the log: in events, and in seconds since the oldest of them was recorded.
+
+    ``parked`` counts the streams whose events wait for ``perezvon retry-parked``.
+    """
+
+    name: str
+    position: int
+    events: int
+    seconds: float
+    parked: int
+
+
+class ViewPositions(Protocol):
+    """How far the views have come."""
+
+    async def position(self, name: str) -> int:
+        """Answer the log position that the view has reached; 0 for one that has not begun. Raises StorageAway."""
+        ...
+
+    async def wait_for(self, name: str, position: int, timeout_s: float) -> bool:
+        """Answer whether the view reached the log position within so many seconds. Raises StorageAway."""
+        ...
+
+    async def lags(self) -> Sequence[Lag]:
+        """Answer each view's lag, by name. Raises StorageAway."""
+        ...

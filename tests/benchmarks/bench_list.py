@@ -1,0 +1,107 @@
+"""`GET /api/tasks` at ten thousand and at a million tasks: p50 and p99 of four kinds of page, over HTTP.
+
+Both databases are served by a process each and asked in turn, so that a slow moment of the machine meets both.
+"""
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+
+from infrastructure.database import migrate
+from tests.benchmarks.serving import Tenant, make_tenant, serving
+from tests.benchmarks.support import Bench, percentile, progress, settings_of
+from tests.support.http_client import Connection
+
+SIZES = {"10k": 10_000, "1m": 1_000_000}
+ROUNDS = 400
+MATCHES = 50
+PAGES = {
+    "first page": "",
+    "filtered page": "?status=in_progress&priority=high",
+    f"search, {MATCHES} matches": f"?search={quote('виолончел')}",
+    "page 400": "?page=400",
+}
+
+# One task in MATCHES-th parts has the word that is searched; statuses, types and priorities come in uneven shares.
+FILL = """
+INSERT INTO perezvon_1.task_list (id, organization_id, version, attempt, operator_number, status, task_type, priority,
+    title, description, caller_phone, caller_name, created_at, updated_at, assigned_user_id)
+SELECT '01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'), %(organization)s, 1, 1, 1,
+    (ARRAY['pending','pending','pending','in_progress','completed','completed','completed','completed','failed','cancelled'])[1 + n %% 10],
+    (ARRAY['other','callback','appeal','complaint','consultation','order','other'])[1 + (n / 10) %% 7],
+    (ARRAY['normal','normal','normal','low','high','urgent'])[1 + (n / 70) %% 6],
+    (ARRAY['Перезвонить клиенту','Уточнить адрес доставки','Вернуть деньги за заказ','Call back about the invoice',
+           'Жалоба на курьера','Подобрать тариф','Не пришла посылка','Сверить договор'])[1 + (n / 3) %% 8]
+        || CASE WHEN n %% (%(size)s / %(matches)s) = 0 THEN ' на виолончель' ELSE '' END || ' № ' || n,
+    'Клиент просит перезвонить после шести вечера.', '+7701' || lpad((n %% 200000)::text, 7, '0'), 'Клиент ' || n,
+    timestamptz '2026-01-01' + n * interval '10 seconds', timestamptz '2026-01-01' + n * interval '11 seconds', %(member)s
+FROM generate_series(1, %(size)s) n
+"""
+COUNT = """
+INSERT INTO perezvon_1.task_counts (organization_id, assigned_user_id, status, task_type, priority, count)
+SELECT organization_id, who, status, task_type, priority, count(*)
+FROM perezvon_1.task_list, LATERAL (VALUES (''), (assigned_user_id)) AS w (who) GROUP BY 1, 2, 3, 4, 5
+"""
+
+
+def run(bench: Bench) -> dict[str, Any]:
+    """Fill, ask and compare; answer milliseconds by page and size, and the ratio of the p99s."""
+    times = asyncio.run(measure(bench))
+    pages: dict[str, dict[str, Any]] = {page: {size: figures(times[page, size]) for size in SIZES} for page in PAGES}
+    for found in pages.values():
+        found["p99_ratio"] = round(found["1m"]["p99_ms"] / found["10k"]["p99_ms"], 2)
+    worst = max(found["p99_ratio"] for found in pages.values())
+    return {"pages": pages, "rounds": ROUNDS, "server": bench.settings, "goals": {"p99 at 1m <= 2x that at 10k": worst}}
+
+
+def figures(seconds: list[float]) -> dict[str, float]:
+    """Answer p50 and p99 in milliseconds."""
+    return {f"p{q}_ms": round(percentile(seconds, q) * 1000, 2) for q in (50, 99)}
+
+
+async def measure(bench: Bench) -> dict[tuple[str, str], list[float]]:
+    """Answer the seconds that each request took, by page and size."""
+    with filled(bench, "10k") as small, filled(bench, "1m") as large:
+        bench.settings = settings_of(small.dsn)
+        tenants = {"10k": (small, Connection(small.port)), "1m": (large, Connection(large.port))}
+        times: dict[tuple[str, str], list[float]] = {(page, size): [] for page in PAGES for size in SIZES}
+        for turn in range(-20, ROUNDS):
+            for page, query in PAGES.items():
+                for size, (tenant, connection) in tenants.items():
+                    began = perf_counter()
+                    answer = await connection.ask("GET", f"/api/tasks{query}", authorization=tenant.bearer)
+                    if turn >= 0:
+                        times[page, size].append(perf_counter() - began)
+                    check(page, size, answer.json())
+    return times
+
+
+def check(page: str, size: str, answer: dict[str, Any]) -> None:
+    """A fast answer that is wrong counts for nothing."""
+    expected = MATCHES * 9 // 10 if "search" in page else None
+    assert answer["items"], (page, size)
+    assert len(answer["items"]) <= 20, (page, size)
+    assert expected is None or abs(answer["total"] - expected) <= MATCHES // 5, (page, size, answer["total"])
+
+
+@contextmanager
+def filled(bench: Bench, size: str) -> Generator[Tenant]:
+    """A served database with so many tasks of one organisation."""
+    progress(f"filling {size}")
+    dsn = bench.database(f"list_{size}")
+    migrate(dsn)
+    tenant = make_tenant(dsn)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        values = {"organization": tenant.organization, "member": tenant.member, "size": SIZES[size], "matches": MATCHES}
+        connection.execute(FILL, values)
+        connection.execute(COUNT)
+        connection.execute("VACUUM ANALYZE perezvon_1.task_list")
+        connection.execute("VACUUM ANALYZE perezvon_1.task_counts")
+        connection.execute("INSERT INTO perezvon_1.checkpoints (name, position) VALUES ('task_list', 1000000)")
+    with serving(tenant):
+        yield tenant

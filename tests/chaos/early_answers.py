@@ -1,0 +1,43 @@
+"""A build that answers before the commit: the harness must find it out. `./run chaos --answer-early`."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from interfaces.cli import main
+
+from application.ports import Appended, Claim, Envelope
+from domain.model import Fact
+from infrastructure.event_log.postgres_log import Command, PostgresEventLog, judged
+from infrastructure.event_mapper import LogIdentity, encode
+
+_background: set[asyncio.Task[Appended]] = set()
+_durable_append = PostgresEventLog.append
+_NOBODY = UUID(int=0)
+
+
+async def answer_early(  # noqa: PLR0917 - the same as what it replaces
+    self: PostgresEventLog,
+    stream: str,
+    version: int,
+    facts: Sequence[Fact],
+    envelope: Envelope,
+    claim: Claim | None = None,
+) -> Appended:
+    """Answer at once, as if it were recorded; record it in the background."""
+    task = asyncio.create_task(_durable_append(self, stream, version, facts, envelope, claim))
+    _background.add(task)
+    task.add_done_callback(_background.discard)
+    states = [encode(fact) for fact in facts]
+    command = Command(stream=stream, version=version, facts=facts, states=states, envelope=envelope)
+    now, identity = datetime.now(UTC), LogIdentity([(-1, _NOBODY)])
+    outcome = judged(command, ("appended", len(states), now), identity)
+    assert isinstance(outcome, Appended)
+    return outcome
+
+
+if __name__ == "__main__":
+    PostgresEventLog.append = answer_early
+    sys.exit(main())

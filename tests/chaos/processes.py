@@ -1,0 +1,127 @@
+"""The service as real processes that can be killed and started again."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+from infrastructure import local_postgres
+from tests.support.waiting import eventually
+
+OPTIONS = "-c max_connections=100"
+
+
+class Process:
+    """A command that is running, until it is killed; started again it is the same command."""
+
+    def __init__(self, *command: str, environment: dict[str, str], log: Path) -> None:
+        """Remember the command; its output goes to ``log``."""
+        self._command, self._log = command, log
+        self._environment = os.environ | environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id while it runs."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start the command."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, *self._command],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def run(self) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end; answer its standard output and exit code."""
+        with self._log.open("ab") as log:
+            return subprocess.run(
+                [sys.executable, *self._command],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                check=False,
+            )
+
+    def kill(self) -> None:
+        """End it by SIGKILL, and wait until it is gone."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def end(self) -> None:
+        """SIGTERM, and wait until it has drained."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait(timeout=30)
+
+
+class Postgres:
+    """The embedded server of a data folder, killed as a power cut would: postmaster and backends at once."""
+
+    def __init__(self, home: Path) -> None:
+        """Keep the data in ``home``."""
+        self._home = home
+        self.dsn = ""
+
+    def start(self) -> None:
+        """Start the server, or start it again."""
+        self.dsn = local_postgres.start(self._home, options=OPTIONS)
+
+    def stop(self) -> None:
+        """Stop the server, and do not wait for whoever is still connected."""
+        self._signal_all([self._postmaster()], signal.SIGQUIT)
+
+    def kill(self) -> None:
+        """End the postmaster and all its children by SIGKILL."""
+        postmaster = self._postmaster()
+        os.kill(postmaster, signal.SIGSTOP)  # it must not start new ones while its children are killed
+        self._signal_all([postmaster, *children(postmaster)], signal.SIGKILL)
+
+    def _postmaster(self) -> int:
+        return int((self._home / "own/data/postmaster.pid").read_text().split("\n", 1)[0])
+
+    def _signal_all(self, family: list[int], sign: signal.Signals) -> None:
+        for pid in family:
+            with suppress(ProcessLookupError):
+                os.kill(pid, sign)
+        eventually(lambda: not any(alive(pid) for pid in family), timeout=30)
+
+
+def children(pid: int) -> list[int]:
+    """Answer the ids of a process's children."""
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in listed.stdout.split()]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of that id runs; one that has ended and was not reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def answers(url: str) -> bool:
+    """Whether the URL is answered with 200."""
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def free_port() -> int:
+    """Answer a port of this machine that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

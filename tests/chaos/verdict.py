@@ -1,0 +1,59 @@
+"""After the storm: is everything there that was promised, and do the views say what the log says?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+
+from domain.task.task import replay
+from infrastructure.database import LOG_TABLE, SCHEMA
+from infrastructure.event_mapper import COLUMNS, LogIdentity, recorded
+from tests.chaos.load import Promise
+
+
+class Verdict(msgspec.Struct, kw_only=True):
+    """What was found. ``broken`` lists promises that the log does not keep, ``gaps`` missing positions."""
+
+    promises: int
+    events: int
+    broken: list[str]
+    gaps: int
+    differing_rows: dict[str, int]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was lost and no view differs."""
+        return not self.broken and not self.gaps and not any(self.differing_rows.values())
+
+
+def judge(dsn: str, promises: Sequence[Promise], differing_rows: dict[str, int]) -> Verdict:
+    """Hold every promise against the log."""
+    with psycopg.connect(dsn) as connection:
+        identity = LogIdentity(
+            connection.execute(f"SELECT since_position, id FROM {SCHEMA}.log_identity".encode()).fetchall()
+        )
+        rows = connection.execute(
+            f"SELECT {COLUMNS} FROM {SCHEMA}.{LOG_TABLE} WHERE originator_id LIKE 'task/%'"
+            " ORDER BY originator_id, originator_version".encode()
+        )
+        streams: dict[str, list[Any]] = {}
+        for row in rows:
+            streams.setdefault(row[1], []).append(recorded(row, identity))
+        count, head = connection.execute(
+            f"SELECT count(*), coalesce(max(notification_id), 0) FROM {SCHEMA}.{LOG_TABLE}".encode()
+        ).fetchone() or (0, 0)
+    broken = [f"{promise}: {fault}" for promise in promises if (fault := _fault(promise, streams))]
+    return Verdict(
+        promises=len(promises), events=count, broken=broken, gaps=head - count, differing_rows=differing_rows
+    )
+
+
+def _fault(promise: Promise, streams: dict[str, list[Any]]) -> str | None:
+    events = streams.get(f"task/{promise.task_id}", [])[: promise.version]
+    task = replay(events)
+    if task is None or task.version < promise.version:
+        return f"the log holds {len(events)} events"
+    if (task.status, task.call_id) != (promise.status, promise.call_id):
+        return f"the log says {task.status}, {task.call_id}"
+    return None

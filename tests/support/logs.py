@@ -1,0 +1,53 @@
+"""Perezvon's event log as the service opens it, on a test's database."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg import AsyncConnection
+
+from application.ports import Envelope
+from infrastructure.database import Pool, service_dsn
+from infrastructure.event_log.postgres_log import Command, PostgresEventLog, call_door
+from infrastructure.event_mapper import encode
+from tests.support.histories import filed
+
+ENVELOPE = Envelope(
+    organization_id=1, actor="member/m1", reason="asked to", causation="request/7", correlation="request/7"
+)
+
+
+@asynccontextmanager
+async def open_log(dsn: str) -> AsyncGenerator[PostgresEventLog]:
+    """The log with the service's role, until the context ends."""
+    writing, reading = (Pool(service_dsn(dsn), size=size, name="test") for size in (1, 2))
+    await writing.open()
+    await reading.open()
+    try:
+        yield PostgresEventLog(writing, reading)
+    finally:
+        await writing.close()
+        await reading.close()
+
+
+@asynccontextmanager
+async def held_door(dsn: str) -> AsyncGenerator[None]:
+    """While the context lasts somebody is inside the log's door; then they leave it and record nothing."""
+    fact = filed()
+    command = Command(stream="task/held", version=0, facts=[fact], states=[encode(fact)], envelope=ENVELOPE)
+    async with (
+        await AsyncConnection.connect(dsn, autocommit=True) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        await call_door(connection, [command])
+        yield
+
+
+def waiting_at_the_door(dsn: str) -> list[int]:
+    """The server's process ids of those who want to append and cannot yet."""
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute(
+            "SELECT pid FROM pg_locks JOIN pg_database ON oid = database"
+            " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
+        ).fetchall()
+    return [pid for (pid,) in rows]
