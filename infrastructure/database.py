@@ -19,6 +19,10 @@ LOG_TABLE = "stored_events"
 APP_ROLE = "perezvon_app"
 _LOG_LOCK_CLASS = 0x7065_7265  # "pere": the log's advisory locks, apart from other programs' locks
 _MIGRATION_LOCK = 0x7065_7265_7A76_6F6E
+_LOGS = (  # ours, and those of other applications
+    "SELECT c.relname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid"
+    " WHERE t.tgname = 'append_only' AND c.relnamespace = %s::regnamespace"
+)
 _MIGRATION_NAME = re.compile(r"(\d{4})_(?:pre|post)_[a-z0-9_]+\.sql")
 
 
@@ -39,6 +43,7 @@ def event_log_sql(schema: str, table: str) -> str:
         "{schema}": _name(schema),
         "{table}": _name(table),
         "{channel}": table.replace(".", "_").replace("'", "''"),
+        "{regclass}": sql.Literal(f"{_name(schema)}.{_name(table)}").as_string(None),
         "{lock_class}": str(_LOG_LOCK_CLASS),
     }
     return re.sub(r"\{\w+\}", lambda match: names[match[0]], template)
@@ -103,17 +108,20 @@ def grant_to_service(connection: psycopg.Connection) -> None:
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
         if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (APP_ROLE,)).fetchone() is None:
             return
-    schema, role, log = _name(SCHEMA), APP_ROLE, f"{_name(SCHEMA)}.{_name(LOG_TABLE)}"
-    door = f"{_name(SCHEMA)}.{_name(LOG_TABLE + '_append')}"
+    schema, role = _name(SCHEMA), APP_ROLE
+    door = f"{schema}.{_name(LOG_TABLE + '_append')}"
+    own = f"{schema}.migrations, {schema}.log_identity, {schema}.log_json"
     for statement in (
         f"GRANT USAGE ON SCHEMA {schema} TO {role}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
-        f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {log} FROM {role}",
-        f"REVOKE INSERT, UPDATE, DELETE ON {schema}.migrations, {schema}.log_identity, {schema}.log_json FROM {role}",
+        f"REVOKE INSERT, UPDATE, DELETE ON {own} FROM {role}",
+        f"REVOKE INSERT, UPDATE ON {schema}.{_name(LOG_TABLE + '_claims')} FROM {role}",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
         f"GRANT EXECUTE ON FUNCTION {door} TO {role}",
     ):
         connection.execute(statement.encode())
+    for (log,) in connection.execute(_LOGS, (SCHEMA,)).fetchall():
+        connection.execute(f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {schema}.{_name(log)} FROM {role}".encode())
 
 
 def service_dsn(dsn: str) -> str:

@@ -11,6 +11,7 @@ from application.errors import ClaimTaken, ConcurrentUpdate
 from application.ports import Appended, Claim, Claimed, Envelope
 from domain.model import Fact, Recorded, tag_of
 from infrastructure.database import LOG_TABLE, SCHEMA, Pool
+from infrastructure.event_log import metrics
 from infrastructure.event_mapper import COLUMNS, LogIdentity, encode, recorded
 from infrastructure.group_work import GroupWork
 
@@ -175,6 +176,7 @@ class PostgresEventLog:
         async with self._writing.connection() as connection:
             identity = await self._identify(connection)
             verdicts = await call_door(connection, commands)
+        metrics.judged(verdict for verdict, _, _ in verdicts)
         return [judged(command, verdict, identity) for command, verdict in zip(commands, verdicts, strict=True)]
 
     async def _read_batch(self, streams: Sequence[str]) -> Sequence[Sequence[Recorded[Any]]]:

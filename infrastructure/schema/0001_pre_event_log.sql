@@ -1,4 +1,4 @@
--- One event log: table, door, fences. A template: {schema}, {table} and {channel} are filled in by
+-- One event log: table, door, fences. A template: {schema}, {table}, {channel} … are filled in by
 -- infrastructure/database.py, for perezvon's own log (this is migration 0001) as for any other
 -- application of the eventsourcing library that opens a log of its own in this database.
 
@@ -64,24 +64,36 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'the event log is appended to in READ COMMITTED only' USING ERRCODE = 'invalid_transaction_state';
     END IF;
-    PERFORM pg_advisory_xact_lock({lock_class}, '{schema}.{table}'::regclass::oid::bigint::bit(32)::int);
+    PERFORM pg_advisory_xact_lock({lock_class}, {regclass}::regclass::oid::bigint::bit(32)::int);
     SELECT t.notification_id, t.recorded_at INTO head, now FROM {schema}.{table} t ORDER BY t.notification_id DESC LIMIT 1;
     head := coalesce(head, 0);
     now := greatest(clock_timestamp(), now);
 
-    SELECT coalesce(array_agg(DISTINCT e.command), '{}') INTO conflicts
-    FROM (SELECT u.command, u.stream, u.version, min(u.command) OVER (PARTITION BY u.stream, u.version) AS first
-          FROM unnest(command, stream, version) AS u(command, stream, version)) e
-    WHERE e.command > e.first
-       OR EXISTS (SELECT FROM {schema}.{table} t WHERE t.originator_id = e.stream AND t.originator_version = e.version);
+    IF cardinality(claim_command) > 0 THEN
+        SELECT coalesce(array_agg(c.command), '{}') INTO taken
+        FROM unnest(claim_command, claim_digest) AS c(command, digest)
+        WHERE EXISTS (SELECT FROM {schema}.{table_claims} k
+                      WHERE k.digest = c.digest AND k.claimed_at > now - interval '24 hours');
+    END IF;
+
+    -- Only a command that is itself appended takes a version, or a claim, from the later ones of the batch.
+    SELECT coalesce(array_agg(DISTINCT f.command), '{}') INTO conflicts
+    FROM (SELECT e.command, e.stale,
+                 min(e.command) FILTER (WHERE NOT e.stale AND e.command <> ALL (taken))
+                     OVER (PARTITION BY e.stream, e.version) AS first
+          FROM (SELECT u.command, u.stream, u.version,
+                       bool_or(EXISTS (SELECT FROM {schema}.{table} t
+                                       WHERE t.originator_id = u.stream AND t.originator_version = u.version))
+                           OVER (PARTITION BY u.command) AS stale
+                FROM unnest(command, stream, version) AS u(command, stream, version)) e) f
+    WHERE f.stale OR f.command > f.first;
 
     IF cardinality(claim_command) > 0 THEN
-        SELECT coalesce(array_agg(DISTINCT c.command), '{}') INTO taken
-        FROM (SELECT u.command, u.digest, min(u.command) OVER (PARTITION BY u.digest) AS first
+        SELECT taken || coalesce(array_agg(c.command), '{}') INTO taken
+        FROM (SELECT u.command, min(u.command) FILTER (WHERE u.command <> ALL (conflicts || taken))
+                         OVER (PARTITION BY u.digest) AS first
               FROM unnest(claim_command, claim_digest) AS u(command, digest)) c
-        WHERE c.command > c.first
-           OR EXISTS (SELECT FROM {schema}.{table_claims} k
-                      WHERE k.digest = c.digest AND k.claimed_at > now - interval '24 hours');
+        WHERE c.command > c.first;
         INSERT INTO {schema}.{table_claims} AS k
         SELECT u.digest, u.fingerprint, u.stream, u.version, u.status, now
         FROM unnest(claim_command, claim_digest, claim_fingerprint, claim_stream, claim_version, claim_status)

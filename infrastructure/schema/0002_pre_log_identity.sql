@@ -11,7 +11,9 @@ CREATE VIEW {schema}.log_json AS
 SELECT notification_id AS position, originator_id AS stream, originator_version AS version, topic AS type,
        recorded_at, organization_id, actor, reason, causation, correlation,
        convert_from(state, 'UTF8')::jsonb AS fact
-FROM {schema}.stored_events;
+FROM {schema}.stored_events
+-- Another application of the eventsourcing library may write here what is not JSON; it belongs to no organisation.
+WHERE organization_id IS NOT NULL;
 
 -- Numbers of new organisations: shard 1 of 64 stands in the low bits (1, 65, 129, …).
 CREATE SEQUENCE {schema}.organization_numbers MINVALUE 0 START 0;

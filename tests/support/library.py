@@ -1,7 +1,5 @@
 """The ``eventsourcing`` library on a test's database."""
 
-from typing import Literal
-
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
@@ -22,13 +20,7 @@ def library_variables(dsn: str) -> dict[str, str]:
     }
 
 
-def library_datastore(
-    dsn: str,
-    *,
-    schema: str = SCHEMA,
-    enable_db_functions: bool = False,
-    originator_id_type: Literal["uuid", "text"] = "text",
-) -> PostgresDatastore:
+def library_datastore(dsn: str, *, schema: str = SCHEMA, enable_db_functions: bool = False) -> PostgresDatastore:
     """A datastore of the library on that database; the caller closes it."""
     told = conninfo_to_dict(dsn)
     return PostgresDatastore(
@@ -38,7 +30,7 @@ def library_datastore(
         user=str(told.get("user", "")),
         password=str(told.get("password", "")),
         schema=schema,
-        originator_id_type=originator_id_type,
+        originator_id_type="text",
         enable_db_functions=enable_db_functions,
         pool_size=5,
         max_overflow=15,

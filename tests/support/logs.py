@@ -1,12 +1,15 @@
 """Perezvon's event log as the service opens it, on a test's database."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
 
-from application.ports import Envelope
+from application.ports import Appended, Envelope
+from domain.model import Fact, Recorded
 from infrastructure.database import Pool, service_dsn
 from infrastructure.event_log.postgres_log import Command, PostgresEventLog, call_door
 from infrastructure.event_mapper import encode
@@ -51,3 +54,23 @@ def waiting_at_the_door(dsn: str) -> list[int]:
             " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
         ).fetchall()
     return [pid for (pid,) in rows]
+
+
+def record(dsn: str, stream: str, *facts: Fact, version: int = 0) -> Sequence[Recorded[Any]]:
+    """Append facts as the service does, and answer them as recorded."""
+
+    async def append() -> Appended:
+        async with open_log(dsn) as log:
+            return await log.append(stream, version, facts, ENVELOPE)
+
+    return asyncio.run(append()).events
+
+
+def read(dsn: str, stream: str) -> Sequence[Recorded[Any]]:
+    """Read a stream as the service does."""
+
+    async def ask() -> Sequence[Recorded[Any]]:
+        async with open_log(dsn) as log:
+            return await log.read(stream)
+
+    return asyncio.run(ask())

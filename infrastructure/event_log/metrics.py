@@ -1,0 +1,19 @@
+"""What is counted of the log's appending."""
+
+from collections import Counter as Counts
+from collections.abc import Iterable
+
+from prometheus_client import Counter, Histogram
+
+_commands = Counter("perezvon_log_commands", "Commands that went through the door, by its verdict", ("verdict",))
+_batches = Histogram(
+    "perezvon_log_batch_commands", "Commands that shared a commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+)
+
+
+def judged(verdicts: Iterable[str]) -> None:
+    """Count a batch that was committed."""
+    counts = Counts(verdicts)
+    _batches.observe(counts.total())
+    for verdict, count in counts.items():
+        _commands.labels(verdict).inc(count)
