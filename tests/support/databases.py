@@ -75,7 +75,7 @@ class DatabaseServer:
 def database_server() -> Generator[DatabaseServer]:
     """Lend the server of `PEREZVON_TEST_DATABASE_URL`, or else one of our own for all runs of this user.
 
-    The role in that address may create databases and roles.
+    The role in that address may create databases and roles, and is a member of `perezvon_app` if that is there already.
     """
     given = os.environ.get("PEREZVON_TEST_DATABASE_URL")
     address = given or _own_server()
@@ -83,7 +83,7 @@ def database_server() -> Generator[DatabaseServer]:
         unsafe = admin.execute("show fsync").fetchone() == ("off",)
         # Copying files pays only where nothing is written through to the disk.
         copies = unsafe and admin.info.server_version >= _FILE_COPY_SINCE
-        owner = "current_user" if given else "perezvon"
+        owner = "default" if given else "perezvon"
         server = DatabaseServer(admin, address, owner, " strategy file_copy" if copies else "")
         if not given:
             server.sweep()

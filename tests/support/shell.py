@@ -1,6 +1,9 @@
-"""A shell for tests: commands run in this process."""
+"""Running commands: in this process, which is quick, or in one of their own."""
 
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -39,3 +42,11 @@ class Shell:
         told = json.loads(out)
         assert (code, err, told["ok"]) == (1, "", False)
         return {check["name"]: check for check in told["checks"]}
+
+
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, to its end."""
+    command = [sys.executable, "-P", "-m", "interfaces.cli", *words]
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+    )

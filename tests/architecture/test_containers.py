@@ -1,0 +1,68 @@
+"""What the Dockerfile and the compose file promise, read without an engine."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+
+
+@pytest.fixture(scope="module")
+def stages() -> list[list[str]]:
+    """Return the instructions of the Dockerfile, one list for each stage."""
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    found: list[list[str]] = []
+    for line in filter(None, map(str.strip, re.sub(r"(?m)^#.*$", "", text).splitlines())):
+        if line.startswith("FROM "):
+            found.append([])
+        if found:
+            found[-1].append(line)
+    return found
+
+
+def test_the_image_runs_as_nobody_in_particular(stages: list[list[str]]) -> None:
+    assert "USER 10001" in stages[-1]
+
+
+def test_the_image_holds_no_checkout(stages: list[list[str]]) -> None:
+    copies = [line for line in stages[-1] if line.startswith(("COPY", "ADD"))]
+    assert len(stages) == 2
+    assert copies
+    assert [line for line in copies if "--from=" not in line] == []
+
+
+def test_the_image_takes_hashed_wheels_alone(stages: list[list[str]]) -> None:
+    installs = [line for stage in stages for line in stage if "pip" in line and "install" in line]
+    assert any("--require-hashes --only-binary=:all: -r requirements.image.lock" in line for line in installs)
+
+
+def test_the_database_keeps_its_data_where_postgres_18_puts_it(services: dict[str, Any]) -> None:
+    assert services["db"]["image"] == "postgres:18"
+    assert services["db"]["volumes"] == ["pgdata:/var/lib/postgresql"]
+
+
+def test_the_database_is_healthy_only_once_it_answers_over_tcp(services: dict[str, Any]) -> None:
+    assert services["db"]["healthcheck"]["test"][:4] == ["CMD", "pg_isready", "-h", "127.0.0.1"]
+
+
+def test_there_is_no_password_to_forget(services: dict[str, Any]) -> None:
+    assert services["db"]["environment"]["POSTGRES_PASSWORD"].startswith("${PEREZVON_DB_PASSWORD:?")
+
+
+def test_the_api_is_for_this_machine_only(services: dict[str, Any]) -> None:
+    assert services["api"]["ports"] == ["127.0.0.1:8080:8080"]
+
+
+def test_api_and_worker_wait_for_the_schema(services: dict[str, Any]) -> None:
+    assert services["migrate"]["command"] == ["perezvon", "migrate"]
+    for name in ("api", "worker"):
+        assert services[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+        assert services[name]["restart"] == "unless-stopped"

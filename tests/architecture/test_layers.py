@@ -1,0 +1,67 @@
+"""The import contracts of pyproject.toml hold, and each is seen to close on one forbidden import."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("domain", "application", "infrastructure", "interfaces")
+CONTRACTS = [
+    contract["name"]
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+]
+# What is planted breaks the one contract and no other: file, forbidden import.
+PLANTS = {
+    "Dependencies point inwards": ("application/planted_upward.py", "import interfaces.settings"),
+    "Only the composition root touches infrastructure": ("interfaces/planted.py", "import infrastructure.database"),
+    "Postgres and eventsourcing stay at the edge": ("application/planted_sql.py", "import psycopg"),
+    "HTTP and the command line stay at the door": ("infrastructure/planted.py", "import litestar"),
+    "Projections do not know one another": (
+        "infrastructure/projections/planted.py",
+        "import infrastructure.projections.planted_too",
+    ),
+    "What ships knows nothing of its tests": ("domain/planted.py", "import hypothesis"),
+}
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Check a copy with all the forbidden imports, and tell for each contract whether it was kept."""
+    copy = tmp_path_factory.mktemp("planted")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, copy / package)
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    for file, forbidden in PLANTS.values():
+        (copy / file).write_text(f"{forbidden}\n")
+    (copy / "infrastructure/projections/planted_too.py").touch()
+    return _verdicts(copy)
+
+
+def test_the_contracts_hold() -> None:
+    assert _verdicts(ROOT) == dict.fromkeys(CONTRACTS, "KEPT")
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_the_contract_closes(contract: str, planted: dict[str, str]) -> None:
+    assert contract in PLANTS, "plant an import that this new contract forbids"
+    assert planted[contract] == "BROKEN"
+
+
+def _verdicts(root: Path) -> dict[str, str]:
+    found = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), "COLUMNS": "200", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = (line.rpartition(" ") for line in found.stdout.splitlines())
+    verdicts = {name.strip(): verdict for name, _, verdict in lines if verdict in {"KEPT", "BROKEN"}}
+    assert verdicts, found.stdout
+    return verdicts

@@ -1,0 +1,68 @@
+"""All that reads the code without running it, one headline each: `./run lint`."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.locks import EXPORTS, export_command, foreign_lines
+
+ROOT = Path(__file__).parents[1]
+BIN = ROOT / ".venv/bin"
+
+
+def main() -> None:
+    """Take each step; end the process at the first that finds something."""
+    steps: dict[str, Callable[[], None]] = {
+        "ruff check": lambda: call("ruff", "check", "--no-cache"),
+        "ruff format": lambda: call("ruff", "format", "--no-cache", "--check"),
+        "pyright": lambda: call("pyright"),
+        "import contracts": lambda: call("lint-imports", "--no-cache"),
+        "lock files": locks,
+        "Dockerfile": lambda: call("hadolint", "Dockerfile"),
+        "docker-compose.yml": compose,
+    }
+    for name, step in steps.items():
+        print(f"-- {name}", flush=True)
+        began = time.monotonic()
+        step()
+        print(f"   {time.monotonic() - began:.1f} s", flush=True)
+
+
+def call(program: str, *arguments: str) -> None:
+    """Run one of .venv's programs; end the process if it fails."""
+    if subprocess.run([BIN / program, *arguments], cwd=ROOT, check=False).returncode:
+        sys.exit(f"lint failed: {program}")
+
+
+def locks() -> None:
+    """Hold the lock files against pyproject.toml and against the rule that they name the public index alone."""
+    if found := [*foreign_lines(ROOT)]:
+        sys.exit("\n".join(["lint failed: lock files name other places than the public index", *found]))
+    os.environ |= {"UV_PYTHON": str(BIN / "python"), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CACHE": "1"}
+    call("uv", "lock", "--locked", "--quiet")
+    for name in EXPORTS:
+        fresh = subprocess.run([BIN / "uv", *export_command(name)], cwd=ROOT, capture_output=True, check=True).stdout
+        if fresh != (ROOT / name).read_bytes():
+            sys.exit(f"lint failed: {name} is old, make it with: uv {' '.join(export_command(name))} -o {name}")
+
+
+def compose() -> None:
+    """Let compose read its file, where there is a compose of version 2."""
+    for way in (["docker", "compose"], ["docker-compose"]):
+        if not shutil.which(way[0]):
+            continue
+        said = subprocess.run([*way, "version", "--short"], capture_output=True, text=True, check=False).stdout
+        if said.strip("v\n") >= "2":
+            environment = {**os.environ, "PEREZVON_DB_PASSWORD": "x"}
+            if subprocess.run([*way, "config", "--quiet"], cwd=ROOT, env=environment, check=False).returncode:
+                sys.exit("lint failed: docker-compose.yml")
+            return
+    print("   no compose v2 here; tests/architecture reads the file")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""A port that leads to a database, and can be shut and opened: the database goes away without being stopped."""
+
+import socket
+import threading
+from contextlib import suppress
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+
+class Relay:
+    """A relay to the server of an address; shut until `open` is called."""
+
+    def __init__(self, dsn: str) -> None:
+        parts = conninfo_to_dict(dsn)
+        self._host, self._server_port = str(parts["host"]), int(str(parts.get("port", "5432")))
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self._port = int(probe.getsockname()[1])
+        self._sockets: list[socket.socket] = []
+        self.dsn = make_conninfo(dsn, host="127.0.0.1", port=self._port)
+
+    def open(self) -> None:
+        listener = socket.create_server(("127.0.0.1", self._port))
+        self._sockets.append(listener)
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def shut(self) -> None:
+        """Refuse connections from now on, and break those that there are."""
+        while self._sockets:
+            with suppress(OSError), self._sockets.pop() as one:
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = self._to_server()
+                self._sockets += (client, server)
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=_pump, args=pair, daemon=True).start()
+
+    def _to_server(self) -> socket.socket:
+        if not self._host.startswith("/"):
+            return socket.create_connection((self._host, self._server_port))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{self._host}/.s.PGSQL.{self._server_port}")
+        return server
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)

@@ -1,0 +1,97 @@
+"""The views of a test's database: facts recorded for them, brought up to the log, and read as the service reads them."""
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import msgspec
+from psycopg import AsyncConnection
+
+from application.ports import Envelope
+from domain.model import Fact
+from infrastructure.audit_trail_query import PostgresAuditTrail
+from infrastructure.database import Pool, service_dsn
+from infrastructure.event_log.postgres_log import APPEND, Command, call_door
+from infrastructure.event_mapper import encode
+from infrastructure.new_events import NewEvents
+from infrastructure.positions import PostgresViewPositions
+from infrastructure.projections import PROJECTIONS
+from infrastructure.runner import Runner
+from infrastructure.task_list_query import PostgresTaskList
+
+_numbers = count(1)
+
+
+def new_task() -> str:
+    """A task's id that is later than those before."""
+    return f"0197b1c2-f000-7000-8000-{next(_numbers):012x}"
+
+
+class Views(msgspec.Struct, frozen=True):
+    """Everything of one database that a test of views needs; `owner` is an autocommit connection."""
+
+    dsn: str
+    owner: AsyncConnection
+    pool: Pool
+    task_list: PostgresTaskList
+    audit_trail: PostgresAuditTrail
+    positions: PostgresViewPositions
+
+    def runner(self, name: str) -> Runner:
+        """A runner of the projection that nobody wakes."""
+        return Runner(PROJECTIONS[name], self.pool, NewEvents(self.dsn))
+
+    async def catch_up(self, *names: str) -> None:
+        """Bring these projections, or all of them, up to the log."""
+        for name in names or PROJECTIONS:
+            runner = self.runner(name)
+            while await runner.step():
+                pass
+
+    async def record(self, stream: str, *facts: Fact, version: int = 0, organization_id: int = 1, **more: Any) -> int:
+        """Append facts to a stream; answer the log's position."""
+        command = _command(stream, version, facts, organization_id, more)
+        ((verdict, position, _),) = await call_door(self.owner, [command])
+        assert (verdict, position is not None) == ("appended", True)
+        return position or 0
+
+    async def record_histories(self, histories: Iterable[tuple[str, Sequence[Fact]]], organization_id: int = 1) -> None:
+        """Append whole histories of tasks, a step of each in turn, a step of all of them in one call of the door."""
+        waiting = [(task_id, list(facts)) for task_id, facts in histories]
+        step = 0
+        while waiting:
+            commands = [_command(f"task/{task_id}", step, facts[step : step + 1], organization_id, {}) for task_id, facts in waiting]
+            assert {verdict for verdict, *_ in await call_door(self.owner, commands)} == {"appended"}
+            step += 1
+            waiting = [(task_id, facts) for task_id, facts in waiting if len(facts) > step]
+
+    async def record_raw(self, stream: str, version: int, topic: str, state: bytes) -> None:
+        """Append what no program of ours would."""
+        values = ([1], [stream], [version], [topic], [state], [1], ["member/m1"], [None], [None], [None])
+        await self.owner.execute(APPEND, values)
+
+    async def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """What a query answers to the owner."""
+        return await (await self.owner.execute(query.encode(), values)).fetchall()
+
+    async def dump(self, table: str) -> list[tuple[Any, ...]]:
+        """All rows of a table of the schema, in an order of their own."""
+        return await self.rows(f"SELECT * FROM perezvon_1.{table} AS t ORDER BY t::text COLLATE \"C\"")
+
+
+def _command(stream: str, version: int, facts: Sequence[Fact], organization_id: int, more: dict[str, Any]) -> Command:
+    envelope = Envelope(organization_id=organization_id, **{"actor": "member/m1"} | more)
+    return Command(stream=stream, version=version, facts=facts, states=[encode(f) for f in facts], envelope=envelope)
+
+
+@asynccontextmanager
+async def open_views(dsn: str) -> AsyncGenerator[Views]:
+    """The views of a database, read and written as the service's role, until the context ends."""
+    pool = Pool(service_dsn(dsn), size=4, name="test")
+    await pool.open()
+    async with await AsyncConnection.connect(dsn, autocommit=True) as owner:
+        try:
+            yield Views(dsn, owner, pool, PostgresTaskList(pool), PostgresAuditTrail(pool), PostgresViewPositions(pool))
+        finally:
+            await pool.close()
