@@ -86,13 +86,14 @@ class Tasks:
             raise InvalidField("operator_id", "Unknown operator", "unknown_operator")
         return operator
 
-    async def file(self, command: FileTask, request: Request) -> Changed:
+    async def file(self, command: FileTask, request: Request, operator: OperatorHolder | None = None) -> Changed:
         """File a task for the operator's organisation and assign it to the operator's member.
 
+        ``operator`` spares the look-up where the caller has it from ``operator()`` already.
         Raises InvalidFields, IntakeClosed, PreconditionFailed (nothing exists yet that If-Match could name),
         KeyReused and StorageAway.
         """
-        operator = await self.operator(command.operator_key)
+        operator = operator or await self.operator(command.operator_key)
         caller = request.caller
         if caller is None and not operator.settings.open_intake:
             raise IntakeClosed
@@ -139,6 +140,10 @@ class Tasks:
         if as_of is not None:
             events = [event for event in events if event.recorded_at <= as_of]
         return await self._shown(events)
+
+    async def version(self, task_id: str, organization_id: int) -> int:
+        """Answer the version at which the task stands. Raises TaskNotFound."""
+        return (await self._events(task_id, organization_id))[-1].version
 
     async def history(self, task_id: str, organization_id: int) -> Sequence[Recorded[TaskFact]]:
         """Answer all that happened to the task, oldest first. Raises TaskNotFound."""

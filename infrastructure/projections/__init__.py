@@ -1,0 +1,9 @@
+"""All projections that the runner keeps, by name."""
+
+from infrastructure.projection import Projection
+from infrastructure.projections.audit_trail import AuditTrailProjection
+from infrastructure.projections.task_list import TaskListProjection
+
+PROJECTIONS: dict[str, Projection] = {
+    projection.name: projection for projection in (TaskListProjection(), AuditTrailProjection())
+}

@@ -1,0 +1,60 @@
+"""The worker's part that keeps the views up with the log."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from application.errors import StorageAway
+from infrastructure import metrics
+from infrastructure.claims import forget_old_claims
+from infrastructure.database import Pool
+from infrastructure.new_events import NewEvents, woken
+from infrastructure.positions import PostgresViewPositions
+from infrastructure.projections import PROJECTIONS
+from infrastructure.runner import Runner
+
+_LAG_EVERY_S = 5.0
+_CLEAN_EVERY_S = 60.0
+
+_logger = structlog.get_logger(__name__)
+
+
+async def run_projections(dsn: str, stop: asyncio.Event) -> None:
+    """Keep all views up with the log, their lag in the metrics, and old claims out, until ``stop`` is set.
+
+    ``dsn`` is the service's. A batch that is under way is finished first. Recovers by itself when Postgres comes back.
+    """
+    pool = Pool(dsn, size=len(PROJECTIONS) + 1, name="projections")
+    new_events = NewEvents(dsn)
+    positions = PostgresViewPositions(pool)
+
+    async def show_lags() -> None:
+        for lag in await positions.lags():
+            metrics.show(lag)
+
+    async def clean() -> None:
+        await forget_old_claims(pool)
+
+    await pool.open()
+    try:
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(new_events.run())
+            for projection in PROJECTIONS.values():
+                group.create_task(Runner(projection, pool, new_events).run(stop))
+            group.create_task(_every(_LAG_EVERY_S, show_lags, stop))
+            group.create_task(_every(_CLEAN_EVERY_S, clean, stop))
+            await stop.wait()
+            new_events.wake_all()
+            listening.cancel()
+    finally:
+        await pool.close()
+
+
+async def _every(seconds: float, do: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            await do()
+        except StorageAway as error:
+            _logger.warning("not now", what=do.__name__, error=str(error))
+        await woken(stop, seconds)

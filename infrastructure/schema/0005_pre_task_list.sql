@@ -1,0 +1,59 @@
+-- Which tasks does an organisation have? One row a task, as its events made it; `perezvon rebuild task_list` makes
+-- them anew. No constraints but unique indexes: a rebuild copies the tables and their indexes, and swaps them by name.
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
+
+CREATE TABLE {schema}.task_list (
+    id                    text COLLATE "C" NOT NULL,
+    organization_id       bigint NOT NULL,
+    version               bigint NOT NULL,
+    attempt               int NOT NULL,
+    operator_number       int NOT NULL,
+    status                text COLLATE "C" NOT NULL,
+    task_type             text COLLATE "C" NOT NULL,
+    priority              text COLLATE "C" NOT NULL,
+    title                 text NOT NULL,
+    title_folded          text NOT NULL, -- in lower case: to fold each title when searching is slow
+    description           text,
+    caller_phone          text COLLATE "C",
+    caller_name           text,
+    call_id               text,
+    recording_url         text,
+    call_datetime         timestamptz,
+    call_transcription    text,
+    call_summary          text,
+    call_response_summary text,
+    error_message         text,
+    created_at            timestamptz NOT NULL,
+    updated_at            timestamptz NOT NULL,
+    due_date              timestamptz,
+    completed_at          timestamptz,
+    appeal_id             text,
+    assigned_user_id      text COLLATE "C",
+    created_by_user_id    text COLLATE "C"
+) WITH (autovacuum_vacuum_scale_factor = 0.05); -- each change of a task leaves a dead row behind
+CREATE UNIQUE INDEX task_list_id ON {schema}.task_list (id);
+-- The list without filters is a walk along one of these.
+CREATE INDEX task_list_newest ON {schema}.task_list (organization_id, created_at, id) WHERE status <> 'cancelled';
+CREATE INDEX task_list_newest_of_all ON {schema}.task_list (organization_id, created_at, id);
+-- The list with filters takes the newest of each kind that passes them; task_counts names the kinds.
+CREATE INDEX task_list_kind ON {schema}.task_list (organization_id, status, task_type, priority, created_at, id);
+CREATE INDEX task_list_assigned
+    ON {schema}.task_list (organization_id, assigned_user_id, status, task_type, priority, created_at, id)
+    WHERE assigned_user_id IS NOT NULL;
+CREATE INDEX task_list_caller ON {schema}.task_list (organization_id, caller_phone, created_at, id)
+    WHERE caller_phone IS NOT NULL;
+-- What waits to be sorted into this index is read by each search: so much that a batch pays for itself, and no more.
+CREATE INDEX task_list_title ON {schema}.task_list USING gin (title_folded gin_trgm_ops)
+    WITH (gin_pending_list_limit = 1024);
+
+-- How many tasks of each kind there are, of all members ('') and of each: totals without counting rows.
+CREATE TABLE {schema}.task_counts (
+    organization_id  bigint NOT NULL,
+    assigned_user_id text COLLATE "C" NOT NULL,
+    status           text COLLATE "C" NOT NULL,
+    task_type        text COLLATE "C" NOT NULL,
+    priority         text COLLATE "C" NOT NULL,
+    count            bigint NOT NULL
+);
+CREATE UNIQUE INDEX task_counts_kind
+    ON {schema}.task_counts (organization_id, assigned_user_id, status, task_type, priority);

@@ -1,0 +1,19 @@
+-- Who did what, when, and why? One row an event; `perezvon rebuild audit_trail` makes them anew.
+-- Times never run backwards along the positions, so an order by time and position is the order of the log.
+CREATE TABLE {schema}.audit_trail (
+    position        bigint NOT NULL,
+    stream          text COLLATE "C" NOT NULL,
+    version         bigint NOT NULL,
+    type            text COLLATE "C" NOT NULL,
+    recorded_at     timestamptz NOT NULL,
+    organization_id bigint,
+    actor           text COLLATE "C",
+    reason          text,
+    causation       text,
+    correlation     text
+);
+CREATE UNIQUE INDEX audit_trail_position ON {schema}.audit_trail (position);
+CREATE INDEX audit_trail_time ON {schema}.audit_trail (organization_id, recorded_at, position);
+CREATE INDEX audit_trail_actor ON {schema}.audit_trail (organization_id, actor, recorded_at, position);
+CREATE INDEX audit_trail_stream ON {schema}.audit_trail (organization_id, stream, recorded_at, position);
+CREATE INDEX audit_trail_type ON {schema}.audit_trail (organization_id, type, recorded_at, position);
