@@ -6,10 +6,50 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from application.organizations import OrganizationsAdmin
+from application.queries import TaskList, ViewPositions
 from application.tasks import Tasks
 from infrastructure.access_directory import PostgresDirectory, PostgresOrganizations
-from infrastructure.database import Pool
+from infrastructure.checkup import Check, examine
+from infrastructure.database import Pool, SchemaTooOld, migrate, service_dsn
 from infrastructure.event_log.postgres_log import PostgresEventLog
+from infrastructure.local_postgres import LocalPostgresError, default_home
+from infrastructure.local_postgres import running as running_server
+from infrastructure.local_postgres import start as start_server
+from infrastructure.parking import RetryReport, retry_parked
+from infrastructure.positions import PostgresViewPositions
+from infrastructure.projecting import run_projections
+from infrastructure.projections import PROJECTIONS
+from infrastructure.reaching import BadAddress, ServerTooOld, reach, until_lost
+from infrastructure.rebuild import REBUILDABLE, RebuildReport, RebuildUnderWay, rebuild
+from infrastructure.rebuild import Progress as Rebuilding
+from infrastructure.task_list_query import PostgresTaskList
+
+__all__ = [
+    "PROJECTIONS",
+    "REBUILDABLE",
+    "BadAddress",
+    "Check",
+    "LocalPostgresError",
+    "RebuildReport",
+    "RebuildUnderWay",
+    "Rebuilding",
+    "RetryReport",
+    "SchemaTooOld",
+    "ServerTooOld",
+    "Services",
+    "default_home",
+    "examine",
+    "migrate",
+    "reach",
+    "rebuild",
+    "retry_parked",
+    "run_projections",
+    "running_server",
+    "service_dsn",
+    "services",
+    "start_server",
+    "until_lost",
+]
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +59,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     organizations: OrganizationsAdmin
     directory: PostgresDirectory
     log: PostgresEventLog
+    task_list: TaskList
+    views: ViewPositions
 
 
 @asynccontextmanager
@@ -37,6 +79,8 @@ async def services(dsn: str) -> AsyncGenerator[Services]:
             organizations=OrganizationsAdmin(PostgresOrganizations(log, administering, reading), directory),
             directory=directory,
             log=log,
+            task_list=PostgresTaskList(reading),
+            views=PostgresViewPositions(reading),
         )
     finally:
         await log.drain()

@@ -19,6 +19,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token_burst: int = 2000
     address_rate: float = 50.0
     address_burst: int = 500
+    trusted_proxies: str = ""
     ready_lag_seconds: float = 10.0
     shutdown_seconds: int = 10
     metrics_port: int | None = None

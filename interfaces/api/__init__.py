@@ -1,0 +1,1 @@
+"""The HTTP API: contract 1, administration, audit, health and documentation."""

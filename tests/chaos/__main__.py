@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import atexit
 import json
 import shutil
 import subprocess
@@ -45,7 +46,7 @@ class Stack:
     def __init__(self, home: Path, *, answer_early: bool) -> None:
         """Keep data and logs in ``home``; ``answer_early`` runs the build that must be found out."""
         self.home = home
-        self.postgres = Postgres(home / "postgres")
+        self.postgres = Postgres(home)
         self.postgres.start()
         migrate(self.postgres.dsn)
         self.port = free_port()
@@ -73,17 +74,20 @@ class Stack:
 async def stack(*, answer_early: bool) -> AsyncGenerator[Stack]:
     """Start everything, and end it again."""
     home = Path(tempfile.mkdtemp(prefix="perezvon-chaos-", dir="/var/tmp"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)  # runs after the launcher's own, which comes later
     running = Stack(home, answer_early=answer_early)
     running.api.start()
     running.worker.start()
     try:
         eventually(running.serves, timeout=60)
         yield running
+    except Exception:
+        for path in sorted(home.glob("*.log")):
+            log(f"{path.name}: " + path.read_text(errors="replace")[-2000:])
+        raise
     finally:
         running.api.kill()
         running.worker.kill()
-        running.postgres.stop()
-        shutil.rmtree(home, ignore_errors=True)
 
 
 async def storm(running: Stack, options: argparse.Namespace) -> tuple[Load, list[dict[str, Any]]]:
@@ -125,8 +129,8 @@ def caught_up(dsn: str) -> bool:
 def differing(running: Stack, view: str) -> int:
     """Rebuild a view beside the live one; answer how many rows differ."""
     done = running.command("rebuild", view, "--json")
-    report: dict[str, Any] = json.loads(done.stdout)
-    return int(report["differing"]) + int(report["missing"]) + int(report["extra"])
+    found: list[dict[str, Any]] = json.loads(done.stdout)["differences"]
+    return sum(int(table[how]) for table in found for how in ("differing", "missing", "extra"))
 
 
 async def main() -> int:

@@ -79,23 +79,14 @@ class Postgres:
         """Start the server, or start it again."""
         self.dsn = local_postgres.start(self._home, options=OPTIONS)
 
-    def stop(self) -> None:
-        """Stop the server, and do not wait for whoever is still connected."""
-        self._signal_all([self._postmaster()], signal.SIGQUIT)
-
     def kill(self) -> None:
         """End the postmaster and all its children by SIGKILL."""
-        postmaster = self._postmaster()
+        postmaster = int((self._home / "own/data/postmaster.pid").read_text().split("\n", 1)[0])
         os.kill(postmaster, signal.SIGSTOP)  # it must not start new ones while its children are killed
-        self._signal_all([postmaster, *children(postmaster)], signal.SIGKILL)
-
-    def _postmaster(self) -> int:
-        return int((self._home / "own/data/postmaster.pid").read_text().split("\n", 1)[0])
-
-    def _signal_all(self, family: list[int], sign: signal.Signals) -> None:
+        family = [postmaster, *children(postmaster)]
         for pid in family:
             with suppress(ProcessLookupError):
-                os.kill(pid, sign)
+                os.kill(pid, signal.SIGKILL)
         eventually(lambda: not any(alive(pid) for pid in family), timeout=30)
 
 

@@ -1,0 +1,68 @@
+"""The API as one ASGI application."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+from litestar import Litestar
+from litestar.datastructures import State
+
+from application.errors import StorageAway
+from interfaces.api.administration import administration_router
+from interfaces.api.audit import audit_router
+from interfaces.api.bodies import BODY_BYTES_MAX, CheckedRequest
+from interfaces.api.context import Api
+from interfaces.api.docs_page import docs_router
+from interfaces.api.edge import EdgeLayer
+from interfaces.api.health import health_router
+from interfaces.api.problems import dialect_by_path, handlers
+from interfaces.api.tasks import tasks_router
+from interfaces.bootstrap import Services
+from interfaces.settings import Settings
+
+_NOTING_SECONDS = 30.0
+
+
+def create_app(settings: Settings, services: Services) -> Litestar:
+    """Answer the application that serves ``services``, which stay open as long as it runs."""
+    api = Api(settings, services)
+    app = Litestar(
+        [tasks_router(), administration_router(), audit_router(), health_router(), docs_router()],
+        exception_handlers=handlers(dialect_by_path),
+        lifespan=[_noting_use_of_tokens],
+        logging_config=None,
+        openapi_config=None,
+        request_class=CheckedRequest,
+        request_max_body_size=BODY_BYTES_MAX,
+        state=State({"api": api}),
+    )
+    app.asgi_handler = EdgeLayer(app, api)
+    return app
+
+
+@asynccontextmanager
+async def _noting_use_of_tokens(app: Litestar) -> AsyncGenerator[None]:
+    """Note the last use of tokens every half minute, and once more at the end."""
+    api: Api = app.state.api
+
+    async def note() -> None:
+        used, api.tokens_used = api.tokens_used, set()
+        try:
+            if used:
+                await api.services.directory.note_use(sorted(used))
+        except StorageAway:
+            api.tokens_used |= used
+
+    async def keep_noting() -> None:
+        while True:
+            await asyncio.sleep(_NOTING_SECONDS)
+            await note()
+
+    noting = asyncio.create_task(keep_noting())
+    try:
+        yield
+    finally:
+        noting.cancel()
+        with suppress(asyncio.CancelledError):
+            await noting
+        await note()

@@ -1,0 +1,84 @@
+"""Examples of bodies and answers for the OpenAPI document, by their type."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from domain.task.events import Priority, TaskType
+from domain.task.task import Status
+from interfaces.api.task_bodies import (
+    HistoryAnswer,
+    HistoryItem,
+    NewAppeal,
+    NewStatus,
+    NewTask,
+    TaskAnswer,
+    TaskPageAnswer,
+)
+
+TASK_ID = "01a20180-8610-70de-aaa2-24ce46b82a84"
+_MEMBER = "01a20180-849a-7143-a47e-d83767ae3549"
+_CALLED = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+_FILED = _CALLED + timedelta(minutes=2)
+
+_TASK = TaskAnswer(
+    id=TASK_ID,
+    organization_id="1",
+    assigned_user_id=_MEMBER,
+    created_by_user_id=None,
+    task_type=TaskType.CONSULTATION,
+    status=Status.PENDING,
+    priority=Priority.HIGH,
+    title="Перезвонить по поводу счёта",
+    description="Клиент не понял строку «услуги связи».",
+    caller_phone="+77011234567",
+    caller_name="Данияр Ахметов",
+    call_id="A-4711",
+    recording_url="https://calls.example/4711.mp3",
+    call_datetime=_CALLED,
+    call_transcription=None,
+    call_summary=None,
+    call_response_summary=None,
+    error_message=None,
+    created_at=_FILED,
+    updated_at=_FILED,
+    due_date=None,
+    completed_at=None,
+    appeal_id=None,
+    assigned_user_name="Айгуль Сатпаева",
+    version=1,
+    attempt=1,
+)
+_ALL = (
+    NewTask(
+        operator_id="op_0123456789abcdefABCDEF",
+        title=_TASK.title,
+        task_type=_TASK.task_type,
+        priority=_TASK.priority,
+        description=_TASK.description,
+        caller_phone="8 701 123 45 67",
+        caller_name=_TASK.caller_name,
+        call_id=_TASK.call_id,
+        recording_url=_TASK.recording_url,
+        call_datetime=_CALLED,
+    ),
+    NewStatus(status=Status.FAILED, reason="Called three times", error_message="Nobody answers"),
+    NewAppeal(appeal_id="2026-118"),
+    _TASK,
+    TaskPageAnswer(items=[_TASK], total=1, page=1, per_page=20, pages=1),
+    HistoryAnswer(
+        items=[
+            HistoryItem(
+                version=2,
+                position=4_712,
+                type="task.started.v1",
+                recorded_at=_FILED,
+                actor=f"member/{_MEMBER}",
+                reason=None,
+                data={},
+            )
+        ]
+    ),
+)
+
+EXAMPLES: dict[type[msgspec.Struct], msgspec.Struct] = {type(example): example for example in _ALL}

@@ -1,0 +1,90 @@
+"""Entity tags and Idempotency-Key (RFC 9110 §13, contract 1, Behaviour).
+
+The entity tag of a task is its version in quotes.
+"""
+
+import hashlib
+import re
+
+from litestar.handlers import BaseRouteHandler
+
+from application.callers import Request
+from application.errors import PreconditionFailed, TaskNotFound
+from interfaces.api.bodies import CheckedRequest
+from interfaces.api.context import Connection, visit_of
+from interfaces.api.faults import Fault, RequestInvalid
+
+_TASK_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_TAGS = re.compile(rf"\s*{_TAG}\s*(?:,\s*{_TAG}\s*)*")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_NO_VERSION = 0
+
+
+def task_id_of(connection: Connection) -> str:
+    """Answer the task id in the path. Raises TaskNotFound for what cannot be one."""
+    task_id: str = connection.path_params["task_id"]
+    if not _TASK_ID.fullmatch(task_id):
+        raise TaskNotFound
+    return task_id
+
+
+def entity_tag(version: int) -> str:
+    """Answer the entity tag of a version."""
+    return f'"{version}"'
+
+
+def if_none_match(connection: Connection, version: int) -> bool:
+    """Whether the client has that version already; weak tags count here."""
+    header = ",".join(connection.headers.getall("if-none-match", []))
+    if header.strip() == "*":
+        return True
+    return entity_tag(version) in (tag.removeprefix("W/") for tag in re.findall(_TAG, header))
+
+
+async def matches(connection: Connection, _: BaseRouteHandler) -> None:
+    """Guard of changes: note the version that If-Match names, if it stands.
+
+    Raises TaskNotFound, and PreconditionFailed when the header is stale or malformed. Before anything else, also before the
+    body is looked at; but a stale one with an Idempotency-Key is left to the use case: the answer may have been lost.
+    """
+    headers = connection.headers.getall("if-match", [])
+    if not headers or connection.scope["type"] != "http" or connection.scope["method"] == "OPTIONS":
+        return
+    header, visit = ",".join(headers), visit_of(connection)
+    version = await visit.api.services.tasks.version(task_id_of(connection), visit.member.organization_id)
+    if header.strip() == "*":
+        return
+    if not _TAGS.fullmatch(header):
+        raise PreconditionFailed
+    if entity_tag(version) in re.findall(_TAG, header):
+        visit.if_match = version
+    elif connection.scope["method"] == "POST" and "idempotency-key" in connection.headers:
+        visit.if_match = _NO_VERSION
+    else:
+        raise PreconditionFailed
+
+
+async def matches_nothing(connection: Connection, _: BaseRouteHandler) -> None:
+    """Guard of filing: nothing exists yet that If-Match could name. Raises PreconditionFailed."""
+    if "if-match" in connection.headers:
+        raise PreconditionFailed
+
+
+async def asked(request: CheckedRequest) -> Request:
+    """Answer what a use case needs to know of the request. Raises RequestInvalid on ``Idempotency-Key``."""
+    visit = visit_of(request)
+    key = request.headers.get("idempotency-key") if request.method == "POST" else None
+    if key is None:
+        return Request(request_id=visit.request_id, caller=visit.caller, if_match=visit.if_match)
+    if not _KEY.fullmatch(key):
+        message = "Expected 1 to 255 visible ASCII characters"
+        raise RequestInvalid([Fault(("header", "Idempotency-Key"), message, "string_pattern_mismatch")])
+    parts = (request.method.encode(), request.scope["path"].encode(), await request.body())
+    return Request(
+        request_id=visit.request_id,
+        caller=visit.caller,
+        if_match=visit.if_match,
+        idempotency_key=key,
+        fingerprint=hashlib.sha256(b"\0".join(parts)).digest(),
+    )

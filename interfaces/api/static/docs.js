@@ -1,0 +1,9 @@
+// validatorUrl would send the document to another host.
+window.ui = SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#docs",
+  deepLinking: true,
+  validatorUrl: null,
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset.slice(1)],
+  layout: "BaseLayout",
+});

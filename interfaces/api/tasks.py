@@ -1,0 +1,306 @@
+"""``/api/tasks``: contract 1."""
+
+from typing import Annotated, TypeVar, cast
+
+import msgspec
+from litestar import Response, Router, get, post, put, route
+from litestar.enums import MediaType
+from litestar.params import HeaderParameter, JSONBody, QueryParameter
+
+from application.errors import OrganizationNotFound
+from application.phones import e164
+from application.queries import TaskListFilter
+from application.tasks import Changed, FileTask
+from domain.errors import InvalidField
+from domain.task.events import Priority, TaskType
+from domain.task.task import Status
+from domain.values import Permission
+from interfaces.api.authentication import authorize, charge_operator
+from interfaces.api.bodies import CheckedRequest
+from interfaces.api.context import Visit, visit_of
+from interfaces.api.faults import Fault, Forbidden, RequestInvalid
+from interfaces.api.preconditions import asked, entity_tag, if_none_match, matches, matches_nothing, task_id_of
+from interfaces.api.problems import handlers, tasks_dialect
+from interfaces.api.task_bodies import (
+    HistoryAnswer,
+    NewAppeal,
+    NewStatus,
+    NewTask,
+    TaskAnswer,
+    TaskPageAnswer,
+    answer_of,
+    history_of,
+    masked,
+    row_answer,
+)
+from interfaces.api.texts import NO_NUL
+from interfaces.api.times import in_query, in_utc
+
+VIEW = "task_list"
+
+_WAIT_SECONDS = 1.0
+_POSITION_MAX = 2**53
+_encoder = msgspec.json.Encoder()
+T = TypeVar("T")
+
+
+@post(
+    status_code=200,
+    guards=[matches_nothing],
+    opt={"permission": Permission.FILE_TASKS, "open": True, "refusals": {409, 412}},
+    operation_id="fileTask",
+    summary="File a task",
+)
+async def file_task(request: CheckedRequest, data: JSONBody[NewTask]) -> Response[TaskAnswer]:
+    """File a task for the operator's organisation. A token is not required unless the organisation says so."""
+    visit = visit_of(request)
+    call_datetime, due_date = in_utc(call_datetime=data.call_datetime, due_date=data.due_date)
+    asking = await asked(request)
+    operator = await visit.api.services.tasks.operator(data.operator_id)
+    charge_operator(visit, operator.organization_id, operator.number)
+    command = FileTask(
+        operator_key=data.operator_id,
+        title=data.title,
+        task_type=data.task_type,
+        priority=data.priority,
+        description=data.description,
+        caller_phone=data.caller_phone,
+        caller_name=data.caller_name,
+        call_id=data.call_id,
+        recording_url=data.recording_url,
+        call_datetime=call_datetime,
+        call_transcription=data.call_transcription,
+        call_summary=data.call_summary,
+        call_response_summary=data.call_response_summary,
+        due_date=due_date,
+    )
+    return _changed(visit, await visit.api.services.tasks.file(command, asking, operator))
+
+
+@get(
+    opt={"permission": Permission.LIST_TASKS},
+    operation_id="listTasks",
+    summary="List tasks, newest first",
+)
+async def list_tasks(
+    request: CheckedRequest,
+    *,
+    status: Annotated[Status | None, QueryParameter()] = None,
+    task_type: Annotated[TaskType | None, QueryParameter()] = None,
+    priority: Annotated[Priority | None, QueryParameter()] = None,
+    search: Annotated[
+        str | None, QueryParameter(max_length=500, pattern=NO_NUL, description="Part of the title.")
+    ] = None,
+    include_cancelled: Annotated[bool, QueryParameter()] = False,
+    assigned_user_id: Annotated[str | None, QueryParameter(max_length=128, pattern=NO_NUL)] = None,
+    caller_phone: Annotated[str | None, QueryParameter(max_length=64, pattern=NO_NUL)] = None,
+    page: Annotated[int, QueryParameter(ge=1, le=1_000_000)] = 1,
+    per_page: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
+    position: Annotated[
+        int | None,
+        HeaderParameter(
+            name="Perezvon-Position",
+            ge=0,
+            le=_POSITION_MAX,
+            description="A log position that the list shall show; it waits for it, at most a second.",
+        ),
+    ] = None,
+) -> Response[TaskPageAnswer]:
+    """Answer a page of the organisation's tasks. Analysts see personal data masked and cannot search in it."""
+    visit = visit_of(request)
+    caller, services = visit.member, visit.api.services
+    personal = caller.may(Permission.READ_PERSONAL)
+    if not personal and (search is not None or caller_phone is not None):
+        raise Forbidden
+    wanted = TaskListFilter(
+        status=status,
+        task_type=task_type,
+        priority=priority,
+        search=search or None,
+        include_cancelled=include_cancelled,
+        assigned_user_id=assigned_user_id,
+        caller_phone=await _phone(visit, caller_phone),
+    )
+    found = await services.task_list.page(caller.organization_id, wanted, page=page, per_page=per_page)
+    awaited = max(position or 0, visit.api.written.position(caller.organization_id))
+    if found.position < awaited:
+        await services.views.wait_for(VIEW, awaited, _WAIT_SECONDS)
+        found = await services.task_list.page(caller.organization_id, wanted, page=page, per_page=per_page)
+    answers = [row_answer(row) for row in found.items]
+    headers = {"Perezvon-Position": str(found.position)}
+    if not found.total_is_exact:
+        headers["Perezvon-Total"] = "at-least"
+    body = TaskPageAnswer(
+        items=answers if personal else [masked(answer) for answer in answers],
+        total=found.total,
+        page=page,
+        per_page=per_page,
+        pages=-(-found.total // per_page),
+    )
+    return _json(body, headers)
+
+
+@get(
+    "/{task_id:str}",
+    opt={"permission": Permission.READ_PERSONAL, "refusals": {404}, "may_be_unmodified": True},
+    operation_id="getTask",
+    summary="A task as it is, or as it was",
+)
+async def get_task(
+    request: CheckedRequest,
+    version: Annotated[int | None, QueryParameter(description="As it was at that version.")] = None,
+    as_of: Annotated[
+        str | None,
+        QueryParameter(
+            description="As it was at that time; without a zone: UTC.", schema_extra={"format": "date-time"}
+        ),
+    ] = None,
+) -> Response[TaskAnswer]:
+    """Answer the task. Before its creation, and past its last version, there is none."""
+    if version is not None and as_of is not None:
+        message = "Either version or as_of"
+        raise RequestInvalid([Fault(("query", name), message, "value_error") for name in ("version", "as_of")])
+    visit = visit_of(request)
+    (moment,) = in_query(as_of=as_of)
+    shown = await visit.api.services.tasks.get(
+        task_id_of(request), visit.member.organization_id, version=version, as_of=moment
+    )
+    headers = {**_task_headers(shown), "Cache-Control": "private, no-cache"}
+    if if_none_match(request, shown.task.version):
+        return cast("Response[TaskAnswer]", Response(b"", status_code=304, headers=headers))
+    return _json(answer_of(shown), headers)
+
+
+@get(
+    "/{task_id:str}/history",
+    opt={"permission": Permission.READ_PERSONAL, "refusals": {404}},
+    operation_id="getTaskHistory",
+    summary="All that happened to a task",
+)
+async def get_history(request: CheckedRequest) -> Response[HistoryAnswer]:
+    """Answer every change of the task with who, when and why, oldest first."""
+    visit = visit_of(request)
+    events = await visit.api.services.tasks.history(task_id_of(request), visit.member.organization_id)
+    return _json(history_of(events), {})
+
+
+_CHANGE = {"permission": Permission.CHANGE_TASKS, "if_match": True, "refusals": {404, 409, 412}}
+
+
+@put(
+    "/{task_id:str}/status",
+    guards=[matches],
+    opt=_CHANGE,
+    operation_id="changeTaskStatus",
+    summary="Change a task's status",
+)
+async def change_status(request: CheckedRequest, data: JSONBody[NewStatus]) -> Response[TaskAnswer]:
+    """Change the status. The same status again records nothing; a transition that contract 1 does not list is 409."""
+    visit = visit_of(request)
+    changed = await visit.api.services.tasks.change_status(
+        task_id_of(request), data.status, await asked(request), reason=data.reason, error_message=data.error_message
+    )
+    return _changed(visit, changed)
+
+
+@put(
+    "/{task_id:str}/appeal",
+    guards=[matches],
+    opt=_CHANGE,
+    operation_id="linkAppealToTask",
+    summary="Link an appeal to a task",
+)
+async def link_appeal(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Response[TaskAnswer]:
+    """Link an appeal, in whatever status. POST, and the path ``…/link-appeal`` with either verb, do the same."""
+    return await _linked(request, data)
+
+
+@post("/{task_id:str}/appeal", guards=[matches], opt=_CHANGE, status_code=200, include_in_schema=False)
+async def link_appeal_by_post(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Response[TaskAnswer]:
+    """Link an appeal, for a client that spells it so."""
+    return await _linked(request, data)
+
+
+@route(
+    "/{task_id:str}/link-appeal",
+    http_method=["PUT", "POST"],
+    guards=[matches],
+    opt=_CHANGE,
+    status_code=200,
+    include_in_schema=False,
+)
+async def link_appeal_by_name(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Response[TaskAnswer]:
+    """Link an appeal, for a client that spells it so."""
+    return await _linked(request, data)
+
+
+@post(
+    "/{task_id:str}/reprocess",
+    guards=[matches],
+    opt=_CHANGE,
+    status_code=200,
+    operation_id="reprocessTask",
+    summary="Try a failed task again",
+)
+async def reprocess(request: CheckedRequest) -> Response[TaskAnswer]:
+    """Put a failed task back to pending; in every other status it is 409."""
+    visit = visit_of(request)
+    return _changed(visit, await visit.api.services.tasks.reprocess(task_id_of(request), await asked(request)))
+
+
+def tasks_router() -> Router:
+    """Answer the routes of contract 1."""
+    return Router(
+        "/api/tasks",
+        route_handlers=[
+            file_task,
+            list_tasks,
+            get_task,
+            get_history,
+            change_status,
+            link_appeal,
+            link_appeal_by_post,
+            link_appeal_by_name,
+            reprocess,
+        ],
+        guards=[authorize],
+        exception_handlers=handlers(tasks_dialect),
+        tags=["tasks"],
+    )
+
+
+async def _linked(request: CheckedRequest, data: NewAppeal) -> Response[TaskAnswer]:
+    visit = visit_of(request)
+    changed = await visit.api.services.tasks.link_appeal(task_id_of(request), data.appeal_id, await asked(request))
+    return _changed(visit, changed)
+
+
+def _changed(visit: Visit, changed: Changed) -> Response[TaskAnswer]:
+    visit.api.written.note(changed.task.organization_id, changed.position)
+    headers = _task_headers(changed)
+    if changed.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return _json(answer_of(changed), headers)
+
+
+def _task_headers(changed: Changed) -> dict[str, str]:
+    return {"ETag": entity_tag(changed.task.version), "Perezvon-Position": str(changed.position)}
+
+
+def _json(body: T, headers: dict[str, str]) -> Response[T]:
+    # Encoded here, once, and by msgspec alone: the framework would go over it again with its own type encoders.
+    response = Response(_encoder.encode(body), headers=headers, media_type=MediaType.JSON)
+    return cast("Response[T]", response)
+
+
+async def _phone(visit: Visit, text: str | None) -> str | None:
+    """Answer the number as it is kept. Raises RequestInvalid on ``caller_phone``."""
+    if text is None:
+        return None
+    organization = await visit.api.services.directory.organization(visit.member.organization_id)
+    if organization is None:
+        raise OrganizationNotFound
+    try:
+        return e164(text, organization.settings.region, "caller_phone")
+    except InvalidField as error:
+        raise RequestInvalid([Fault(("query", error.field), str(error), error.kind)]) from error

@@ -1,0 +1,31 @@
+"""The texts that requests carry. None of them holds NUL, which Postgres cannot store."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+NO_NUL = r"^[^\u0000]*$"
+TITLE = r"^\s*[^\s\u0000](?:[^\u0000]{0,498}[^\s\u0000])?\s*$"
+NAME = r"^\s*[^\s\u0000](?:[^\u0000]{0,198}[^\s\u0000])?\s*$"
+PHONE = r"^[^\u0000]*[0-9][^\u0000]*[0-9][^\u0000]*$"
+URL = r"^[hH][tT][tT][pP][sS]?://[^\s/?#\u0000][^\s\u0000]*$"
+
+TOLD = {
+    NO_NUL: ("Expected no NUL character", "string_pattern_mismatch"),
+    TITLE: ("Expected 1 to 500 characters, not all of them blank", "string_length"),
+    NAME: ("Expected 1 to 200 characters, not all of them blank", "string_length"),
+    PHONE: ("Expected a phone number", "phone_number"),
+    URL: ("Expected an http or https address", "url_parsing"),
+}
+"""What a text that misses its pattern is told, with a stable word for it."""
+
+Title = Annotated[str, Meta(pattern=TITLE, examples=["Перезвонить по поводу счёта"])]
+Name = Annotated[str, Meta(pattern=NAME, examples=["Айгуль Сатпаева"])]
+Phone = Annotated[str, Meta(pattern=PHONE, max_length=64, examples=["+77011234567"])]
+Line = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=64, examples=["101"])]
+WebAddress = Annotated[str, Meta(pattern=URL, max_length=2_048, examples=["https://calls.example/4711.mp3"])]
+Id = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=128, examples=["A-4711"])]
+Text200 = Annotated[str, Meta(pattern=NO_NUL, max_length=200)]
+Text2000 = Annotated[str, Meta(pattern=NO_NUL, max_length=2_000)]
+Text20000 = Annotated[str, Meta(pattern=NO_NUL, max_length=20_000)]
+Text1000000 = Annotated[str, Meta(pattern=NO_NUL, max_length=1_000_000)]

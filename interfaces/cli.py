@@ -1,0 +1,89 @@
+"""The command line: ``perezvon``."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+from msgspec.structs import replace
+
+from interfaces.commands.administration import member, operator, organization, token
+from interfaces.commands.doctor import doctor
+from interfaces.commands.record import history, replay
+from interfaces.commands.refusals import trouble_of
+from interfaces.commands.serving import migrate, serve, up, work
+from interfaces.commands.views import rebuild, retry_parked
+from interfaces.logging import set_up_logging
+from interfaces.output import json_text
+from interfaces.settings import from_environment
+
+_LASTING = {"up", "serve", "work"}
+_INTERRUPTED = 130
+_TERMINATED = 143
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="perezvon", message="%(version)s")
+@click.pass_context
+def perezvon(context: click.Context) -> None:
+    """Keep the tasks of a call centre, and prove afterwards everything that happened.
+
+    \b
+    Begin with
+      perezvon up --demo                       everything on this machine, with a sample day of calls
+    or
+      perezvon up                              the same, empty, in a folder of your own; then, beside it:
+      perezvon organization create "Acme"      a tenant, and its first token
+      perezvon operator add "Line 1" --organization 1
+
+    Commands find the database by PEREZVON_DATABASE_URL where it is set, else by --data-dir, else it is that of `up`.
+    """  # noqa: D301 - click reads a \b as "keep these lines"
+    settings = from_environment()
+    if context.invoked_subcommand not in _LASTING and "PEREZVON_LOG_LEVEL" not in os.environ:
+        settings = replace(settings, log_level="error")
+    set_up_logging(settings, sys.stderr)
+
+
+for _command in (
+    up, serve, work, migrate, organization, member, operator, token, history, replay, rebuild, retry_parked, doctor
+):  # fmt: skip
+    perezvon.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; answer its exit code: 0 done, 1 failed, 2 bad input, 3 a rebuild that came out differently."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, _leave)  # a normal exit: what is registered with atexit runs
+    try:
+        return perezvon.main(words, prog_name="perezvon", standalone_mode=False) or 0
+    except (KeyboardInterrupt, click.Abort):
+        return _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read our output has gone
+        return 1
+    except Exception as error:  # noqa: BLE001 - each is told as a sentence
+        return _told(error, as_json="--json" in words)
+
+
+def _told(error: Exception, *, as_json: bool) -> int:
+    if os.environ.get("PEREZVON_LOG_LEVEL") == "debug":
+        traceback.print_exception(error)
+    trouble = trouble_of(error)
+    if as_json:
+        click.echo(json_text({"error": {"code": trouble.code, "message": trouble.message}}), err=True)
+    elif isinstance(error, click.UsageError):
+        error.show()
+    else:
+        click.echo(trouble.message, err=True)
+    return trouble.exit_code
+
+
+def _leave(_number: int, _frame: object) -> NoReturn:
+    sys.exit(_TERMINATED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The commands of ``perezvon``, a file for each group of them."""

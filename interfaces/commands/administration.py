@@ -1,0 +1,285 @@
+"""Administration: organisations, members, operators, tokens."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from application.errors import OrganizationNotFound
+from application.organizations import SettingsPatch
+from application.ports import Directory
+from domain.values import Role
+from interfaces.commands.common import DURATION, MOMENT, ORGANIZATION_ID, TEXT, ask, on_database, request
+from interfaces.output import show, show_items
+
+T = TypeVar("T")
+
+_ROLES = click.Choice([role.value for role in Role])
+_organization = click.option(
+    "--organization", "organization_id", type=ORGANIZATION_ID, required=True, help="The organisation's id."
+)
+
+
+@click.group()
+def organization() -> None:
+    """Organisations: the tenants, and their settings."""
+
+
+@organization.command("create")
+@click.argument("name", type=TEXT)
+@click.option("--region", default="KZ", show_default=True, type=TEXT, help="Reads national phone numbers (ISO 3166).")
+@on_database
+def create_organization(name: str, region: str, data_dir: Path | None, *, as_json: bool) -> None:
+    """Create an organisation; prints an admin's token, which is shown only now.
+
+    \b
+    Example:
+      perezvon organization create "City hotline" --region KZ
+    """
+    show(ask(data_dir, lambda s: s.organizations.create(name, request(), region=region)), as_json=as_json)
+
+
+@organization.command("set")
+@click.argument("organization_id", type=ORGANIZATION_ID, metavar="ID")
+@click.option("--region", type=TEXT, help="Reads national phone numbers (ISO 3166, such as KZ).")
+@click.option("--timezone", type=TEXT, help="An IANA name, such as Asia/Almaty.")
+@click.option("--open-intake/--no-open-intake", default=None, help="Whether tasks are filed without a token.")
+@click.option("--callback-queue", type=ORGANIZATION_ID, help="The queue that carries out callback tasks.")
+@click.option("--no-callback-queue", is_flag=True, help="Leave callback tasks to the members.")
+@click.option("--callback-tries", type=int, help="1 to 50.")
+@click.option("--callback-pause", type=int, help="Seconds between tries, 0 to 604800.")
+@on_database
+def set_organization(
+    organization_id: int, data_dir: Path | None, *, as_json: bool, no_callback_queue: bool, **given: Any
+) -> None:
+    """Change settings of an organisation; what is not named stays. Prints them all.
+
+    \b
+    Example:
+      perezvon organization set 1 --timezone Asia/Almaty --no-open-intake
+    """
+    changes = {name: value for name, value in given.items() if value is not None}
+    if no_callback_queue:
+        if "callback_queue" in changes:
+            raise click.UsageError("Either --callback-queue or --no-callback-queue")
+        changes["callback_queue"] = None
+    if not changes:
+        raise click.UsageError("Name a setting to change, such as --timezone Asia/Almaty")
+    patch = SettingsPatch(**changes)
+    settings = ask(data_dir, lambda s: s.organizations.change_settings(organization_id, patch, request()))
+    show({"id": organization_id, **msgspec.structs.asdict(settings)}, as_json=as_json)
+
+
+@organization.command("list")
+@on_database
+def list_organizations(data_dir: Path | None, *, as_json: bool) -> None:
+    """List all organisations.
+
+    \b
+    Example:
+      perezvon organization list
+    """
+    rows = ask(data_dir, lambda s: s.directory.organizations())
+    show_items(rows, ("id", "name", "created_at", "settings.region", "settings.timezone"), as_json=as_json)
+
+
+@click.group()
+def member() -> None:
+    """Members: the people of an organisation."""
+
+
+@member.command("add")
+@click.argument("name", type=TEXT)
+@_organization
+@click.option("--role", type=_ROLES, default="agent", show_default=True, help="The most that their tokens may do.")
+@on_database
+def add_member(name: str, organization_id: int, role: str, data_dir: Path | None, *, as_json: bool) -> None:
+    """Add a person to an organisation.
+
+    \b
+    Example:
+      perezvon member add "Айгуль Сатпаева" --organization 1 --role supervisor
+    """
+    added = ask(data_dir, lambda s: s.organizations.add_member(organization_id, name, Role(role), request()))
+    show({"id": added}, as_json=as_json)
+
+
+@member.command("list")
+@_organization
+@on_database
+def list_members(organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
+    """List an organisation's members.
+
+    \b
+    Example:
+      perezvon member list --organization 1
+    """
+    rows = ask(data_dir, lambda s: _of(s.directory, organization_id, s.directory.members))
+    show_items(rows, ("id", "name", "role"), as_json=as_json)
+
+
+@click.group()
+def operator() -> None:
+    """Operators: the lines and voice bots that file tasks."""
+
+
+@operator.command("add")
+@click.argument("name", type=TEXT)
+@_organization
+@click.option(
+    "--number", type=TEXT, help="Rings first in a callback: a phone number, or an extension of 2 to 8 digits."
+)
+@click.option("--member", "member_id", type=TEXT, help="Gets the tasks that this operator files.")
+@on_database
+def add_operator(
+    name: str, organization_id: int, number: str | None, member_id: str | None, data_dir: Path | None, *, as_json: bool
+) -> None:
+    """Add an operator; prints its id, the key that files tasks, which is shown only now.
+
+    \b
+    Example:
+      perezvon operator add "Line 1" --organization 1 --number 101
+    """
+    show(
+        ask(
+            data_dir,
+            lambda s: s.organizations.add_operator(
+                organization_id, name, request(), number=number, member_id=member_id
+            ),
+        ),
+        as_json=as_json,
+    )
+
+
+@operator.command("renew")
+@click.argument("number", type=click.IntRange(1, 2**31 - 1))
+@_organization
+@on_database
+def renew_operator(number: int, organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
+    """Give the operator of that number in `operator list` a new key; the old one is void.
+
+    \b
+    Example:
+      perezvon operator renew 2 --organization 1
+    """
+    renewed = ask(data_dir, lambda s: s.organizations.renew_operator_key(organization_id, number, request()))
+    show(renewed, as_json=as_json)
+
+
+@operator.command("remove")
+@click.argument("number", type=click.IntRange(1, 2**31 - 1))
+@_organization
+@on_database
+def remove_operator(number: int, organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
+    """Take the right to file tasks from the operator of that number in `operator list`.
+
+    \b
+    Example:
+      perezvon operator remove 2 --organization 1
+    """
+    ask(data_dir, lambda s: s.organizations.remove_operator(organization_id, number, request()))
+    show({"number": number}, as_json=as_json)
+
+
+@operator.command("list")
+@_organization
+@on_database
+def list_operators(organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
+    """List an organisation's operators by their internal number; keys are never shown again.
+
+    \b
+    Example:
+      perezvon operator list --organization 1
+    """
+    rows = ask(data_dir, lambda s: _of(s.directory, organization_id, s.directory.operators))
+    show_items(rows, ("id", "name", "number", "member_id"), as_json=as_json)
+
+
+@click.group()
+def token() -> None:
+    """Tokens: what API clients show to come in."""
+
+
+@token.command("issue")
+@_organization
+@click.option("--role", type=_ROLES, required=True, help="What the token may do.")
+@click.option("--member", "member_id", type=TEXT, help="Whose token it is; without, it is a service's.")
+@click.option("--name", type=TEXT, help="What the token is for.")
+@click.option("--expires-in", type=DURATION, help="30m, 12h, 90d or 4w from now.")
+@click.option("--expires-at", type=MOMENT, help="A time such as 2027-01-31T18:00:00Z.")
+@on_database
+def issue_token(  # noqa: PLR0917 - click passes by name
+    organization_id: int,
+    role: str,
+    member_id: str | None,
+    name: str | None,
+    expires_in: timedelta | None,
+    expires_at: datetime | None,
+    data_dir: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Issue a token, which is shown only now.
+
+    \b
+    Example:
+      perezvon token issue --organization 1 --role auditor --name "Audit 2026" --expires-in 90d
+    """
+    until = _expiry(expires_in, expires_at)
+
+    show(
+        ask(
+            data_dir,
+            lambda s: s.organizations.issue_token(
+                organization_id, Role(role), request(), member_id=member_id, name=name, expires_at=until
+            ),
+        ),
+        as_json=as_json,
+    )
+
+
+@token.command("revoke")
+@click.argument("token_id", type=TEXT, metavar="ID")
+@on_database
+def revoke_token(token_id: str, data_dir: Path | None, *, as_json: bool) -> None:
+    """Void a token at once. ID is what `token list` shows: the middle part of the token.
+
+    \b
+    Example:
+      perezvon token revoke 5f0c2a9d41be
+    """
+    ask(data_dir, lambda s: s.organizations.revoke_token(token_id, request()))
+    show({"id": token_id}, as_json=as_json)
+
+
+@token.command("list")
+@_organization
+@on_database
+def list_tokens(organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
+    """List an organisation's tokens, revoked ones too; secrets are never shown again.
+
+    \b
+    Example:
+      perezvon token list --organization 1
+    """
+    rows = ask(data_dir, lambda s: _of(s.directory, organization_id, s.directory.tokens))
+    columns = ("id", "name", "role", "member_id", "issued_at", "expires_at", "revoked_at", "last_used_at")
+    show_items(rows, columns, as_json=as_json)
+
+
+async def _of(directory: Directory, organization_id: int, rows: Callable[[int], Awaitable[Sequence[T]]]) -> Sequence[T]:
+    if await directory.organization(organization_id) is None:
+        raise OrganizationNotFound
+    return await rows(organization_id)
+
+
+def _expiry(expires_in: timedelta | None, expires_at: datetime | None) -> datetime | None:
+    if expires_in and expires_at:
+        raise click.UsageError("Either --expires-in or --expires-at")
+    now = datetime.now(UTC)
+    if expires_at and expires_at <= now:
+        raise click.BadParameter("Expected a time to come", param_hint="--expires-at")
+    return now + expires_in if expires_in else expires_at

@@ -1,0 +1,74 @@
+"""``doctor``: is all well, and if not, what is to be done."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from application.errors import StorageAway
+from application.queries import Lag
+from interfaces.bootstrap import Check, LocalPostgresError, ServerTooOld, examine
+from interfaces.commands.common import ask, on_database
+from interfaces.location import NoDatabase, owner_address
+from interfaces.output import show_json
+from interfaces.settings import BadSetting, from_environment
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@click.command()
+@on_database
+def doctor(data_dir: Path | None, *, as_json: bool) -> None:
+    """Tell whether all is well, and what to do.
+
+    Asks the database and the worker. Exits with 1 if something fails.
+
+    \b
+    Example:
+      perezvon doctor
+    """
+    checks = list(_checks(data_dir))
+    healthy = all(check.state != "fail" for check in checks)
+    if as_json:
+        show_json({"ok": healthy, "checks": checks})
+    else:
+        _tell(checks)
+    if not healthy:
+        click.get_current_context().exit(1)
+
+
+def _checks(data_dir: Path | None) -> Iterator[Check]:
+    try:
+        dsn = owner_address(data_dir)
+    except (NoDatabase, LocalPostgresError, BadSetting, StorageAway, ServerTooOld) as error:
+        advice = "See that Postgres runs, and that PEREZVON_DATABASE_URL or --data-dir names it"
+        yield Check(name="database", state="fail", message=str(error), advice=advice)
+        return
+    found = list(examine(dsn))
+    yield from found
+    if not any(check.name == "schema" and check.state == "fail" for check in found):
+        limit = from_environment().ready_lag_seconds
+        yield from _views(ask(data_dir, lambda services: services.views.lags()), limit)
+
+
+def _views(found: Iterable[Lag], limit: float) -> Iterator[Check]:
+    for lag in found:
+        name, behind = f"view {lag.name}", f"{lag.events} events and {lag.seconds:.1f} s behind the log"
+        if lag.parked:
+            message, advice = (
+                f"{lag.parked} streams parked",
+                f"Mend what is at fault, then `perezvon retry-parked {lag.name}`",
+            )
+            yield Check(name=name, state="fail", message=message, advice=advice)
+        elif lag.seconds > limit:
+            yield Check(name=name, state="warn", message=behind, advice="See that `perezvon work` runs and keeps up")
+        else:
+            yield Check(name=name, state="ok", message=behind)
+
+
+def _tell(checks: Iterable[Check]) -> None:
+    for check in checks:
+        state = click.style(f"{check.state:<4}", fg=_COLOURS[check.state])
+        click.echo(f"{state}  {check.name}: {check.message}")
+        if check.advice:
+            click.echo(f"      {check.advice}")

@@ -1,0 +1,99 @@
+"""Commands on what is derived from the record."""
+
+import asyncio
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from interfaces.bootstrap import PROJECTIONS, REBUILDABLE, Rebuilding, RebuildReport, RetryReport, service_dsn
+from interfaces.bootstrap import rebuild as rebuild_view
+from interfaces.bootstrap import retry_parked as retry
+from interfaces.commands.common import on_database
+from interfaces.commands.refusals import DIFFERENT, FAILED
+from interfaces.location import owner_address, service_address
+from interfaces.output import show_json
+
+
+@click.command()
+@click.argument("view", type=click.Choice(sorted(REBUILDABLE)), metavar="VIEW")
+@click.option("--accept", is_flag=True, help="Put the new one in its place also if it differs.")
+@on_database
+def rebuild(view: str, data_dir: Path | None, *, accept: bool, as_json: bool) -> None:
+    """Make a view anew from the log.
+
+    It is built beside the live one, which goes on being read and kept up; then the two are compared. When they are
+    equal the new one takes the place; when they differ nothing is changed, and the exit code is 3.
+
+    VIEW is task_list, audit_trail or access_directory.
+
+    \b
+    Examples:
+      perezvon rebuild task_list
+      perezvon rebuild task_list --accept
+    """
+    dsn = owner_address(data_dir)
+    service_dsn(dsn)  # refuses a schema that wants migrating
+    with _progress(view, hidden=as_json) as progress:
+        report = asyncio.run(rebuild_view(dsn, view, accept=accept, progress=progress))
+    if as_json:
+        show_json(report)
+    else:
+        _tell_rebuilt(report)
+    if not report.swapped:
+        click.get_current_context().exit(DIFFERENT)
+
+
+@click.command("retry-parked")
+@click.argument("view", type=click.Choice(sorted(PROJECTIONS)), metavar="[VIEW]", required=False)
+@on_database
+def retry_parked(view: str | None, data_dir: Path | None, *, as_json: bool) -> None:
+    """Bring in parked streams after a fix.
+
+    Those are what a view, or any of them, could not digest. Exits with 1 if some stay parked.
+
+    VIEW is task_list or audit_trail.
+
+    \b
+    Example:
+      perezvon retry-parked task_list
+    """
+    dsn = service_address(data_dir)
+    reports = [asyncio.run(retry(dsn, name)) for name in ([view] if view else sorted(PROJECTIONS))]
+    if as_json:
+        show_json({"items": reports})
+    else:
+        for report in reports:
+            _tell_retried(report)
+    if any(report.still_parked for report in reports):
+        click.get_current_context().exit(FAILED)
+
+
+@contextmanager
+def _progress(view: str, *, hidden: bool) -> Generator[Rebuilding]:
+    from rich.console import Console  # noqa: PLC0415 - costs start-up time
+    from rich.progress import Progress  # noqa: PLC0415
+
+    with Progress(console=Console(file=sys.stderr), disable=hidden) as bar:
+        task = bar.add_task(view, total=None)
+        yield lambda done, until: bar.update(task, completed=done, total=until)
+        bar.update(task, completed=1, total=1)
+
+
+def _tell_rebuilt(report: RebuildReport) -> None:
+    what = f"{report.name}: {report.events} events up to position {report.position} in {report.seconds:.1f} s"
+    click.echo(
+        f"{what}, {'differs' if report.differs else 'equal'}, {'in place' if report.swapped else 'not put in place'}"
+    )
+    for found in report.differences if report.differs else ():
+        click.echo(f"  {found.table}: {found.differing} differ, {found.missing} missing, {found.extra} extra")
+    if report.parked:
+        click.echo(f"  {report.parked} streams parked")
+
+
+def _tell_retried(report: RetryReport) -> None:
+    click.echo(f"{report.name}: {len(report.brought_in)} brought in, {len(report.still_parked)} still parked")
+    for parked in report.still_parked:
+        click.echo(f"  {parked.stream}: {parked.error}")

@@ -1,0 +1,40 @@
+"""The socket that the API listens on."""
+
+import socket
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the message says why."""
+
+    code = "cannot_listen"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Answer a socket that listens; port 0 takes any free one.
+
+    Raises CannotListen: the port is in use, the host is not of this machine, or we may not.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        why = error.strerror or error
+        raise CannotListen(
+            f"Cannot listen on {host} port {port}: {why}. Choose another with --host and --port."
+        ) from error
+
+
+def adopt(descriptor: int) -> socket.socket:
+    """Answer the listening socket that the parent process passed on. Raises CannotListen."""
+    try:
+        return socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise CannotListen(f"File {descriptor} is no socket: {error.strerror}") from error
+
+
+def url_of(listener: socket.socket) -> str:
+    """Answer the URL under which this machine reaches the socket."""
+    bound: tuple[str, int] = listener.getsockname()[:2]
+    host, port = bound
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is what was bound
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"

@@ -1,0 +1,105 @@
+"""The parent of ``up``: keeps processes running, and takes them along when it goes.
+
+A child is started with a pipe as its standard input. The parent never writes to it: when the parent is gone, however
+it ended, the input ends, and that tells the child to drain and go (interfaces/lifeline.py).
+"""
+
+import asyncio
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import msgspec
+import structlog
+
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 30.0
+_SETTLED = 60.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_log = structlog.get_logger("perezvon.up")
+
+
+class Child(msgspec.Struct, frozen=True, kw_only=True):
+    """A process to keep running. ``descriptors`` are the open files that it inherits beside its output."""
+
+    name: str
+    command: Sequence[str]
+    descriptors: tuple[int, ...] = ()
+
+
+async def supervise(
+    children: Sequence[Child],
+    chores: Sequence[Callable[[], Awaitable[None]]],
+    *,
+    patience: float,
+) -> None:
+    """Keep the children running, and do the chores beside, until SIGINT, SIGTERM or SIGHUP; then end them all.
+
+    Args:
+        children: started at once; one that ends is started again, after a pause that grows from 0.2 to 30 s.
+        chores: what else is to be done meanwhile; a chore that fails ends everything.
+        patience: how many seconds a child may take to end before it is killed.
+
+    Raises:
+        ExceptionGroup: of what a chore raised.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stopping.set)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_keep(child, patience)) for child in children]
+        tasks += [group.create_task(_done(chore)) for chore in chores]
+        await stopping.wait()
+        _log.info("stopping")
+        for task in tasks:
+            task.cancel()
+
+
+async def _done(chore: Callable[[], Awaitable[None]]) -> None:
+    await chore()
+
+
+async def _keep(child: Child, patience: float) -> None:
+    pause = _FIRST_PAUSE
+    while True:
+        began = time.monotonic()
+        process = await _started(child)
+        try:
+            code = await process.wait()
+        finally:
+            await _ended(child, process, patience)
+        if time.monotonic() - began > _SETTLED:
+            pause = _FIRST_PAUSE
+        _log.warning("a process ended, starting it again", process=child.name, code=code, pause=pause)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+async def _started(child: Child) -> Process:
+    process = await asyncio.create_subprocess_exec(
+        *child.command,
+        stdin=PIPE,
+        stdout=sys.stderr.fileno(),  # standard output is the parent's alone
+        pass_fds=child.descriptors,
+        process_group=0,  # Ctrl-C is for the parent, which then ends its children
+    )
+    _log.info("started", process=child.name, pid=process.pid)
+    return process
+
+
+async def _ended(child: Child, process: Process, patience: float) -> None:
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), patience)
+    except TimeoutError:
+        _log.warning("a process did not end, killing it", process=child.name)
+        process.kill()
+        await process.wait()

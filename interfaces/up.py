@@ -1,0 +1,114 @@
+"""Everything on one machine: Postgres, migrations, API and worker (design.md, Processes)."""
+
+import asyncio
+import atexit
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import httpx
+import structlog
+
+from interfaces import demo
+from interfaces.bootstrap import default_home, migrate, start_server, until_lost
+from interfaces.listening import url_of
+from interfaces.location import checked
+from interfaces.settings import Settings
+from interfaces.supervisor import Child, supervise
+
+_ASK_AGAIN = 0.1
+_DRAINING = 5.0  # seconds that a process may need beyond its own limit
+
+_log = structlog.get_logger("perezvon.up")
+
+
+class Place:
+    """Where the data is: a Postgres that the settings name, or one of our own in a folder."""
+
+    def __init__(self, settings: Settings, data_dir: Path | None, *, throw_away: bool) -> None:
+        """``data_dir`` is the folder; without one it is a fresh one, removed at the end, or the user's own."""
+        self.home = None if settings.database_url else data_dir or (_passing_folder() if throw_away else default_home())
+        self.dsn = settings.database_url or ""
+
+    def prepare(self) -> None:
+        """Start or join our own Postgres, and bring the schema up to date."""
+        if self.home:
+            self.dsn = start_server(self.home)
+        for name in migrate(checked(self.dsn)):
+            _log.info("migrated", migration=name)
+
+    async def keep_server(self) -> None:
+        """Start our own Postgres again whenever it is lost. Raises LocalPostgresError when that fails."""
+        while self.home:
+            await until_lost(self.dsn)
+            _log.warning("lost Postgres, starting it again")
+            await asyncio.to_thread(start_server, self.home)
+            await asyncio.sleep(_ASK_AGAIN)
+
+    def child(self, name: str, *arguments: str, descriptors: tuple[int, ...] = ()) -> Child:
+        """Answer how to start ``perezvon`` with these arguments on the same database."""
+        where = ("--data-dir", str(self.home)) if self.home else ()
+        command = (sys.executable, "-P", "-m", "interfaces.cli", *arguments, "--attached", *where)
+        return Child(name=name, command=command, descriptors=descriptors)
+
+
+def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, with_demo: bool) -> None:
+    """Run everything until SIGINT or SIGTERM; then drain, and stop our own Postgres if nobody else uses it.
+
+    Args:
+        settings: name the database, if it is not to be our own.
+        data_dir: the folder of our own Postgres.
+        listener: where to serve.
+        with_demo: fill the database with a sample day first, in a throw-away folder unless one is named.
+
+    Raises:
+        LocalPostgresError: Postgres cannot run here.
+        StorageAway: the database of the settings is away.
+    """
+    place = Place(settings, data_dir, throw_away=with_demo)
+    place.prepare()
+    url = url_of(listener)
+    descriptor = listener.fileno()
+    children = (
+        place.child("api", "serve", "--socket", str(descriptor), descriptors=(descriptor,)),
+        place.child("worker", "work"),
+    )
+
+    async def story() -> None:
+        try:
+            await _ready(url)
+            click.echo(f"ready {url}")
+            if with_demo:
+                click.echo(await demo.run(url, place.dsn))
+            await asyncio.Event().wait()
+        finally:
+            listener.close()  # at the end nobody shall wait in a queue that nobody serves
+
+    try:
+        asyncio.run(supervise(children, (story, place.keep_server), patience=settings.shutdown_seconds + _DRAINING))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # Postgres is to be stopped in peace
+
+
+async def _ready(url: str) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while True:
+            try:
+                if (await client.get(f"{url}/health/ready")).is_success:
+                    return
+            except httpx.HTTPError:
+                _log.debug("not ready yet")
+            await asyncio.sleep(_ASK_AGAIN)
+
+
+def _passing_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="perezvon-demo-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # runs after what is registered later: Postgres's end
+    return folder

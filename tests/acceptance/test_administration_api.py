@@ -1,0 +1,245 @@
+"""``/v1``: administration over HTTP, and who did what."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from domain.values import Role
+from tests.support.office import Office
+from tests.support.waiting import eventually_async
+
+pytestmark = pytest.mark.anyio
+
+
+async def post(office: Office, path: str, body: Any = None) -> httpx.Response:
+    return await office.client.post(path, json=body, headers=office.admin)
+
+
+async def items(office: Office, path: str) -> list[dict[str, Any]]:
+    return (await office.get(path, office.admin)).json()["items"]
+
+
+async def test_an_admin_sees_and_changes_the_organisations_settings(office: Office) -> None:
+    before = (await office.get("/v1/organization", office.admin)).json()
+    assert (before["id"], before["name"]) == (office.organization_id, "Городская справка")
+    answer = await office.client.patch(
+        "/v1/organization/settings", json={"timezone": "Asia/Almaty", "callback_queue": 65}, headers=office.admin
+    )
+    assert answer.json() == {**before["settings"], "timezone": "Asia/Almaty", "callback_queue": 65}
+    cleared = await office.client.patch(
+        "/v1/organization/settings", json={"callback_queue": None}, headers=office.admin
+    )
+    assert cleared.json()["callback_queue"] is None
+    assert (await office.get("/v1/organization", office.admin)).json()["settings"] == cleared.json()
+
+
+@pytest.mark.parametrize(
+    ("settings", "pointer"),
+    [
+        ({"region": "XX"}, "/region"),
+        ({"region": None}, "/region"),
+        ({"timezone": "Mars/Olympus"}, "/timezone"),
+        ({"callback_tries": 0}, "/callback_tries"),
+        ({"callback_tries": 51}, "/callback_tries"),
+        ({"callback_pause": -1}, "/callback_pause"),
+        ({"callback_queue": 2**53}, "/callback_queue"),
+        ({"open_intake": "yes"}, "/open_intake"),
+        ({"a/b~c": 1}, "/a~1b~0c"),
+        ([], ""),
+    ],
+)
+async def test_a_setting_that_cannot_be_is_pointed_at(office: Office, settings: Any, pointer: str) -> None:
+    answer = await office.client.patch("/v1/organization/settings", json=settings, headers=office.admin)
+    assert answer.status_code == 422
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json()
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+    assert {key: problem[key] for key in ("type", "title", "status", "instance", "request_id")} == {
+        "type": "about:blank",
+        "title": "Unprocessable Content",
+        "status": 422,
+        "instance": "/v1/organization/settings",
+        "request_id": answer.headers["X-Request-Id"],
+    }
+
+
+async def test_a_member_is_added(office: Office) -> None:
+    answer = await post(office, "/v1/members", {"name": "  Нурлан ", "role": "auditor"})
+    assert answer.status_code == 201
+    assert {**answer.json(), "id": ""} == {"id": "", "name": "Нурлан", "role": "auditor"}
+    assert answer.json() in await items(office, "/v1/members")
+
+
+async def test_an_operators_key_is_shown_once_files_tasks_and_ends(office: Office) -> None:
+    body = {"name": "Line 2", "number": "8 701 123 45 67", "member_id": office.member_id}
+    added = (await post(office, "/v1/operators", body)).json()
+    row = {"id": added["id"], "name": "Line 2", "number": "+77011234567", "member_id": office.member_id}
+    assert row in await items(office, "/v1/operators")
+    assert (await office.filed(operator_id=added["operator_id"]))["assigned_user_id"] == office.member_id
+    renewed = (await post(office, f"/v1/operators/{added['id']}/renew")).json()
+    assert renewed["id"] == added["id"]
+    assert (await office.post_task(operator_id=added["operator_id"])).status_code == 422
+    assert (await office.post_task(operator_id=renewed["operator_id"])).status_code == 200
+    path = f"/v1/operators/{added['id']}"
+    removed = await office.client.delete(path, headers=office.admin)
+    assert (removed.status_code, removed.content) == (204, b"")
+    assert (await office.post_task(operator_id=renewed["operator_id"])).status_code == 422
+    again = await office.client.delete(path, headers=office.admin)
+    assert (again.status_code, again.json()["code"]) == (404, "not_found")
+    assert (await post(office, f"{path}/renew")).status_code == 404
+
+
+async def test_a_token_is_shown_once_works_at_once_and_ends_at_once(office: Office) -> None:
+    issued = (await post(office, "/v1/tokens", {"role": "agent", "name": "CRM"})).json()
+    bearer = {"Authorization": f"Bearer {issued['token']}"}
+    assert (await office.get("/api/tasks", bearer)).status_code == 200
+    (row,) = [row for row in await items(office, "/v1/tokens") if row["id"] == issued["id"]]
+    assert (row["name"], row["role"], row["revoked_at"]) == ("CRM", "agent", None)
+    assert issued["token"].rpartition("_")[2] not in str(row)
+    path = f"/v1/tokens/{issued['id']}"
+    assert (await office.client.delete(path, headers=office.admin)).status_code == 204
+    assert (await office.get("/api/tasks", bearer)).status_code == 401
+    assert (await office.client.delete(path, headers=office.admin)).status_code == 404
+
+
+async def test_a_token_ends_when_it_expires(office: Office) -> None:
+    now = datetime.now(UTC)
+    tokens = [
+        (await post(office, "/v1/tokens", {"role": "agent", "expires_at": at.isoformat()})).json()["token"]
+        for at in (now - timedelta(seconds=1), now + timedelta(days=1))
+    ]
+    answers = [await office.get("/api/tasks", {"Authorization": f"Bearer {token}"}) for token in tokens]
+    assert [answer.status_code for answer in answers] == [401, 200]
+
+
+async def test_a_tokens_last_use_is_noted(office: Office) -> None:
+    noted = office.client._transport.app.state.api  # type: ignore[attr-defined]
+    await office.get("/api/tasks")
+    assert {bearer["Authorization"].split("_")[1] for bearer in [office.agent]} <= noted.tokens_used
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("members", {}, "/name"),
+        ("members", {"name": " "}, "/name"),
+        ("members", {"name": "x", "role": "boss"}, "/role"),
+        ("members", {"name": "x\0"}, "/name"),
+        ("operators", {"name": "x", "number": "1"}, "/number"),
+        ("operators", {"name": "x", "number": ""}, "/number"),
+        ("operators", {"name": "x", "member_id": "nobody"}, "/member_id"),
+        ("operators", {"name": "x", "surprise": 1}, "/surprise"),
+        ("tokens", {}, "/role"),
+        ("tokens", {"role": "agent", "member_id": "nobody"}, "/member_id"),
+        ("tokens", {"role": "agent", "expires_at": "9999-12-31T23:59:59Z"}, "/expires_at"),
+    ],
+)
+async def test_what_cannot_be_added_is_pointed_at(office: Office, path: str, body: Any, pointer: str) -> None:
+    answer = await post(office, f"/v1/{path}", body)
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+async def test_a_members_token_may_do_no_more_than_the_member(office: Office) -> None:
+    answer = await post(office, "/v1/tokens", {"role": "admin", "member_id": office.member_id})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/role"
+
+
+@pytest.mark.parametrize("path", ["members", "operators", "operators/1/renew", "tokens"])
+async def test_an_idempotency_key_is_refused_rather_than_ignored(office: Office, path: str) -> None:
+    before = await items(office, "/v1/operators")
+    answer = await office.client.post(
+        f"/v1/{path}", json={"name": "x", "role": "agent"}, headers={**office.admin, "Idempotency-Key": "k"}
+    )
+    assert (answer.status_code, answer.json()["errors"][0]["header"]) == (422, "Idempotency-Key")
+    assert await items(office, "/v1/operators") == before
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "%00", "99999999999"])
+async def test_a_number_that_no_operator_can_have_is_named(office: Office, number: str) -> None:
+    answer = await office.client.delete(f"/v1/operators/{number}", headers=office.admin)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["parameter"] == "operator_number"
+
+
+@pytest.mark.parametrize("token_id", ["nobody", "%00", "%FF", "x" * 200])
+async def test_a_token_that_is_none_is_not_found(office: Office, token_id: str) -> None:
+    assert (await office.client.delete(f"/v1/tokens/{token_id}", headers=office.admin)).status_code == 404
+
+
+async def test_our_own_part_of_the_api_takes_json_only(office: Office) -> None:
+    answer = await office.client.post(
+        "/v1/members", content=b"name=x", headers={**office.admin, "Content-Type": "application/x-www-form-urlencoded"}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+
+
+async def test_admins_who_act_at_once_do_not_lose_one_anothers_changes(office: Office) -> None:
+    answers = await asyncio.gather(*(post(office, "/v1/members", {"name": f"M{n}"}) for n in range(5)))
+    assert [answer.status_code for answer in answers] == [201] * 5
+    assert {answer.json()["id"] for answer in answers} <= {row["id"] for row in await items(office, "/v1/members")}
+
+
+async def trail(office: Office, **params: Any) -> dict[str, Any]:
+    answer = await office.get("/v1/audit-trail", office.bearers[Role.AUDITOR], **params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_an_auditor_reads_who_did_what_and_why(office: Office) -> None:
+    task = await office.filed()
+    await office.set_status(task["id"], "in_progress", {"X-Request-Id": "r-77"}, reason="My turn")
+    stream = f"task/{task['id']}"
+
+    async def complete() -> bool:
+        return len((await trail(office, stream=stream))["items"]) == 2
+
+    await eventually_async(complete)
+    filed, started = (await trail(office, stream=stream))["items"]
+    assert [filed["type"], started["type"]] == ["task.filed.v1", "task.started.v1"]
+    assert started["actor"] == f"member/{office.member_id}"
+    assert (started["reason"], started["causation"], started["correlation"]) == ("My turn", "r-77", "r-77")
+    assert [row["version"] for row in (await trail(office, stream=stream, type="task.started.v1"))["items"]] == [2]
+    by_operator = await trail(office, actor=f"operator/{office.operator_number}")
+    assert [row["stream"] for row in by_operator["items"]] == [stream]
+    since = (await trail(office, stream=stream, since=started["recorded_at"]))["items"]
+    until = (await trail(office, stream=stream, until=started["recorded_at"]))["items"]
+    assert ([row["version"] for row in since], [row["version"] for row in until]) == ([2], [1])
+
+
+async def test_the_trail_is_read_page_by_page(office: Office) -> None:
+    async def all_there() -> bool:
+        return len((await trail(office))["items"]) == 9  # created with a token, a member, an operator, six tokens
+
+    await eventually_async(all_there)
+    rows: list[int] = []
+    after: int | None = 0
+    while after is not None:
+        page = await trail(office, after=after, limit=4)
+        rows += [row["position"] for row in page["items"]]
+        after = page["next"]
+    assert rows == [row["position"] for row in (await trail(office))["items"]]
+    assert rows == sorted(rows)
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("after=-1", "after"), ("limit=0", "limit"), ("limit=1001", "limit"), ("stream=%00", "stream"),
+        ("since=x", "since"), ("until=0001-01-01T00:00:00%2B10:00", "until"), ("type=%00", "type"), ("actor=%00", "actor"),
+    ],
+)  # fmt: skip
+async def test_a_bad_question_about_the_trail_is_named(office: Office, query: str, name: str) -> None:
+    answer = await office.get(f"/v1/audit-trail?{query}", office.admin)
+    assert answer.status_code == 422
+    assert [error["parameter"] for error in answer.json()["errors"]] == [name]
+
+
+async def test_an_admin_sees_how_far_the_views_have_come(office: Office) -> None:
+    rows = await items(office, "/v1/projections")
+    assert [row["name"] for row in rows] == ["audit_trail", "task_list"]
+    assert all(row.keys() == {"name", "position", "events", "seconds", "parked"} for row in rows)

@@ -1,0 +1,102 @@
+"""Liveness, readiness, metrics."""
+
+import asyncio
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from infrastructure.database import service_dsn
+from interfaces.bootstrap import services
+from interfaces.settings import Settings
+from tests.support.databases import DatabaseServer
+from tests.support.office import Office, Service, served
+from tests.support.waiting import eventually_async
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_service_whose_views_keep_up_is_ready(service: Service, office: Office) -> None:
+    await office.filed()
+
+    async def caught_up() -> bool:
+        answer = await office.client.get("/health/ready")
+        return answer.status_code == 200 and all(view["events"] == 0 for view in answer.json()["views"])
+
+    await eventually_async(caught_up)
+    body = (await office.client.get("/health/ready")).json()
+    assert (body["status"], body["reasons"]) == ("ready", [])
+    assert [view["name"] for view in body["views"]] == ["audit_trail", "task_list"]
+
+
+async def test_without_a_worker_tasks_are_still_filed_and_readiness_says_what_is_missing(database: str) -> None:
+    async with (
+        services(service_dsn(database)) as opened,
+        served(opened, database, Settings(rate_limits=False, ready_lag_seconds=0.0)) as service,
+    ):
+        office = await service.office()
+        assert (await office.post_task()).status_code == 200
+        answer = await office.client.get("/health/ready")
+        assert answer.status_code == 503
+        assert answer.json()["status"] == "not ready"
+        assert all("does a worker run?" in reason for reason in answer.json()["reasons"])
+        assert {view["name"] for view in answer.json()["views"]} == {"audit_trail", "task_list"}
+        assert (await office.get("/api/tasks")).json()["total"] == 0
+
+
+async def test_without_its_database_the_service_says_so_everywhere_and_comes_back_by_itself(
+    server: DatabaseServer, database: str
+) -> None:
+    name = database.partition("dbname=")[2].split()[0]
+    async with services(service_dsn(database)) as opened, served(opened, database) as service:
+        office = await service.office()
+        task = await office.filed()
+        server.admin.execute(f"alter database {name} allow_connections false".encode())
+        server.admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
+        calls = {
+            "/api/tasks": office.client.post("/api/tasks", json={"operator_id": office.operator_id, "title": "x"}),
+            "/api/tasks/{task_id}": office.get(f"/api/tasks/{task['id']}"),
+            "/v1/organization": office.get("/v1/organization", office.admin),
+        }
+        answers = dict(zip(calls, await asyncio.gather(*calls.values()), strict=True))
+        live, ready = [await office.client.get(f"/health/{what}") for what in ("live", "ready")]
+        server.admin.execute(f"alter database {name} allow_connections true".encode())
+        assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(calls, 503)
+        assert {answer.headers["Retry-After"] for answer in answers.values()} == {"1"}
+        assert answers["/api/tasks"].json() == {"detail": "Not available just now; try again shortly"}
+        assert answers["/v1/organization"].json()["code"] == "storage_away"
+        assert (live.status_code, live.json()) == (200, {"status": "live"})
+        assert (ready.status_code, ready.json()["reasons"]) == (503, ["database away"])
+
+        async def back() -> bool:
+            again = await office.get(f"/api/tasks/{task['id']}"), await office.post_task()
+            return [answer.status_code for answer in again] == [200, 200]
+
+        await eventually_async(back, timeout=30)
+
+
+async def test_a_draining_process_is_not_ready(service: Service) -> None:
+    async with served(service.services, service.dsn) as draining:
+        draining.app.state.api.draining = True
+        answer = await draining.client.get("/health/ready")
+    assert (answer.status_code, answer.json()["reasons"]) == (503, ["draining"])
+
+
+async def test_metrics_count_requests_by_route_and_what_the_log_did(office: Office) -> None:
+    async def counted(name: str, **labels: str) -> float:
+        text = (await office.client.get("/metrics")).text
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
+
+    route = {"method": "GET", "route": "/api/tasks/{task_id}"}
+    before = await counted("perezvon_http_requests_total", **route, status="404")
+    appended = await counted("perezvon_log_commands_total", verdict="appended")
+    batches = await counted("perezvon_log_batch_commands_count")
+    await office.get("/api/tasks/nonsense")
+    await office.client.request("BREW", "/coffee/" + "x" * 50)
+    await office.filed()
+    assert await counted("perezvon_http_requests_total", **route, status="404") == before + 1
+    assert await counted("perezvon_http_request_seconds_count", **route) > 0
+    assert await counted("perezvon_http_requests_total", route="unrouted", method="other") > 0
+    assert await counted("perezvon_log_commands_total", verdict="appended") > appended
+    assert await counted("perezvon_log_batch_commands_count") > batches
+    assert "coffee" not in (await office.client.get("/metrics")).text

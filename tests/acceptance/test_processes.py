@@ -1,0 +1,142 @@
+"""``perezvon serve`` and ``perezvon work``, each a process of its own on a database that comes and goes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from tests.support.relay import Relay
+from tests.support.shell import Shell
+from tests.support.waiting import eventually
+
+pytest_plugins = ["tests.support.shells"]
+
+Start = Callable[..., "Running"]
+
+
+class Running:
+    """A process whose log can be read while it runs."""
+
+    def __init__(self, log: Path, *words: str, **environment: str) -> None:
+        self._log = log
+        with log.open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "interfaces.cli", *words],
+                env={**os.environ, **environment},
+                stdin=subprocess.PIPE,
+                stderr=errors,
+            )
+
+    def says(self, text: str) -> None:
+        """Wait until the log holds the text."""
+        eventually(lambda: text in self._log.read_text() or self.process.poll() is not None, timeout=60)
+        assert text in self._log.read_text()
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start as many as a test wants, and end them."""
+    running: list[Running] = []
+
+    def started(*words: str, **environment: str) -> Running:
+        running.append(Running(tmp_path / f"{len(running)}.log", *words, **environment))
+        return running[-1]
+
+    yield started
+    for one in running:
+        with one.process:
+            one.end()
+
+
+@pytest.fixture
+def relay(database: str) -> Iterator[Relay]:
+    """Lend a way to the database that is shut as yet."""
+    lent = Relay(database)
+    yield lent
+    lent.shut()
+
+
+@pytest.fixture
+def port() -> int:
+    """Name a port that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def test_the_api_waits_for_a_database_that_is_still_starting(start: Start, relay: Relay, port: int) -> None:
+    serving = start("serve", "--port", str(port), PEREZVON_DATABASE_URL=relay.dsn)
+    serving.says("the database is away, trying again")
+    relay.open()
+    eventually(lambda: _get(f"http://127.0.0.1:{port}/health/ready"), timeout=60)
+    assert serving.end() == 0
+
+
+def test_the_worker_waits_for_its_database_and_comes_back_to_it(
+    start: Start, relay: Relay, shell: Shell, database: str
+) -> None:
+    working = start("work", PEREZVON_DATABASE_URL=relay.dsn)
+    working.says("the database is away, trying again")
+    relay.open()
+    working.says("working")
+    shell.json("organization", "create", "Acme")
+    eventually(lambda: _views_stand_at(database, 2), timeout=60)
+    relay.shut()
+    shell.json("organization", "create", "Bravo")
+    relay.open()
+    eventually(lambda: _views_stand_at(database, 4), timeout=60)
+    assert working.end() == 0
+    working.says("drained")
+
+
+def test_who_waits_in_vain_says_so_and_ends(nowhere: Shell, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    monkeypatch.setenv("PEREZVON_DATABASE_URL", f"host=127.0.0.1 port={port}")
+    monkeypatch.setattr("interfaces.location._PATIENCE_S", 0)
+    code, _, err = nowhere.run("work")
+    assert code == 1
+    assert err.startswith("The database cannot be reached: ")
+
+
+def test_the_worker_shows_its_metrics_where_it_is_told_to(start: Start, database: str, port: int) -> None:
+    start("work", PEREZVON_DATABASE_URL=database, PEREZVON_METRICS_PORT=str(port))
+    eventually(lambda: 'perezvon_projection_lag_events{projection="task_list"}' in _get(f"http://127.0.0.1:{port}"))
+
+
+def test_a_metrics_port_in_use_is_a_sentence(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("", 0)) as other:
+        monkeypatch.setenv("PEREZVON_METRICS_PORT", str(other.getsockname()[1]))
+        code, _, err = shell.run("work")
+    assert code == 1
+    assert err.startswith("PEREZVON_METRICS_PORT ")
+
+
+@pytest.mark.parametrize("words", [("serve", "--port", "0"), ("work",)])
+def test_an_attached_process_ends_when_its_parent_is_gone(start: Start, database: str, words: tuple[str, ...]) -> None:
+    attached = start(*words, "--attached", PEREZVON_DATABASE_URL=database)
+    assert attached.process.stdin is not None
+    attached.process.stdin.close()
+    assert attached.process.wait(timeout=60) in {0, 143}
+
+
+def _get(url: str) -> str:
+    try:
+        answer = httpx.get(url, trust_env=False)
+    except httpx.HTTPError:
+        return ""
+    return answer.text if answer.is_success else ""
+
+
+def _views_stand_at(dsn: str, position: int) -> bool:
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute("SELECT position FROM perezvon_1.checkpoints").fetchall()
+    return rows == [(position,)] * 2

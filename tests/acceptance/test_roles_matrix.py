@@ -1,0 +1,169 @@
+"""Every route × every role × own and foreign organisation. A new route without an entry here fails."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from litestar.routes import HTTPRoute
+
+from domain.values import Permission, Role
+from tests.support.office import Headers, Office, Service
+
+pytestmark = pytest.mark.anyio
+
+Made = dict[str, Any]
+Maker = Callable[[Office], Awaitable[Made]]
+
+
+async def nothing(_: Office) -> Made:
+    return {}
+
+
+async def a_task(office: Office) -> Made:
+    return {"task_id": (await office.filed())["id"]}
+
+
+async def a_failed_task(office: Office) -> Made:
+    return {"task_id": (await office.in_status("failed"))["id"]}
+
+
+async def an_operator(office: Office) -> Made:
+    answer = await office.client.post("/v1/operators", json={"name": "Line"}, headers=office.admin)
+    return {"operator_number": answer.json()["id"]}
+
+
+async def a_token(office: Office) -> Made:
+    answer = await office.client.post("/v1/tokens", json={"role": "agent"}, headers=office.admin)
+    return {"token_id": answer.json()["id"]}
+
+
+class Access(NamedTuple):
+    """What a route needs, what its path names, and a body that it takes."""
+
+    permission: Permission | None
+    make: Maker = nothing
+    body: dict[str, Any] | None = None
+
+
+_APPEAL = {"appeal_id": "A-1"}
+_CHANGE = Access(Permission.CHANGE_TASKS, a_task, _APPEAL)
+_PUBLIC = Access(None)
+_ADMIN = Permission.ADMINISTER
+ROUTES = {
+    ("POST", "/api/tasks"): Access(Permission.FILE_TASKS, nothing, {"title": "x"}),
+    ("GET", "/api/tasks"): Access(Permission.LIST_TASKS),
+    ("GET", "/api/tasks/{task_id}"): Access(Permission.READ_PERSONAL, a_task),
+    ("GET", "/api/tasks/{task_id}/history"): Access(Permission.READ_PERSONAL, a_task),
+    ("PUT", "/api/tasks/{task_id}/status"): Access(Permission.CHANGE_TASKS, a_task, {"status": "completed"}),
+    ("PUT", "/api/tasks/{task_id}/appeal"): _CHANGE,
+    ("POST", "/api/tasks/{task_id}/appeal"): _CHANGE,
+    ("PUT", "/api/tasks/{task_id}/link-appeal"): _CHANGE,
+    ("POST", "/api/tasks/{task_id}/link-appeal"): _CHANGE,
+    ("POST", "/api/tasks/{task_id}/reprocess"): Access(Permission.CHANGE_TASKS, a_failed_task),
+    ("GET", "/v1/organization"): Access(_ADMIN),
+    ("PATCH", "/v1/organization/settings"): Access(_ADMIN, nothing, {"region": "KZ"}),
+    ("GET", "/v1/members"): Access(_ADMIN),
+    ("POST", "/v1/members"): Access(_ADMIN, nothing, {"name": "Нурлан"}),
+    ("GET", "/v1/operators"): Access(_ADMIN),
+    ("POST", "/v1/operators"): Access(_ADMIN, nothing, {"name": "Line 2"}),
+    ("POST", "/v1/operators/{operator_number}/renew"): Access(_ADMIN, an_operator),
+    ("DELETE", "/v1/operators/{operator_number}"): Access(_ADMIN, an_operator),
+    ("GET", "/v1/tokens"): Access(_ADMIN),
+    ("POST", "/v1/tokens"): Access(_ADMIN, nothing, {"role": "agent"}),
+    ("DELETE", "/v1/tokens/{token_id}"): Access(_ADMIN, a_token),
+    ("GET", "/v1/projections"): Access(_ADMIN),
+    ("GET", "/v1/audit-trail"): Access(Permission.AUDIT),
+    ("GET", "/health/live"): _PUBLIC,
+    ("GET", "/health/ready"): _PUBLIC,
+    ("GET", "/metrics"): _PUBLIC,
+    ("GET", "/openapi.json"): _PUBLIC,
+    ("GET", "/docs"): _PUBLIC,
+    ("GET", "/docs/static/{name}"): _PUBLIC,
+}
+ROLES = {
+    Role.ADMIN: set(Permission),
+    Role.SUPERVISOR: {
+        Permission.FILE_TASKS, Permission.LIST_TASKS, Permission.READ_PERSONAL, Permission.CHANGE_TASKS,
+    },
+    Role.AGENT: {Permission.FILE_TASKS, Permission.LIST_TASKS, Permission.READ_PERSONAL, Permission.CHANGE_TASKS},
+    Role.OPERATOR: {Permission.FILE_TASKS},
+    Role.AUDITOR: {Permission.LIST_TASKS, Permission.READ_PERSONAL, Permission.AUDIT},
+    Role.ANALYST: {Permission.LIST_TASKS},
+}  # fmt: skip
+GUARDED = [route for route, access in ROUTES.items() if access.permission]
+OF_ONE = [route for route in GUARDED if "{" in route[1]]
+
+
+async def ask(office: Office, route: tuple[str, str], made: Made, headers: Headers) -> httpx.Response:
+    method, path = route
+    body = ROUTES[route].body
+    if path == "/api/tasks" and body:
+        body = {"operator_id": office.operator_id, **body}
+    return await office.client.request(method, path.format(**made), json=body, headers=headers)
+
+
+def routes_of(service: Service) -> set[tuple[str, str]]:
+    return {
+        (method, route.path_format)
+        for route in service.app.routes
+        if isinstance(route, HTTPRoute)
+        for method in route.methods - {"OPTIONS"}
+    }
+
+
+async def test_every_route_is_in_the_matrix_and_nothing_else(service: Service) -> None:
+    assert routes_of(service) == set(ROUTES)
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=" ".join)
+@pytest.mark.parametrize("role", Role)
+async def test_a_role_may_what_it_may_and_nothing_else(office: Office, route: tuple[str, str], role: Role) -> None:
+    made = await ROUTES[route].make(office)
+    answer = await ask(office, route, made, office.bearers[role])
+    if ROUTES[route].permission in ROLES[role]:
+        assert answer.is_success, answer.text
+    else:
+        assert answer.status_code == 403, answer.text
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=" ".join)
+async def test_without_a_token_nothing_but_the_open_intake_is_served(office: Office, route: tuple[str, str]) -> None:
+    made = await ROUTES[route].make(office)
+    answer = await ask(office, route, made, {})
+    assert answer.status_code == (200 if route == ("POST", "/api/tasks") else 401)
+
+
+@pytest.mark.parametrize("route", OF_ONE, ids=" ".join)
+@pytest.mark.parametrize("role", Role)
+async def test_what_is_another_organisations_is_not_found_and_stays_as_it_is(
+    office: Office, foreign: Office, route: tuple[str, str], role: Role
+) -> None:
+    # The numbers of operators are each organisation's own: only one that the caller lacks shows the difference.
+    made = {**await ROUTES[route].make(foreign)}
+    before = await state_of(foreign, made)
+    answer = await ask(office, route, made, office.bearers[role])
+    assert answer.status_code == (404 if ROUTES[route].permission in ROLES[role] else 403), answer.text
+    assert await state_of(foreign, made) == before
+
+
+async def state_of(office: Office, made: Made) -> Any:
+    if "task_id" in made:
+        return (await office.get(f"/api/tasks/{made['task_id']}")).json()
+    path = "/v1/tokens" if "token_id" in made else "/v1/operators"
+    return [{**row, "last_used_at": None} for row in (await office.get(path, office.admin)).json()["items"]]
+
+
+@pytest.mark.parametrize("path", ["/v1/members", "/v1/operators", "/v1/tokens", "/v1/organization", "/v1/audit-trail"])
+async def test_lists_hold_nothing_of_another_organisation(office: Office, foreign: Office, path: str) -> None:
+    answers = await foreign.get(path, foreign.admin), await office.get(path, office.admin)
+    assert [answer.status_code for answer in answers] == [200, 200]
+    theirs, ours = (answer.json().get("items", [answer.json()]) for answer in answers)
+    assert not [row for row in theirs if row in ours]
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route not in GUARDED], ids=" ".join)
+async def test_public_routes_ask_for_no_token_and_mind_none(office: Office, route: tuple[str, str]) -> None:
+    for headers in ({}, {"Authorization": "Bearer nonsense"}):
+        answer = await ask(office, route, {"name": "docs.js"}, headers)
+        assert answer.status_code == 200

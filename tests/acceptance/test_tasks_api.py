@@ -1,0 +1,339 @@
+"""Contract 1 over HTTP."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from domain.values import Role
+from tests.support.office import Office
+
+pytestmark = pytest.mark.anyio
+
+KEYS = {
+    "id", "organization_id", "assigned_user_id", "created_by_user_id", "task_type", "status", "priority", "title",
+    "description", "caller_phone", "caller_name", "call_id", "recording_url", "call_datetime", "call_transcription",
+    "call_summary", "call_response_summary", "error_message", "created_at", "updated_at", "due_date", "completed_at",
+    "appeal_id", "assigned_user_name",
+}  # fmt: skip
+STATUSES = ("pending", "in_progress", "completed", "failed", "cancelled")
+PATHS_TO = {
+    "pending": (),
+    "in_progress": ("in_progress",),
+    "completed": ("completed",),
+    "failed": ("failed",),
+    "cancelled": ("cancelled",),
+}
+LEGAL = {
+    "pending": {"in_progress", "completed", "failed", "cancelled"},
+    "in_progress": {"pending", "completed", "failed", "cancelled"},
+}
+FULL = {
+    "task_type": "consultation",
+    "priority": "urgent",
+    "title": "Уточнить тариф",
+    "description": "Долго ждал",
+    "caller_phone": "8 701 123 45 67",
+    "caller_name": "Данияр",
+    "call_id": "A-1",
+    "recording_url": "https://calls.example/1.mp3",
+    "call_datetime": "2026-11-22T14:30:00+05:00",
+    "call_transcription": "Алло…",
+    "call_summary": "О тарифе",
+    "call_response_summary": "Обещали ответить",
+    "due_date": "2026-12-01T09:00:00",
+}
+
+
+async def test_a_task_filed_with_the_least_has_every_key_and_the_defaults(office: Office) -> None:
+    task = await office.filed(title="  Call back  ")
+    assert task.keys() == KEYS | {"version", "attempt"}
+    assert {key for key in task if task[key] is None} == KEYS - {
+        "id", "organization_id", "assigned_user_id", "task_type", "status", "priority", "title", "created_at",
+        "updated_at", "assigned_user_name",
+    }  # fmt: skip
+    assert (task["task_type"], task["status"], task["priority"]) == ("other", "pending", "normal")
+    assert task["title"] == "Call back"
+    assert task["organization_id"] == str(office.organization_id)
+    assert (task["version"], task["attempt"]) == (1, 1)
+
+
+async def test_a_task_keeps_all_that_was_filed_with_phone_in_e164_and_times_in_utc(office: Office) -> None:
+    task = await office.filed(**FULL, surprise="ignored")
+    shown = {**FULL, "caller_phone": "+77011234567", "call_datetime": "2026-11-22T09:30:00Z"}
+    assert {key: task[key] for key in FULL} == {**shown, "due_date": "2026-12-01T09:00:00Z"}
+    assert (await office.get(f"/api/tasks/{task['id']}")).json() == task
+
+
+async def test_a_task_belongs_to_the_operators_member(office: Office) -> None:
+    task = await office.filed()
+    assert (task["assigned_user_id"], task["assigned_user_name"]) == (office.member_id, "Айгуль Сатпаева")
+
+
+async def test_who_files_with_a_token_is_on_record_as_the_creator(office: Office) -> None:
+    by_agent = await office.post_task(office.agent)
+    assert by_agent.json()["created_by_user_id"] == office.member_id
+    by_service = await office.post_task(office.bearers[Role.OPERATOR])
+    assert by_service.json()["created_by_user_id"] is None
+
+
+async def test_an_operator_of_another_organisation_is_as_good_as_unknown(office: Office, foreign: Office) -> None:
+    answer = await office.post_task(office.agent, operator_id=foreign.operator_id)
+    unknown = await office.post_task(operator_id="op_unknown")
+    assert answer.status_code == unknown.status_code == 422
+    assert answer.json() == unknown.json()
+    assert answer.json()["detail"][0]["loc"] == ["body", "operator_id"]
+
+
+async def test_closed_intake_asks_for_a_token(office: Office) -> None:
+    await office.set(open_intake=False)
+    refused = await office.post_task()
+    assert refused.status_code == 401
+    assert refused.headers["WWW-Authenticate"] == "Bearer"
+    assert (await office.post_task(office.bearers[Role.OPERATOR])).status_code == 200
+
+
+async def test_a_bad_token_is_refused_even_where_none_is_needed(office: Office) -> None:
+    assert (await office.post_task({"Authorization": "Bearer pz_0_0"})).status_code == 401
+
+
+@pytest.mark.parametrize("wanted", STATUSES)
+@pytest.mark.parametrize("current", STATUSES)
+async def test_only_the_listed_transitions_happen(office: Office, current: str, wanted: str) -> None:
+    task = await office.in_status(*PATHS_TO[current])
+    answer = await office.set_status(task["id"], wanted)
+    if current == wanted:
+        assert answer.json() == task
+    elif wanted in LEGAL.get(current, set()):
+        assert answer.json()["status"] == wanted
+        assert answer.json()["version"] == task["version"] + 1
+    else:
+        assert answer.status_code == 409
+        assert current in answer.json()["detail"]
+        assert wanted in answer.json()["detail"]
+        assert (await office.get(f"/api/tasks/{task['id']}")).json() == task
+
+
+async def test_completion_has_its_time_and_failure_its_message(office: Office) -> None:
+    completed = await office.in_status("completed")
+    assert completed["completed_at"] == completed["updated_at"]
+    task = await office.filed()
+    failed = (await office.set_status(task["id"], "failed", error_message="Nobody answers")).json()
+    assert (failed["error_message"], failed["completed_at"]) == ("Nobody answers", None)
+
+
+async def test_an_error_message_goes_with_failed_only(office: Office) -> None:
+    task = await office.filed()
+    answer = await office.set_status(task["id"], "completed", error_message="?")
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "error_message"]
+
+
+async def test_reprocess_puts_a_failed_task_back_and_counts_the_attempt(office: Office) -> None:
+    task = await office.in_status("failed")
+    answer = await office.client.post(f"/api/tasks/{task['id']}/reprocess", headers=office.agent)
+    again = answer.json()
+    assert (again["status"], again["error_message"], again["attempt"]) == ("pending", None, 2)
+    refused = await office.client.post(f"/api/tasks/{task['id']}/reprocess", headers=office.agent)
+    assert refused.status_code == 409
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+@pytest.mark.parametrize("name", ["appeal", "link-appeal"])
+async def test_an_appeal_is_linked_however_it_is_spelt(office: Office, method: str, name: str) -> None:
+    task = await office.in_status("cancelled")
+    for appeal_id in ("A-1", "A-2", "A-2"):
+        answer = await office.client.request(
+            method, f"/api/tasks/{task['id']}/{name}", json={"appeal_id": appeal_id}, headers=office.agent
+        )
+        assert answer.json()["appeal_id"] == appeal_id
+    assert answer.json()["version"] == task["version"] + 2
+
+
+async def test_history_tells_who_did_what_when_and_why(office: Office) -> None:
+    task = await office.filed(description="Долго ждал")
+    await office.set_status(task["id"], "in_progress", {"X-Request-Id": "r-1"}, reason="My turn")
+    items = (await office.get(f"/api/tasks/{task['id']}/history")).json()["items"]
+    filed, started = items
+    assert filed.keys() == {"version", "position", "type", "recorded_at", "actor", "reason", "data"}
+    assert (filed["version"], filed["type"]) == (1, "task.filed.v1")
+    assert filed["actor"] == f"operator/{office.operator_number}"
+    assert filed["data"]["personal"]["description"] == "Долго ждал"
+    assert "type" not in filed["data"]
+    assert started["actor"] == f"member/{office.member_id}"
+    assert (started["reason"], started["data"]) == ("My turn", {})
+    assert started["position"] > filed["position"]
+    events = await office.services.tasks.history(task["id"], office.organization_id)
+    assert (events[1].causation, events[1].correlation) == ("r-1", "r-1")
+
+
+async def test_a_task_can_be_seen_as_it_was_at_a_version(office: Office) -> None:
+    task = await office.in_status("in_progress", "failed")
+    path = f"/api/tasks/{task['id']}"
+    seen = [(await office.get(path, version=version)).json()["status"] for version in (1, 2, 3)]
+    assert seen == ["pending", "in_progress", "failed"]
+    assert [(await office.get(path, version=version)).status_code for version in (0, 4, -1)] == [404, 404, 404]
+
+
+async def test_a_task_can_be_seen_as_it_was_at_a_time(office: Office) -> None:
+    task = await office.in_status("in_progress")
+    path, filed_at = f"/api/tasks/{task['id']}", task["created_at"]
+    before = datetime.fromisoformat(filed_at) - timedelta(microseconds=1)
+    assert (await office.get(path, as_of=filed_at)).json()["status"] == "pending"
+    assert (await office.get(path, as_of=task["updated_at"])).json() == task
+    assert (await office.get(path, as_of=before.isoformat())).status_code == 404
+    naive = datetime.fromisoformat(filed_at).astimezone(UTC).replace(tzinfo=None).isoformat()
+    assert (await office.get(path, as_of=naive)).json()["version"] == 1
+
+
+async def test_version_and_time_at_once_are_refused(office: Office) -> None:
+    task = await office.filed()
+    answer = await office.get(f"/api/tasks/{task['id']}", version=1, as_of="2026-01-01T00:00:00Z")
+    assert [fault["loc"] for fault in answer.json()["detail"]] == [["query", "version"], ["query", "as_of"]]
+
+
+@pytest.mark.parametrize("task_id", ["nothing", "01a20180-8610-70de-aaa2-24ce46b82a84", "%00", "%FF"])
+async def test_what_is_no_known_task_is_not_found(office: Office, task_id: str) -> None:
+    for path in ("", "/history"):
+        answer = await office.get(f"/api/tasks/{task_id}{path}")
+        assert (answer.status_code, answer.json()) == (404, {"detail": "Not found"})
+
+
+async def test_the_list_is_newest_first_and_paged(office: Office) -> None:
+    ids = [(await office.filed(title=f"Task {n}"))["id"] for n in range(5)][::-1]
+    page = (await office.get("/api/tasks", page=2, per_page=2)).json()
+    assert [task["id"] for task in page["items"]] == ids[2:4]
+    assert {key: page[key] for key in ("total", "page", "per_page", "pages")} == {
+        "total": 5, "page": 2, "per_page": 2, "pages": 3,
+    }  # fmt: skip
+    past_the_end = (await office.get("/api/tasks", page=1_000_000)).json()
+    assert (past_the_end["items"], past_the_end["total"], past_the_end["pages"]) == ([], 5, 1)
+
+
+async def test_the_list_shows_tasks_as_they_are_one_by_one(office: Office) -> None:
+    task = await office.filed(**FULL)
+    (listed,) = (await office.get("/api/tasks")).json()["items"]
+    assert listed == task
+
+
+async def test_the_list_of_nobody_is_empty(office: Office) -> None:
+    page = (await office.get("/api/tasks")).json()
+    assert page == {"items": [], "total": 0, "page": 1, "per_page": 20, "pages": 0}
+
+
+@pytest.mark.parametrize(
+    ("field", "one", "other"),
+    [
+        ("task_type", "complaint", "order"),
+        ("priority", "high", "low"),
+        ("caller_phone", "+77011234567", "+77011234568"),
+    ],
+)
+async def test_the_list_is_filtered_by_a_field(office: Office, field: str, one: str, other: str) -> None:
+    wanted = await office.filed(**{field: one})
+    await office.filed(**{field: other})
+    assert await office.listed(**{field: one}) == [wanted["id"]]
+
+
+async def test_a_filter_by_phone_reads_national_numbers_too(office: Office) -> None:
+    task = await office.filed(caller_phone="+77011234567")
+    assert await office.listed(caller_phone="8 701 123-45-67") == [task["id"]]
+    refused = await office.get("/api/tasks", caller_phone="abc")
+    assert refused.json()["detail"][0]["loc"] == ["query", "caller_phone"]
+
+
+async def test_the_list_is_filtered_by_whom_tasks_are_assigned_to(office: Office) -> None:
+    task = await office.filed()
+    assert await office.listed(assigned_user_id=office.member_id) == [task["id"]]
+    assert await office.listed(assigned_user_id="somebody-else") == []
+
+
+async def test_cancelled_tasks_are_hidden_until_asked_for(office: Office) -> None:
+    open_task, cancelled = await office.in_status(), await office.in_status("cancelled")
+    assert await office.listed() == [open_task["id"]]
+    assert await office.listed(include_cancelled="true") == [cancelled["id"], open_task["id"]]
+    assert await office.listed(status="cancelled") == [cancelled["id"]]
+
+
+async def test_search_finds_part_of_a_title_in_either_case(office: Office) -> None:
+    task = await office.filed(title="Перезвонить ПО ПОВОДУ счёта")
+    await office.filed(title="Something else")
+    assert await office.listed(search="по поводу СЧЁТА") == [task["id"]]
+    assert await office.listed(search="100%") == []
+
+
+async def test_a_list_shows_what_this_process_wrote_before(office: Office) -> None:
+    for _ in range(20):
+        task = await office.filed()
+        assert (await office.listed())[0] == task["id"]
+
+
+async def test_a_list_waits_for_the_position_of_a_change(office: Office) -> None:
+    changed = await office.post_task()
+    answer = await office.get("/api/tasks", {**office.agent, "Perezvon-Position": changed.headers["Perezvon-Position"]})
+    assert int(answer.headers["Perezvon-Position"]) >= int(changed.headers["Perezvon-Position"])
+    assert answer.json()["items"][0]["id"] == changed.json()["id"]
+
+
+async def test_a_list_that_waited_in_vain_answers_with_what_there_is(office: Office) -> None:
+    ahead = 2**53
+    answer = await office.get("/api/tasks", {**office.agent, "Perezvon-Position": str(ahead)})
+    assert answer.status_code == 200
+    assert int(answer.headers["Perezvon-Position"]) < ahead
+
+
+async def test_lists_hold_the_own_organisation_only(office: Office, foreign: Office) -> None:
+    await foreign.filed()
+    assert await office.listed() == []
+
+
+async def test_an_analyst_sees_no_personal_data(office: Office) -> None:
+    await office.filed(**FULL)
+    (task,) = (await office.get("/api/tasks", office.bearers[Role.ANALYST])).json()["items"]
+    masked = {key for key in task if task[key] == "***"}
+    assert masked == {
+        "title", "description", "caller_name", "recording_url", "call_transcription", "call_summary",
+        "call_response_summary", "assigned_user_name",
+    }  # fmt: skip
+    assert task["caller_phone"] == "***4567"
+    assert task["error_message"] is None
+    assert (task["priority"], task["call_id"]) == ("urgent", "A-1")
+
+
+@pytest.mark.parametrize("probe", [{"search": "а"}, {"caller_phone": "+77011234567"}])
+async def test_an_analyst_cannot_probe_what_is_masked(office: Office, probe: dict[str, Any]) -> None:
+    answer = await office.get("/api/tasks", office.bearers[Role.ANALYST], **probe)
+    assert (answer.status_code, answer.json()) == (403, {"detail": "The token's role does not allow this"})
+
+
+async def test_head_is_get_without_the_body(office: Office) -> None:
+    await office.filed()
+    got = await office.get("/api/tasks")
+    head = await office.client.head("/api/tasks", headers=office.agent)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == got.headers["Content-Length"]
+
+
+async def test_options_and_405_name_every_method_of_the_path(office: Office) -> None:
+    options = await office.client.options("/api/tasks")
+    refused = await office.client.delete("/api/tasks")
+    assert (options.status_code, refused.status_code) == (204, 405)
+    assert options.headers["Allow"] == refused.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+    assert refused.json() == {"detail": "Method Not Allowed"}
+
+
+async def test_an_unknown_path_is_told_in_the_dialect_of_its_part_of_the_api(office: Office) -> None:
+    of_tasks = await office.client.get("/api/tasks/x/y/z")
+    other = await office.client.get("/api/tasksandmore")
+    assert of_tasks.json() == {"detail": "Not Found"}
+    assert other.headers["Content-Type"] == "application/problem+json"
+    assert other.json()["status"] == of_tasks.status_code == other.status_code == 404
+
+
+async def test_every_answer_has_a_request_id_and_security_headers(office: Office) -> None:
+    for path in ("/api/tasks", "/nothing", "/health/live"):
+        given = await office.client.get(path, headers={"X-Request-Id": "from-the-proxy.1"})
+        assert given.headers["X-Request-Id"] == "from-the-proxy.1"
+        assert given.headers["X-Content-Type-Options"] == "nosniff"
+    made_up = await office.client.get("/nothing", headers={"X-Request-Id": "not an id"})
+    assert len(made_up.headers["X-Request-Id"]) == 32

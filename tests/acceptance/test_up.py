@@ -1,0 +1,169 @@
+"""``perezvon up``: one command, everything runs; it ends, and nothing is left."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.databases import home_of_tests
+from tests.support.running import Up, alive
+from tests.support.waiting import eventually
+
+Start = Callable[..., Up]
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Lend a folder for data, short and reachable for all users."""
+    folder = Path(tempfile.mkdtemp(prefix="pz", dir=home_of_tests().parent))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start as many as a test wants, and end them."""
+    running: list[Up] = []
+
+    def started(*words: str, **environment: str) -> Up:
+        running.append(Up(tmp_path, *words, **environment))
+        return running[-1]
+
+    yield started
+    for up in running:
+        if up.process.poll() is None:
+            up.end()
+
+
+@pytest.fixture
+def up(start: Start, database: str) -> Up:
+    """Lend one that runs on a database of the test's own."""
+    return start(PEREZVON_DATABASE_URL=database)
+
+
+def test_it_says_where_it_is_ready_and_nothing_else_on_standard_output(up: Up) -> None:
+    assert httpx.get(f"{up.url}/health/ready", trust_env=False).is_success
+    assert up.output == f"ready {up.url}\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_both_processes(up: Up, number: signal.Signals) -> None:
+    assert up.url
+    assert up.end(number) == 0
+    assert not any(alive(pid) for name in ("api", "worker") for pid in up.pids(name))
+    events = [line["event"] for line in up.log]
+    assert {"stopping", "draining", "drained"} <= set(events)
+    assert "a process ended, starting it again" not in events
+
+
+@pytest.mark.parametrize("name", ["api", "worker"])
+def test_a_killed_process_is_started_again(up: Up, name: str) -> None:
+    url = up.url
+    (pid,) = up.pids(name)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: len(up.pids(name)) > 1, timeout=60)
+    eventually(up.answers, timeout=60)
+    assert up.url == url
+    (told,) = (line for line in up.log if line["event"] == "a process ended, starting it again")
+    assert (told["process"], told["code"]) == (name, -signal.SIGKILL)
+
+
+def test_a_second_one_on_the_same_folder_joins_and_the_last_one_stops_postgres(start: Start, home: Path) -> None:
+    first = start("--data-dir", str(home))
+    assert first.url
+    postgres = _postmaster(home)
+    second = start("--data-dir", str(home))
+    assert second.url != first.url
+    assert first.end() == 0
+    assert second.answers()
+    assert _postmaster(home) == postgres
+    assert second.end() == 0
+    assert not alive(postgres)
+
+
+def test_when_it_is_killed_its_processes_end_and_the_last_one_stops_postgres(start: Start, home: Path) -> None:
+    up = start("--data-dir", str(home))
+    assert up.url
+    left = [*up.pids("api"), *up.pids("worker"), _postmaster(home)]
+    assert up.end(signal.SIGKILL) == -signal.SIGKILL
+    for pid in left:
+        eventually(lambda pid=pid: not alive(pid), timeout=60)
+
+
+def test_a_killed_postgres_is_started_again(start: Start, home: Path) -> None:
+    up = start("--data-dir", str(home))
+    assert up.url
+    postgres = _postmaster(home)
+    os.kill(postgres, signal.SIGKILL)
+    eventually(lambda: _postmaster(home) not in {postgres, 0}, timeout=60)
+    eventually(up.answers, timeout=60)
+    assert up.end() == 0
+    assert _postmaster(home) == 0
+
+
+def test_the_demo_prints_lines_that_work_as_they_are_and_leaves_nothing(start: Start, home: Path) -> None:
+    up = start("--demo", TMPDIR=str(home))
+    assert up.url
+    eventually(lambda: "Ctrl-C" in up.output, timeout=120)
+    lines = re.findall(r"^  (curl .*)$", up.output, re.MULTILINE)
+    waiting, found, task, history, before, taken, filed = (_answer_of(line) for line in lines)
+    assert waiting["total"] > 50
+    assert {item["status"] for item in waiting["items"]} == {"pending"}
+    assert found["total"] > 10
+    assert all("доставк" in item["title"].lower() for item in found["items"])
+    assert (task["status"], task["attempt"]) == ("pending", 2)
+    assert [item["type"] for item in history["items"]][-2:] == ["task.failed.v1", "task.reprocessed.v1"]
+    assert (before["id"], before["status"]) == (task["id"], "failed")
+    assert taken["status"] == "in_progress"
+    assert filed["caller_phone"] == "+77010001122"
+    assert "If-Match" in lines[5]
+    assert _answer_of(lines[5])["detail"], "the second time the version is another"
+    assert httpx.get(f"{up.url}/docs", trust_env=False).is_success
+    assert up.end() == 0
+    assert list(home.iterdir()) == []
+
+
+def test_the_lines_of_the_readme_work_as_they_are(up: Up, database: str, tmp_path: Path) -> None:
+    text = Path(__file__).parents[2].joinpath("README.md").read_text()
+    demo, *lines = "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)).splitlines()
+    assert demo == "./run up --demo"
+    for as_written, here in (
+        ("http://127.0.0.1:8080", up.url),
+        ("./run", f"{sys.executable} -P -m interfaces.cli"),
+        ("curl -s", r"curl -s -w '\n'"),
+    ):
+        lines = [line.replace(as_written, here) for line in lines]
+    environment = {**os.environ, "PEREZVON_DATABASE_URL": database}
+    run = subprocess.run(
+        ["sh", "-c", "\n".join(lines)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.stderr == ""
+    pending, found, done, history, before = (json.loads(line) for line in run.stdout.splitlines() if line[0] == "{")
+    assert pending["total"] == found["total"] == 1
+    assert (done["status"], before["status"]) == ("completed", "pending")
+    assert len(history["items"]) == 2
+    assert "task.completed.v1" in run.stdout
+    assert "ok    worker: " in run.stdout
+
+
+def _answer_of(line: str) -> dict[str, Any]:
+    return json.loads(subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout)
+
+
+def _postmaster(home: Path) -> int:
+    """Return the number of the server's process, 0 if none runs."""
+    try:
+        return int((home / "own/data/postmaster.pid").read_text().partition("\n")[0] or 0)
+    except FileNotFoundError:
+        return 0

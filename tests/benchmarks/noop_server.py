@@ -1,0 +1,54 @@
+"""Our service with one more route, ``POST /noop``: it validates the same body and answers the same task, and keeps nothing."""
+
+import sys
+from datetime import UTC, datetime
+
+import msgspec
+from litestar import Litestar, Response, post
+from litestar.enums import MediaType
+from litestar.params import JSONBody
+
+from application.tasks import Changed
+from domain.task.events import CallDetails
+from domain.task.task import Task
+from interfaces.api import server
+from interfaces.api.bodies import CheckedRequest
+from interfaces.api.task_bodies import NewTask, TaskAnswer, answer_of
+from interfaces.bootstrap import Services
+from interfaces.cli import main
+from interfaces.settings import Settings
+
+_encoder = msgspec.json.Encoder()
+_create_app = server.create_app
+
+
+@post("/noop", status_code=200, request_class=CheckedRequest)
+async def noop(data: JSONBody[NewTask]) -> Response[bytes]:
+    """Answer the task that would have been filed."""
+    now = datetime.now(UTC)
+    task = Task(
+        id="01900000-0000-7000-8000-000000000001",
+        organization_id=1,
+        version=1,
+        operator_number=1,
+        task_type=data.task_type,
+        priority=data.priority,
+        details=CallDetails(subject="-", title=data.title, description=data.description),
+        created_at=now,
+        updated_at=now,
+    )
+    answer: TaskAnswer = answer_of(Changed(task=task, position=1))
+    headers = {"ETag": '"1"', "Perezvon-Position": "1"}
+    return Response(_encoder.encode(answer), headers=headers, media_type=MediaType.JSON)
+
+
+def create_app(settings: Settings, services: Services) -> Litestar:
+    """Answer the service's application with the route added."""
+    app = _create_app(settings, services)
+    app.register(noop)
+    return app
+
+
+if __name__ == "__main__":
+    server.create_app = create_app
+    sys.exit(main())
