@@ -74,6 +74,8 @@ class OrganizationsAdmin:
     async def change_settings(self, organization_id: int, patch: SettingsPatch, request: Request) -> Settings:
         """Change settings. Raises OrganizationNotFound, and InvalidField on the setting."""
         given = {name: value for name, value in msgspec.structs.asdict(patch).items() if value is not msgspec.UNSET}
+        if "region" in given:
+            given["region"] = given["region"].upper()
 
         def decide(organization: Organization) -> list[OrganizationFact]:
             return organization.change_settings(_checked(replace(organization.settings, **given)))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import psycopg
 import structlog
 
 from application.errors import StorageAway
@@ -55,6 +56,6 @@ async def _every(seconds: float, do: Callable[[], Awaitable[None]], stop: asynci
     while not stop.is_set():
         try:
             await do()
-        except StorageAway as error:
+        except (StorageAway, psycopg.Error) as error:
             _logger.warning("not now", what=do.__name__, error=str(error))
         await woken(stop, seconds)

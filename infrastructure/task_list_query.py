@@ -14,7 +14,7 @@ from infrastructure.statements import statement
 COUNTED = 10_000
 
 _COLUMNS = TaskRow.__struct_fields__
-_FILTERS = {
+FILTERS = {
     "status": "status = %(status)s",
     "task_type": "task_type = %(task_type)s",
     "priority": "priority = %(priority)s",
@@ -112,7 +112,7 @@ class PostgresTaskList:
         A ``search`` of less than three letters or digits in a row has no index to help it: it reads tasks of the
         organisation until page and count are full, and so all of them when few or none match (half a second a million).
         """
-        values: dict[str, Any] = {name: getattr(wanted, name, None) for name in _FILTERS}
+        values: dict[str, Any] = {name: getattr(wanted, name, None) for name in FILTERS}
         if wanted.search is not None:
             kind = "search" if _TRIGRAM.search(wanted.search) else "short_search"
             values |= {"search": None, kind: f"%{_literally(wanted.search.lower())}%"}
@@ -140,7 +140,7 @@ def page_statement(filters: AbstractSet[str], *, include_cancelled: bool) -> byt
         "<hiding>": "" if include_cancelled or "status" in filters else "AND status <> 'cancelled'",
         "<of whom>": "" if "assigned_user_id" in filters else "AND assigned_user_id = ''",
         "<assigned>": "AND assigned_user_id = %(assigned_user_id)s" if "assigned_user_id" in filters else "",
-        "<filtering>": " ".join(f"AND {condition}" for name, condition in _FILTERS.items() if name in filters),
+        "<filtering>": " ".join(f"AND {condition}" for name, condition in FILTERS.items() if name in filters),
     }
     text = _PAGE.replace("<parts>", parts)
     for mark, fragment in fragments.items():

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from application.organizations import OrganizationsAdmin
-from application.queries import TaskList, ViewPositions
+from application.queries import AuditTrail, TaskList, ViewPositions
 from application.tasks import Tasks
 from infrastructure.access_directory import PostgresDirectory, PostgresOrganizations
+from infrastructure.audit_trail_query import PostgresAuditTrail
 from infrastructure.checkup import Check, examine
 from infrastructure.database import Pool, SchemaTooOld, migrate, service_dsn
 from infrastructure.event_log.postgres_log import PostgresEventLog
@@ -60,6 +61,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     directory: PostgresDirectory
     log: PostgresEventLog
     task_list: TaskList
+    audit_trail: AuditTrail
     views: ViewPositions
 
 
@@ -80,6 +82,7 @@ async def services(dsn: str) -> AsyncGenerator[Services]:
             directory=directory,
             log=log,
             task_list=PostgresTaskList(reading),
+            audit_trail=PostgresAuditTrail(reading),
             views=PostgresViewPositions(reading),
         )
     finally:

@@ -25,7 +25,7 @@ def show_items(items: Sequence[object], columns: Sequence[str], *, as_json: bool
         show_json({"items": items})
         return
     from rich.console import Console  # noqa: PLC0415 - costs start-up time, and programs ask for JSON
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415 - the same
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.support.databases import PREFIX, DatabaseServer, database_server
 
@@ -19,6 +20,14 @@ _serial = itertools.count()
 def anyio_backend() -> str:
     """Run async tests on asyncio, as the service runs."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Undo what a command set: it logs to a stream that is closed by the time the next test logs."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

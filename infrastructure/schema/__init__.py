@@ -1,0 +1,1 @@
+"""The migrations: numbered SQL files, templates with the name of the schema."""

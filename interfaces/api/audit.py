@@ -4,19 +4,32 @@ from typing import Annotated
 
 import msgspec
 from litestar import Response, Router, get
-from litestar.params import QueryParameter
+from msgspec import Meta
 
 from application.queries import AuditTrailFilter, AuditTrailRow, Lag
 from domain.values import Permission
+from interfaces.api.asking import asked_for
 from interfaces.api.authentication import authorize
 from interfaces.api.bodies import CheckedRequest
 from interfaces.api.context import visit_of
 from interfaces.api.problems import handlers, own_dialect
-from interfaces.api.texts import NO_NUL
+from interfaces.api.task_bodies import POSITION_MAX
+from interfaces.api.texts import NO_NUL, Moment
 from interfaces.api.times import in_query
 
-_POSITION_MAX = 2**53
-_TIME = {"format": "date-time"}
+Name = Annotated[str, Meta(max_length=200, pattern=NO_NUL)]
+
+
+class AuditTrailQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are asked for."""
+
+    stream: Annotated[Name, Meta(description="Such as task/<id>.")] | None = None
+    actor: Annotated[Name, Meta(description="Such as operator/1.")] | None = None
+    type: Annotated[Name, Meta(description="Such as task.filed.v1.")] | None = None
+    since: Annotated[Moment, Meta(description="Recorded then or later.")] | None = None
+    until: Annotated[Moment, Meta(description="Recorded before.")] | None = None
+    after: Annotated[int, Meta(ge=0, le=POSITION_MAX, description="After that log position.")] = 0
+    limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
 
 
 class AuditTrailAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,32 +47,21 @@ class ProjectionsAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 @get(
     "/audit-trail",
-    opt={"permission": Permission.AUDIT},
+    opt={"permission": Permission.AUDIT, "query": AuditTrailQuery},
     operation_id="listAuditTrail",
     summary="Who did what, when and why",
 )
-async def list_audit_trail(
-    request: CheckedRequest,
-    *,
-    stream: Annotated[
-        str | None, QueryParameter(max_length=200, pattern=NO_NUL, description="Such as task/<id>.")
-    ] = None,
-    actor: Annotated[
-        str | None, QueryParameter(max_length=200, pattern=NO_NUL, description="Such as operator/1.")
-    ] = None,
-    type_: Annotated[str | None, QueryParameter(name="type", max_length=200, pattern=NO_NUL)] = None,
-    since: Annotated[str | None, QueryParameter(schema_extra=_TIME, description="Recorded then or later.")] = None,
-    until: Annotated[str | None, QueryParameter(schema_extra=_TIME, description="Recorded before.")] = None,
-    after: Annotated[int, QueryParameter(ge=0, le=_POSITION_MAX, description="After that log position.")] = 0,
-    limit: Annotated[int, QueryParameter(ge=1, le=1_000)] = 100,
-) -> Response[AuditTrailAnswer]:
+async def list_audit_trail(request: CheckedRequest) -> Response[AuditTrailAnswer]:
     """Answer the organisation's events, oldest first."""
     visit = visit_of(request)
-    began, ended = in_query(since=since, until=until)
-    wanted = AuditTrailFilter(stream=stream, actor=actor, type=type_, since=began, until=ended)
-    found = await visit.api.services.audit_trail.page(visit.member.organization_id, wanted, after=after, limit=limit)
+    asked = asked_for(request, AuditTrailQuery)
+    since, until = in_query(since=asked.since, until=asked.until)
+    wanted = AuditTrailFilter(stream=asked.stream, actor=asked.actor, type=asked.type, since=since, until=until)
+    found = await visit.api.services.audit_trail.page(
+        visit.member.organization_id, wanted, after=asked.after, limit=asked.limit
+    )
     items = list(found.items)
-    body = AuditTrailAnswer(items=items, next=items[-1].position if len(items) == limit else None)
+    body = AuditTrailAnswer(items=items, next=items[-1].position if len(items) == asked.limit else None)
     return Response(body, headers={"Perezvon-Position": str(found.position)})
 
 

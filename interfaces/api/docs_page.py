@@ -31,7 +31,7 @@ _POLICY = (
 @get("/openapi.json", include_in_schema=False)
 async def openapi_json() -> Response[bytes]:
     """Answer the OpenAPI document."""
-    return Response(_document(), media_type="application/json")
+    return Response(openapi_document(), media_type="application/json")
 
 
 @get("/docs", media_type="text/html", include_in_schema=False)
@@ -54,7 +54,8 @@ def docs_router() -> Router:
 
 
 @cache
-def _document() -> bytes:
+def openapi_document() -> bytes:
+    """Answer the OpenAPI document as JSON; it is made once."""
     return msgspec.json.encode(document([tasks_router(), administration_router(), audit_router(), health_router()]))
 
 

@@ -7,6 +7,7 @@ import msgspec
 from domain.task.events import Priority, TaskType
 from domain.task.task import Status
 from interfaces.api.task_bodies import (
+    OPERATOR_ID,
     HistoryAnswer,
     HistoryItem,
     NewAppeal,
@@ -51,7 +52,7 @@ _TASK = TaskAnswer(
 )
 _ALL = (
     NewTask(
-        operator_id="op_0123456789abcdefABCDEF",
+        operator_id=OPERATOR_ID,
         title=_TASK.title,
         task_type=_TASK.task_type,
         priority=_TASK.priority,
@@ -62,7 +63,7 @@ _ALL = (
         recording_url=_TASK.recording_url,
         call_datetime=_CALLED,
     ),
-    NewStatus(status=Status.FAILED, reason="Called three times", error_message="Nobody answers"),
+    NewStatus(status=Status.COMPLETED, reason="Called back"),
     NewAppeal(appeal_id="2026-118"),
     _TASK,
     TaskPageAnswer(items=[_TASK], total=1, page=1, per_page=20, pages=1),

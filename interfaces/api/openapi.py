@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from litestar import Router
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import HeaderParameter, PathParameter
 from litestar.routes import HTTPRoute
 
 from interfaces.api.examples import EXAMPLES, TASK_ID
@@ -134,13 +133,7 @@ def _parameters(path: str, handler: HTTPRouteHandler) -> Iterator[Json]:
     if "{task_id}" in path:
         schema = {**_TEXT, "format": "uuid", "examples": [TASK_ID]}
         yield {"name": "task_id", "in": "path", "required": True, "schema": schema}
-    for name, told, schema in parameters(handler):
-        described = {"description": told.description} if told.description else {}
-        if isinstance(told, PathParameter):
-            yield {"name": name, "in": "path", "required": True, "schema": schema, **described}
-        else:
-            place = "header" if isinstance(told, HeaderParameter) else "query"
-            yield {"name": name, "in": place, "schema": schema, **described}
+    yield from parameters(handler)
 
 
 def _headers(path: str, method: str, handler: HTTPRouteHandler) -> Iterator[Json]:

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from types import NoneType, UnionType
-from typing import Annotated, Any, Union, cast, get_args, get_origin
+from types import NoneType
+from typing import Annotated, Any, cast, get_args, get_origin
 
 import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import ParameterKwarg
+from litestar.params import PathParameter
+
+from interfaces.api.asking import asked_fields
 
 _REF = "#/components/schemas/{name}"
-_BOUNDS = ("ge", "le", "min_length", "max_length", "pattern")
 
 
 def reference(struct: type[msgspec.Struct]) -> dict[str, str]:
@@ -31,18 +32,26 @@ def answer_type(handler: HTTPRouteHandler) -> type[msgspec.Struct] | None:
     return None if answered is NoneType else answered
 
 
-def parameters(handler: HTTPRouteHandler) -> Iterator[tuple[str, ParameterKwarg, dict[str, Any]]]:
-    """Answer name, declaration and schema of each query, header and path parameter of the route."""
+def parameters(handler: HTTPRouteHandler) -> Iterator[dict[str, Any]]:
+    """Answer the parameters of the route that are declared: those of its path as arguments, the others in ``opt``."""
     for name, field in handler.parsed_fn_signature.parameters.items():
-        if isinstance(told := field.kwarg_definition, ParameterKwarg):
-            yield getattr(told, "name", None) or name, told, _parameter_schema(field.annotation, field.default, told)
+        if isinstance(told := field.kwarg_definition, PathParameter):
+            bounds: Any = {bound: value for bound in ("ge", "le") if (value := getattr(told, bound)) is not None}
+            schema = {**_schema(Annotated[field.annotation, msgspec.Meta(**bounds)]), **(told.schema_extra or {})}
+            yield {"name": name, "in": "path", "required": True, "schema": schema}
+    if query := handler.opt.get("query"):
+        fields = msgspec.structs.fields(query)
+        for field, (_, name, source, tp) in zip(fields, asked_fields(query), strict=True):
+            schema = _schema(tp) | ({"default": field.default} if isinstance(field.default, bool | int) else {})
+            described = {"description": schema.pop("description")} if "description" in schema else {}
+            yield {"name": name, "in": source, "schema": schema, **described}
 
 
 def schemas(structs: Sequence[type[msgspec.Struct]], handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
     """Answer the schemas of the types, of the types within them, and of the routes' parameters."""
-    fields = [field for handler in handlers for field in handler.parsed_fn_signature.parameters.values()]
-    enums = [_not_none(field.annotation) for field in fields if isinstance(field.kwarg_definition, ParameterKwarg)]
-    _, found = msgspec.json.schema_components([*structs, *enums], ref_template=_REF)
+    queries = [handler.opt["query"] for handler in handlers if "query" in handler.opt]
+    asked = [tp for query in queries for _, _, _, tp in asked_fields(query)]
+    _, found = msgspec.json.schema_components([*structs, *asked], ref_template=_REF)
     for struct in _with_inner(structs):
         for field in msgspec.structs.fields(struct):
             if datetime in _parts(field.type):
@@ -50,18 +59,9 @@ def schemas(structs: Sequence[type[msgspec.Struct]], handlers: Sequence[HTTPRout
     return found
 
 
-def _parameter_schema(annotation: Any, default: Any, told: ParameterKwarg) -> dict[str, Any]:
-    bounds: Any = {name: bound for name in _BOUNDS if (bound := getattr(told, name)) is not None}
-    parameter = Annotated[_not_none(annotation), msgspec.Meta(**bounds)]
-    (schema,), _ = msgspec.json.schema_components([parameter], ref_template=_REF)
-    unless_given = {"default": default} if isinstance(default, bool | int) else {}
-    return {**schema, **unless_given, **(told.schema_extra or {})}
-
-
-def _not_none(tp: Any) -> Any:
-    if get_origin(tp) not in {Union, UnionType}:
-        return tp
-    return Union[tuple(part for part in get_args(tp) if part is not NoneType)]  # noqa: UP007 - made of a tuple
+def _schema(tp: Any) -> dict[str, Any]:
+    (schema,), _ = msgspec.json.schema_components([tp], ref_template=_REF)
+    return schema
 
 
 def _tell_time(schema: dict[str, Any]) -> None:

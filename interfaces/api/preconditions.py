@@ -71,7 +71,7 @@ async def matches_nothing(connection: Connection, _: BaseRouteHandler) -> None:
         raise PreconditionFailed
 
 
-async def asked(request: CheckedRequest) -> Request:
+async def command_asked(request: CheckedRequest) -> Request:
     """Answer what a use case needs to know of the request. Raises RequestInvalid on ``Idempotency-Key``."""
     visit = visit_of(request)
     key = request.headers.get("idempotency-key") if request.method == "POST" else None

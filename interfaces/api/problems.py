@@ -129,10 +129,10 @@ class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 Dialect = Callable[[AnyRequest, Problem], Response[bytes]]
 
 
-def problem_of(error: Exception, request: AnyRequest) -> Problem:
+def problem_of(error: Exception) -> Problem:
     """Answer what the error is to a client. What is not known here is a 500 that says nothing more."""
     if isinstance(error, ValidationException):
-        return Problem(422, "invalid", "Validation failed", _framework_faults(error, request), {})
+        return Problem(422, "invalid", "Validation failed", _framework_faults(error), {})
     if isinstance(error, HTTPException) and error.status_code in _FRAMEWORK_CODES:
         status = error.status_code
         return Problem(status, _FRAMEWORK_CODES[status], phrase(status), [], dict(error.headers or {}))
@@ -170,26 +170,20 @@ def _faults_of(error: Exception) -> list[Fault]:
             return []
 
 
-def _framework_faults(error: ValidationException, request: AnyRequest) -> list[Fault]:
-    """Answer what the framework found in query, headers and path; of bodies it only tells that one is missing."""
-    parameters = request.route_handler.parsed_fn_signature.parameters
-    faults: list[Fault] = []
-    for entry in cast("list[dict[str, Any]]", error.extra or []):
-        name = entry.get("key", "")
-        if name in {"", "data"}:
-            faults.append(Fault(("body",), "Field required", "missing"))
-            continue
-        source = entry.get("source", "query")
-        name = getattr(parameters[name].kwarg_definition, "name", None) or name
-        faults.append(told((str(getattr(source, "value", source)), name), entry["message"]))
-    return faults
+def _framework_faults(error: ValidationException) -> list[Fault]:
+    """Answer what the framework found: bad numbers in the path, and that a body is missing."""
+    entries = cast("list[dict[str, str]]", error.extra or [])
+    paths = [entry for entry in entries if entry.get("key", "data") != "data"]
+    return [told(("path", entry["key"]), entry["message"]) for entry in paths] or [
+        Fault(("body",), "Field required", "missing")
+    ]
 
 
 def handlers(dialect: Dialect) -> dict[int | type[Exception], Any]:
     """Answer the handlers of a router whose errors are told in the dialect."""
 
     def handle(request: AnyRequest, error: Exception) -> Response[bytes]:
-        problem = problem_of(error, request)
+        problem = problem_of(error)
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("unexpected error", exc_info=error)
         elif problem.status == HTTPStatus.SERVICE_UNAVAILABLE:

@@ -13,15 +13,21 @@ from application.tasks import Changed
 from domain.model import Recorded, tag_of
 from domain.task.events import Priority, TaskFact, TaskType
 from domain.task.task import Status
-from interfaces.api.texts import Id, Phone, Text200, Text2000, Text20000, Text1000000, Title, WebAddress
+from interfaces.api.texts import NO_NUL, Id, Moment, Phone, Text200, Text2000, Text20000, Text1000000, Title, WebAddress
 
 MASK = "***"
+OPERATOR_ID = "op_0123456789abcdefABCDEF"
+POSITION_MAX = 2**53 - 1
+
+_AWAITED = "A log position that the list shall show; it is waited for, at most a second."
 
 
 class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     """A task to file. Unknown keys are ignored."""
 
-    operator_id: Annotated[Id, Meta(description="The operator's key, as it was shown when the operator was added.")]
+    operator_id: Annotated[
+        Id, Meta(description="The operator's key, shown when the operator was added.", examples=[OPERATOR_ID])
+    ]
     title: Annotated[Title, Meta(description="1 to 500 characters, surrounding white space not counted.")]
     task_type: TaskType = TaskType.OTHER
     priority: Priority = Priority.NORMAL
@@ -31,7 +37,7 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
         | None
     ) = None
     caller_name: Text200 | None = None
-    call_id: Id | None = None
+    call_id: Annotated[Id, Meta(examples=["A-4711"])] | None = None
     recording_url: WebAddress | None = None
     call_datetime: Annotated[datetime, Meta(description="Without a zone: UTC.")] | None = None
     call_transcription: Text1000000 | None = None
@@ -51,7 +57,33 @@ class NewStatus(msgspec.Struct, frozen=True, kw_only=True):
 class NewAppeal(msgspec.Struct, frozen=True, kw_only=True):
     """The appeal that a task belongs to, by its id in the system that keeps it."""
 
-    appeal_id: Id
+    appeal_id: Annotated[Id, Meta(examples=["2026-118"])]
+
+
+class TaskListQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list of tasks is asked for."""
+
+    status: Status | None = None
+    task_type: TaskType | None = None
+    priority: Priority | None = None
+    search: (
+        Annotated[str, Meta(max_length=500, pattern=NO_NUL, description="Part of the title, in either case.")] | None
+    ) = None
+    include_cancelled: Annotated[bool, Meta(description="Cancelled tasks too, when no status is asked for.")] = False
+    assigned_user_id: Annotated[str, Meta(max_length=128, pattern=NO_NUL)] | None = None
+    caller_phone: Phone | None = None
+    page: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    per_page: Annotated[int, Meta(ge=1, le=100)] = 20
+    position: Annotated[int, Meta(ge=0, le=POSITION_MAX, description=_AWAITED)] = msgspec.field(
+        name="Perezvon-Position", default=0
+    )
+
+
+class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which state of a task is asked for; the present one without either."""
+
+    version: Annotated[int, Meta(description="As it was at that version.")] | None = None
+    as_of: Annotated[Moment, Meta(description="As it was at that time; without a zone: UTC.")] | None = None
 
 
 class TaskAnswer(msgspec.Struct, frozen=True, kw_only=True):

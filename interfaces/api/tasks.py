@@ -1,25 +1,25 @@
 """``/api/tasks``: contract 1."""
 
-from typing import Annotated, TypeVar, cast
+from functools import partial
+from typing import TypeVar, cast
 
 import msgspec
 from litestar import Response, Router, get, post, put, route
 from litestar.enums import MediaType
-from litestar.params import HeaderParameter, JSONBody, QueryParameter
+from litestar.params import JSONBody
 
 from application.errors import OrganizationNotFound
 from application.phones import e164
 from application.queries import TaskListFilter
 from application.tasks import Changed, FileTask
 from domain.errors import InvalidField
-from domain.task.events import Priority, TaskType
-from domain.task.task import Status
 from domain.values import Permission
+from interfaces.api.asking import asked_for
 from interfaces.api.authentication import authorize, charge_operator
 from interfaces.api.bodies import CheckedRequest
 from interfaces.api.context import Visit, visit_of
 from interfaces.api.faults import Fault, Forbidden, RequestInvalid
-from interfaces.api.preconditions import asked, entity_tag, if_none_match, matches, matches_nothing, task_id_of
+from interfaces.api.preconditions import command_asked, entity_tag, if_none_match, matches, matches_nothing, task_id_of
 from interfaces.api.problems import handlers, tasks_dialect
 from interfaces.api.task_bodies import (
     HistoryAnswer,
@@ -27,19 +27,19 @@ from interfaces.api.task_bodies import (
     NewStatus,
     NewTask,
     TaskAnswer,
+    TaskListQuery,
     TaskPageAnswer,
+    TaskQuery,
     answer_of,
     history_of,
     masked,
     row_answer,
 )
-from interfaces.api.texts import NO_NUL
 from interfaces.api.times import in_query, in_utc
 
 VIEW = "task_list"
 
 _WAIT_SECONDS = 1.0
-_POSITION_MAX = 2**53
 _encoder = msgspec.json.Encoder()
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ async def file_task(request: CheckedRequest, data: JSONBody[NewTask]) -> Respons
     """File a task for the operator's organisation. A token is not required unless the organisation says so."""
     visit = visit_of(request)
     call_datetime, due_date = in_utc(call_datetime=data.call_datetime, due_date=data.due_date)
-    asking = await asked(request)
+    asking = await command_asked(request)
     operator = await visit.api.services.tasks.operator(data.operator_id)
     charge_operator(visit, operator.organization_id, operator.number)
     command = FileTask(
@@ -78,54 +78,32 @@ async def file_task(request: CheckedRequest, data: JSONBody[NewTask]) -> Respons
 
 
 @get(
-    opt={"permission": Permission.LIST_TASKS},
+    opt={"permission": Permission.LIST_TASKS, "query": TaskListQuery},
     operation_id="listTasks",
     summary="List tasks, newest first",
 )
-async def list_tasks(
-    request: CheckedRequest,
-    *,
-    status: Annotated[Status | None, QueryParameter()] = None,
-    task_type: Annotated[TaskType | None, QueryParameter()] = None,
-    priority: Annotated[Priority | None, QueryParameter()] = None,
-    search: Annotated[
-        str | None, QueryParameter(max_length=500, pattern=NO_NUL, description="Part of the title.")
-    ] = None,
-    include_cancelled: Annotated[bool, QueryParameter()] = False,
-    assigned_user_id: Annotated[str | None, QueryParameter(max_length=128, pattern=NO_NUL)] = None,
-    caller_phone: Annotated[str | None, QueryParameter(max_length=64, pattern=NO_NUL)] = None,
-    page: Annotated[int, QueryParameter(ge=1, le=1_000_000)] = 1,
-    per_page: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
-    position: Annotated[
-        int | None,
-        HeaderParameter(
-            name="Perezvon-Position",
-            ge=0,
-            le=_POSITION_MAX,
-            description="A log position that the list shall show; it waits for it, at most a second.",
-        ),
-    ] = None,
-) -> Response[TaskPageAnswer]:
+async def list_tasks(request: CheckedRequest) -> Response[TaskPageAnswer]:
     """Answer a page of the organisation's tasks. Analysts see personal data masked and cannot search in it."""
     visit = visit_of(request)
-    caller, services = visit.member, visit.api.services
+    caller, services, asked = visit.member, visit.api.services, asked_for(request, TaskListQuery)
     personal = caller.may(Permission.READ_PERSONAL)
-    if not personal and (search is not None or caller_phone is not None):
+    if not personal and (asked.search is not None or asked.caller_phone is not None):
         raise Forbidden
     wanted = TaskListFilter(
-        status=status,
-        task_type=task_type,
-        priority=priority,
-        search=search or None,
-        include_cancelled=include_cancelled,
-        assigned_user_id=assigned_user_id,
-        caller_phone=await _phone(visit, caller_phone),
+        status=asked.status,
+        task_type=asked.task_type,
+        priority=asked.priority,
+        search=asked.search or None,
+        include_cancelled=asked.include_cancelled,
+        assigned_user_id=asked.assigned_user_id,
+        caller_phone=await _phone(visit, asked.caller_phone),
     )
-    found = await services.task_list.page(caller.organization_id, wanted, page=page, per_page=per_page)
-    awaited = max(position or 0, visit.api.written.position(caller.organization_id))
+    page = partial(services.task_list.page, caller.organization_id, wanted, page=asked.page, per_page=asked.per_page)
+    found = await page()
+    awaited = max(asked.position, visit.api.written.position(caller.organization_id))
     if found.position < awaited:
         await services.views.wait_for(VIEW, awaited, _WAIT_SECONDS)
-        found = await services.task_list.page(caller.organization_id, wanted, page=page, per_page=per_page)
+        found = await page()
     answers = [row_answer(row) for row in found.items]
     headers = {"Perezvon-Position": str(found.position)}
     if not found.total_is_exact:
@@ -133,37 +111,29 @@ async def list_tasks(
     body = TaskPageAnswer(
         items=answers if personal else [masked(answer) for answer in answers],
         total=found.total,
-        page=page,
-        per_page=per_page,
-        pages=-(-found.total // per_page),
+        page=asked.page,
+        per_page=asked.per_page,
+        pages=-(-found.total // asked.per_page),
     )
     return _json(body, headers)
 
 
 @get(
     "/{task_id:str}",
-    opt={"permission": Permission.READ_PERSONAL, "refusals": {404}, "may_be_unmodified": True},
+    opt={"permission": Permission.READ_PERSONAL, "query": TaskQuery, "refusals": {404}, "may_be_unmodified": True},
     operation_id="getTask",
     summary="A task as it is, or as it was",
 )
-async def get_task(
-    request: CheckedRequest,
-    version: Annotated[int | None, QueryParameter(description="As it was at that version.")] = None,
-    as_of: Annotated[
-        str | None,
-        QueryParameter(
-            description="As it was at that time; without a zone: UTC.", schema_extra={"format": "date-time"}
-        ),
-    ] = None,
-) -> Response[TaskAnswer]:
+async def get_task(request: CheckedRequest) -> Response[TaskAnswer]:
     """Answer the task. Before its creation, and past its last version, there is none."""
-    if version is not None and as_of is not None:
+    asked = asked_for(request, TaskQuery)
+    if asked.version is not None and asked.as_of is not None:
         message = "Either version or as_of"
         raise RequestInvalid([Fault(("query", name), message, "value_error") for name in ("version", "as_of")])
     visit = visit_of(request)
-    (moment,) = in_query(as_of=as_of)
+    (moment,) = in_query(as_of=asked.as_of)
     shown = await visit.api.services.tasks.get(
-        task_id_of(request), visit.member.organization_id, version=version, as_of=moment
+        task_id_of(request), visit.member.organization_id, version=asked.version, as_of=moment
     )
     headers = {**_task_headers(shown), "Cache-Control": "private, no-cache"}
     if if_none_match(request, shown.task.version):
@@ -198,7 +168,11 @@ async def change_status(request: CheckedRequest, data: JSONBody[NewStatus]) -> R
     """Change the status. The same status again records nothing; a transition that contract 1 does not list is 409."""
     visit = visit_of(request)
     changed = await visit.api.services.tasks.change_status(
-        task_id_of(request), data.status, await asked(request), reason=data.reason, error_message=data.error_message
+        task_id_of(request),
+        data.status,
+        await command_asked(request),
+        reason=data.reason,
+        error_message=data.error_message,
     )
     return _changed(visit, changed)
 
@@ -215,9 +189,16 @@ async def link_appeal(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Res
     return await _linked(request, data)
 
 
-@post("/{task_id:str}/appeal", guards=[matches], opt=_CHANGE, status_code=200, include_in_schema=False)
+@post(
+    "/{task_id:str}/appeal",
+    guards=[matches],
+    opt=_CHANGE,
+    status_code=200,
+    operation_id="linkAppealToTaskByPost",
+    summary="Link an appeal to a task",
+)
 async def link_appeal_by_post(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Response[TaskAnswer]:
-    """Link an appeal, for a client that spells it so."""
+    """Link an appeal as PUT does, and heed an Idempotency-Key."""
     return await _linked(request, data)
 
 
@@ -245,7 +226,7 @@ async def link_appeal_by_name(request: CheckedRequest, data: JSONBody[NewAppeal]
 async def reprocess(request: CheckedRequest) -> Response[TaskAnswer]:
     """Put a failed task back to pending; in every other status it is 409."""
     visit = visit_of(request)
-    return _changed(visit, await visit.api.services.tasks.reprocess(task_id_of(request), await asked(request)))
+    return _changed(visit, await visit.api.services.tasks.reprocess(task_id_of(request), await command_asked(request)))
 
 
 def tasks_router() -> Router:
@@ -271,7 +252,9 @@ def tasks_router() -> Router:
 
 async def _linked(request: CheckedRequest, data: NewAppeal) -> Response[TaskAnswer]:
     visit = visit_of(request)
-    changed = await visit.api.services.tasks.link_appeal(task_id_of(request), data.appeal_id, await asked(request))
+    changed = await visit.api.services.tasks.link_appeal(
+        task_id_of(request), data.appeal_id, await command_asked(request)
+    )
     return _changed(visit, changed)
 
 

@@ -33,7 +33,9 @@ def organization() -> None:
 @click.option("--region", default="KZ", show_default=True, type=TEXT, help="Reads national phone numbers (ISO 3166).")
 @on_database
 def create_organization(name: str, region: str, data_dir: Path | None, *, as_json: bool) -> None:
-    """Create an organisation; prints an admin's token, which is shown only now.
+    """Create an organisation.
+
+    Prints an admin's token, which is shown only now.
 
     \b
     Example:
@@ -55,7 +57,9 @@ def create_organization(name: str, region: str, data_dir: Path | None, *, as_jso
 def set_organization(
     organization_id: int, data_dir: Path | None, *, as_json: bool, no_callback_queue: bool, **given: Any
 ) -> None:
-    """Change settings of an organisation; what is not named stays. Prints them all.
+    """Change settings of an organisation.
+
+    What is not named stays. Prints them all.
 
     \b
     Example:
@@ -137,7 +141,9 @@ def operator() -> None:
 def add_operator(
     name: str, organization_id: int, number: str | None, member_id: str | None, data_dir: Path | None, *, as_json: bool
 ) -> None:
-    """Add an operator; prints its id, the key that files tasks, which is shown only now.
+    """Add an operator.
+
+    Prints its id, the key that files tasks, which is shown only now.
 
     \b
     Example:
@@ -159,7 +165,9 @@ def add_operator(
 @_organization
 @on_database
 def renew_operator(number: int, organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
-    """Give the operator of that number in `operator list` a new key; the old one is void.
+    """Give an operator a new key.
+
+    NUMBER is what `operator list` shows. The old key is void.
 
     \b
     Example:
@@ -174,7 +182,9 @@ def renew_operator(number: int, organization_id: int, data_dir: Path | None, *, 
 @_organization
 @on_database
 def remove_operator(number: int, organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
-    """Take the right to file tasks from the operator of that number in `operator list`.
+    """Take an operator's right to file tasks.
+
+    NUMBER is what `operator list` shows.
 
     \b
     Example:
@@ -188,7 +198,9 @@ def remove_operator(number: int, organization_id: int, data_dir: Path | None, *,
 @_organization
 @on_database
 def list_operators(organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
-    """List an organisation's operators by their internal number; keys are never shown again.
+    """List an organisation's operators.
+
+    They go by their internal number; keys are never shown again.
 
     \b
     Example:
@@ -222,7 +234,9 @@ def issue_token(  # noqa: PLR0917 - click passes by name
     *,
     as_json: bool,
 ) -> None:
-    """Issue a token, which is shown only now.
+    """Issue a token.
+
+    It is shown only now.
 
     \b
     Example:
@@ -245,7 +259,9 @@ def issue_token(  # noqa: PLR0917 - click passes by name
 @click.argument("token_id", type=TEXT, metavar="ID")
 @on_database
 def revoke_token(token_id: str, data_dir: Path | None, *, as_json: bool) -> None:
-    """Void a token at once. ID is what `token list` shows: the middle part of the token.
+    """Void a token at once.
+
+    ID is what `token list` shows: the middle part of the token.
 
     \b
     Example:
@@ -259,7 +275,9 @@ def revoke_token(token_id: str, data_dir: Path | None, *, as_json: bool) -> None
 @_organization
 @on_database
 def list_tokens(organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
-    """List an organisation's tokens, revoked ones too; secrets are never shown again.
+    """List an organisation's tokens.
+
+    Revoked ones too; secrets are never shown again.
 
     \b
     Example:

@@ -74,7 +74,7 @@ def retry_parked(view: str | None, data_dir: Path | None, *, as_json: bool) -> N
 @contextmanager
 def _progress(view: str, *, hidden: bool) -> Generator[Rebuilding]:
     from rich.console import Console  # noqa: PLC0415 - costs start-up time
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415 - the same
 
     with Progress(console=Console(file=sys.stderr), disable=hidden) as bar:
         task = bar.add_task(view, total=None)

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +18,7 @@ from application.tasks import Changed, FileTask
 from domain.task.task import Status
 from domain.values import Role
 from interfaces.bootstrap import Services, service_dsn, services
-from interfaces.cli import perezvon
+from interfaces.cli import main, perezvon
 from tests.support.databases import DatabaseServer
 from tests.support.shell import Shell, run
 
@@ -228,6 +231,39 @@ def test_a_port_in_use_is_a_sentence(shell: Shell, command: str) -> None:
 def test_streams_that_are_not_parked_need_no_retry(shell: Shell) -> None:
     names = [report["name"] for report in shell.json("retry-parked")["items"]]
     assert names == ["audit_trail", "task_list"]
+
+
+def test_what_nobody_foresaw_is_a_sentence_too_and_a_traceback_for_who_wants_one(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_dsn: str, _name: str) -> None:
+        raise RuntimeError("never seen")
+
+    monkeypatch.setattr("interfaces.commands.views.retry", broken)
+    code, error = shell.refusal("retry-parked")
+    assert (code, error["code"]) == (1, "unexpected")
+    assert error["message"].startswith("RuntimeError: never seen.")
+    monkeypatch.setenv("PEREZVON_LOG_LEVEL", "debug")
+    assert main(["retry-parked"]) == 1
+    assert "in broken" in capsys.readouterr().err
+
+
+def test_a_setting_that_cannot_be_read_is_named(nowhere: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEREZVON_SHUTDOWN_SECONDS", "soon")
+    code, error = nowhere.refusal("organization", "list")
+    assert (code, error["code"]) == (2, "bad_setting")
+    assert "shutdown_seconds" in error["message"]
+
+
+def test_nothing_is_said_to_a_reader_who_has_gone(database: str) -> None:
+    command = [sys.executable, "-P", "-m", "interfaces.cli", "organization", "list"]
+    environment = {**os.environ, "PEREZVON_DATABASE_URL": database}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
+        assert listing.stdout is not None
+        assert listing.stderr is not None
+        listing.stdout.close()
+        assert listing.stderr.read() == b""
+    assert listing.returncode == 1
 
 
 def _commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:

@@ -116,7 +116,7 @@ def run_stock(dsn: str) -> float:
     """Let the stock ProjectionRunner catch up with a log; answer events/s."""
     from eventsourcing.projection import ProjectionRunner  # noqa: PLC0415 - imports the library
 
-    from tests.benchmarks.stock_projection import StockProjection, StockTaskList, StockTasks, fill  # noqa: PLC0415
+    from tests.benchmarks.stock_projection import StockProjection, StockTaskList, StockTasks, fill  # noqa: PLC0415 - the same
 
     environment = library_environment(dsn, 4)
     application = StockTasks(env=environment)

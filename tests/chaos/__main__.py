@@ -65,6 +65,11 @@ class Stack:
         """Answer the JSON that a command of ours prints."""
         return json.loads(self.command(*words, "--json").stdout)
 
+    def show_logs(self) -> None:
+        """Print the end of what the processes said."""
+        for path in sorted(self.home.glob("*.log")):
+            log(f"{path.name}: " + path.read_text(errors="replace")[-2000:])
+
     def serves(self) -> bool:
         """Whether the API answers and reaches its database."""
         return answers(f"http://127.0.0.1:{self.port}/health/ready")
@@ -82,8 +87,7 @@ async def stack(*, answer_early: bool) -> AsyncGenerator[Stack]:
         eventually(running.serves, timeout=60)
         yield running
     except Exception:
-        for path in sorted(home.glob("*.log")):
-            log(f"{path.name}: " + path.read_text(errors="replace")[-2000:])
+        running.show_logs()
         raise
     finally:
         running.api.kill()

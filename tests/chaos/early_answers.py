@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from interfaces.cli import main
-
 from application.ports import Appended, Claim, Envelope
 from domain.model import Fact
 from infrastructure.event_log.postgres_log import Command, PostgresEventLog, judged
 from infrastructure.event_mapper import LogIdentity, encode
+from interfaces.cli import main
 
 _background: set[asyncio.Task[Appended]] = set()
 _durable_append = PostgresEventLog.append

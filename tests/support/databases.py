@@ -24,6 +24,7 @@ FAST = " ".join(
         "wal_level=minimal",
         "max_wal_senders=0",
         "autovacuum=off",
+        "log_checkpoints=off",
         "max_connections=200",
     )
 )

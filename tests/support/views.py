@@ -9,10 +9,13 @@ import msgspec
 from psycopg import AsyncConnection
 
 from application.ports import Envelope
-from domain.model import Fact
+from application.queries import TaskRow
+from domain.model import Fact, Recorded
+from domain.task.task import Task
 from infrastructure.audit_trail_query import PostgresAuditTrail
+from infrastructure.batches import BatchReader
 from infrastructure.database import Pool, service_dsn
-from infrastructure.event_log.postgres_log import APPEND, Command, call_door
+from infrastructure.event_log.postgres_log import APPEND, Command, call_door, read_identity
 from infrastructure.event_mapper import encode
 from infrastructure.new_events import NewEvents
 from infrastructure.positions import PostgresViewPositions
@@ -61,7 +64,10 @@ class Views(msgspec.Struct, frozen=True):
         waiting = [(task_id, list(facts)) for task_id, facts in histories]
         step = 0
         while waiting:
-            commands = [_command(f"task/{task_id}", step, facts[step : step + 1], organization_id, {}) for task_id, facts in waiting]
+            commands = [
+                _command(f"task/{task_id}", step, facts[step : step + 1], organization_id, {})
+                for task_id, facts in waiting
+            ]
             assert {verdict for verdict, *_ in await call_door(self.owner, commands)} == {"appended"}
             step += 1
             waiting = [(task_id, facts) for task_id, facts in waiting if len(facts) > step]
@@ -71,13 +77,35 @@ class Views(msgspec.Struct, frozen=True):
         values = ([1], [stream], [version], [topic], [state], [1], ["member/m1"], [None], [None], [None])
         await self.owner.execute(APPEND, values)
 
+    async def events(self, streams: str = "") -> list[Recorded[Any]]:
+        """A batch of what was recorded, of the streams whose names begin so."""
+        batch = await BatchReader(streams, await read_identity(self.owner)).after(self.owner, 0)
+        return [event for event in batch.events if isinstance(event, Recorded)] if batch else []
+
+    async def do(self, statement: str, *values: Any) -> None:
+        """Run a statement as the owner."""
+        await self.owner.execute(statement.encode(), values)
+
     async def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """What a query answers to the owner."""
         return await (await self.owner.execute(query.encode(), values)).fetchall()
 
+    async def listed_rows(self) -> dict[str, dict[str, Any]]:
+        """All rows of task_list as the table has them, without the members' names, by id."""
+        names = [name for name in TaskRow.__struct_fields__ if name != "assigned_user_name"]
+        rows = await self.rows(f"SELECT {', '.join(names)} FROM perezvon_1.task_list")
+        return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
+
     async def dump(self, table: str) -> list[tuple[Any, ...]]:
         """All rows of a table of the schema, in an order of their own."""
-        return await self.rows(f"SELECT * FROM perezvon_1.{table} AS t ORDER BY t::text COLLATE \"C\"")
+        return await self.rows(f'SELECT * FROM perezvon_1.{table} AS t ORDER BY t::text COLLATE "C"')
+
+
+def row_of(task: Task) -> dict[str, Any]:
+    """What a row of task_list says of the task."""
+    fields = {name: getattr(task, name, getattr(task.details, name, None)) for name in TaskRow.__struct_fields__}
+    del fields["assigned_user_name"]
+    return fields
 
 
 def _command(stream: str, version: int, facts: Sequence[Fact], organization_id: int, more: dict[str, Any]) -> Command:
@@ -95,3 +123,28 @@ async def open_views(dsn: str) -> AsyncGenerator[Views]:
             yield Views(dsn, owner, pool, PostgresTaskList(pool), PostgresAuditTrail(pool), PostgresViewPositions(pool))
         finally:
             await pool.close()
+
+
+async def fill_task_list(views: Views, tasks: int, organization_id: int = 1) -> None:
+    """Rows as the projection would have written them, without the facts."""
+    await views.do(
+        """
+        INSERT INTO perezvon_1.task_list (id, organization_id, version, attempt, operator_number, status, task_type, priority,
+            title, title_folded, caller_phone, created_at, updated_at, assigned_user_id)
+        SELECT o || '-' || lpad(n::text, 9, '0'), o, 1, 1, 1,
+            (ARRAY['pending','in_progress','completed','failed','cancelled'])[1 + n %% 5],
+            (ARRAY['callback','appeal','complaint','order'])[1 + n %% 4], (ARRAY['low','normal','high'])[1 + n %% 3],
+            'Заявка ' || md5(n::text), 'заявка ' || md5(n::text), '+7701' || n %% 5000,
+            timestamptz '2026-01-01' + n * interval '1 second', timestamptz '2026-01-01', 'm' || n %% 50
+        FROM (VALUES (%s::bigint)) AS v (o), generate_series(1, %s) AS n""",
+        organization_id,
+        tasks,
+    )
+    await views.do(
+        """
+        INSERT INTO perezvon_1.task_counts
+        SELECT organization_id, who, status, task_type, priority, count(*)
+        FROM perezvon_1.task_list, LATERAL (VALUES (''), (assigned_user_id)) AS w (who)
+        WHERE organization_id = %s GROUP BY 1, 2, 3, 4, 5""",
+        organization_id,
+    )

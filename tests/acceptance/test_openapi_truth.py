@@ -1,0 +1,185 @@
+"""The OpenAPI document tells the truth: schemathesis asks what it promises, and what it rules out, in this process.
+
+``PEREZVON_TEST_SCHEMATHESIS_EXAMPLES`` asks more often than the few times of an ordinary run.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import hypothesis
+import msgspec
+import pytest
+import schemathesis
+from litestar.types import Receive, Scope, Send
+from schemathesis import GenerationMode
+from schemathesis.config import SchemathesisConfig
+from schemathesis.python.asgi import shutdown_lifespans
+from schemathesis.schemas import APIOperation
+
+from domain.values import Role
+from interfaces.api.docs_page import openapi_document
+from tests.support.databases import DatabaseServer
+from tests.support.office import Office, Service, service_with_worker
+
+EXAMPLES = int(os.environ.get("PEREZVON_TEST_SCHEMATHESIS_EXAMPLES", "6"))
+DOCUMENT: dict[str, Any] = msgspec.json.decode(openapi_document())
+LABELS = sorted(f"{method.upper()} {path}" for path, item in DOCUMENT["paths"].items() for method in item)
+# What a schema cannot say: that a phone number exists, that a key is new, that a version stands.
+BEYOND_SCHEMAS = ["2xx", "3xx", "401", "403", "404", "409", "412", "422", "429"]
+REJECTIONS = ["400", "401", "403", "404", "405", "406", "409", "412", "415", "422", "428", "429"]
+
+
+class Application:
+    """The API as schemathesis runs it, in a loop of its own: everything is opened when its lifespan begins."""
+
+    def __init__(self, dsn: str) -> None:
+        """Serve the database, with an organisation of its own and things in it to ask for."""
+        self.dsn = dsn
+        self.office: Office
+        self.task_id = self.failed_task_id = ""
+        self.operators: list[int] = []
+        self._service: Service
+
+    def ids(self, label: str) -> dict[str, Any]:
+        """Answer path parameters that name something for the operation to work on."""
+        known = {
+            "task_id": self.failed_task_id if label.endswith("reprocess") else self.task_id,
+            "operator_number": self.operators[label.startswith("DELETE")],
+            "token_id": self.office.bearers[Role.OPERATOR]["Authorization"].split("_")[1],
+        }
+        return {name: value for name, value in known.items() if f"{{{name}}}" in label}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":  # type: ignore[comparison-overlap]
+            await self._service.app(scope, receive, send)
+            return
+        async with AsyncExitStack() as stack:
+            await receive()
+            self._service = await stack.enter_async_context(service_with_worker(self.dsn))
+            self.office = await self._service.office()
+            self.task_id = (await self.office.filed())["id"]
+            self.failed_task_id = (await self.office.in_status("failed"))["id"]
+            for name in ("to be renewed", "to be removed"):
+                added = await self.office.client.post("/v1/operators", json={"name": name}, headers=self.office.admin)
+                self.operators.append(added.json()["id"])
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@pytest.fixture(scope="module")
+def application(server: DatabaseServer, template: str) -> Iterator[Application]:
+    """Lend the application, open."""
+    name = f"{template}_openapi"
+    found = Application(server.create(name, template=template))
+    schemathesis.openapi.from_asgi("/openapi.json", found)
+    yield found
+    shutdown_lifespans()
+    server.drop(name)
+
+
+Operations = dict[str, APIOperation[Any, Any, Any, Any]]
+
+
+@pytest.fixture(scope="module")
+def operations(application: Application) -> Operations:
+    """Lend each operation by its label, with what a schema cannot say of bodies pinned."""
+    office = application.office
+    config = SchemathesisConfig.from_dict(
+        {
+            "checks": {
+                "positive_data_acceptance": {"expected-statuses": BEYOND_SCHEMAS},
+                "negative_data_rejection": {"expected-statuses": REJECTIONS},
+            },
+            "parameters": {
+                "body.operator_id": office.operator_id,
+                "body.member_id": office.member_id,
+                "body.caller_phone": "+77011234567",
+                "body.number": "101",
+                "body.region": "KZ",
+                "body.timezone": "Asia/Almaty",
+            },
+        }
+    )
+    schema = schemathesis.openapi.from_asgi("/openapi.json", application, config=config)
+
+    @schema.auth()
+    class Token:
+        """The admin's token; a header of the test's own would stand where a case leaves it out."""
+
+        def get(self, _case: schemathesis.Case, _context: schemathesis.AuthContext) -> str:
+            return office.admin["Authorization"]
+
+        def set(self, case: schemathesis.Case, data: str, _context: schemathesis.AuthContext) -> None:
+            case.headers = {**(case.headers or {}), "Authorization": data}
+
+    return {operation.ok().label: operation.ok() for operation in schema.get_all_operations()}
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_no_answer_breaks_what_the_document_promises(
+    application: Application, operations: Operations, label: str, mode: GenerationMode
+) -> None:
+    operation, statuses = operations[label], set[int]()
+    right = {"headers": {"If-Match": "*"}} if mode.is_positive and "{task_id}" in label else {}
+    cases = operation.as_strategy(
+        generation_mode=mode,
+        auth_storage=operation.schema.auth,
+        path_parameters=application.ids(label),
+        **right,
+    )
+
+    @hypothesis.settings(
+        max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+    )
+    @hypothesis.given(case=cases)
+    def holds(case: schemathesis.Case) -> None:
+        statuses.add(case.call_and_validate().status_code)
+
+    try:
+        holds()
+    except hypothesis.errors.Unsatisfiable:
+        assert mode.is_negative  # what has no parameters cannot be asked wrongly
+        assert not (operation.query or operation.body or operation.headers)
+    if mode.is_positive:
+        assert statuses & {200, 201, 204}, "the operation was never carried out"
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_every_operation_has_summary_tag_security_and_unique_id(label: str) -> None:
+    method, _, path = label.partition(" ")
+    operation = DOCUMENT["paths"][path][method.lower()]
+    assert operation["summary"]
+    assert operation["tags"]
+    assert ("security" in operation) and bool(operation["security"]) == (not path.startswith("/health"))
+    ids = [found["operationId"] for item in DOCUMENT["paths"].values() for found in item.values()]
+    assert ids.count(operation["operationId"]) == 1
+
+
+def test_contract_1_is_in_the_document_with_its_refusals() -> None:
+    filing = DOCUMENT["paths"]["/api/tasks"]["post"]
+    assert set(filing["responses"]) == {"200", "401", "403", "408", "409", "412", "413", "422", "429", "503"}
+    assert filing["security"] == [{}, {"token": []}]
+    changing = DOCUMENT["paths"]["/api/tasks/{task_id}/status"]["put"]
+    assert {"404", "409", "412"} <= set(changing["responses"])
+    assert "If-Match" in {parameter["name"] for parameter in changing["parameters"]}
+    asking = {parameter["name"]: parameter for parameter in DOCUMENT["paths"]["/api/tasks"]["get"]["parameters"]}
+    assert asking["per_page"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    assert asking["Perezvon-Position"]["in"] == "header"
+    assert {"ETag", "Perezvon-Position"} <= set(filing["responses"]["200"]["headers"])
+
+
+def test_examples_are_there_and_are_of_their_schemas() -> None:
+    task = DOCUMENT["paths"]["/api/tasks"]["post"]["responses"]["200"]["content"]["application/json"]["example"]
+    assert task.keys() == DOCUMENT["components"]["schemas"]["TaskAnswer"]["properties"].keys()
+    refused = DOCUMENT["components"]["responses"]["Refusal422"]["content"]["application/json"]
+    assert refused["example"] == {"detail": [{"loc": ["body", "title"], "msg": "Field required", "type": "missing"}]}
+
+
+def test_our_own_bodies_forbid_what_they_do_not_know_and_contract_1_does_not() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    closed = {name for name, schema in schemas.items() if schema.get("additionalProperties") is False}
+    assert closed == {"ChangeSettings", "NewMember", "NewOperator", "NewToken"}
