@@ -3,7 +3,6 @@
 import hashlib
 import secrets
 import time
-from uuid import UUID
 
 
 def uuid7() -> str:
@@ -11,7 +10,8 @@ def uuid7() -> str:
     value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(UUID(int=value))
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def new_operator_key() -> str:

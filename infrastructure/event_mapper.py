@@ -52,9 +52,12 @@ class LogIdentity:
     def __init__(self, rows: Sequence[tuple[int, UUID]]) -> None:
         """Take the rows of ``log_identity``."""
         self._newest_first = sorted(rows, reverse=True)
+        self._newest = self._newest_first[0]
 
     def at(self, position: int) -> UUID:
         """Answer the log's id at the position."""
+        if position >= self._newest[0]:
+            return self._newest[1]
         return next(log_id for since, log_id in self._newest_first if since <= position)
 
 

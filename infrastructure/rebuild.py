@@ -165,8 +165,13 @@ class _Rebuild:
         return differences, True
 
     async def _catch_up(self) -> None:
-        while (live := await checkpoints.read(self._writing, self._name)) - self.position > _BATCH_EVENTS:
-            await self._fold_until(live)
+        """Come near the live view; where it moves about as fast as this, more tries would not end."""
+        tried = 1 << 63
+        while (gap := await checkpoints.read(self._writing, self._name) - self.position) > _BATCH_EVENTS:
+            if 2 * gap > tried:
+                return
+            tried = gap
+            await self._fold_until(self.position + gap)
 
     async def _fold_until(self, position: int) -> None:
         async with aclosing(self._read_ahead(position)) as batches:
@@ -185,6 +190,7 @@ class _Rebuild:
                 yield batch
         finally:
             ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
 
     async def _lock(self) -> None:
         """Wait for the readers of this moment, but never keep new ones waiting for long."""

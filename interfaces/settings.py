@@ -2,8 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+
+Rate = Annotated[float, Meta(gt=0)]
+Burst = Annotated[int, Meta(ge=1)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,16 +18,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     log_format: str = "auto"
     rate_limits: bool = True
-    operator_rate: float = 20.0
-    operator_burst: int = 300
-    token_rate: float = 200.0
-    token_burst: int = 2000
-    address_rate: float = 50.0
-    address_burst: int = 500
+    operator_rate: Rate = 20.0
+    operator_burst: Burst = 300
+    token_rate: Rate = 200.0
+    token_burst: Burst = 2000
+    address_rate: Rate = 50.0
+    address_burst: Burst = 500
     trusted_proxies: str = ""
-    ready_lag_seconds: float = 10.0
-    shutdown_seconds: int = 10
-    metrics_port: int | None = None
+    ready_lag_seconds: Annotated[float, Meta(ge=0)] = 10.0
+    shutdown_seconds: Annotated[int, Meta(ge=0)] = 10
+    metrics_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
 
 
 class BadSetting(ValueError):

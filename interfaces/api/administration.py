@@ -10,7 +10,6 @@ from typing import Annotated
 
 import msgspec
 from litestar import Router, delete, get, patch, post
-from litestar.handlers import BaseRouteHandler
 from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET, Meta, UnsetType
 
@@ -20,9 +19,9 @@ from application.organizations import SettingsPatch
 from application.ports import MemberRow, OperatorRow, OrganizationRow, TokenRow
 from domain.organization.events import Settings
 from domain.values import Permission, Role
-from interfaces.api.authentication import authorize
+from interfaces.api.authentication import admit
 from interfaces.api.bodies import CheckedRequest
-from interfaces.api.context import Connection, visit_of
+from interfaces.api.context import AnyRequest, visit_of
 from interfaces.api.faults import Fault, RequestInvalid
 from interfaces.api.problems import handlers, own_dialect
 from interfaces.api.texts import Id, Line, Name
@@ -105,9 +104,9 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     items: list[TokenRow]
 
 
-async def no_idempotency_key(connection: Connection, _: BaseRouteHandler) -> None:
-    """Guard: refuse an Idempotency-Key rather than seem to honour it. Raises RequestInvalid."""
-    if "idempotency-key" in connection.headers:
+async def no_idempotency_key(request: AnyRequest) -> None:
+    """Refuse an Idempotency-Key rather than seem to honour it. Raises RequestInvalid."""
+    if b"idempotency-key" in visit_of(request).headers:
         message = "Not honoured here: the answer may show a secret, once"
         raise RequestInvalid([Fault(("header", "Idempotency-Key"), message, "not_supported")])
 
@@ -144,8 +143,7 @@ async def list_members(request: CheckedRequest) -> Members:
 
 @post(
     "/members",
-    guards=[no_idempotency_key],
-    opt=_ADMINS_CHANGING,
+    opt={**_ADMINS_CHANGING, "checks": [no_idempotency_key]},
     operation_id="addMember",
     summary="Add a member",
 )
@@ -167,8 +165,7 @@ async def list_operators(request: CheckedRequest) -> Operators:
 
 @post(
     "/operators",
-    guards=[no_idempotency_key],
-    opt=_ADMINS_CHANGING,
+    opt={**_ADMINS_CHANGING, "checks": [no_idempotency_key]},
     operation_id="addOperator",
     summary="Add an operator",
 )
@@ -183,8 +180,7 @@ async def add_operator(request: CheckedRequest, data: JSONBody[NewOperator]) -> 
 
 @post(
     "/operators/{operator_number:str}/renew",
-    guards=[no_idempotency_key],
-    opt=_ADMINS_CHANGING_ONE,
+    opt={**_ADMINS_CHANGING_ONE, "checks": [no_idempotency_key]},
     status_code=200,
     operation_id="renewOperator",
     summary="Give an operator a new key",
@@ -225,8 +221,7 @@ async def list_tokens(request: CheckedRequest) -> Tokens:
 
 @post(
     "/tokens",
-    guards=[no_idempotency_key],
-    opt=_ADMINS_CHANGING,
+    opt={**_ADMINS_CHANGING, "checks": [no_idempotency_key]},
     operation_id="issueToken",
     summary="Issue a token",
 )
@@ -280,7 +275,7 @@ def administration_router() -> Router:
             issue_token,
             revoke_token,
         ],
-        guards=[authorize],
+        before_request=admit,
         exception_handlers=handlers(own_dialect),
         tags=["administration"],
     )

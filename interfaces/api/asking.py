@@ -11,23 +11,23 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from interfaces.api.context import Connection
+from interfaces.api.context import AnyRequest
 from interfaces.api.faults import Fault, RequestInvalid, told
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-def asked_for(connection: Connection, struct: type[S]) -> S:
+def asked_for(request: AnyRequest, struct: type[S]) -> S:
     """Answer what query string and headers ask for. Of a parameter that is repeated the last counts.
 
     Raises RequestInvalid on all that cannot be taken; parameters that the struct does not know are ignored.
     """
-    query = connection.scope["query_string"].decode("utf-8", "replace")
+    query = request.scope["query_string"].decode("utf-8", "replace")
     texts = dict(parse_qsl(query, keep_blank_values=True))
     found: dict[str, Any] = {}
     faults: list[Fault] = []
     for field, name, source, tp in asked_fields(struct):
-        text = connection.headers.get(name) if source == "header" else texts.get(name)
+        text = request.headers.get(name) if source == "header" else texts.get(name)
         if text is not None:
             try:
                 found[field] = msgspec.convert(text, tp, strict=False)

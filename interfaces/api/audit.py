@@ -3,13 +3,14 @@
 from typing import Annotated
 
 import msgspec
-from litestar import Response, Router, get
+from litestar import Router, get
 from msgspec import Meta
 
 from application.queries import AuditTrailFilter, AuditTrailRow, Lag
 from domain.values import Permission
+from interfaces.api.answers import Answer
 from interfaces.api.asking import asked_for
-from interfaces.api.authentication import authorize
+from interfaces.api.authentication import admit
 from interfaces.api.bodies import CheckedRequest
 from interfaces.api.context import visit_of
 from interfaces.api.problems import handlers, own_dialect
@@ -51,7 +52,7 @@ class ProjectionsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     operation_id="listAuditTrail",
     summary="Who did what, when and why",
 )
-async def list_audit_trail(request: CheckedRequest) -> Response[AuditTrailAnswer]:
+async def list_audit_trail(request: CheckedRequest) -> Answer[AuditTrailAnswer]:
     """Answer the organisation's events, oldest first."""
     visit = visit_of(request)
     asked = asked_for(request, AuditTrailQuery)
@@ -62,7 +63,7 @@ async def list_audit_trail(request: CheckedRequest) -> Response[AuditTrailAnswer
     )
     items = list(found.items)
     body = AuditTrailAnswer(items=items, next=items[-1].position if len(items) == asked.limit else None)
-    return Response(body, headers={"Perezvon-Position": str(found.position)})
+    return Answer(body, {"Perezvon-Position": str(found.position)})
 
 
 @get(
@@ -81,7 +82,7 @@ def audit_router() -> Router:
     return Router(
         "/v1",
         route_handlers=[list_audit_trail, list_projections],
-        guards=[authorize],
+        before_request=admit,
         exception_handlers=handlers(own_dialect),
         tags=["audit"],
     )

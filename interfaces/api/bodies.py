@@ -38,6 +38,8 @@ class CheckedRequest(Request[None, None, State]):
 
     async def body(self) -> bytes:
         """Answer the body. Raises TooSlow, ClientGone, and the framework's 413."""
+        if self._body is not Empty:
+            return self._body
         try:
             async with asyncio.timeout(self.seconds):
                 return await super().body()

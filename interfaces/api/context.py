@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from typing import Any
 
-from litestar.connection import ASGIConnection
+from litestar import Request
 
 from application.callers import Caller
 from interfaces.api.faults import Unauthenticated
@@ -11,7 +11,7 @@ from interfaces.api.rate_limit import Limits, Standing
 from interfaces.bootstrap import Services
 from interfaces.settings import Settings
 
-Connection = ASGIConnection[Any, Any, Any, Any]
+AnyRequest = Request[Any, Any, Any]
 
 _ORGANIZATIONS_MAX = 10_000
 
@@ -50,12 +50,13 @@ class Api:
 class Visit:
     """One request on its way through the layers."""
 
-    __slots__ = ("api", "caller", "if_match", "paying_address", "request_id", "standing")
+    __slots__ = ("api", "caller", "headers", "if_match", "paying_address", "request_id", "standing")
 
-    def __init__(self, api: Api, request_id: str) -> None:
-        """Begin with nothing but the id under which the request is on record."""
+    def __init__(self, api: Api, request_id: str, headers: dict[bytes, bytes]) -> None:
+        """Begin with nothing but the request's headers, and the id under which it is on record."""
         self.api = api
         self.request_id = request_id
+        self.headers = headers
         self.caller: Caller | None = None
         self.if_match: int | None = None
         self.standing: Standing | None = None
@@ -69,6 +70,6 @@ class Visit:
         return self.caller
 
 
-def visit_of(connection: Connection) -> Visit:
+def visit_of(request: AnyRequest) -> Visit:
     """Answer the visit that the edge layer began for the request."""
-    return connection.scope["state"]["visit"]
+    return request.scope["state"]["visit"]

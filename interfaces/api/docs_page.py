@@ -19,7 +19,6 @@ _MEDIA_TYPES = {
     "docs.js": "text/javascript",
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
-    "swagger-ui-standalone-preset.js": "text/javascript",
 }
 # Swagger UI writes style attributes and draws its icons from data addresses; nothing else widens.
 _POLICY = (

@@ -45,7 +45,8 @@ class EdgeLayer:
         began, method = perf_counter(), scope["method"]
         if method == "HEAD":
             scope = cast("HTTPScope", {**scope, "method": "GET"})
-        visit = Visit(self._api, _request_id(scope))
+        given = dict(scope["headers"])
+        visit = Visit(self._api, _request_id(given), given)
         scope.setdefault("state", {})["visit"] = visit
         clear_contextvars()
         bind_contextvars(request_id=visit.request_id)
@@ -87,8 +88,8 @@ class EdgeLayer:
         return headers
 
 
-def _request_id(scope: HTTPScope) -> str:
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+def _request_id(headers: dict[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id", b"")
     return given.decode() if _REQUEST_ID.fullmatch(given) else uuid4().hex
 
 

@@ -14,6 +14,7 @@ from litestar.routes import HTTPRoute
 
 from interfaces.api.examples import EXAMPLES, TASK_ID
 from interfaces.api.openapi_types import answer_type, body_type, parameters, reference, schemas
+from interfaces.api.preconditions import matches
 from interfaces.api.problems import ANSWERS, FieldFault, Invalid, ProblemDetails, Refusal, phrase
 
 Json = dict[str, Any]
@@ -63,7 +64,7 @@ _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
     "description": "The ETag that the client has; if it stands, the answer is 304.",
-    "schema": {**_TEXT, "pattern": r'^(\*|(W/)?"[0-9]{1,18}")$', "examples": ['"7"']},
+    "schema": {**_TEXT, "examples": ['"7"']},
 }
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
@@ -137,7 +138,7 @@ def _parameters(path: str, handler: HTTPRouteHandler) -> Iterator[Json]:
 
 
 def _headers(path: str, method: str, handler: HTTPRouteHandler) -> Iterator[Json]:
-    if handler.opt.get("if_match"):
+    if matches in handler.opt.get("checks", ()):
         yield _IF_MATCH
     if method == "post" and path.startswith(_TASKS):
         yield _IDEMPOTENCY_KEY

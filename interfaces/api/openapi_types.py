@@ -10,6 +10,7 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
+from interfaces.api.answers import Answer
 from interfaces.api.asking import asked_fields
 
 _REF = "#/components/schemas/{name}"
@@ -28,7 +29,7 @@ def body_type(handler: HTTPRouteHandler) -> type[msgspec.Struct] | None:
 def answer_type(handler: HTTPRouteHandler) -> type[msgspec.Struct] | None:
     """Answer the type that the route answers, None for nothing."""
     annotation: Any = handler.parsed_fn_signature.return_type.annotation
-    answered = get_args(annotation)[0] if get_origin(annotation) is Response else annotation
+    answered = get_args(annotation)[0] if get_origin(annotation) in {Answer, Response} else annotation
     return None if answered is NoneType else answered
 
 

@@ -8,8 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 import structlog
-from litestar import Request, Response
-from litestar.datastructures import State
+from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from application.errors import (
@@ -22,7 +21,7 @@ from application.errors import (
 )
 from application.tasks import IntakeClosed, InvalidFields
 from domain.errors import IllegalTransition, InvalidField, UnknownOperator, UnknownToken
-from interfaces.api.context import visit_of
+from interfaces.api.context import AnyRequest, visit_of
 from interfaces.api.faults import (
     ClientGone,
     Fault,
@@ -35,8 +34,6 @@ from interfaces.api.faults import (
     UnsupportedMedia,
     told,
 )
-
-AnyRequest = Request[Any, Any, State]
 
 _log = structlog.get_logger("perezvon.api")
 

@@ -1,11 +1,8 @@
 """``/api/tasks``: contract 1."""
 
 from functools import partial
-from typing import TypeVar, cast
 
-import msgspec
-from litestar import Response, Router, get, post, put, route
-from litestar.enums import MediaType
+from litestar import Router, get, post, put, route
 from litestar.params import JSONBody
 
 from application.errors import OrganizationNotFound
@@ -14,8 +11,9 @@ from application.queries import TaskListFilter
 from application.tasks import Changed, FileTask
 from domain.errors import InvalidField
 from domain.values import Permission
+from interfaces.api.answers import Answer
 from interfaces.api.asking import asked_for
-from interfaces.api.authentication import authorize, charge_operator
+from interfaces.api.authentication import admit, charge_operator
 from interfaces.api.bodies import CheckedRequest
 from interfaces.api.context import Visit, visit_of
 from interfaces.api.faults import Fault, Forbidden, RequestInvalid
@@ -40,18 +38,15 @@ from interfaces.api.times import in_query, in_utc
 VIEW = "task_list"
 
 _WAIT_SECONDS = 1.0
-_encoder = msgspec.json.Encoder()
-T = TypeVar("T")
 
 
 @post(
     status_code=200,
-    guards=[matches_nothing],
-    opt={"permission": Permission.FILE_TASKS, "open": True, "refusals": {409, 412}},
+    opt={"permission": Permission.FILE_TASKS, "open": True, "checks": [matches_nothing], "refusals": {409, 412}},
     operation_id="fileTask",
     summary="File a task",
 )
-async def file_task(request: CheckedRequest, data: JSONBody[NewTask]) -> Response[TaskAnswer]:
+async def file_task(request: CheckedRequest, data: JSONBody[NewTask]) -> Answer[TaskAnswer]:
     """File a task for the operator's organisation. A token is not required unless the organisation says so."""
     visit = visit_of(request)
     call_datetime, due_date = in_utc(call_datetime=data.call_datetime, due_date=data.due_date)
@@ -82,7 +77,7 @@ async def file_task(request: CheckedRequest, data: JSONBody[NewTask]) -> Respons
     operation_id="listTasks",
     summary="List tasks, newest first",
 )
-async def list_tasks(request: CheckedRequest) -> Response[TaskPageAnswer]:
+async def list_tasks(request: CheckedRequest) -> Answer[TaskPageAnswer]:
     """Answer a page of the organisation's tasks. Analysts see personal data masked and cannot search in it."""
     visit = visit_of(request)
     caller, services, asked = visit.member, visit.api.services, asked_for(request, TaskListQuery)
@@ -115,7 +110,7 @@ async def list_tasks(request: CheckedRequest) -> Response[TaskPageAnswer]:
         per_page=asked.per_page,
         pages=-(-found.total // asked.per_page),
     )
-    return _json(body, headers)
+    return Answer(body, headers)
 
 
 @get(
@@ -124,7 +119,7 @@ async def list_tasks(request: CheckedRequest) -> Response[TaskPageAnswer]:
     operation_id="getTask",
     summary="A task as it is, or as it was",
 )
-async def get_task(request: CheckedRequest) -> Response[TaskAnswer]:
+async def get_task(request: CheckedRequest) -> Answer[TaskAnswer]:
     """Answer the task. Before its creation, and past its last version, there is none."""
     asked = asked_for(request, TaskQuery)
     if asked.version is not None and asked.as_of is not None:
@@ -137,8 +132,8 @@ async def get_task(request: CheckedRequest) -> Response[TaskAnswer]:
     )
     headers = {**_task_headers(shown), "Cache-Control": "private, no-cache"}
     if if_none_match(request, shown.task.version):
-        return cast("Response[TaskAnswer]", Response(b"", status_code=304, headers=headers))
-    return _json(answer_of(shown), headers)
+        return Answer(answer_of(shown), headers, status_code=304)
+    return Answer(answer_of(shown), headers)
 
 
 @get(
@@ -147,24 +142,23 @@ async def get_task(request: CheckedRequest) -> Response[TaskAnswer]:
     operation_id="getTaskHistory",
     summary="All that happened to a task",
 )
-async def get_history(request: CheckedRequest) -> Response[HistoryAnswer]:
+async def get_history(request: CheckedRequest) -> Answer[HistoryAnswer]:
     """Answer every change of the task with who, when and why, oldest first."""
     visit = visit_of(request)
     events = await visit.api.services.tasks.history(task_id_of(request), visit.member.organization_id)
-    return _json(history_of(events), {})
+    return Answer(history_of(events))
 
 
-_CHANGE = {"permission": Permission.CHANGE_TASKS, "if_match": True, "refusals": {404, 409, 412}}
+_CHANGE = {"permission": Permission.CHANGE_TASKS, "checks": [matches], "refusals": {404, 409, 412}}
 
 
 @put(
     "/{task_id:str}/status",
-    guards=[matches],
     opt=_CHANGE,
     operation_id="changeTaskStatus",
     summary="Change a task's status",
 )
-async def change_status(request: CheckedRequest, data: JSONBody[NewStatus]) -> Response[TaskAnswer]:
+async def change_status(request: CheckedRequest, data: JSONBody[NewStatus]) -> Answer[TaskAnswer]:
     """Change the status. The same status again records nothing; a transition that contract 1 does not list is 409."""
     visit = visit_of(request)
     changed = await visit.api.services.tasks.change_status(
@@ -179,25 +173,23 @@ async def change_status(request: CheckedRequest, data: JSONBody[NewStatus]) -> R
 
 @put(
     "/{task_id:str}/appeal",
-    guards=[matches],
     opt=_CHANGE,
     operation_id="linkAppealToTask",
     summary="Link an appeal to a task",
 )
-async def link_appeal(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Response[TaskAnswer]:
+async def link_appeal(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Answer[TaskAnswer]:
     """Link an appeal, in whatever status. POST, and the path ``…/link-appeal`` with either verb, do the same."""
     return await _linked(request, data)
 
 
 @post(
     "/{task_id:str}/appeal",
-    guards=[matches],
     opt=_CHANGE,
     status_code=200,
     operation_id="linkAppealToTaskByPost",
     summary="Link an appeal to a task",
 )
-async def link_appeal_by_post(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Response[TaskAnswer]:
+async def link_appeal_by_post(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Answer[TaskAnswer]:
     """Link an appeal as PUT does, and heed an Idempotency-Key."""
     return await _linked(request, data)
 
@@ -205,25 +197,23 @@ async def link_appeal_by_post(request: CheckedRequest, data: JSONBody[NewAppeal]
 @route(
     "/{task_id:str}/link-appeal",
     http_method=["PUT", "POST"],
-    guards=[matches],
     opt=_CHANGE,
     status_code=200,
     include_in_schema=False,
 )
-async def link_appeal_by_name(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Response[TaskAnswer]:
+async def link_appeal_by_name(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Answer[TaskAnswer]:
     """Link an appeal, for a client that spells it so."""
     return await _linked(request, data)
 
 
 @post(
     "/{task_id:str}/reprocess",
-    guards=[matches],
     opt=_CHANGE,
     status_code=200,
     operation_id="reprocessTask",
     summary="Try a failed task again",
 )
-async def reprocess(request: CheckedRequest) -> Response[TaskAnswer]:
+async def reprocess(request: CheckedRequest) -> Answer[TaskAnswer]:
     """Put a failed task back to pending; in every other status it is 409."""
     visit = visit_of(request)
     return _changed(visit, await visit.api.services.tasks.reprocess(task_id_of(request), await command_asked(request)))
@@ -244,13 +234,13 @@ def tasks_router() -> Router:
             link_appeal_by_name,
             reprocess,
         ],
-        guards=[authorize],
+        before_request=admit,
         exception_handlers=handlers(tasks_dialect),
         tags=["tasks"],
     )
 
 
-async def _linked(request: CheckedRequest, data: NewAppeal) -> Response[TaskAnswer]:
+async def _linked(request: CheckedRequest, data: NewAppeal) -> Answer[TaskAnswer]:
     visit = visit_of(request)
     changed = await visit.api.services.tasks.link_appeal(
         task_id_of(request), data.appeal_id, await command_asked(request)
@@ -258,22 +248,16 @@ async def _linked(request: CheckedRequest, data: NewAppeal) -> Response[TaskAnsw
     return _changed(visit, changed)
 
 
-def _changed(visit: Visit, changed: Changed) -> Response[TaskAnswer]:
+def _changed(visit: Visit, changed: Changed) -> Answer[TaskAnswer]:
     visit.api.written.note(changed.task.organization_id, changed.position)
     headers = _task_headers(changed)
     if changed.replayed:
         headers["Idempotency-Replayed"] = "true"
-    return _json(answer_of(changed), headers)
+    return Answer(answer_of(changed), headers)
 
 
 def _task_headers(changed: Changed) -> dict[str, str]:
     return {"ETag": entity_tag(changed.task.version), "Perezvon-Position": str(changed.position)}
-
-
-def _json(body: T, headers: dict[str, str]) -> Response[T]:
-    # Encoded here, once, and by msgspec alone: the framework would go over it again with its own type encoders.
-    response = Response(_encoder.encode(body), headers=headers, media_type=MediaType.JSON)
-    return cast("Response[T]", response)
 
 
 async def _phone(visit: Visit, text: str | None) -> str | None:

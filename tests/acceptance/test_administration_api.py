@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from domain.values import Role
-from tests.support.office import Office
+from tests.support.office import Office, Service, served
 from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
@@ -115,10 +115,26 @@ async def test_a_token_ends_when_it_expires(office: Office) -> None:
     assert [answer.status_code for answer in answers] == [401, 200]
 
 
-async def test_a_tokens_last_use_is_noted(office: Office) -> None:
-    noted = office.client._transport.app.state.api  # type: ignore[attr-defined]
-    await office.get("/api/tasks")
-    assert {bearer["Authorization"].split("_")[1] for bearer in [office.agent]} <= noted.tokens_used
+async def last_use(office: Office, role: Role) -> str | None:
+    token_id = office.bearers[role]["Authorization"].split("_")[1]
+    (row,) = [row for row in await items(office, "/v1/tokens") if row["id"] == token_id]
+    return row["last_used_at"]
+
+
+async def test_a_tokens_last_use_is_noted_at_the_latest_when_the_process_ends(service: Service, office: Office) -> None:
+    async with served(service.services, service.dsn) as passing:
+        assert (await passing.client.get("/api/tasks", headers=office.agent)).status_code == 200
+    assert await last_use(office, Role.AGENT) is not None
+    assert await last_use(office, Role.ANALYST) is None
+
+
+async def test_a_tokens_last_use_is_noted_now_and_then(
+    service: Service, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interfaces.api.app._NOTING_SECONDS", 0.01)
+    async with served(service.services, service.dsn) as passing:
+        await passing.client.get("/api/tasks", headers=office.agent)
+        await eventually_async(lambda: last_use(office, Role.AGENT))
 
 
 @pytest.mark.parametrize(
@@ -213,7 +229,7 @@ async def test_an_auditor_reads_who_did_what_and_why(office: Office) -> None:
 
 async def test_the_trail_is_read_page_by_page(office: Office) -> None:
     async def all_there() -> bool:
-        return len((await trail(office))["items"]) == 9  # created with a token, a member, an operator, six tokens
+        return len((await trail(office))["items"]) == 10  # created with a token, a member, an operator, six tokens
 
     await eventually_async(all_there)
     rows: list[int] = []

@@ -91,7 +91,7 @@ async def test_a_key_of_another_path_is_refused(office: Office) -> None:
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "ключ", "a\tb"])
 async def test_a_key_that_is_not_visible_ascii_is_refused(office: Office, key: str) -> None:
-    answer = await office.post_task({"Idempotency-Key": key.encode()})  # type: ignore[dict-item]
+    answer = await office.post_task({"Idempotency-Key": key.encode()})
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["header", "Idempotency-Key"]
 
@@ -128,7 +128,7 @@ async def test_a_change_whose_if_match_stands_happens(office: Office, header: st
 )
 async def test_a_change_whose_if_match_is_stale_or_malformed_does_not_happen(office: Office, header: str) -> None:
     task = await office.filed()
-    answer = await office.set_status(task["id"], "completed", {"If-Match": header.encode("latin-1")})  # type: ignore[dict-item]
+    answer = await office.set_status(task["id"], "completed", {"If-Match": header.encode("latin-1")})
     assert answer.status_code == 412
     assert (await office.get(f"/api/tasks/{task['id']}")).json() == task
 
@@ -146,7 +146,7 @@ async def test_if_match_is_checked_before_the_body_and_before_the_transition(
     office: Office, method: str, path: str, body: Any
 ) -> None:
     task = await office.filed()
-    content = {"content": body} if isinstance(body, bytes) else {"json": body}
+    content: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
     headers = {**office.agent, "If-Match": '"9"', "Content-Type": "application/json"}
     answer = await office.client.request(method, f"/api/tasks/{task['id']}/{path}", headers=headers, **content)
     assert answer.status_code == 412
@@ -159,7 +159,7 @@ async def test_if_match_is_checked_after_token_role_and_existence(
     own, theirs = await office.filed(), await foreign.filed()
 
     async def status(task_id: str, headers: Headers) -> int:
-        content = {"content": body} if isinstance(body, bytes) else {"json": body}
+        content: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
         headers = {**headers, "If-Match": '"9"'}
         return (
             await office.client.request(method, f"/api/tasks/{task_id}/{path}", headers=headers, **content)

@@ -1,6 +1,7 @@
 """The server on a real socket: its bounds, and how it ends."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -34,7 +35,8 @@ async def running(service: Service) -> AsyncGenerator[int]:
     try:
         yield port
     finally:
-        os.kill(os.getpid(), signal.SIGTERM)
+        if not server.done():  # else nobody listens to the signal any more
+            os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(server, 20)
 
 
@@ -107,7 +109,14 @@ async def test_an_endless_body_is_413(port: int) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"nonsense", b"GET /\xff HTTP/1.1", b"GET http://[ HTTP/1.1", b"\0", b"GET /api/tasks/%ff HTTP/1.1", b"GET * HTTP/1.1"],
+    [
+        b"nonsense",
+        b"GET /\xff HTTP/1.1",
+        b"GET http://[ HTTP/1.1",
+        b"\0",
+        b"GET /api/tasks/%ff HTTP/1.1",
+        b"GET * HTTP/1.1",
+    ],
 )
 async def test_whatever_is_sent_is_no_500(port: int, line: bytes) -> None:
     answer = await said(port, line + b"\r\nhost: test\r\nconnection: close\r\n\r\n")
@@ -160,7 +169,7 @@ async def test_a_process_that_is_told_to_end_finishes_what_it_was_asked_and_take
     server, port = process
     body = b'{"operator_id": "%s", "title": "x"}' % office.operator_id.encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(HEAD + b"content-length: %d\r\nexpect: 100-continue\r\n\r\n" % len(body))
+    writer.write(HEAD + b"x-request-id: r-9\r\ncontent-length: %d\r\nexpect: 100-continue\r\n\r\n" % len(body))
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     server.send_signal(signal.SIGTERM)
     eventually(lambda: not is_live(port))
@@ -171,6 +180,12 @@ async def test_a_process_that_is_told_to_end_finishes_what_it_was_asked_and_take
     assert server.wait(20) == 0
     task_id = answer.partition(b'"id":"')[2][:36].decode()
     assert (await office.get(f"/api/tasks/{task_id}")).status_code == 200
+    assert server.stderr
+    logged = server.stderr.read().decode()
+    lines = [json.loads(line) for line in logged.splitlines()]
+    (line,) = [line for line in lines if line.get("request_id") == "r-9"]
+    assert (line["event"], line["method"], line["route"], line["status"]) == ("request", "POST", "/api/tasks", 200)
+    assert office.operator_id not in logged
 
 
 async def test_a_process_that_is_told_twice_ends_at_once(process: tuple[subprocess.Popen[bytes], int]) -> None:

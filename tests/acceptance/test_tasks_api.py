@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from application.queries import TaskListFilter, TaskPage
 from domain.values import Role
-from tests.support.office import Office
+from tests.support.office import Office, Service, served
 
 pytestmark = pytest.mark.anyio
 
@@ -282,6 +284,21 @@ async def test_a_list_that_waited_in_vain_answers_with_what_there_is(office: Off
     assert int(answer.headers["Perezvon-Position"]) < ahead
 
 
+class Many:
+    """A list with more matches than are counted."""
+
+    async def page(self, _: int, __: TaskListFilter, *, page: int, per_page: int) -> TaskPage:
+        return TaskPage(items=[], total=10_000, total_is_exact=False, position=2**60)
+
+
+async def test_a_total_that_is_not_exact_is_told_to_be_the_least(service: Service, office: Office) -> None:
+    async with served(replace(service.services, task_list=Many()), service.dsn) as found:
+        answer = await found.client.get("/api/tasks", params={"search": "а", "per_page": 30}, headers=office.agent)
+    assert answer.headers["Perezvon-Total"] == "at-least"
+    assert (answer.json()["total"], answer.json()["pages"]) == (10_000, 334)
+    assert "Perezvon-Total" not in (await office.get("/api/tasks")).headers
+
+
 async def test_lists_hold_the_own_organisation_only(office: Office, foreign: Office) -> None:
     await foreign.filed()
     assert await office.listed() == []
@@ -314,12 +331,21 @@ async def test_head_is_get_without_the_body(office: Office) -> None:
     assert head.headers["Content-Length"] == got.headers["Content-Length"]
 
 
-async def test_options_and_405_name_every_method_of_the_path(office: Office) -> None:
-    options = await office.client.options("/api/tasks")
-    refused = await office.client.delete("/api/tasks")
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/tasks", "GET, HEAD, OPTIONS, POST"),
+        ("/api/tasks/x", "GET, HEAD, OPTIONS"),
+        ("/api/tasks/x/appeal", "OPTIONS, POST, PUT"),
+        ("/v1/operators/1", "DELETE, OPTIONS"),
+    ],
+)
+async def test_options_and_405_name_every_method_of_the_path(office: Office, path: str, allowed: str) -> None:
+    options = await office.client.options(path)
+    refused = await office.client.patch(path)
     assert (options.status_code, refused.status_code) == (204, 405)
-    assert options.headers["Allow"] == refused.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
-    assert refused.json() == {"detail": "Method Not Allowed"}
+    assert options.headers["Allow"] == refused.headers["Allow"] == allowed
+    assert refused.json()["detail"] == "Method Not Allowed"
 
 
 async def test_an_unknown_path_is_told_in_the_dialect_of_its_part_of_the_api(office: Office) -> None:

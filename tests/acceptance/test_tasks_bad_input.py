@@ -1,5 +1,6 @@
 """Bad input: never a 500, never a half-written change, and the answer names the field."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -102,7 +103,7 @@ async def test_a_lone_surrogate_is_named(office: Office) -> None:
 async def test_a_body_over_8_mib_is_too_large(office: Office, size: int) -> None:
     announced = await office.client.post("/api/tasks", content=b"x" * size, headers=JSON)
 
-    async def trickle() -> Any:
+    async def trickle() -> AsyncIterator[bytes]:
         for _ in range(0, size, 1 << 16):
             yield b"x" * (1 << 16)
 
@@ -149,8 +150,7 @@ async def test_any_other_search_is_harmless(office: Office, search: str) -> None
 
 @pytest.mark.parametrize("position", ["x", "-1", "1.5", "", "99999999999999999999999", "\xff"])
 async def test_a_bad_position_is_named(office: Office, position: str) -> None:
-    headers = [*office.agent.items(), ("Perezvon-Position", position.encode("latin-1"))]
-    answer = await office.client.get("/api/tasks", headers=headers)  # type: ignore[arg-type]
+    answer = await office.get("/api/tasks", {**office.agent, "Perezvon-Position": position.encode("latin-1")})
     assert places(answer) == [["header", "Perezvon-Position"]]
 
 
@@ -206,7 +206,7 @@ async def test_a_bad_change_is_named_and_records_nothing(
     ],
 )
 async def test_what_is_no_token_is_401(office: Office, header: str) -> None:
-    answer = await office.client.get("/api/tasks", headers={"Authorization": header.encode()})  # type: ignore[dict-item]
+    answer = await office.get("/api/tasks", {"Authorization": header.encode()})
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 

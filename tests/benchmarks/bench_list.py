@@ -30,17 +30,18 @@ PAGES = {
 # One task in MATCHES-th parts has the word that is searched; statuses, types and priorities come in uneven shares.
 FILL = """
 INSERT INTO perezvon_1.task_list (id, organization_id, version, attempt, operator_number, status, task_type, priority,
-    title, description, caller_phone, caller_name, created_at, updated_at, assigned_user_id)
+    title, title_folded, description, caller_phone, caller_name, created_at, updated_at, assigned_user_id)
 SELECT '01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'), %(organization)s, 1, 1, 1,
     (ARRAY['pending','pending','pending','in_progress','completed','completed','completed','completed','failed','cancelled'])[1 + n %% 10],
     (ARRAY['other','callback','appeal','complaint','consultation','order','other'])[1 + (n / 10) %% 7],
     (ARRAY['normal','normal','normal','low','high','urgent'])[1 + (n / 70) %% 6],
-    (ARRAY['Перезвонить клиенту','Уточнить адрес доставки','Вернуть деньги за заказ','Call back about the invoice',
-           'Жалоба на курьера','Подобрать тариф','Не пришла посылка','Сверить договор'])[1 + (n / 3) %% 8]
-        || CASE WHEN n %% (%(size)s / %(matches)s) = 0 THEN ' на виолончель' ELSE '' END || ' № ' || n,
+    title, lower(title),
     'Клиент просит перезвонить после шести вечера.', '+7701' || lpad((n %% 200000)::text, 7, '0'), 'Клиент ' || n,
     timestamptz '2026-01-01' + n * interval '10 seconds', timestamptz '2026-01-01' + n * interval '11 seconds', %(member)s
-FROM generate_series(1, %(size)s) n
+FROM generate_series(1, %(size)s) n, LATERAL (SELECT
+    (ARRAY['Перезвонить клиенту','Уточнить адрес доставки','Вернуть деньги за заказ','Call back about the invoice',
+           'Жалоба на курьера','Подобрать тариф','Не пришла посылка','Сверить договор'])[1 + (n / 3) %% 8]
+        || CASE WHEN n %% (%(size)s / %(matches)s) = 0 THEN ' на виолончель' ELSE '' END || ' № ' || n AS title) AS t
 """
 COUNT = """
 INSERT INTO perezvon_1.task_counts (organization_id, assigned_user_id, status, task_type, priority, count)

@@ -89,3 +89,13 @@ async def test_a_page_of_the_audit_trail_walks_its_index(views: Views) -> None:
                 assert f"{index} " in found, filters
                 assert ("audit_trail_position " in found) is bool(after)
                 assert "Seq Scan on audit_trail" not in found
+
+
+async def test_there_is_no_index_that_no_page_needs(views: Views) -> None:
+    needed = {index for *_, index in [*TASK_PAGES, *EVENT_PAGES]} | {
+        "task_list_id",
+        "task_counts_kind",
+        "audit_trail_position",
+    }
+    found = "SELECT indexname FROM pg_indexes WHERE tablename IN ('task_list', 'task_counts', 'audit_trail')"
+    assert {name for (name,) in await views.rows(found)} == needed

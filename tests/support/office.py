@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from litestar import Litestar
@@ -20,7 +20,7 @@ from interfaces.settings import Settings
 _SETUP = Request(request_id="setup")
 UNLIMITED = Settings(rate_limits=False)
 
-Headers = Mapping[str, str]
+Headers = Mapping[str, Any]  # text, or bytes where a test sends what no client would
 
 
 class Office:
@@ -121,7 +121,7 @@ class Service:
 async def served(opened: Services, dsn: str, settings: Settings = UNLIMITED) -> AsyncGenerator[Service]:
     """Serve the use cases in this process."""
     app = create_app(settings, opened)
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app=cast("Any", app), raise_app_exceptions=False)
     async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield Service(dsn, opened, app, client)
 

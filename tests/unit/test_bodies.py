@@ -126,7 +126,7 @@ def test_at_most_fifty_faults_are_told() -> None:
 
 def test_what_is_echoed_is_short() -> None:
     (fault,) = faults_of(msgspec.json.encode({"number": "1", "x" * 1_000_000: 1}), Leg)
-    assert len(fault.loc[-1:][0]) == 100  # type: ignore[arg-type]
+    assert fault.loc == ("body", "x" * 100)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,9 @@ def test_a_time_that_not_every_zone_can_tell_is_a_fault_beside_the_others(time: 
 
 
 def test_a_time_without_a_zone_is_utc() -> None:
-    naive, given = in_utc(naive=datetime(2026, 1, 1, 10), given=datetime.fromisoformat("2026-01-01T10:00:00+05:00"))
+    naive, given = in_utc(
+        naive=datetime.fromisoformat("2026-01-01T10:00:00"), given=datetime.fromisoformat("2026-01-01T10:00:00+05:00")
+    )
     assert naive == datetime(2026, 1, 1, 10, tzinfo=UTC)
     assert str(given) == "2026-01-01 05:00:00+00:00"
 

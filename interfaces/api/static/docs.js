@@ -4,6 +4,4 @@ window.ui = SwaggerUIBundle({
   dom_id: "#docs",
   deepLinking: true,
   validatorUrl: null,
-  presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset.slice(1)],
-  layout: "BaseLayout",
 });
