@@ -22,7 +22,6 @@ class Bench:
     def __init__(self, dsn: str) -> None:
         """Use the server of ``dsn``."""
         self._dsn = dsn
-        self.settings: dict[str, str] = {}
 
     def database(self, name: str) -> str:
         """Answer the DSN of a fresh database, owned by the service's owner role."""
