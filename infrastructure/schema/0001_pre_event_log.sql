@@ -58,7 +58,8 @@ AS $body$
 DECLARE
     head bigint;
     now timestamptz;
-    conflicts int[];
+    careful boolean := cardinality(claim_command) > 0;
+    conflicts int[] := '{}';
     taken int[] := '{}';
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -69,47 +70,59 @@ BEGIN
     head := coalesce(head, 0);
     now := greatest(clock_timestamp(), now);
 
-    IF cardinality(claim_command) > 0 THEN
-        SELECT coalesce(array_agg(c.command), '{}') INTO taken
-        FROM unnest(claim_command, claim_digest) AS c(command, digest)
-        WHERE EXISTS (SELECT FROM {schema}.{table_claims} k
-                      WHERE k.digest = c.digest AND k.claimed_at > now - interval '24 hours');
-    END IF;
+    -- Conflicts are rare: insert first, and look for them only when the index has found one. Claims are looked up at once.
+    LOOP
+        IF careful THEN
+            IF cardinality(claim_command) > 0 THEN
+                SELECT coalesce(array_agg(c.command), '{}') INTO taken
+                FROM unnest(claim_command, claim_digest) AS c(command, digest)
+                WHERE EXISTS (SELECT FROM {schema}.{table_claims} k
+                              WHERE k.digest = c.digest AND k.claimed_at > now - interval '24 hours');
+            END IF;
 
-    -- Only a command that is itself appended takes a version, or a claim, from the later ones of the batch.
-    SELECT coalesce(array_agg(DISTINCT f.command), '{}') INTO conflicts
-    FROM (SELECT e.command, e.stale,
-                 min(e.command) FILTER (WHERE NOT e.stale AND e.command <> ALL (taken))
-                     OVER (PARTITION BY e.stream, e.version) AS first
-          FROM (SELECT u.command, u.stream, u.version,
-                       bool_or(EXISTS (SELECT FROM {schema}.{table} t
-                                       WHERE t.originator_id = u.stream AND t.originator_version = u.version))
-                           OVER (PARTITION BY u.command) AS stale
-                FROM unnest(command, stream, version) AS u(command, stream, version)) e) f
-    WHERE f.stale OR f.command > f.first;
+            -- Only a command that is itself appended takes a version, or a claim, from the later ones of the batch.
+            SELECT coalesce(array_agg(DISTINCT f.command), '{}') INTO conflicts
+            FROM (SELECT e.command, e.stale,
+                         min(e.command) FILTER (WHERE NOT e.stale AND e.command <> ALL (taken))
+                             OVER (PARTITION BY e.stream, e.version) AS first
+                  FROM (SELECT u.command, u.stream, u.version,
+                               bool_or(EXISTS (SELECT FROM {schema}.{table} t
+                                               WHERE t.originator_id = u.stream AND t.originator_version = u.version))
+                                   OVER (PARTITION BY u.command) AS stale
+                        FROM unnest(command, stream, version) AS u(command, stream, version)) e) f
+            WHERE f.stale OR f.command > f.first;
 
-    IF cardinality(claim_command) > 0 THEN
-        SELECT taken || coalesce(array_agg(c.command), '{}') INTO taken
-        FROM (SELECT u.command, min(u.command) FILTER (WHERE u.command <> ALL (conflicts || taken))
-                         OVER (PARTITION BY u.digest) AS first
-              FROM unnest(claim_command, claim_digest) AS u(command, digest)) c
-        WHERE c.command > c.first;
-        INSERT INTO {schema}.{table_claims} AS k
-        SELECT u.digest, u.fingerprint, u.stream, u.version, u.status, now
-        FROM unnest(claim_command, claim_digest, claim_fingerprint, claim_stream, claim_version, claim_status)
-            AS u(command, digest, fingerprint, stream, version, status)
-        WHERE u.command <> ALL (conflicts || taken)
-        ON CONFLICT (digest) DO UPDATE SET fingerprint = excluded.fingerprint, stream = excluded.stream,
-            version = excluded.version, status = excluded.status, claimed_at = excluded.claimed_at;
-    END IF;
-
-    INSERT INTO {schema}.{table} (notification_id, originator_version, organization_id, recorded_at, originator_id,
-                                  topic, actor, reason, causation, correlation, state)
-    SELECT head + row_number() OVER (ORDER BY u.n), u.version, u.organization, now, u.stream,
-           u.topic, u.actor, u.reason, u.causation, u.correlation, u.state
-    FROM unnest(command, stream, version, topic, state, organization, actor, reason, causation, correlation)
-        WITH ORDINALITY AS u(command, stream, version, topic, state, organization, actor, reason, causation, correlation, n)
-    WHERE u.command <> ALL (conflicts || taken);
+            IF cardinality(claim_command) > 0 THEN
+                SELECT taken || coalesce(array_agg(c.command), '{}') INTO taken
+                FROM (SELECT u.command, min(u.command) FILTER (WHERE u.command <> ALL (conflicts || taken))
+                                 OVER (PARTITION BY u.digest) AS first
+                      FROM unnest(claim_command, claim_digest) AS u(command, digest)) c
+                WHERE c.command > c.first;
+                INSERT INTO {schema}.{table_claims} AS k
+                SELECT u.digest, u.fingerprint, u.stream, u.version, u.status, now
+                FROM unnest(claim_command, claim_digest, claim_fingerprint, claim_stream, claim_version, claim_status)
+                    AS u(command, digest, fingerprint, stream, version, status)
+                WHERE u.command <> ALL (conflicts || taken)
+                ON CONFLICT (digest) DO UPDATE SET fingerprint = excluded.fingerprint, stream = excluded.stream,
+                    version = excluded.version, status = excluded.status, claimed_at = excluded.claimed_at;
+            END IF;
+        END IF;
+        BEGIN
+            INSERT INTO {schema}.{table} (notification_id, originator_version, organization_id, recorded_at, originator_id,
+                                          topic, actor, reason, causation, correlation, state)
+            SELECT head + row_number() OVER (ORDER BY u.n), u.version, u.organization, now, u.stream,
+                   u.topic, u.actor, u.reason, u.causation, u.correlation, u.state
+            FROM unnest(command, stream, version, topic, state, organization, actor, reason, causation, correlation)
+                WITH ORDINALITY AS u(command, stream, version, topic, state, organization, actor, reason, causation, correlation, n)
+            WHERE u.command <> ALL (conflicts || taken);
+            EXIT;
+        EXCEPTION WHEN unique_violation THEN
+            IF careful THEN
+                RAISE;
+            END IF;
+            careful := true;
+        END;
+    END LOOP;
 
     PERFORM pg_notify('{channel}', '');
 

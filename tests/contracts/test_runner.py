@@ -235,6 +235,17 @@ async def test_a_fix_that_reaches_further_parks_further_on(
     assert await listed(views) == [("bad", "completed")]
 
 
+async def test_a_parked_stream_longer_than_a_batch_is_brought_in_whole(
+    views: Views, exploded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explain_explosion(monkeypatch)
+    for version in range(3, 7):
+        await views.record(exploded, AppealLinked(appeal_id=f"{version}" * BATCH_BYTES), version=version)
+    await views.catch_up()
+    assert (await retry_parked(service_dsn(views.dsn), "task_list")).brought_in == [exploded]
+    assert await views.rows("SELECT version, left(appeal_id, 1) FROM perezvon_1.task_list") == [(7, "6")]
+
+
 async def test_one_parked_stream_can_be_retried_alone(
     views: Views, exploded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,14 +315,13 @@ async def test_a_runner_that_nobody_wakes_polls(views: Views) -> None:
 async def test_new_events_wake_who_listens(views: Views) -> None:
     new_events = NewEvents(service_dsn(views.dsn))
     wake = new_events.subscribe()
-    listening = asyncio.create_task(new_events.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        listening = group.create_task(new_events.run())
         await wake.wait()  # now it listens
         wake.clear()
         await views.record(f"task/{new_task()}", filed("A"))
         await wake.wait()
-    listening.cancel()
-    await asyncio.gather(listening, return_exceptions=True)
+        listening.cancel()
 
 
 async def test_claims_are_forgotten_after_a_day(views: Views) -> None:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from infrastructure import audit_trail_query, task_list_query
+from infrastructure.projections import PROJECTIONS
 from tests.support.views import Views, fill_task_list, open_views
 
 pytestmark = pytest.mark.anyio
@@ -89,6 +90,14 @@ async def test_a_page_of_the_audit_trail_walks_its_index(views: Views) -> None:
                 assert f"{index} " in found, filters
                 assert ("audit_trail_position " in found) is bool(after)
                 assert "Seq Scan on audit_trail" not in found
+
+
+async def test_pages_name_their_tables_in_the_order_in_which_a_swap_locks_them() -> None:
+    for filters, cancelled, _ in TASK_PAGES:
+        text = task_list_query.page_statement(filters.keys(), include_cancelled=cancelled).decode()
+        named = [table.name for table in PROJECTIONS["task_list"].tables if f".{table.name} " in text]
+        assert named == sorted(named, key=lambda name: text.index(f".{name} "))
+        assert "task_list" in named
 
 
 async def test_there_is_no_index_that_no_page_needs(views: Views) -> None:
