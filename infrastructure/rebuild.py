@@ -28,16 +28,15 @@ from infrastructure.statements import statement
 REBUILDABLE = (*PROJECTIONS, ACCESS_DIRECTORY)
 
 _REBUILDS = 0x7065_7262  # "perb": the class of the advisory locks that keep two rebuilds apart
-_BATCH_EVENTS = 5000
+_BATCH_EVENTS = 20_000  # the more at once, the fewer rows are written twice; the bytes of a batch bound it too
+_NEAR_EVENTS = 1000
 _LOCK_TRIES = 30
 # Longer than the second after which Postgres sends an autovacuum away that stands in the way of a lock.
-_LOCK_TIMEOUT = "1500ms"
+_LOCK_SETTINGS = b"SET LOCAL lock_timeout = '1500ms'"
 _LOCK_PAUSE_S = 0.5
 
 _SETTINGS = b"SET synchronous_commit = off; SET maintenance_work_mem = '256MB'"
-_LAST_SETTINGS = (
-    f"SET LOCAL synchronous_commit = on; SET LOCAL work_mem = '64MB'; SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"
-)
+_LAST_SETTINGS = b"SET LOCAL synchronous_commit = on; SET LOCAL work_mem = '64MB'"
 _ALONE = statement("SELECT pg_try_advisory_lock(%s, hashtext(%s))")
 _FORGET_PARKED = statement("DELETE FROM {schema}.parked_streams WHERE name = %s")
 _RENAME_PARKED = statement("UPDATE {schema}.parked_streams SET name = %s WHERE name = %s")
@@ -167,7 +166,7 @@ class _Rebuild:
     async def _catch_up(self) -> None:
         """Come near the live view; where it moves about as fast as this, more tries would not end."""
         tried = 1 << 63
-        while (gap := await checkpoints.read(self._writing, self._name) - self.position) > _BATCH_EVENTS:
+        while (gap := await checkpoints.read(self._writing, self._name) - self.position) > _NEAR_EVENTS:
             if 2 * gap > tried:
                 return
             tried = gap
@@ -194,6 +193,7 @@ class _Rebuild:
 
     async def _lock(self) -> None:
         """Wait for the readers of this moment, but never keep new ones waiting for long."""
+        await self._writing.execute(_LOCK_SETTINGS)
         for _ in range(_LOCK_TRIES):
             with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 async with self._writing.transaction():

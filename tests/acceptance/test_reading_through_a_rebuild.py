@@ -40,6 +40,7 @@ HISTORIES: list[list[TaskFact]] = [[TaskStarted(), TaskCompleted()], [TaskCancel
 @pytest.fixture
 async def views(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Views]:
     monkeypatch.setattr(rebuilding, "_BATCH_EVENTS", 100)
+    monkeypatch.setattr(rebuilding, "_NEAR_EVENTS", 100)
     async with open_views(database) as opened:
         await traffic(opened, rounds=100)
         yield opened

@@ -34,6 +34,7 @@ from infrastructure.shadow_tables import Difference
 from infrastructure.upcasters import UPCASTERS
 from tests.support.histories import filed
 from tests.support.views import Views, new_task, open_views
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +46,7 @@ TABLES = [table.name for projection in PROJECTIONS.values() for table in project
 async def views(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Views]:
     """Forty tasks in three statuses, shown in all views; a rebuild of them takes several batches."""
     monkeypatch.setattr(rebuilding, "_BATCH_EVENTS", 10)
+    monkeypatch.setattr(rebuilding, "_NEAR_EVENTS", 10)
     async with open_views(database) as opened:
         await opened.record_histories(
             (
@@ -205,7 +207,7 @@ async def test_two_rebuilds_of_a_view_at_once_are_one_too_many(views: Views) -> 
 async def test_the_swap_waits_for_a_long_reader_and_lets_others_through(
     views: Views, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuilding, "_LAST_SETTINGS", b"SET LOCAL lock_timeout = '20ms'")
+    monkeypatch.setattr(rebuilding, "_LOCK_SETTINGS", b"SET LOCAL lock_timeout = '20ms'")
     monkeypatch.setattr(rebuilding, "_LOCK_PAUSE_S", 0.02)
     tries = 0
     lock = rebuilding.ShadowTables.lock
@@ -225,8 +227,20 @@ async def test_the_swap_waits_for_a_long_reader_and_lets_others_through(
     assert (await rebuilt).swapped
 
 
+async def test_a_rebuild_waits_for_a_batch_however_long_it_takes(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "_LOCK_SETTINGS", b"SET LOCAL lock_timeout = '1ms'")
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with views.owner.transaction():
+        await views.do("SELECT FROM perezvon_1.checkpoints FOR UPDATE")
+        rebuilt = asyncio.create_task(again(views))
+        await eventually_async(lambda: views.rows(waiting))
+        await views.do("SELECT pg_sleep(0.01)")
+        assert not rebuilt.done()
+    assert (await rebuilt).swapped
+
+
 async def test_a_swap_that_others_never_allow_is_given_up(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rebuilding, "_LAST_SETTINGS", b"SET LOCAL lock_timeout = '5ms'")
+    monkeypatch.setattr(rebuilding, "_LOCK_SETTINGS", b"SET LOCAL lock_timeout = '5ms'")
     monkeypatch.setattr(rebuilding, "_LOCK_PAUSE_S", 0)
     before = await views.dump("task_list")
     async with await AsyncConnection.connect(views.dsn) as reader:

@@ -1,5 +1,6 @@
 """Each index of the views has a query that needs it, and each query has its index: with many rows nothing is read through."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -92,11 +93,12 @@ async def test_a_page_of_the_audit_trail_walks_its_index(views: Views) -> None:
                 assert "Seq Scan on audit_trail" not in found
 
 
-async def test_pages_name_their_tables_in_the_order_in_which_a_swap_locks_them() -> None:
+def test_pages_name_their_tables_in_the_order_in_which_a_swap_locks_them() -> None:
+    locked = [table.name for table in PROJECTIONS["task_list"].tables]
     for filters, cancelled, _ in TASK_PAGES:
         text = task_list_query.page_statement(filters.keys(), include_cancelled=cancelled).decode()
-        named = [table.name for table in PROJECTIONS["task_list"].tables if f".{table.name} " in text]
-        assert named == sorted(named, key=lambda name: text.index(f".{name} "))
+        named = list(dict.fromkeys(re.findall(r"\.(task_counts|task_list)\b", text)))
+        assert named == [name for name in locked if name in named]
         assert "task_list" in named
 
 

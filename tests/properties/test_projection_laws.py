@@ -86,4 +86,5 @@ def test_however_histories_are_cut_into_batches_rows_counts_and_rebuild_say_what
 
     with monkeypatch.context() as patch:
         patch.setattr(rebuilding, "_BATCH_EVENTS", rebuilt)
+        patch.setattr(rebuilding, "_NEAR_EVENTS", rebuilt)
         asyncio.run(example())

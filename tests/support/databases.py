@@ -3,8 +3,8 @@
 import os
 import shutil
 from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
@@ -31,45 +31,74 @@ FAST = " ".join(
 _ROOMY = 1 << 30  # a container's /dev/shm has 64 MB
 _SWEEPING = 0x7377_6565  # an advisory lock's number
 _FILE_COPY_SINCE = 150000
+_PATIENCE = 30
 
 
-@dataclass(frozen=True)
 class DatabaseServer:
-    """A server on which databases are made and dropped.
+    """A server on which databases are made and dropped; `admin` is a connection that may do both.
 
-    `admin` may do both; `address` is for those who then own the databases.
+    A name gets the number of this process before it, unless it has that already: others use the server too.
+
+    Databases are dropped in the background. Postgres waits with it until all its backends have taken note, and one to
+    which a worker in the event loop of our tests is sending rows does so only once that loop runs again.
     """
 
-    admin: psycopg.Connection
-    address: str
-    owner: str
-    strategy: str
+    def __init__(self, admin: psycopg.Connection, dropping: psycopg.Connection, address: str, owner: str) -> None:
+        """Use two connections which may make and drop databases; `address` is for `owner`, whom they will belong to."""
+        self.admin = admin
+        self.address = address
+        self._dropping, self._owner = dropping, owner
+        unsafe = admin.execute("show fsync").fetchone() == ("off",)
+        # Copying files pays only where nothing is written through to the disk.
+        copies = unsafe and admin.info.server_version >= _FILE_COPY_SINCE
+        self._strategy = " strategy file_copy" if copies else ""
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._drops: dict[str, Future[None]] = {}
 
     def create(self, name: str, *, template: str) -> str:
         """Make a database of a template to which nobody is connected, and return its address."""
-        self._execute(f"create database {name} owner {self.owner} template {template}{self.strategy}")
-        return make_conninfo(self.address, dbname=name)
+        return self._create(name, f"template {template}{self._strategy}")
 
     def create_empty(self, name: str) -> str:
         """Make an empty database and return its address."""
-        self._execute(f"create database {name} owner {self.owner} encoding 'UTF8' template template0")
-        return make_conninfo(self.address, dbname=name)
+        return self._create(name, "encoding 'UTF8' template template0")
 
     def drop(self, name: str) -> None:
-        """Drop a database; whoever is connected to it is thrown out."""
-        self._execute(f"drop database {name} with (force)")
+        """Have a database dropped; whoever is connected to it is thrown out."""
+        self._drops[_ours(name)] = self._thread.submit(self._drop, _ours(name))
 
     def sweep(self) -> None:
-        """Drop what killed runs left: a database carries the number of its process."""
-        self._execute(f"select pg_advisory_lock({_SWEEPING})")
-        names = self.admin.execute("select datname from pg_database where datname like %s", (f"{PREFIX}%",)).fetchall()
-        for (name,) in names:
-            if not Path("/proc", name.removeprefix(PREFIX).partition("_")[0]).exists():
-                self.drop(name)
-        self._execute(f"select pg_advisory_unlock({_SWEEPING})")
+        """Have dropped what killed runs left: a database carries the number of its process."""
+        self._drops[""] = self._thread.submit(self._sweep)
 
-    def _execute(self, statement: str) -> None:
-        self.admin.execute(statement.encode())
+    def finish(self) -> None:
+        """Wait until all is dropped; what went wrong with it is raised here."""
+        self._thread.shutdown()
+        for drop in self._drops.values():
+            drop.result()
+
+    def _create(self, name: str, how: str) -> str:
+        name = _ours(name)
+        if earlier := self._drops.get(name):
+            earlier.result(_PATIENCE)
+        self.admin.execute(f"create database {name} owner {self._owner} {how}".encode())
+        return make_conninfo(self.address, dbname=name)
+
+    def _drop(self, name: str) -> None:
+        self._dropping.execute(f"drop database if exists {name} with (force)".encode())
+
+    def _sweep(self) -> None:
+        self._dropping.execute("select pg_advisory_lock(%s)", (_SWEEPING,))
+        found = self._dropping.execute("select datname from pg_database where datname like %s", (f"{PREFIX}%",))
+        for (name,) in found.fetchall():
+            if not Path("/proc", name.removeprefix(PREFIX).partition("_")[0]).exists():
+                self._drop(name)
+        self._dropping.execute("select pg_advisory_unlock(%s)", (_SWEEPING,))
+
+
+def _ours(name: str) -> str:
+    prefix = f"{PREFIX}{os.getpid()}"
+    return name if name.startswith(prefix) else f"{prefix}_{name}"
 
 
 @contextmanager
@@ -80,15 +109,15 @@ def database_server() -> Generator[DatabaseServer]:
     """
     given = os.environ.get("PEREZVON_TEST_DATABASE_URL")
     address = given or _own_server()
-    with psycopg.connect(given or make_conninfo(address, user="postgres", dbname="postgres"), autocommit=True) as admin:
-        unsafe = admin.execute("show fsync").fetchone() == ("off",)
-        # Copying files pays only where nothing is written through to the disk.
-        copies = unsafe and admin.info.server_version >= _FILE_COPY_SINCE
-        owner = "default" if given else "perezvon"
-        server = DatabaseServer(admin, address, owner, " strategy file_copy" if copies else "")
+    master = given or make_conninfo(address, user="postgres", dbname="postgres")
+    with psycopg.connect(master, autocommit=True) as admin, psycopg.connect(master, autocommit=True) as dropping:
+        server = DatabaseServer(admin, dropping, address, "default" if given else "perezvon")
         if not given:
             server.sweep()
-        yield server
+        try:
+            yield server
+        finally:
+            server.finish()
 
 
 def home_of_tests() -> Path:
