@@ -41,11 +41,11 @@ async def retry_parked(dsn: str, name: str, stream: str | None = None) -> RetryR
     Each goes in a transaction of its own, up to where the projection stands; one that fails again stays parked, with
     the new error. Raises KeyError for an unknown projection, StorageAway.
     """
-    report = RetryReport(name, [], [])
+    projection, report = PROJECTIONS[name], RetryReport(name, [], [])
     async with lost_database_is_storage_away(), await AsyncConnection.connect(dsn, autocommit=True) as connection:
         identity = await read_identity(connection)
         for (parked,) in await (await connection.execute(_LIST, (name, stream, stream))).fetchall():
-            error = await _retry(connection, PROJECTIONS[name], identity, parked)
+            error = await _retry(connection, projection, identity, parked)
             if error is None:
                 report.brought_in.append(parked)
             else:

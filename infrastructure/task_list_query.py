@@ -91,8 +91,11 @@ WITH <parts>
 SELECT counted.total, coalesce((SELECT position FROM {schema}.checkpoints WHERE name = 'task_list'), 0), t.*
 FROM counted LEFT JOIN (
     chosen CROSS JOIN LATERAL (
-        SELECT <columns>, (SELECT m.name FROM {schema}.members AS m WHERE m.id = assigned_user_id)
-        FROM {schema}.task_list AS l WHERE l.id = chosen.id LIMIT 1
+        SELECT <columns>, (
+            SELECT m.name FROM {schema}.members AS m
+            WHERE m.id = l.assigned_user_id AND m.organization_id = %(organization_id)s
+        )
+        FROM {schema}.task_list AS l WHERE l.id = chosen.id AND l.organization_id = %(organization_id)s LIMIT 1
     ) AS t
 ) ON true
 ORDER BY t.created_at DESC, t.id DESC""".replace("<columns>", ", ".join(f"l.{name}" for name in _COLUMNS[:-1]))
@@ -110,7 +113,7 @@ class PostgresTaskList:
 
         The total is exact without ``search`` and ``caller_phone``; with one of them it is counted up to 10,000.
         A ``search`` of less than three letters or digits in a row has no index to help it: it reads tasks of the
-        organisation until page and count are full, and so all of them when few or none match (half a second a million).
+        organisation until page and count are full, and so all of them when few or none match (about a second a million).
         """
         values: dict[str, Any] = {name: getattr(wanted, name, None) for name in FILTERS}
         if wanted.search is not None:

@@ -16,6 +16,14 @@ for variable in [name for name in os.environ if name.startswith(("PEREZVON_", "P
 _serial = itertools.count()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the shared service first, with none between them that holds up its event loop.
+
+    Postgres ends transactions which stand still for seconds, and the next test would find its connections lost.
+    """
+    items.sort(key=lambda item: "service" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Run async tests on asyncio, as the service runs."""

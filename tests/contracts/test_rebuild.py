@@ -182,7 +182,8 @@ async def test_a_lost_connection_ends_a_rebuild_and_changes_nothing(views: Views
     def lose(*_: int) -> None:
         with psycopg.connect(views.dsn) as other:
             other.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+                "SELECT pg_terminate_backend(l.pid) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database"
+                " WHERE l.locktype = 'advisory' AND d.datname = current_database() AND l.pid <> pg_backend_pid()"
             )
 
     with pytest.raises(StorageAway):
@@ -229,11 +230,16 @@ async def test_the_swap_waits_for_a_long_reader_and_lets_others_through(
 
 async def test_a_rebuild_waits_for_a_batch_however_long_it_takes(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuilding, "_LOCK_SETTINGS", b"SET LOCAL lock_timeout = '1ms'")
-    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    waiting = b"SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with views.owner.transaction():
         await views.do("SELECT FROM perezvon_1.checkpoints FOR UPDATE")
         rebuilt = asyncio.create_task(again(views))
-        await eventually_async(lambda: views.rows(waiting))
+        async with await AsyncConnection.connect(views.dsn, autocommit=True) as onlooker:
+
+            async def is_waiting() -> bool:
+                return bool((await onlooker.execute(waiting)).rowcount)
+
+            await eventually_async(is_waiting)
         await views.do("SELECT pg_sleep(0.01)")
         assert not rebuilt.done()
     assert (await rebuilt).swapped
