@@ -7,6 +7,9 @@ import re
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from psycopg.errors import DeadlockDetected
+
+from application.errors import StorageAway
 from application.queries import TaskListFilter, TaskPage, TaskRow
 from infrastructure.database import Pool
 from infrastructure.statements import statement
@@ -123,9 +126,13 @@ class PostgresTaskList:
         values |= {"organization_id": organization_id, "limit": per_page, "offset": (page - 1) * per_page}
         query = page_statement(filters, include_cancelled=wanted.include_cancelled)
         searching = not filters.isdisjoint(_COUNTING)
-        async with self._reading.connection() as connection:
-            cursor = await connection.cursor(binary=True).execute(query, values, prepare=not searching)
-            rows = await cursor.fetchall()
+        try:
+            rows = await self._rows(query, values, prepare=not searching)
+        except StorageAway as error:
+            # A kept plan locks its tables in another order than a new one, so the swap of a rebuild can stand across.
+            if not isinstance(error.__cause__, DeadlockDetected):
+                raise
+            rows = await self._rows(query, values, prepare=not searching)
         total, position = rows[0][:2]
         exact = total <= COUNTED or not searching
         return TaskPage(
@@ -134,6 +141,11 @@ class PostgresTaskList:
             total_is_exact=exact,
             position=position,
         )
+
+    async def _rows(self, query: bytes, values: dict[str, Any], *, prepare: bool) -> list[tuple[Any, ...]]:
+        async with self._reading.connection() as connection:
+            cursor = await connection.cursor(binary=True).execute(query, values, prepare=prepare)
+            return await cursor.fetchall()
 
 
 def page_statement(filters: AbstractSet[str], *, include_cancelled: bool) -> bytes:
