@@ -2,11 +2,13 @@
 
 from typing import get_args
 
+from domain.callback.events import CallbackFact
+from domain.callback_queue.events import QueueFact
 from domain.model import Fact, tag_of
 from domain.organization.events import OrganizationFact
 from domain.task.events import TaskFact
 
-AnyFact = TaskFact | OrganizationFact
+AnyFact = TaskFact | OrganizationFact | QueueFact | CallbackFact
 
 FACTS: dict[str, type[Fact]] = {tag_of(fact): fact for fact in get_args(AnyFact)}
 """The type of each fact by its tag. Tags are unique: a test counts them."""

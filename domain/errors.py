@@ -51,3 +51,21 @@ class UnknownOperator(Refused):
     """The organisation has no such operator, or the operator is removed already."""
 
     code = "unknown_operator"
+
+
+class AlreadyDeleted(Refused):
+    """The queue or callback is deleted."""
+
+    code = "already_deleted"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"The {what} is deleted")
+
+
+class NotWaiting(Refused):
+    """The callback does not wait for an attempt."""
+
+    code = "not_waiting"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"A callback that is {status} does not wait for an attempt")

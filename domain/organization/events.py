@@ -92,6 +92,12 @@ class TokenRevoked(Fact, frozen=True, kw_only=True, tag="organization.token_revo
     token_id: str
 
 
+class WebhookSecretRotated(Fact, frozen=True, kw_only=True, tag="organization.webhook_secret_rotated.v1"):
+    """Webhooks are signed with a new secret; the old one signs beside it for ``overlap`` seconds more."""
+
+    overlap: int
+
+
 OrganizationFact = (
     OrganizationCreated
     | SettingsChanged
@@ -101,4 +107,5 @@ OrganizationFact = (
     | OperatorRemoved
     | TokenIssued
     | TokenRevoked
+    | WebhookSecretRotated
 )

@@ -7,7 +7,7 @@ from typing import assert_never
 import msgspec
 from msgspec.structs import replace
 
-from domain.errors import RoleTooHigh, UnknownMember, UnknownOperator, UnknownToken
+from domain.errors import InvalidField, RoleTooHigh, UnknownMember, UnknownOperator, UnknownToken
 from domain.model import Recorded
 from domain.organization.events import (
     MemberAdded,
@@ -22,8 +22,11 @@ from domain.organization.events import (
     SettingsChanged,
     TokenIssued,
     TokenRevoked,
+    WebhookSecretRotated,
 )
 from domain.values import Role
+
+OVERLAP_MAX = 7 * 86_400
 
 
 class Organization(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +108,12 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
             raise UnknownToken(f"No token {token_id} in this organisation")
         return [TokenRevoked(token_id=token_id)]
 
+    def rotate_webhook_secret(self, overlap: int) -> list[OrganizationFact]:
+        """Decide a new secret for webhooks; the old one signs for ``overlap`` seconds more. Raises InvalidField."""
+        if not 0 <= overlap <= OVERLAP_MAX:
+            raise InvalidField("overlap_s", f"Expected 0 to {OVERLAP_MAX} seconds", "out_of_range")
+        return [WebhookSecretRotated(overlap=overlap)]
+
     def _require_member(self, member_id: str | None) -> None:
         if member_id is not None and member_id not in self.members:
             raise UnknownMember("member_id", "No such member in this organisation")
@@ -144,6 +153,8 @@ def evolve(organization: Organization | None, event: Recorded[OrganizationFact])
             return replace(was, tokens=was.tokens | {token_id})
         case TokenRevoked(token_id=token_id):
             return replace(was, tokens=was.tokens - {token_id})
+        case WebhookSecretRotated():
+            return was
         case _:
             assert_never(fact)
 

@@ -3,10 +3,21 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from hypothesis import strategies as st
 
+from domain.callback import callback as callbacks
+from domain.callback.events import (
+    CallbackDetails,
+    CallbackFact,
+    CallbackScheduled,
+    CallEnd,
+    Leg,
+    Outcome,
+)
+from domain.callback_queue import callback_queue as queues
+from domain.callback_queue.events import QueueCreated, QueueFact, QueueStatus
 from domain.errors import Refused
 from domain.model import Fact, Recorded
 from domain.task.events import CallDetails, Priority, TaskFact, TaskFiled, TaskType
@@ -14,7 +25,12 @@ from domain.task.task import Status, Task, evolve
 
 LOG_ID = UUID("0197b1c2-f000-7a3e-9c1d-5e0f2a4b6c8d")
 TASK_ID = "0197b1c2-f000-7000-8000-000000000001"
+QUEUE_ID = 65
+CALLBACK_ID = 129
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+SUCCESS = CallEnd(outcome=Outcome.SUCCESS, leg=Leg.B, sip="SIP 200 OK", cause=16, dial_status="ANSWER", seconds=61.25)
+BUSY = CallEnd(outcome=Outcome.BUSY, leg=Leg.A, sip="SIP 486 Busy Here", cause=17)
+LOST = CallEnd(outcome=Outcome.LOST)
 
 
 def filed(title: str = "Call back about the order", **fields: Any) -> TaskFiled:
@@ -22,6 +38,33 @@ def filed(title: str = "Call back about the order", **fields: Any) -> TaskFiled:
     personal = {name: fields.pop(name) for name in CallDetails.__struct_fields__ if name in fields}
     defaults: dict[str, Any] = {"operator_number": 1, "task_type": TaskType.OTHER, "priority": Priority.NORMAL}
     return TaskFiled(**(defaults | fields), personal=CallDetails(subject=TASK_ID, title=title, **personal))
+
+
+def queue_created(name: str = "Callbacks", **fields: Any) -> QueueCreated:
+    """A queue that is on, for one callback at a time, unless the fields say otherwise."""
+    defaults: dict[str, Any] = {"status": QueueStatus.ON, "concurrent_task_limit": 1}
+    return QueueCreated(name=name, **(defaults | fields))
+
+
+def scheduled(a_number: str = "1001", b_number: str = "+77010001001", **fields: Any) -> CallbackScheduled:
+    """A callback, due at START, of two tries a minute apart, unless the fields say otherwise."""
+    details = CallbackDetails(
+        subject=f"callback/{CALLBACK_ID}", a_number=a_number, b_number=b_number, name=fields.pop("name", None)
+    )
+    defaults: dict[str, Any] = {"queue_id": QUEUE_ID, "try_count": 2, "try_again_pause": 60, "start_time": START}
+    return CallbackScheduled(**(defaults | fields), personal=details)
+
+
+def callback_after(*facts: CallbackFact, **fields: Any) -> callbacks.Callback:
+    """The callback as these facts, after its scheduling, made it; the fields are those of ``scheduled``."""
+    callback = callbacks.replay(recorded([scheduled(**fields), *facts], stream=f"callback/{CALLBACK_ID}"))
+    assert callback is not None
+    return callback
+
+
+def call_id_of(attempt: int) -> str:
+    """A call id, another one for each attempt."""
+    return str(uuid5(LOG_ID, f"callback/{CALLBACK_ID}#{attempt}"))
 
 
 def recorded(facts: Sequence[Fact], stream: str = f"task/{TASK_ID}", organization_id: int = 1) -> list[Recorded[Any]]:
@@ -92,4 +135,95 @@ def task_histories(draw: st.DrawFn, *, steps: int = 12) -> list[TaskFact]:
         facts += decided
         for event in recorded(facts)[task.version :]:
             task = evolve(task, event)
+    return facts
+
+
+_urls = st.none() | st.sampled_from(["https://crm.example/hook", "http://crm.example:8080/hook?id=1"])
+scheduled_facts = st.builds(
+    scheduled,
+    a_number=st.sampled_from(["1001", "204", "+77010001001"]),
+    b_number=st.sampled_from(["+77010002002", "+79161234567"]),
+    name=_maybe,
+    try_count=st.integers(1, 4),
+    try_again_pause=st.integers(0, 600),
+    start_time=st.integers(0, 3600).map(lambda seconds: START + timedelta(seconds=seconds)),
+    extension_id=st.none() | st.integers(1, 99),
+    url_before=_urls,
+    url_before_again=_urls,
+    url_success=_urls,
+    url_after=_urls,
+    task_id=st.none() | st.just(TASK_ID),
+)
+call_ends = st.builds(
+    CallEnd,
+    outcome=st.sampled_from(Outcome),
+    leg=st.none() | st.sampled_from(Leg),
+    sip=st.none() | st.sampled_from(["SIP 486 Busy Here", "SIP 180 Ringing", "SIP 404 Not Found"]),
+    cause=st.none() | st.integers(0, 127),
+    dial_status=st.none() | st.sampled_from(["ANSWER", "BUSY", "NOANSWER", "CHANUNAVAIL"]),
+    seconds=st.none() | st.floats(0, 7200),
+)
+
+
+def _decide_callback(draw: st.DrawFn, callback: callbacks.Callback) -> list[CallbackFact]:
+    attempt = draw(st.integers(max(callback.attempt - 1, 0), callback.attempt + 1))
+    command = draw(st.sampled_from(["start", "start", "join", "end", "end", "retry", "retry", "delete"]))
+    try:
+        match command:
+            case "start":
+                return callback.start_attempt(call_id_of(callback.attempt + 1))
+            case "join":
+                return callback.call_joined(attempt)
+            case "end":
+                return callback.call_ended(attempt, draw(call_ends))
+            case "retry":
+                return callback.decide_retry()
+            case _:
+                return callback.delete()
+    except Refused:
+        return []
+
+
+@st.composite
+def callback_histories(draw: st.DrawFn, *, steps: int = 20) -> list[CallbackFact]:
+    """A legal sequence of facts of one callback, whatever clients and the switch did."""
+    facts: list[CallbackFact] = [draw(scheduled_facts)]
+    stream = f"callback/{CALLBACK_ID}"
+    callback = callbacks.evolve(None, recorded(facts, stream)[0])
+    for _ in range(draw(st.integers(0, steps))):
+        facts += _decide_callback(draw, callback)
+        for event in recorded(facts, stream)[callback.version :]:
+            callback = callbacks.evolve(callback, event)
+    return facts
+
+
+def _decide_queue(draw: st.DrawFn, queue: queues.CallbackQueue) -> list[QueueFact]:
+    try:
+        if draw(st.integers(0, 5)) == 0:
+            return queue.delete()
+        return queue.change(
+            name=draw(st.none() | st.sampled_from(["Callbacks", "Ночная смена"])),
+            comment=draw(_maybe),
+            status=draw(st.none() | st.sampled_from(QueueStatus)),
+            concurrent_task_limit=draw(st.none() | st.integers(1, 5)),
+        )
+    except Refused:
+        return []
+
+
+@st.composite
+def queue_histories(draw: st.DrawFn, *, steps: int = 8) -> list[QueueFact]:
+    """A legal sequence of facts of one queue."""
+    facts = queues.create(
+        draw(st.sampled_from(["Callbacks", "Ночная смена"])),
+        comment=draw(_maybe),
+        status=draw(st.sampled_from(QueueStatus)),
+        concurrent_task_limit=draw(st.integers(1, 5)),
+    )
+    stream = f"queue/{QUEUE_ID}"
+    queue = queues.evolve(None, recorded(facts, stream)[0])
+    for _ in range(draw(st.integers(0, steps))):
+        facts += _decide_queue(draw, queue)
+        for event in recorded(facts, stream)[queue.version :]:
+            queue = queues.evolve(queue, event)
     return facts

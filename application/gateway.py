@@ -1,0 +1,115 @@
+"""The port to a telephone switch: it rings A, then B, and joins them (telephony, The port)."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from domain.callback.events import CallEnd
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A call to be placed. ``id`` is a UUID, chosen before and used for no other call, ever; times are in seconds."""
+
+    id: str
+    a_number: str
+    b_number: str
+    extension_id: int | None = None
+    ring_a_s: float = 30.0
+    ring_b_s: float = 30.0
+    longest_talk_s: float = 7200.0
+
+
+class Placed(StrEnum):
+    """What became of the wish to place a call; ``unknown`` is no failure: ``find`` decides."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+class Progress(StrEnum):
+    """How far a call that lives has come."""
+
+    RINGING_A = "ringing_a"
+    RINGING_B = "ringing_b"
+    JOINED = "joined"
+
+
+class Live(msgspec.Struct, frozen=True):
+    """The call lives."""
+
+    progress: Progress
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The call has ended at ``at``, by the switch's clock."""
+
+    end: CallEnd
+    at: datetime
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """The switch has neither a channel nor, asked after that, a ledger row of the call."""
+
+
+Found = Live | Ended | Absent
+
+
+class Progressed(msgspec.Struct, frozen=True):
+    """A call came further."""
+
+    call_id: str
+    progress: Progress
+
+
+class CallOver(msgspec.Struct, frozen=True):
+    """A call has ended."""
+
+    call_id: str
+    end: CallEnd
+
+
+class LinkUp(msgspec.Struct, frozen=True):
+    """The switch can be reached (again). ``started`` tells one start of the switch from another: compare for equality."""
+
+    started: str
+
+
+class LinkDown(msgspec.Struct, frozen=True):
+    """The switch cannot be reached: nothing can be placed, and what happens there is not heard."""
+
+
+GatewayEvent = Progressed | CallOver | LinkUp | LinkDown
+
+
+class GatewayDown(Exception):
+    """The switch cannot be asked just now, or its answer tells nothing."""
+
+
+class CallGateway(Protocol):
+    """A switch. Connects by itself, again whenever the link is lost, from ``async with`` until its end.
+
+    Whatever it tells may be lost, doubled or late; who listens stays right with ``find`` alone.
+    """
+
+    async def place(self, call: Call) -> Placed:
+        """Place a call, once for an id, ever: the caller has the attempt on record before.
+
+        ``refused`` says that surely nothing was sent. Never raises for a lost link: that is ``unknown`` or ``refused``.
+        """
+        ...
+
+    async def hang_up(self, call_id: str) -> None:
+        """End the call; one that has ended or never was is no error. Raises GatewayDown."""
+        ...
+
+    async def find(self, call_ids: Sequence[str]) -> Sequence[Found]:
+        """Answer what is known of each call, in their order: channels first, then the ledger. Raises GatewayDown."""
+        ...
+
+    def events(self) -> AsyncIterator[Sequence[GatewayEvent]]:
+        """Yield what happened, all that came in since the last time at once. LinkUp comes first after each connect."""
+        ...

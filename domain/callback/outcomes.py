@@ -1,0 +1,37 @@
+"""The contract's words for how calls end."""
+
+from domain.callback.events import CallEnd, Outcome
+
+_WORDS = {
+    Outcome.SUCCESS: "ANSWER",
+    Outcome.BUSY: "BUSY",
+    Outcome.NO_ANSWER: "NOANSWER",
+    Outcome.REJECTED: "CHANUNAVAIL",
+    Outcome.INVALID_NUMBER: "CHANUNAVAIL",
+    Outcome.CONGESTION: "CONGESTION",
+    Outcome.ABANDONED: "CANCEL",
+    Outcome.CANCELLED: "CANCEL",
+    Outcome.LOST: "CANCEL",
+}
+
+
+def word_of(outcome: Outcome) -> str:
+    """Answer the contract's outcome word (contract 2, Status)."""
+    return _WORDS[outcome]
+
+
+def comment_of(end: CallEnd) -> str:
+    """Answer the ``finish_comment``: the contract's word, the leg, our own word, and what the switch said.
+
+    Such as ``CHANUNAVAIL b invalid_number (SIP 404 Not Found)``. A lost call is ``CANCEL interrupted``: nobody knows on
+    which leg; a success is ``ANSWER b``, the leg that answered last.
+    """
+    word = word_of(end.outcome)
+    match end.outcome:
+        case Outcome.LOST:
+            return f"{word} interrupted"
+        case Outcome.SUCCESS:
+            return f"{word} b"
+        case outcome:
+            parts = (word, end.leg, outcome.value, end.sip and f"({end.sip})")
+            return " ".join(part for part in parts if part)

@@ -1,0 +1,1 @@
+"""A callback queue: it holds callbacks and bounds how many run at once (contract 2)."""

@@ -1,0 +1,136 @@
+"""The CallbackQueue aggregate: its state, its decisions, and how facts change it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.callback_queue.events import (
+    QueueCreated,
+    QueueDeleted,
+    QueueDescribed,
+    QueueFact,
+    QueueLimitChanged,
+    QueueStatus,
+    QueueSwitchedOff,
+    QueueSwitchedOn,
+)
+from domain.errors import AlreadyDeleted, InvalidField
+from domain.model import Recorded
+
+NAME_MAX = 200
+COMMENT_MAX = 2000
+LIMIT_MAX = 10_000
+
+
+class CallbackQueue(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue as its facts up to ``version`` made it."""
+
+    id: int
+    organization_id: int
+    version: int
+    name: str
+    status: QueueStatus
+    concurrent_task_limit: int
+    created_at: datetime
+    comment: str | None = None
+    is_deleted: bool = False
+
+    def change(
+        self,
+        *,
+        name: str | None = None,
+        comment: str | None = None,
+        status: QueueStatus | None = None,
+        concurrent_task_limit: int | None = None,
+    ) -> list[QueueFact]:
+        """Decide new values; None leaves a field as it is, and what is so already decides nothing.
+
+        A queue is switched on after it gets its new limit, and off before: it never runs by a limit that was not asked for.
+        Raises AlreadyDeleted, and InvalidField for what no queue can have (contract 2, Queue fields).
+        """
+        if self.is_deleted:
+            raise AlreadyDeleted("queue")
+        name, comment = name if name is not None else self.name, comment if comment is not None else self.comment
+        limit = concurrent_task_limit if concurrent_task_limit is not None else self.concurrent_task_limit
+        _check(name, comment, limit)
+        facts: list[QueueFact] = []
+        if (name, comment) != (self.name, self.comment):
+            facts.append(QueueDescribed(name=name, comment=comment))
+        if status is QueueStatus.OFF and self.status is QueueStatus.ON:
+            facts.append(QueueSwitchedOff())
+        if limit != self.concurrent_task_limit:
+            facts.append(QueueLimitChanged(concurrent_task_limit=limit))
+        if status is QueueStatus.ON and self.status is QueueStatus.OFF:
+            facts.append(QueueSwitchedOn())
+        return facts
+
+    def delete(self) -> list[QueueFact]:
+        """Decide that the queue is gone. Raises AlreadyDeleted."""
+        if self.is_deleted:
+            raise AlreadyDeleted("queue")
+        return [QueueDeleted()]
+
+
+def create(
+    name: str,
+    *,
+    comment: str | None = None,
+    status: QueueStatus = QueueStatus.OFF,
+    concurrent_task_limit: int = 1,
+) -> list[QueueFact]:
+    """Decide a new queue. Raises InvalidField for what no queue can have (contract 2, Queue fields)."""
+    _check(name, comment, concurrent_task_limit)
+    return [QueueCreated(name=name, comment=comment, status=status, concurrent_task_limit=concurrent_task_limit)]
+
+
+def evolve(queue: CallbackQueue | None, event: Recorded[QueueFact]) -> CallbackQueue:
+    """Fold one recorded fact into the queue; the first one makes it."""
+    fact = event.fact
+    if isinstance(fact, QueueCreated):
+        return CallbackQueue(
+            id=int(event.stream.removeprefix("queue/")),
+            organization_id=event.organization_id or 0,
+            version=event.version,
+            name=fact.name,
+            comment=fact.comment,
+            status=fact.status,
+            concurrent_task_limit=fact.concurrent_task_limit,
+            created_at=event.recorded_at,
+        )
+    if queue is None:
+        msg = f"{event.stream} begins with {type(fact).__name__}"
+        raise ValueError(msg)
+    queue = replace(queue, version=event.version)
+    match fact:
+        case QueueDescribed(name=name, comment=comment):
+            return replace(queue, name=name, comment=comment)
+        case QueueLimitChanged(concurrent_task_limit=limit):
+            return replace(queue, concurrent_task_limit=limit)
+        case QueueSwitchedOn():
+            return replace(queue, status=QueueStatus.ON)
+        case QueueSwitchedOff():
+            return replace(queue, status=QueueStatus.OFF)
+        case QueueDeleted():
+            return replace(queue, is_deleted=True)
+        case _:
+            assert_never(fact)
+
+
+def replay(events: Iterable[Recorded[QueueFact]]) -> CallbackQueue | None:
+    """Fold a stream, oldest first, into the queue; an empty one is None."""
+    queue: CallbackQueue | None = None
+    for event in events:
+        queue = evolve(queue, event)
+    return queue
+
+
+def _check(name: str, comment: str | None, limit: int) -> None:
+    if not 1 <= len(name.strip()) <= len(name) <= NAME_MAX:
+        raise InvalidField("name", f"Expected 1 to {NAME_MAX} characters")
+    if comment is not None and len(comment) > COMMENT_MAX:
+        raise InvalidField("comment", f"Expected at most {COMMENT_MAX} characters")
+    if not 1 <= limit <= LIMIT_MAX:
+        raise InvalidField("concurrent_task_limit", f"Expected 1 to {LIMIT_MAX}")

@@ -1,0 +1,49 @@
+"""What can happen to a callback queue. Names and tags are for ever; a changed shape gets a new tag and an upcaster."""
+
+from enum import StrEnum
+
+from domain.model import Fact
+
+
+class QueueStatus(StrEnum):
+    """Whether the queue starts callbacks."""
+
+    ON = "on"
+    OFF = "off"
+
+
+class QueueCreated(Fact, frozen=True, kw_only=True, tag="queue.created.v1"):
+    """A queue came to be; at most ``concurrent_task_limit`` of its callbacks run at one time."""
+
+    name: str
+    status: QueueStatus
+    concurrent_task_limit: int
+    comment: str | None = None
+
+
+class QueueDescribed(Fact, frozen=True, kw_only=True, tag="queue.described.v1"):
+    """Name or comment changed; the fact holds both as they are from now on."""
+
+    name: str
+    comment: str | None = None
+
+
+class QueueLimitChanged(Fact, frozen=True, kw_only=True, tag="queue.limit_changed.v1"):
+    """From now on at most so many callbacks run at one time; calls that run already are left to end."""
+
+    concurrent_task_limit: int
+
+
+class QueueSwitchedOn(Fact, frozen=True, kw_only=True, tag="queue.switched_on.v1"):
+    """The queue starts what is due."""
+
+
+class QueueSwitchedOff(Fact, frozen=True, kw_only=True, tag="queue.switched_off.v1"):
+    """The queue starts nothing more; calls that run are left to end."""
+
+
+class QueueDeleted(Fact, frozen=True, kw_only=True, tag="queue.deleted.v1"):
+    """The queue is gone, and with it what has not run in it."""
+
+
+QueueFact = QueueCreated | QueueDescribed | QueueLimitChanged | QueueSwitchedOn | QueueSwitchedOff | QueueDeleted

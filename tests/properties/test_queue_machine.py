@@ -1,0 +1,252 @@
+"""A queue with several callbacks, a switch and a dispatcher, in any order of what can happen to them."""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from domain.callback import callback as callbacks
+from domain.callback.callback import Callback, Status
+from domain.callback.events import AttemptSucceeded, CallbackFact, CallEnd, Outcome
+from domain.callback_queue import callback_queue as queues
+from domain.callback_queue.events import QueueFact, QueueStatus
+from domain.errors import AlreadyDeleted
+from domain.model import Recorded
+from tests.support.callback_laws import check_history
+from tests.support.histories import LOG_ID, START, scheduled
+
+MOST_CALLBACKS = 5
+FAILURES = [outcome for outcome in Outcome if outcome not in {Outcome.SUCCESS, Outcome.LOST}]
+ENDS = {Status.FINISHED, Status.CANCELLED}
+
+Call = tuple[int, int]
+"""A callback's id and the attempt."""
+
+
+class Office(RuleBasedStateMachine):
+    """The log, the switch and the clock; what the switch tells is heard at any time, any number of times, or never."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = START
+        self.queue_log: list[Recorded[QueueFact]] = []
+        self.logs: dict[int, list[Recorded[CallbackFact]]] = {}
+        self.live: dict[Call, bool] = {}
+        """Calls at the switch, and whether A and B are joined."""
+        self.dialled: Counter[Call] = Counter()
+        self.told: list[tuple[Call, CallEnd | None]] = []
+        """All that the switch ever said, oldest first: that a call was joined (None), or how it ended."""
+        self.bound = 0
+
+    @property
+    def queue(self) -> queues.CallbackQueue:
+        queue = queues.replay(self.queue_log)
+        assert queue is not None
+        return queue
+
+    def callback(self, number: int) -> Callback:
+        callback = callbacks.replay(self.logs[number])
+        assert callback is not None
+        return callback
+
+    def running(self) -> int:
+        """The slots that are taken, as the log knows it."""
+        return sum(self.callback(number).call_runs for number in self.logs)
+
+    def record(self, stream: str, log: list[Recorded[Any]], facts: list[Any]) -> None:
+        """Append facts, all at the same time, as one call of the door does."""
+        for fact in facts:
+            log.append(
+                Recorded(
+                    stream=stream,
+                    version=len(log) + 1,
+                    position=len(log) + 1,
+                    log_id=LOG_ID,
+                    recorded_at=self.now,
+                    fact=fact,
+                    organization_id=1,
+                )
+            )
+
+    def append(self, number: int, facts: list[CallbackFact]) -> None:
+        self.record(f"callback/{number}", self.logs[number], facts)
+
+    def any_callback(self, data: st.DataObject) -> int:
+        return data.draw(st.sampled_from(sorted(self.logs)), label="callback")
+
+    def any_call(self, data: st.DataObject, *, joined: bool | None = None) -> Call | None:
+        calls = sorted(call for call, is_joined in self.live.items() if joined in {None, is_joined})
+        return data.draw(st.sampled_from(calls), label="call") if calls else None
+
+    # What clients do.
+
+    @initialize(limit=st.integers(1, 3), status=st.sampled_from(QueueStatus))
+    def create_queue(self, limit: int, status: QueueStatus) -> None:
+        facts = queues.create("Q", status=status, concurrent_task_limit=limit)
+        self.record("queue/65", self.queue_log, facts)
+        self.bound = limit
+
+    @precondition(lambda self: not self.queue.is_deleted and len(self.logs) < MOST_CALLBACKS)
+    @rule(tries=st.integers(1, 3), pause=st.integers(0, 90), delay=st.integers(0, 60))
+    def schedule(self, tries: int, pause: int, delay: int) -> None:
+        number = len(self.logs) * 64 + 1
+        self.logs[number] = []
+        due = self.now + timedelta(seconds=delay)
+        self.append(number, [scheduled(try_count=tries, try_again_pause=pause, start_time=due)])
+
+    @precondition(lambda self: self.logs)
+    @rule(data=st.data())
+    def delete_callback(self, data: st.DataObject) -> None:
+        number = self.any_callback(data)
+        if self.callback(number).is_deleted:
+            with pytest.raises(AlreadyDeleted):
+                self.callback(number).delete()
+        else:
+            self.append(number, self.callback(number).delete())
+
+    @rule(status=st.none() | st.sampled_from(QueueStatus), limit=st.none() | st.integers(1, 3))
+    def change_queue(self, status: QueueStatus | None, limit: int | None) -> None:
+        if self.queue.is_deleted:
+            with pytest.raises(AlreadyDeleted):
+                self.queue.change(status=status, concurrent_task_limit=limit)
+        else:
+            facts = self.queue.change(status=status, concurrent_task_limit=limit)
+            self.record("queue/65", self.queue_log, facts)
+
+    @precondition(lambda self: not self.queue.is_deleted and len(self.logs) > 1)
+    @rule()
+    def delete_queue(self) -> None:
+        self.record("queue/65", self.queue_log, self.queue.delete())
+
+    @rule(seconds=st.integers(1, 90))
+    def time_passes(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    # What the workers do.
+
+    @rule()
+    def dispatch(self) -> None:
+        """Start what is due, oldest first, in free slots; on record before the phone rings."""
+        waiting = [callback for number in self.logs if (callback := self.callback(number)).waits]
+        if self.queue.is_deleted:
+            for callback in waiting:
+                self.append(callback.id, callback.delete())
+            return
+        free = self.queue.concurrent_task_limit - self.running() if self.queue.status is QueueStatus.ON else 0
+        due = sorted(
+            (callback.due_at, callback.id) for callback in waiting if (callback.due_at or self.now) <= self.now
+        )
+        for _, number in due[: max(free, 0)]:
+            facts = self.callback(number).start_attempt(f"{number}#{self.callback(number).attempt + 1}")
+            self.append(number, facts)
+            self.dial((number, self.callback(number).attempt))
+
+    def dial(self, call: Call) -> None:
+        assert call[0] not in {number for number, _ in self.live}, "two calls of one callback at once"
+        self.live[call] = False
+        self.dialled[call] += 1
+        assert self.running() <= self.queue.concurrent_task_limit
+
+    @precondition(lambda self: self.logs)
+    @rule(data=st.data())
+    def decide_retry(self, data: st.DataObject) -> None:
+        self.retry(self.any_callback(data))
+
+    def retry(self, number: int) -> None:
+        callback = self.callback(number)
+        facts = callback.decide_retry()
+        self.append(number, callback.delete() if facts and self.queue.is_deleted else facts)
+
+    # What the switch does, and tells.
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data())
+    def join(self, data: st.DataObject) -> None:
+        if call := self.any_call(data, joined=False):
+            self.live[call] = True
+            self.told.append((call, None))
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data(), outcome=st.sampled_from(FAILURES))
+    def end(self, data: st.DataObject, outcome: Outcome) -> None:
+        if call := self.any_call(data):
+            self.over(call, outcome)
+
+    def over(self, call: Call, outcome: Outcome) -> None:
+        joined = self.live.pop(call)
+        self.told.append((call, CallEnd(outcome=Outcome.SUCCESS if joined else outcome)))
+
+    @precondition(lambda self: self.live)
+    @rule()
+    def restart_switch(self) -> None:
+        """All calls are gone, and the ledger knows nothing of them: they will be found lost."""
+        for call in sorted(self.live):
+            del self.live[call]
+            self.told.append((call, CallEnd(outcome=Outcome.LOST)))
+
+    @precondition(lambda self: self.told)
+    @rule(data=st.data())
+    def hear(self, data: st.DataObject) -> None:
+        """Hear something that the switch told once: the latest, or something old, perhaps for the second time."""
+        self.listen(*data.draw(st.sampled_from(self.told[:-4:-1] + self.told), label="told"))
+
+    def listen(self, call: Call, end: CallEnd | None) -> None:
+        number, attempt = call
+        callback = self.callback(number)
+        self.append(number, callback.call_ended(attempt, end) if end else callback.call_joined(attempt))
+
+    # What holds at any time.
+
+    @invariant()
+    def each_history_is_legal(self) -> None:
+        for log in self.logs.values():
+            check_history(log)
+
+    @invariant()
+    def a_success_was_a_joined_call(self) -> None:
+        joined = {call for call, end in self.told if end is None}
+        for number, log in self.logs.items():
+            for event in log:
+                if isinstance(event.fact, AttemptSucceeded):
+                    assert (number, event.fact.attempt) in joined
+
+    @invariant()
+    def no_call_is_dialled_twice_or_without_a_slot(self) -> None:
+        assert set(self.dialled.values()) <= {1}
+        assert set(self.live) <= {(n, c.attempt) for n in self.logs if (c := self.callback(n)).call_runs}
+
+    @invariant()
+    def no_more_run_than_the_limit(self) -> None:
+        """Calls that ran when the limit was lowered are left to end: the bound falls with them."""
+        if self.queue_log:
+            self.bound = max(self.queue.concurrent_task_limit, min(self.bound, self.running()))
+            assert len(self.live) <= self.running() <= self.bound
+
+    def teardown(self) -> None:
+        """When all is heard at last and the queue is on, every callback comes to its one end."""
+        if not self.queue_log:
+            return
+        if not self.queue.is_deleted:
+            self.change_queue(QueueStatus.ON, 1)
+        for _ in range(MOST_CALLBACKS * 3 + 1):
+            for call in sorted(self.live):
+                self.over(call, Outcome.BUSY)
+            for call, end in self.told:
+                self.listen(call, end)
+            for number in self.logs:
+                self.retry(number)
+            self.now += timedelta(seconds=90)
+            self.dispatch()
+        self.each_history_is_legal()
+        for number in self.logs:
+            callback = self.callback(number)
+            assert callback.status in ENDS
+            assert not callback.call_runs
+
+
+TestOffice = Office.TestCase
+TestOffice.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
