@@ -1,6 +1,7 @@
 """A queue with several callbacks, a switch and a dispatcher, in any order of what can happen to them."""
 
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -14,12 +15,14 @@ from domain.callback.callback import Callback, Status
 from domain.callback.events import AttemptSucceeded, CallbackFact, CallEnd, Outcome
 from domain.callback_queue import callback_queue as queues
 from domain.callback_queue.events import QueueFact, QueueStatus
-from domain.errors import AlreadyDeleted
+from domain.errors import AlreadyDeleted, NotWaiting
 from domain.model import Recorded
 from tests.support.callback_laws import check_history
 from tests.support.histories import LOG_ID, START, scheduled
 
 MOST_CALLBACKS = 5
+LATE = timedelta(minutes=5)
+"""The queue is deleted no earlier: most of what can happen needs one."""
 FAILURES = [outcome for outcome in Outcome if outcome not in {Outcome.SUCCESS, Outcome.LOST}]
 ENDS = {Status.FINISHED, Status.CANCELLED}
 
@@ -84,21 +87,21 @@ class Office(RuleBasedStateMachine):
 
     # What clients do.
 
-    @initialize(limit=st.integers(1, 3), status=st.sampled_from(QueueStatus))
+    @initialize(limit=st.integers(1, 3), status=st.sampled_from([QueueStatus.ON, QueueStatus.ON, QueueStatus.OFF]))
     def create_queue(self, limit: int, status: QueueStatus) -> None:
         facts = queues.create("Q", status=status, concurrent_task_limit=limit)
         self.record("queue/65", self.queue_log, facts)
         self.bound = limit
 
     @precondition(lambda self: not self.queue.is_deleted and len(self.logs) < MOST_CALLBACKS)
-    @rule(tries=st.integers(1, 3), pause=st.integers(0, 90), delay=st.integers(0, 60))
+    @rule(tries=st.integers(1, 3), pause=st.integers(0, 90), delay=st.sampled_from([0, 0, 30]))
     def schedule(self, tries: int, pause: int, delay: int) -> None:
         number = len(self.logs) * 64 + 1
         self.logs[number] = []
         due = self.now + timedelta(seconds=delay)
         self.append(number, [scheduled(try_count=tries, try_again_pause=pause, start_time=due)])
 
-    @precondition(lambda self: self.logs)
+    @precondition(lambda self: self.told)
     @rule(data=st.data())
     def delete_callback(self, data: st.DataObject) -> None:
         number = self.any_callback(data)
@@ -108,7 +111,7 @@ class Office(RuleBasedStateMachine):
         else:
             self.append(number, self.callback(number).delete())
 
-    @rule(status=st.none() | st.sampled_from(QueueStatus), limit=st.none() | st.integers(1, 3))
+    @rule(status=st.sampled_from([None, *QueueStatus]), limit=st.none() | st.integers(1, 3))
     def change_queue(self, status: QueueStatus | None, limit: int | None) -> None:
         if self.queue.is_deleted:
             with pytest.raises(AlreadyDeleted):
@@ -117,7 +120,7 @@ class Office(RuleBasedStateMachine):
             facts = self.queue.change(status=status, concurrent_task_limit=limit)
             self.record("queue/65", self.queue_log, facts)
 
-    @precondition(lambda self: not self.queue.is_deleted and len(self.logs) > 1)
+    @precondition(lambda self: not self.queue.is_deleted and self.now > START + LATE)
     @rule()
     def delete_queue(self) -> None:
         self.record("queue/65", self.queue_log, self.queue.delete())
@@ -125,24 +128,28 @@ class Office(RuleBasedStateMachine):
     @rule(seconds=st.integers(1, 90))
     def time_passes(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
+        self.dispatch()
 
     # What the workers do.
 
     @rule()
     def dispatch(self) -> None:
-        """Start what is due, oldest first, in free slots; on record before the phone rings."""
-        waiting = [callback for number in self.logs if (callback := self.callback(number)).waits]
+        """Start what is due in free slots, oldest first; what it believes to be due may have been started or deleted."""
         if self.queue.is_deleted:
-            for callback in waiting:
-                self.append(callback.id, callback.delete())
-            return
-        free = self.queue.concurrent_task_limit - self.running() if self.queue.status is QueueStatus.ON else 0
-        due = sorted(
-            (callback.due_at, callback.id) for callback in waiting if (callback.due_at or self.now) <= self.now
-        )
-        for _, number in due[: max(free, 0)]:
-            facts = self.callback(number).start_attempt(f"{number}#{self.callback(number).attempt + 1}")
-            self.append(number, facts)
+            for number in self.logs:
+                if self.callback(number).waits:
+                    self.append(number, self.callback(number).delete())
+        elif self.queue.status is QueueStatus.ON:
+            rows = sorted((self.callback(number).due_at or START, number) for number in self.logs)
+            for due_at, number in rows:
+                if due_at <= self.now and self.running() < self.queue.concurrent_task_limit:
+                    self.start(number)
+
+    def start(self, number: int) -> None:
+        """Record the attempt, then dial."""
+        callback = self.callback(number)
+        with suppress(NotWaiting):
+            self.append(number, callback.start_attempt(f"{number}#{callback.attempt + 1}"))
             self.dial((number, self.callback(number).attempt))
 
     def dial(self, call: Call) -> None:
@@ -164,17 +171,22 @@ class Office(RuleBasedStateMachine):
     # What the switch does, and tells.
 
     @precondition(lambda self: self.live)
-    @rule(data=st.data())
-    def join(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), heard=st.booleans())
+    def join(self, data: st.DataObject, *, heard: bool) -> None:
         if call := self.any_call(data, joined=False):
             self.live[call] = True
             self.told.append((call, None))
+            if heard:
+                self.listen(call, None)
 
     @precondition(lambda self: self.live)
-    @rule(data=st.data(), outcome=st.sampled_from(FAILURES))
-    def end(self, data: st.DataObject, outcome: Outcome) -> None:
+    @rule(data=st.data(), outcome=st.sampled_from(FAILURES), heard=st.booleans())
+    def end(self, data: st.DataObject, outcome: Outcome, *, heard: bool) -> None:
         if call := self.any_call(data):
             self.over(call, outcome)
+            if heard:
+                self.listen(*self.told[-1])
+                self.retry(call[0])
 
     def over(self, call: Call, outcome: Outcome) -> None:
         joined = self.live.pop(call)
@@ -183,7 +195,7 @@ class Office(RuleBasedStateMachine):
     @precondition(lambda self: self.live)
     @rule()
     def restart_switch(self) -> None:
-        """All calls are gone, and the ledger knows nothing of them: they will be found lost."""
+        """All calls are gone, joined or not, and the ledger knows nothing of them: they will be found lost."""
         for call in sorted(self.live):
             del self.live[call]
             self.told.append((call, CallEnd(outcome=Outcome.LOST)))
@@ -249,4 +261,4 @@ class Office(RuleBasedStateMachine):
 
 
 TestOffice = Office.TestCase
-TestOffice.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestOffice.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
