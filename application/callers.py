@@ -33,6 +33,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: bytes = b""
     if_match: int | None = None
 
+    @property
+    def holder(self) -> Caller:
+        """The holder of the token that asks. Raises LookupError when nobody showed one."""
+        if self.caller is None:
+            raise LookupError("This is asked for with a token only")
+        return self.caller
+
     def envelope(self, organization_id: int, actor: str, reason: str | None = None) -> Envelope:
         """Answer the envelope of the facts that this request causes."""
         return Envelope(

@@ -1,5 +1,9 @@
 """What can go wrong in a use case besides a refusal of the domain."""
 
+from collections.abc import Sequence
+
+from domain.errors import InvalidField
+
 
 class NotFound(Exception):
     """Nothing of that id in the caller's organisation; another organisation's counts as none."""
@@ -11,12 +15,28 @@ class TaskNotFound(NotFound):
     """No such task, or not as of that time or version."""
 
 
+class QueueNotFound(NotFound):
+    """No such callback queue, or it is deleted."""
+
+
+class CallbackNotFound(NotFound):
+    """No such callback in the queue, or it is deleted."""
+
+
 class OrganizationNotFound(NotFound):
     """No such organisation."""
 
 
 class TokenNotFound(NotFound):
     """No such token, or it is revoked already."""
+
+
+class InvalidFields(Exception):
+    """Several fields of a request cannot be taken."""
+
+    def __init__(self, faults: Sequence[InvalidField]) -> None:
+        super().__init__(", ".join(fault.field for fault in faults))
+        self.faults = faults
 
 
 class ConcurrentUpdate(Exception):

@@ -1,11 +1,13 @@
 """Phone numbers, normalised."""
 
 import re
+from functools import cache, lru_cache
 
 import phonenumbers
 
 from domain.errors import InvalidField
 
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _EXTENSION = re.compile(r"[0-9]{2,8}")
 _KIND = "phone_number"
 
@@ -15,14 +17,50 @@ def e164(text: str, region: str, field: str) -> str:
 
     Raises InvalidField on ``field`` for what cannot be a phone number.
     """
+    number = text if _is_plainly_e164(text) else read_as_number(text, region)
+    if number is None:
+        raise InvalidField(field, "Expected a phone number", _KIND)
+    return number
+
+
+@lru_cache(maxsize=4096)
+def read_as_number(text: str, region: str) -> str | None:
+    """Answer the number in E.164, None for what cannot be one. Takes some 50 µs."""
     try:
         number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException as error:
-        raise InvalidField(field, "Expected a phone number", _KIND) from error
+    except phonenumbers.NumberParseException:
+        return None
     # is_possible_number() would also take a number without its area code, which nobody can dial from here.
     if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
-        raise InvalidField(field, "Expected a phone number", _KIND)
+        return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _is_plainly_e164(text: str) -> bool:
+    """Whether the number stands in E.164 already, by the lengths of its country code's numbers.
+
+    Never true of what ``read_as_number`` would refuse or change; takes less than a microsecond.
+    """
+    if not _E164.fullmatch(text):
+        return False
+    for end in (2, 3, 4):
+        plan = _plan(text[1:end])
+        if plan is not None:
+            lengths, stripped = plan
+            return len(text) - end in lengths and text[end] != "0" and not stripped.match(text, end)
+    return False
+
+
+@cache
+def _plan(country_code: str) -> tuple[frozenset[int], re.Pattern[str]] | None:
+    """Answer how long the numbers of a country code are, and what is stripped from their beginning; None for no code."""
+    code = int(country_code)
+    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(code)
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, regions[0]) if regions else None
+    if metadata is None or metadata.general_desc is None:
+        return None
+    stripped = re.compile(metadata.national_prefix_for_parsing or r"(?!)")
+    return frozenset(metadata.general_desc.possible_length), stripped
 
 
 def line(text: str, region: str, field: str) -> str:

@@ -62,12 +62,37 @@ class EventLog(Protocol):
         """
         ...
 
+    async def append_all(
+        self, streams: Sequence[str], facts: Sequence[Fact], envelope: Envelope, claim: Claim | None = None
+    ) -> Appended:
+        """Begin a new stream with each of the facts, all or none, at positions one after another in their order.
+
+        The claim is of the first stream. Raises as ``append`` does: ConcurrentUpdate when one of the streams exists.
+        """
+        ...
+
     async def read(self, stream: str) -> Sequence[Recorded[Any]]:
         """Answer the stream's facts, oldest first; none for an unknown stream."""
         ...
 
+    async def read_span(self, position: int, count: int) -> Sequence[Recorded[Any]]:
+        """Answer the facts from that log position on, at most ``count``."""
+        ...
+
     async def claimed(self, digest: bytes) -> Claimed | None:
         """Answer what the claim of the last 24 hours has done, if any."""
+        ...
+
+
+class Numbers(Protocol):
+    """The numbers of new queues and callbacks: never drawn twice, and ascending unless drawn at the same time."""
+
+    async def new_queue_id(self) -> int:
+        """Draw the number of a new queue. Raises StorageAway."""
+        ...
+
+    async def new_callback_ids(self, count: int) -> Sequence[int]:
+        """Draw the numbers of so many new callbacks, ascending. Raises StorageAway."""
         ...
 
 

@@ -119,7 +119,7 @@ class AuditTrail(Protocol):
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a view is behind the log: in events, and in seconds since the oldest of them was recorded.
+    """How far a view or policy is behind the log: in events, and in seconds since the oldest of them was recorded.
 
     ``parked`` counts the streams whose events wait for ``perezvon retry-parked``.
     """

@@ -1,6 +1,5 @@
 """The use cases of tasks (contract 1)."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,10 +10,11 @@ from application.callers import Caller, Request
 from application.errors import (
     ClaimTaken,
     ConcurrentUpdate,
-    KeyReused,
+    InvalidFields,
     PreconditionFailed,
     TaskNotFound,
 )
+from application.idempotency import answered, claim_of
 from application.ids import digest_of, uuid7
 from application.phones import e164
 from application.ports import Claim, Claimed, Directory, EventLog, OperatorHolder
@@ -61,14 +61,6 @@ class IntakeClosed(Exception):
     """The organisation files tasks with a token only."""
 
     code = "intake_closed"
-
-
-class InvalidFields(Exception):
-    """Several fields of a request cannot be taken."""
-
-    def __init__(self, faults: Sequence[InvalidField]) -> None:
-        super().__init__(", ".join(fault.field for fault in faults))
-        self.faults = faults
 
 
 class Tasks:
@@ -194,8 +186,8 @@ class Tasks:
         raise ConcurrentUpdate
 
     async def _answered(self, claim: Claim) -> Changed | None:
-        claimed = await self._log.claimed(claim.digest)
-        return await self._replayed(claim, claimed) if claimed else None
+        claimed = await answered(self._log, claim)
+        return await self._replayed(claimed) if claimed else None
 
     async def _answer_of(self, claim: Claim | None) -> Changed:
         answer = await self._answered(claim) if claim else None
@@ -203,21 +195,16 @@ class Tasks:
             raise ConcurrentUpdate
         return answer
 
-    async def _replayed(self, claim: Claim, claimed: Claimed) -> Changed:
-        if claimed.fingerprint != claim.fingerprint:
-            raise KeyReused
+    async def _replayed(self, claimed: Claimed) -> Changed:
         events: Sequence[Recorded[Any]] = await self._log.read(claimed.stream)
         return await self._shown(events[: claimed.version], replayed=True)
 
 
 def _claim(request: Request, caller: Caller | None, operator: OperatorHolder | None = None) -> Claim | None:
-    if request.idempotency_key is None:
-        return None
     scope = (
         f"token/{caller.token_id}" if caller else f"operator/{operator and (operator.organization_id, operator.number)}"
     )
-    digest = hashlib.sha256(f"{scope}\0{request.idempotency_key}".encode()).digest()
-    return Claim(digest=digest, fingerprint=request.fingerprint)
+    return claim_of(request, scope)
 
 
 def _filed(command: FileTask, task_id: str, operator: OperatorHolder, caller: Caller | None) -> TaskFiled:

@@ -29,6 +29,7 @@ from domain.organization.events import (
     SettingsChanged,
     TokenIssued,
     TokenRevoked,
+    WebhookSecretRotated,
 )
 from domain.values import Role
 from infrastructure.database import SCHEMA, SHARD, SHARD_BITS, Pool
@@ -38,6 +39,17 @@ from infrastructure.group_work import GroupWork
 
 TABLES = ("organizations", "members", "operators", "tokens")
 _schema = sql.Identifier(SCHEMA).as_string(None)
+
+DirectoryFact = (
+    OrganizationCreated
+    | SettingsChanged
+    | MemberAdded
+    | OperatorAdded
+    | OperatorKeyRenewed
+    | OperatorRemoved
+    | TokenIssued
+    | TokenRevoked
+)
 
 
 def _sql(text: str) -> bytes:
@@ -59,11 +71,13 @@ _NAMES = _sql("SELECT id, name FROM {schema}.members WHERE id = ANY(%s)")
 async def apply(connection: AsyncConnection, events: Sequence[Recorded[OrganizationFact]]) -> None:
     """Bring the tables up to date with an organisation's facts, in their order."""
     for event in events:
+        if isinstance(event.fact, WebhookSecretRotated):
+            continue  # its secret stands elsewhere, sealed
         query, values = _statement(event.fact, int(event.stream.removeprefix("organization/")), event.recorded_at)
         await connection.execute(_sql(query), values)
 
 
-def _statement(fact: OrganizationFact, organization_id: int, at: datetime) -> tuple[str, tuple[Any, ...]]:
+def _statement(fact: DirectoryFact, organization_id: int, at: datetime) -> tuple[str, tuple[Any, ...]]:
     match fact:
         case OrganizationCreated(name=name, settings=settings):
             query = "INSERT INTO {schema}.organizations (id, name, settings, created_at) VALUES (%s, %s, %s, %s)"

@@ -1,4 +1,4 @@
-"""Folding a batch into a projection; what it cannot digest is parked, and holds up nobody else."""
+"""Passing a batch to its handler; what that cannot digest is parked, and holds up nobody else."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,8 +9,8 @@ import structlog
 from psycopg import AsyncConnection
 
 from domain.model import Recorded
-from infrastructure.batches import Batch, Unreadable
-from infrastructure.projection import Projection
+from infrastructure.batches import Readable, Unreadable
+from infrastructure.policy import Handler, Policy
 from infrastructure.statements import statement
 
 _PARKED = statement(
@@ -26,26 +26,26 @@ _logger = structlog.get_logger(__name__)
 
 
 class Digestion:
-    """Folds batches into the tables of a projection whose names end in ``suffix``."""
+    """Passes batches to a policy, or to a projection for its tables whose names end in ``suffix``."""
 
-    def __init__(self, connection: AsyncConnection, projection: Projection, suffix: str = "") -> None:
+    def __init__(self, connection: AsyncConnection, handler: Handler, suffix: str = "") -> None:
         """Work in the transaction that is open on the connection, or will be."""
         self._connection = connection
-        self._projection = projection
+        self._handler = handler
         self._suffix = suffix
-        self._name = projection.name + suffix
+        self._name = handler.name + suffix
         self._parked: dict[str, int] = {}
 
-    async def digest(self, batch: Batch) -> None:
-        """Fold the batch, which follows what was folded before.
+    async def digest(self, batch: Sequence[Readable], *, has_parked: bool = True) -> None:
+        """Pass on the events, which follow what was passed on before.
 
-        From the first event of a stream on that cannot be decoded, that the projection refuses, or whose values
-        Postgres refuses, the stream is parked; events of parked streams are left out. Raises every other error of psycopg.
+        From the first event of a stream on that cannot be decoded, that the handler refuses, or whose values Postgres
+        refuses, the stream is parked; events of parked streams are left out. Raises every other error of psycopg.
+        ``has_parked`` is False where the caller knows that no stream is parked.
         """
-        streams = msgspec.json.encode({event.stream for event in batch.events}).decode()
-        self._parked = dict(await (await self._connection.execute(_PARKED, (self._name, streams))).fetchall())
+        self._parked = await self._parked_of(batch) if has_parked and batch else {}
         events: list[Recorded[Any]] = []
-        for event in batch.events:
+        for event in batch:
             if isinstance(event, Unreadable):
                 if event.stream not in self._parked:
                     await self._park(event, event.error)
@@ -54,13 +54,13 @@ class Digestion:
         await self._fold(events)
 
     async def _fold(self, events: Sequence[Recorded[Any]]) -> None:
-        """Fold all; where that fails, find by halving which event is at fault."""
+        """Pass on all; where that fails, find by halving which event is at fault."""
         events = [event for event in events if event.version < self._parked.get(event.stream, event.version + 1)]
         if not events:
             return
         try:
             async with self._connection.transaction():
-                await self._projection.apply(self._connection, events, self._suffix)
+                await self._pass_on(events)
         except Exception as error:
             if not _lies_in_the_events(error):
                 raise
@@ -71,11 +71,21 @@ class Digestion:
             await self._fold(events[:middle])
             await self._fold(events[middle:])
 
-    async def _park(self, event: Recorded[Any] | Unreadable, error: Exception) -> None:
+    async def _parked_of(self, batch: Sequence[Readable]) -> dict[str, int]:
+        streams = msgspec.json.encode({event.stream for event in batch}).decode()
+        return dict(await (await self._connection.execute(_PARKED, (self._name, streams))).fetchall())
+
+    async def _pass_on(self, events: Sequence[Recorded[Any]]) -> None:
+        if isinstance(self._handler, Policy):
+            await self._handler.react(self._connection, events)
+        else:
+            await self._handler.apply(self._connection, events, self._suffix)
+
+    async def _park(self, event: Readable, error: Exception) -> None:
         self._parked[event.stream] = event.version
         text = f"{type(error).__name__}: {_message(error)}"[:_ERROR_LENGTH]
         await self._connection.execute(_PARK, (self._name, event.stream, event.version, event.position, text))
-        _logger.error("stream parked", projection=self._name, stream=event.stream, version=event.version, error=text)
+        _logger.error("stream parked", handler=self._name, stream=event.stream, version=event.version, error=text)
 
 
 def _lies_in_the_events(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""Hearing of new events: whoever waits is woken by the log's NOTIFY, and a little later without it."""
+"""Hearing that there is something to do: whoever waits is woken by a NOTIFY, and a little later without it."""
 
 import asyncio
 from contextlib import suppress
@@ -19,13 +19,15 @@ _logger = structlog.get_logger(__name__)
 class NewEvents:
     """Wakes those who wait. Works without LISTEN too, where a pooler stands in between: then each poll is a wake-up."""
 
-    def __init__(self, dsn: str) -> None:
-        """Listen over a connection of its own to ``dsn``."""
-        self._dsn = make_conninfo(dsn, application_name="perezvon new events", connect_timeout=3)
+    def __init__(self, dsn: str, channel: str = LOG_TABLE) -> None:
+        """Listen to a channel, the log's or one of ours, over a connection of its own to ``dsn``."""
+        self._channel = channel
+        name = "new events" if channel == LOG_TABLE else channel
+        self._dsn = make_conninfo(dsn, application_name=f"perezvon {name}", connect_timeout=3)
         self._wakes: set[asyncio.Event] = set()
 
     def subscribe(self) -> asyncio.Event:
-        """Answer an event that is set whenever something was recorded; the subscriber clears it."""
+        """Answer an event that is set whenever somebody notified the channel; the subscriber clears it."""
         wake = asyncio.Event()
         self._wakes.add(wake)
         return wake
@@ -41,12 +43,12 @@ class NewEvents:
             try:
                 await self._listen()
             except psycopg.Error as error:
-                _logger.warning("not listening", error=type(error).__name__)
+                _logger.warning("not listening", channel=self._channel, error=type(error).__name__)
                 await asyncio.sleep(_RECONNECT_S)
 
     async def _listen(self) -> None:
         async with await AsyncConnection.connect(self._dsn, autocommit=True) as connection:
-            await connection.execute(f"LISTEN {LOG_TABLE}".encode())
+            await connection.execute(f"LISTEN {self._channel}".encode())
             self.wake_all()
             async for _ in connection.notifies():
                 self.wake_all()

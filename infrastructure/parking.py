@@ -9,8 +9,8 @@ from infrastructure.database import lost_database_is_storage_away
 from infrastructure.digest import Digestion
 from infrastructure.event_log.postgres_log import read_identity
 from infrastructure.event_mapper import LogIdentity
-from infrastructure.projection import Projection
-from infrastructure.projections import PROJECTIONS
+from infrastructure.handlers import handlers
+from infrastructure.policy import Handler, wanted_by
 from infrastructure.statements import statement
 
 _LIST = statement(
@@ -28,7 +28,7 @@ class StillParked(msgspec.Struct, frozen=True):
 
 
 class RetryReport(msgspec.Struct, frozen=True):
-    """What became of the parked streams of a projection."""
+    """What became of the parked streams of a projection or policy."""
 
     name: str
     brought_in: list[str]
@@ -36,16 +36,16 @@ class RetryReport(msgspec.Struct, frozen=True):
 
 
 async def retry_parked(dsn: str, name: str, stream: str | None = None) -> RetryReport:
-    """Fold the parked streams of a projection, or one of them, from where each was parked, in the order of the log.
+    """Bring in the parked streams of a projection or policy, or one of them, each from where it was parked, in its order.
 
-    Each goes in a transaction of its own, up to where the projection stands; one that fails again stays parked, with
-    the new error. Raises KeyError for an unknown projection, StorageAway.
+    Each goes in a transaction of its own, up to where the checkpoint stands; one that fails again stays parked, with
+    the new error. Raises KeyError for an unknown name, StorageAway.
     """
-    projection, report = PROJECTIONS[name], RetryReport(name, [], [])
+    handler, report = handlers()[name], RetryReport(name, [], [])
     async with lost_database_is_storage_away(), await AsyncConnection.connect(dsn, autocommit=True) as connection:
         identity = await read_identity(connection)
         for (parked,) in await (await connection.execute(_LIST, (name, stream, stream))).fetchall():
-            error = await _retry(connection, projection, identity, parked)
+            error = await _retry(connection, handler, identity, parked)
             if error is None:
                 report.brought_in.append(parked)
             else:
@@ -53,16 +53,16 @@ async def retry_parked(dsn: str, name: str, stream: str | None = None) -> RetryR
     return report
 
 
-async def _retry(connection: AsyncConnection, projection: Projection, identity: LogIdentity, stream: str) -> str | None:
-    reader, digestion = BatchReader(projection.streams, identity), Digestion(connection, projection)
+async def _retry(connection: AsyncConnection, handler: Handler, identity: LogIdentity, stream: str) -> str | None:
+    reader, digestion = BatchReader(wanted_by(handler), identity), Digestion(connection, handler)
     async with connection.transaction():
-        reached = await checkpoints.hold(connection, projection.name)
-        released = await (await connection.execute(_RELEASE, (projection.name, stream))).fetchone()
+        reached = await checkpoints.hold(connection, handler.name)
+        released = await (await connection.execute(_RELEASE, (handler.name, stream))).fetchone()
         if released is None:  # somebody else was faster
             return None
         (version,) = released
-        while batch := await reader.of_stream(connection, stream, version, until=reached):
-            await digestion.digest(batch)
-            version += batch.count
-        row = await (await connection.execute(_ERROR, (projection.name, stream))).fetchone()
+        while events := await reader.of_stream(connection, stream, version, until=reached):
+            await digestion.digest(events)
+            version = events[-1].version + 1
+        row = await (await connection.execute(_ERROR, (handler.name, stream))).fetchone()
     return row[0] if row else None

@@ -9,7 +9,7 @@ from application.errors import StorageAway
 from application.queries import Lag
 from infrastructure import checkpoints
 from infrastructure.database import Pool
-from infrastructure.projections import PROJECTIONS
+from infrastructure.handlers import HANDLERS
 from infrastructure.statements import statement
 
 _POLL_S = 0.005
@@ -64,7 +64,7 @@ class PostgresViewPositions:
     async def lags(self) -> Sequence[Lag]:
         """See the port."""
         async with self._reading.connection() as connection:
-            cursor = await connection.execute(_LAGS, (sorted(PROJECTIONS),))
+            cursor = await connection.execute(_LAGS, (sorted(HANDLERS),))
             return [
                 Lag(name=name, position=position, events=events, seconds=seconds, parked=parked)
                 for name, position, events, seconds, parked in await cursor.fetchall()

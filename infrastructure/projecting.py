@@ -1,4 +1,4 @@
-"""The worker's part that keeps the views up with the log."""
+"""The worker's part that keeps projections and policies up with the log."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,9 +10,9 @@ from application.errors import StorageAway
 from infrastructure import metrics
 from infrastructure.claims import forget_old_claims
 from infrastructure.database import Pool
+from infrastructure.handlers import HANDLERS, handlers
 from infrastructure.new_events import NewEvents, woken
 from infrastructure.positions import PostgresViewPositions
-from infrastructure.projections import PROJECTIONS
 from infrastructure.runner import Runner
 
 _LAG_EVERY_S = 5.0
@@ -22,11 +22,11 @@ _logger = structlog.get_logger(__name__)
 
 
 async def run_projections(dsn: str, stop: asyncio.Event) -> None:
-    """Keep all views up with the log, their lag in the metrics, and old claims out, until ``stop`` is set.
+    """Keep all views and policies up with the log, their lag in the metrics, and old claims out, until ``stop`` is set.
 
     ``dsn`` is the service's. A batch that is under way is finished first. Recovers by itself when Postgres comes back.
     """
-    pool = Pool(dsn, size=len(PROJECTIONS) + 1, name="projections")
+    pool = Pool(dsn, size=len(HANDLERS) + 1, name="projections")
     new_events = NewEvents(dsn)
     positions = PostgresViewPositions(pool)
 
@@ -41,8 +41,8 @@ async def run_projections(dsn: str, stop: asyncio.Event) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(new_events.run())
-            for projection in PROJECTIONS.values():
-                group.create_task(Runner(projection, pool, new_events).run(stop))
+            for handler in handlers().values():
+                group.create_task(Runner(handler, pool, new_events).run(stop))
             group.create_task(_every(_LAG_EVERY_S, show_lags, stop))
             group.create_task(_every(_CLEAN_EVERY_S, clean, stop))
             await stop.wait()

@@ -25,8 +25,8 @@ class Projection(Protocol):
         ...
 
     @property
-    def streams(self) -> str:
-        """How the names of the streams begin that it is about; no other stream's facts are passed to it."""
+    def streams(self) -> str | tuple[str, ...]:
+        """How the names of the streams begin that it is about, one way or several; no other's facts are passed to it."""
         ...
 
     @property

@@ -176,7 +176,7 @@ class _Rebuild:
         async with aclosing(self._read_ahead(position)) as batches:
             async for batch in batches:
                 async with self._writing.transaction():
-                    await self._digestion.digest(batch)
+                    await self._digestion.digest(batch.events)
                 self.position = batch.position
                 self._progress(self.position, position)
 

@@ -1,39 +1,51 @@
-"""Keeps a projection up with the log: a batch, and the checkpoint that says so, are one transaction."""
+"""Keeps a projection or policy up with the log: a batch, and the checkpoint that says so, are one transaction."""
 
 import asyncio
+from time import monotonic
 
 import psycopg
 import structlog
+from psycopg import AsyncConnection
 
 from application.errors import StorageAway
 from infrastructure import checkpoints, metrics
-from infrastructure.batches import BatchReader
+from infrastructure.batches import BATCH_EVENTS, BatchReader
 from infrastructure.database import Pool
 from infrastructure.digest import Digestion
 from infrastructure.event_log.postgres_log import read_identity
 from infrastructure.new_events import NewEvents, woken
-from infrastructure.projection import Projection
+from infrastructure.policy import Handler, Policy, wanted_by
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+_POLICY_EVENTS = 1000  # what it appends holds up whoever else appends
+_LOOK_AHEAD = 5 * BATCH_EVENTS  # how much of the log one query may pass over
+
+# A policy writes nothing when nothing concerns it, but for its checkpoint, so seldom as nobody takes for a standstill.
+_STALE_S = 0.5
+_STALE_EVENTS = 1000
 
 _logger = structlog.get_logger(__name__)
 
 
 class Runner:
-    """Runs one projection. Any number may run at once, in any number of processes: one leads, for one batch."""
+    """Runs one handler. Any number may run at once, in any number of processes: one leads, for one batch."""
 
-    def __init__(self, projection: Projection, pool: Pool, new_events: NewEvents) -> None:
+    def __init__(self, handler: Handler, pool: Pool, new_events: NewEvents) -> None:
         """Work over a connection of ``pool``, whenever ``new_events`` wakes."""
-        self._projection = projection
+        self._handler = handler
         self._pool = pool
         self._wake = new_events.subscribe()
         self._reader: BatchReader | None = None
+        self._is_quiet = False
+        self._seen = 0  # after the checkpoint there is nothing wanted up to here
+        self._moved = 0
+        self._moved_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Fold what is recorded until ``stop`` is set and somebody wakes; try again whatever befalls Postgres."""
+        """Handle what is recorded until ``stop`` is set and somebody wakes; try again whatever befalls Postgres."""
         pause = _FIRST_PAUSE_S
-        name = self._projection.name
+        name = self._handler.name
         while not stop.is_set():
             self._wake.clear()
             try:
@@ -42,7 +54,12 @@ class Runner:
             except (StorageAway, psycopg.Error) as error:
                 cause = type(error.__cause__ or error).__name__
                 metrics.RETRIES.labels(name, cause).inc()
-                _logger.warning("projection pauses", projection=name, error=str(error), cause=cause, pause_s=pause)
+                _logger.warning("handler pauses", handler=name, error=str(error), cause=cause, pause_s=pause)
+                self._reader, self._seen, self._is_quiet = (
+                    None,
+                    0,
+                    False,
+                )  # after a restore the log may be another, and shorter
                 await woken(stop, pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 continue
@@ -50,23 +67,45 @@ class Runner:
                 await woken(self._wake)
 
     async def step(self) -> int:
-        """Fold one batch; answer its count, 0 when there is nothing to do or another leads.
+        """Handle one batch; answer its count, 0 when there is nothing to do or another leads.
 
         Raises StorageAway, and what psycopg raises where Postgres is at fault; then nothing is changed.
         """
-        name = self._projection.name
-        async with self._pool.connection() as connection, connection.transaction():
-            # Views can be lost with the server's last moments, for their checkpoint is lost with them.
-            await connection.execute("SET LOCAL synchronous_commit = off")
-            position = await checkpoints.take(connection, name)
-            if position is None:
+        async with self._pool.connection() as connection:
+            if self._is_quiet and not await self._is_wanted(connection):
                 return 0
-            self._reader = self._reader or BatchReader(self._projection.streams, await read_identity(connection))
-            batch = await self._reader.after(connection, position)
-            if batch is None:
-                return 0
-            await Digestion(connection, self._projection).digest(batch)
-            await checkpoints.move(connection, name, batch.position)
-        metrics.EVENTS.labels(name).inc(batch.count)
-        metrics.BATCHES.labels(name).inc()
-        return batch.count
+            async with checkpoints.leading(connection, self._handler.name) as lead:
+                events = await self._handle(connection, lead) if lead else None
+        if lead is None or events is None:
+            return 0
+        self._seen, self._moved, self._moved_at = lead.reached, lead.reached, monotonic()
+        self._is_quiet = isinstance(self._handler, Policy) and not events
+        count = lead.reached - lead.position
+        metrics.EVENTS.labels(self._handler.name).inc(count)
+        metrics.BATCHES.labels(self._handler.name).inc()
+        return count
+
+    async def _handle(self, connection: AsyncConnection, lead: checkpoints.Lead) -> int | None:
+        """Handle what follows the checkpoint, as much as fits; answer how many events were wanted, None when none follow."""
+        reader = self._reader = self._reader or await self._open_reader(connection)
+        self._moved = lead.position
+        self._seen = lead.reached = max(lead.position, self._seen)
+        batch = await reader.after(connection, self._seen, until=self._seen + _LOOK_AHEAD)
+        if batch is not None:
+            await Digestion(connection, self._handler).digest(batch.events, has_parked=lead.has_parked)
+            lead.reached = batch.position
+        elif lead.reached == lead.position:
+            return None
+        return len(batch.events) if batch else 0
+
+    async def _open_reader(self, connection: AsyncConnection) -> BatchReader:
+        most = _POLICY_EVENTS if isinstance(self._handler, Policy) else BATCH_EVENTS
+        return BatchReader(wanted_by(self._handler), await read_identity(connection), most=most)
+
+    async def _is_wanted(self, connection: AsyncConnection) -> bool:
+        """Whether there is something to write: about what follows, or that it is of no concern."""
+        if self._reader is None:
+            return True
+        self._seen, found = await self._reader.unwanted(connection, self._seen, until=self._seen + _LOOK_AHEAD)
+        behind = self._seen - self._moved
+        return found or behind >= _STALE_EVENTS or (behind > 0 and monotonic() - self._moved_at > _STALE_S)

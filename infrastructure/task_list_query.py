@@ -7,12 +7,10 @@ import re
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from psycopg.errors import DeadlockDetected
-
-from application.errors import StorageAway
 from application.queries import TaskListFilter, TaskPage, TaskRow
 from infrastructure.database import Pool
 from infrastructure.statements import statement
+from infrastructure.view_reading import rows_of
 
 COUNTED = 10_000
 
@@ -126,13 +124,7 @@ class PostgresTaskList:
         values |= {"organization_id": organization_id, "limit": per_page, "offset": (page - 1) * per_page}
         query = page_statement(filters, include_cancelled=wanted.include_cancelled)
         searching = not filters.isdisjoint(_COUNTING)
-        try:
-            rows = await self._rows(query, values, prepare=not searching)
-        except StorageAway as error:
-            # A kept plan locks its tables in another order than a new one, so the swap of a rebuild can stand across.
-            if not isinstance(error.__cause__, DeadlockDetected):
-                raise
-            rows = await self._rows(query, values, prepare=not searching)
+        rows = await rows_of(self._reading, query, values, prepare=not searching)
         total, position = rows[0][:2]
         exact = total <= COUNTED or not searching
         return TaskPage(
@@ -141,11 +133,6 @@ class PostgresTaskList:
             total_is_exact=exact,
             position=position,
         )
-
-    async def _rows(self, query: bytes, values: dict[str, Any], *, prepare: bool) -> list[tuple[Any, ...]]:
-        async with self._reading.connection() as connection:
-            cursor = await connection.cursor(binary=True).execute(query, values, prepare=prepare)
-            return await cursor.fetchall()
 
 
 def page_statement(filters: AbstractSet[str], *, include_cancelled: bool) -> bytes:

@@ -1,36 +1,61 @@
 """The composition root: the one place that knows which adapter stands behind which port."""
 
+from asyncio import Event
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 
+from application.callback_queues import CallbackQueues
+from application.callbacks import Callbacks
 from application.organizations import OrganizationsAdmin
 from application.queries import AuditTrail, TaskList, ViewPositions
+from application.queue_queries import CallbackList, QueueBoard
 from application.tasks import Tasks
+from application.webhooks import WebhookDeliveries, WebhookOptions, WebhookSecrets
 from infrastructure.access_directory import PostgresDirectory, PostgresOrganizations
 from infrastructure.audit_trail_query import PostgresAuditTrail
+from infrastructure.callback_list_query import PostgresCallbackList
 from infrastructure.checkup import Check, examine
 from infrastructure.database import Pool, SchemaTooOld, migrate, service_dsn
+from infrastructure.dispatch.dispatcher import run_dispatcher
 from infrastructure.event_log.postgres_log import PostgresEventLog
+from infrastructure.gateways.simulated.address import address_of, listen
+from infrastructure.gateways.simulated.capacity import Capacity
+from infrastructure.gateways.simulated.client import SimulatedGateway
+from infrastructure.gateways.simulated.control import Control
+from infrastructure.gateways.simulated.network import Counts, Network
+from infrastructure.gateways.simulated.server import serving
+from infrastructure.handlers import HANDLERS
 from infrastructure.local_postgres import LocalPostgresError, default_home
 from infrastructure.local_postgres import running as running_server
 from infrastructure.local_postgres import start as start_server
+from infrastructure.numbers import PostgresNumbers
 from infrastructure.parking import RetryReport, retry_parked
+from infrastructure.policies import POLICIES
 from infrastructure.positions import PostgresViewPositions
 from infrastructure.projecting import run_projections
-from infrastructure.projections import PROJECTIONS
+from infrastructure.queue_board_query import PostgresQueueBoard
 from infrastructure.reaching import BadAddress, ServerTooOld, reach, until_lost
 from infrastructure.rebuild import REBUILDABLE, RebuildReport, RebuildUnderWay, rebuild
 from infrastructure.rebuild import Progress as Rebuilding
 from infrastructure.task_list_query import PostgresTaskList
+from infrastructure.webhooks.deliveries_query import PostgresWebhookDeliveries
+from infrastructure.webhooks.delivering import first_attempts, run_deliveries
+from infrastructure.webhooks.secrets import PostgresWebhookSecrets
 
 __all__ = [
-    "PROJECTIONS",
+    "HANDLERS",
+    "POLICIES",
     "REBUILDABLE",
     "BadAddress",
+    "Capacity",
     "Check",
+    "Control",
+    "Counts",
     "LocalPostgresError",
+    "Network",
     "RebuildReport",
     "RebuildUnderWay",
     "Rebuilding",
@@ -38,16 +63,23 @@ __all__ = [
     "SchemaTooOld",
     "ServerTooOld",
     "Services",
+    "address_of",
     "default_home",
     "examine",
+    "first_attempts",
+    "gateway",
+    "listen",
     "migrate",
     "reach",
     "rebuild",
     "retry_parked",
+    "run_deliveries",
+    "run_dispatching",
     "run_projections",
     "running_server",
     "service_dsn",
     "services",
+    "serving",
     "start_server",
     "until_lost",
 ]
@@ -62,19 +94,27 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     log: PostgresEventLog
     task_list: TaskList
     audit_trail: AuditTrail
+    queues: CallbackQueues
+    callbacks: Callbacks
+    callback_list: CallbackList
+    queue_board: QueueBoard
     views: ViewPositions
+    webhook_deliveries: WebhookDeliveries
+    webhook_secrets: WebhookSecrets
 
 
 @asynccontextmanager
-async def services(dsn: str) -> AsyncGenerator[Services]:
+async def services(dsn: str, webhooks: WebhookOptions | None = None) -> AsyncGenerator[Services]:
     """Open the pools to the database of ``dsn`` (the service's role) and lend the use cases over them."""
+    webhooks = webhooks or WebhookOptions()
     writing, administering = Pool(dsn, size=1, name="log"), Pool(dsn, size=1, name="admin")
     looking_up, reading = Pool(dsn, size=2, name="directory"), Pool(dsn, size=4, name="views")
     pools = (writing, administering, looking_up, reading)
     for pool in pools:
         await pool.open()
     log = PostgresEventLog(writing, reading)
-    directory = PostgresDirectory(looking_up)
+    directory, numbers = PostgresDirectory(looking_up), PostgresNumbers(reading)
+    queues = CallbackQueues(log, numbers)
     try:
         yield Services(
             tasks=Tasks(log, directory),
@@ -83,9 +123,30 @@ async def services(dsn: str) -> AsyncGenerator[Services]:
             log=log,
             task_list=PostgresTaskList(reading),
             audit_trail=PostgresAuditTrail(reading),
+            queues=queues,
+            callbacks=Callbacks(log, numbers, directory, queues, webhooks.opened),
+            callback_list=PostgresCallbackList(reading),
+            queue_board=PostgresQueueBoard(reading),
             views=PostgresViewPositions(reading),
+            webhook_deliveries=PostgresWebhookDeliveries(reading),
+            webhook_secrets=PostgresWebhookSecrets(log, administering, webhooks.secrets_key),
         )
     finally:
         await log.drain()
         for pool in pools:
             await pool.close()
+
+
+def gateway(name: str, address: str) -> SimulatedGateway:
+    """Answer the switch of that name, as ``PEREZVON_GATEWAY`` has it; ``address`` says where it is."""
+    match name:
+        case "simulated":
+            return SimulatedGateway(address)
+        case _:
+            raise ValueError(f"there is no gateway {name}")
+
+
+async def run_dispatching(dsn: str, stop: Event, options: WebhookOptions, *, name: str, address: str) -> None:
+    """Dial what is due over the gateway of that name until ``stop`` is set; ``dsn`` is the service's."""
+    async with first_attempts(dsn, options) as first:
+        await run_dispatcher(dsn, partial(gateway, name, address), stop, gateway=name, announce=first.make)

@@ -12,15 +12,18 @@ from msgspec.structs import replace
 
 from interfaces.commands.administration import member, operator, organization, token
 from interfaces.commands.doctor import doctor
+from interfaces.commands.queue_board import queue_board
 from interfaces.commands.record import history, replay
 from interfaces.commands.refusals import trouble_of
 from interfaces.commands.serving import migrate, serve, up, work
+from interfaces.commands.simulator import simulator
 from interfaces.commands.views import rebuild, retry_parked
+from interfaces.commands.webhooks import webhook_secret
 from interfaces.logging import set_up_logging
 from interfaces.output import json_text
 from interfaces.settings import from_environment
 
-_LASTING = {"up", "serve", "work"}
+_LASTING = {"up", "serve", "work", "simulator"}
 _INTERRUPTED = 130
 _TERMINATED = 143
 
@@ -48,7 +51,8 @@ def perezvon(context: click.Context) -> None:
 
 
 for _command in (
-    up, serve, work, migrate, organization, member, operator, token, history, replay, rebuild, retry_parked, doctor
+    up, serve, work, simulator, migrate, organization, member, operator, token, history, replay, queue_board, rebuild, retry_parked,
+    doctor, webhook_secret,
 ):  # fmt: skip
     perezvon.add_command(_command)
 

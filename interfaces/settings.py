@@ -2,13 +2,17 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+ADDRESS = r"^([^:/]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|.*/.+)$"  # host and port, or a path
+SIMULATOR = "127.0.0.1:8078"
+
 Rate = Annotated[float, Meta(gt=0)]
 Burst = Annotated[int, Meta(ge=1)]
+SwitchAddress = Annotated[str, Meta(pattern=ADDRESS)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +32,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ready_lag_seconds: Annotated[float, Meta(ge=0)] = 10.0
     shutdown_seconds: Annotated[int, Meta(ge=0)] = 10
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
+    secrets_key: str | None = None
+    webhook_allow_nets: str = ""
+    webhook_timeout_seconds: Annotated[float, Meta(ge=1, le=30)] = 15.0
+    webhook_before_seconds: Annotated[float, Meta(ge=0, le=3)] = 3.0
+    gateway: Literal["simulated"] | None = None
+    simulator_address: SwitchAddress | None = None
+    simulated_speed: Annotated[float, Meta(gt=0, le=1e9)] = 1.0
 
 
 class BadSetting(ValueError):

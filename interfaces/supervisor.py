@@ -5,11 +5,12 @@ it ended, the input ends, and that tells the child to drain and go (interfaces/l
 """
 
 import asyncio
+import os
 import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -24,11 +25,15 @@ _log = structlog.get_logger("perezvon.up")
 
 
 class Child(msgspec.Struct, frozen=True, kw_only=True):
-    """A process to keep running. ``descriptors`` are the open files that it inherits beside its output."""
+    """A process to keep running. ``descriptors`` are the open files that it inherits beside its output.
+
+    ``environment`` is set over our own.
+    """
 
     name: str
     command: Sequence[str]
     descriptors: tuple[int, ...] = ()
+    environment: Mapping[str, str] = {}
 
 
 async def supervise(
@@ -86,6 +91,7 @@ async def _started(child: Child) -> Process:
         stdin=PIPE,
         stdout=sys.stderr.fileno(),  # standard output is the parent's alone
         pass_fds=child.descriptors,
+        env={**os.environ, **child.environment},
         process_group=0,  # Ctrl-C is for the parent, which then ends its children
     )
     _log.info("started", process=child.name, pid=process.pid)

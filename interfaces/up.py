@@ -1,4 +1,4 @@
-"""Everything on one machine: Postgres, migrations, API and worker (design.md, Processes)."""
+"""Everything on one machine: Postgres, migrations, API, worker and phone network (design.md, Processes)."""
 
 import asyncio
 import atexit
@@ -7,17 +7,18 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import httpx
 import structlog
 
-from interfaces import demo
-from interfaces.bootstrap import default_home, migrate, start_server, until_lost
-from interfaces.listening import url_of
+from interfaces.bootstrap import address_of, default_home, migrate, start_server, until_lost
+from interfaces.demo.story import run_demo
+from interfaces.listening import listen, url_of
 from interfaces.location import checked
-from interfaces.settings import Settings
+from interfaces.settings import SIMULATOR, Settings
 from interfaces.supervisor import Child, supervise
 
 _ASK_AGAIN = 0.1
@@ -49,11 +50,9 @@ class Place:
             await asyncio.to_thread(start_server, self.home)
             await asyncio.sleep(_ASK_AGAIN)
 
-    def child(self, name: str, *arguments: str, descriptors: tuple[int, ...] = ()) -> Child:
-        """Answer how to start ``perezvon`` with these arguments on the same database."""
-        where = ("--data-dir", str(self.home)) if self.home else ()
-        command = (sys.executable, "-P", "-m", "interfaces.cli", *arguments, "--attached", *where)
-        return Child(name=name, command=command, descriptors=descriptors)
+    def arguments(self, *words: str) -> tuple[str, ...]:
+        """Answer the words with which ``perezvon`` works on the same database."""
+        return (*words, "--data-dir", str(self.home)) if self.home else words
 
 
 def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, with_demo: bool) -> None:
@@ -63,7 +62,7 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
         settings: name the database, if it is not to be our own.
         data_dir: the folder of our own Postgres.
         listener: where to serve.
-        with_demo: fill the database with a sample day first, in a throw-away folder unless one is named.
+        with_demo: run the demo too (interfaces/demo), in a throw-away folder unless one is named.
 
     Raises:
         LocalPostgresError: Postgres cannot run here.
@@ -73,9 +72,11 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
     place.prepare()
     url = url_of(listener)
     descriptor = listener.fileno()
+    network = _socket_of_own_network(settings)
     children = (
-        place.child("api", "serve", "--socket", str(descriptor), descriptors=(descriptor,)),
-        place.child("worker", "work"),
+        _child("api", *place.arguments("serve", "--socket", str(descriptor)), descriptors=(descriptor,)),
+        *_network_children(network),
+        _child("worker", *place.arguments("work"), environment=_environment_of_worker(settings, network)),
     )
 
     async def story() -> None:
@@ -83,10 +84,12 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
             await _ready(url)
             click.echo(f"ready {url}")
             if with_demo:
-                click.echo(await demo.run(url, place.dsn))
+                await run_demo(url, place.dsn, _address_of_network(settings, network))
             await asyncio.Event().wait()
         finally:
             listener.close()  # at the end nobody shall wait in a queue that nobody serves
+            if network:
+                network.close()
 
     try:
         asyncio.run(supervise(children, (story, place.keep_server), patience=settings.shutdown_seconds + _DRAINING))
@@ -95,6 +98,37 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # Postgres is to be stopped in peace
+
+
+def _socket_of_own_network(settings: Settings) -> socket.socket | None:
+    """Answer where the simulated network that belongs to this ``up`` shall listen; None where another switch is named."""
+    if settings.gateway not in {None, "simulated"}:
+        return None
+    _log.warning("calls go to a simulated phone network: no phone rings")
+    return None if settings.simulator_address else listen("127.0.0.1", 0)
+
+
+def _network_children(listener: socket.socket | None) -> list[Child]:
+    if listener is None:
+        return []
+    descriptor = listener.fileno()
+    return [_child("simulator", "simulator", "--socket", str(descriptor), descriptors=(descriptor,))]
+
+
+def _environment_of_worker(settings: Settings, network: socket.socket | None) -> Mapping[str, str]:
+    address = _address_of_network(settings, network)
+    return {"PEREZVON_GATEWAY": settings.gateway or "simulated", "PEREZVON_SIMULATOR_ADDRESS": address}
+
+
+def _address_of_network(settings: Settings, network: socket.socket | None) -> str:
+    return address_of(network) if network else settings.simulator_address or SIMULATOR
+
+
+def _child(
+    name: str, *arguments: str, descriptors: tuple[int, ...] = (), environment: Mapping[str, str] | None = None
+) -> Child:
+    command = (sys.executable, "-P", "-m", "interfaces.cli", *arguments, "--attached")
+    return Child(name=name, command=command, descriptors=descriptors, environment=environment or {})
 
 
 async def _ready(url: str) -> None:

@@ -1,29 +1,35 @@
-"""The process ``work``: keeps the views up with the log."""
+"""The process ``work``: keeps the views up with the log, has due callbacks dialled, and delivers webhooks."""
 
 import asyncio
 import signal
+from collections.abc import Awaitable
 
 import structlog
 from prometheus_client import start_http_server
 
-from interfaces.bootstrap import run_projections
+from interfaces.bootstrap import run_deliveries, run_dispatching, run_projections
 from interfaces.listening import CannotListen
 from interfaces.loop import loop_factory
-from interfaces.settings import Settings
+from interfaces.settings import SIMULATOR, Settings
+from interfaces.webhook_options import webhook_options
 
 _log = structlog.get_logger("perezvon.work")
+
+
+class PartEnded(Exception):
+    """A part of the worker ended although nobody wanted it to; the supervisor is to start the whole again."""
 
 
 def work(dsn: str, settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; then finish the batches that are under way. A lost database is waited for.
 
-    ``dsn`` is for the service's role. With ``metrics_port`` set, the metrics are served there to everybody. Raises
-    CannotListen when that port is in use.
+    ``dsn`` is for the service's role. With ``metrics_port`` set, the metrics are served there to everybody. Without a
+    ``gateway`` nothing is dialled. Raises CannotListen when that port is in use, and whatever ended a part of it.
     """
     if settings.metrics_port is not None:
         _show_metrics(settings.metrics_port)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_working(dsn))
+        runner.run(_working(dsn, settings))
 
 
 def _show_metrics(port: int) -> None:
@@ -33,11 +39,42 @@ def _show_metrics(port: int) -> None:
         raise CannotListen(f"PEREZVON_METRICS_PORT {port}: {error.strerror}") from error
 
 
-async def _working(dsn: str) -> None:
+async def _working(dsn: str, settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    _log.info("working")
-    await run_projections(dsn, stop)
+    _log.info("working", gateway=settings.gateway)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, part in _parts(dsn, settings, stop).items():
+                group.create_task(_lasting(name, part, stop), name=name)
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
     _log.info("drained")
+
+
+def _parts(dsn: str, settings: Settings, stop: asyncio.Event) -> dict[str, Awaitable[None]]:
+    options = webhook_options(settings)
+    parts: dict[str, Awaitable[None]] = {
+        "projections": run_projections(dsn, stop),
+        "webhooks": run_deliveries(dsn, stop, options),
+    }
+    if settings.gateway is None:
+        _log.warning("PEREZVON_GATEWAY names no switch: this worker dials nothing")
+        return parts
+    address = settings.simulator_address or SIMULATOR
+    _log.warning("the phone network is simulated: no phone rings", address=address)
+    parts["dispatcher"] = run_dispatching(dsn, stop, options, name=settings.gateway, address=address)
+    return parts
+
+
+async def _lasting(name: str, part: Awaitable[None], stop: asyncio.Event) -> None:
+    """Run a part that is to end when it is told to, and not before."""
+    try:
+        await part
+    except Exception:
+        _log.exception("a part of the worker failed", part=name)
+        raise
+    if not stop.is_set():
+        raise PartEnded(f"The part {name} of the worker ended by itself")

@@ -9,9 +9,11 @@ from psycopg import AsyncConnection, sql
 
 from application.errors import ClaimTaken, ConcurrentUpdate
 from application.ports import Appended, Claim, Claimed, Envelope
+from application.turns import in_turns
 from domain.model import Fact, Recorded, tag_of
 from infrastructure.database import LOG_TABLE, SCHEMA, Pool
 from infrastructure.event_log import metrics
+from infrastructure.event_log.many_streams import Beginnings, begin
 from infrastructure.event_mapper import COLUMNS, LogIdentity, encode, recorded
 from infrastructure.group_work import GroupWork
 
@@ -27,6 +29,7 @@ APPEND_WITH_CLAIMS = APPEND[:-1] + b", %b::int[], %b::bytea[], %b::bytea[], %b::
 _READ = (
     f"SELECT {COLUMNS} FROM {_log} WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version".encode()
 )
+_READ_SPAN = f"SELECT {COLUMNS} FROM {_log} WHERE notification_id >= %s AND notification_id < %s ORDER BY notification_id".encode()
 _CLAIMED = (
     f"SELECT digest, fingerprint, stream, version, status FROM {_claims}"
     " WHERE digest = ANY(%s) AND claimed_at > now() - interval '24 hours'"
@@ -141,6 +144,7 @@ class PostgresEventLog:
         self._reading = reading
         self._identity: LogIdentity | None = None
         self._appends = GroupWork[Command, Appended](self._append_batch, most=512, weigh=lambda command: command.weight)
+        self._beginnings = GroupWork[Beginnings, Appended](self._begin_one, most=1, weigh=lambda new: new.weight)
         self._reads = GroupWork[str, Sequence[Recorded[Any]]](self._read_batch, most=16)
         self._claims = GroupWork[bytes, Claimed | None](self._claimed_batch, most=256)
 
@@ -155,9 +159,26 @@ class PostgresEventLog:
             Command(stream=stream, version=version, facts=facts, states=states, envelope=envelope, claim=claim)
         )
 
+    async def append_all(
+        self, streams: Sequence[str], facts: Sequence[Fact], envelope: Envelope, claim: Claim | None = None
+    ) -> Appended:
+        """See the port."""
+        states = [encode(fact) async for fact in in_turns(facts)]
+        return await self._beginnings.ask(
+            Beginnings(streams=streams, facts=facts, states=states, envelope=envelope, claim=claim)
+        )
+
     async def read(self, stream: str) -> Sequence[Recorded[Any]]:
         """See the port."""
         return await self._reads.ask(stream)
+
+    async def read_span(self, position: int, count: int) -> Sequence[Recorded[Any]]:
+        """See the port."""
+        async with self._reading.connection() as connection:
+            identity = await self._identify(connection)
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(_READ_SPAN, (position, position + count), prepare=True)
+            return [recorded(row, identity) for row in await cursor.fetchall()]
 
     async def claimed(self, digest: bytes) -> Claimed | None:
         """See the port."""
@@ -166,6 +187,7 @@ class PostgresEventLog:
     async def drain(self) -> None:
         """Wait until everything that was asked for is recorded or refused."""
         await self._appends.drain()
+        await self._beginnings.drain()
 
     async def _identify(self, connection: AsyncConnection) -> LogIdentity:
         if self._identity is None:
@@ -178,6 +200,10 @@ class PostgresEventLog:
             verdicts = await call_door(connection, commands)
         metrics.judged(verdict for verdict, _, _ in verdicts)
         return [judged(command, verdict, identity) for command, verdict in zip(commands, verdicts, strict=True)]
+
+    async def _begin_one(self, batch: Sequence[Beginnings]) -> Sequence[Appended | Exception]:
+        async with self._writing.connection() as connection:
+            return [await begin(connection, batch[0], await self._identify(connection))]
 
     async def _read_batch(self, streams: Sequence[str]) -> Sequence[Sequence[Recorded[Any]]]:
         async with self._reading.connection() as connection:

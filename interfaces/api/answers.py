@@ -8,6 +8,7 @@ from litestar.types import Receive, Scope, Send
 
 T = TypeVar("T")
 
+_WITHOUT_CONTENT = {204, 304}
 _encoder = msgspec.json.Encoder()
 
 
@@ -15,9 +16,9 @@ class Answer(Response[T]):
     """A struct as JSON, with text headers. It is its own ASGI response."""
 
     def __init__(self, content: T, headers: dict[str, str] | None = None, status_code: int = 200) -> None:
-        """Encode ``content``; an answer of 304 has none."""
+        """Encode ``content``; an answer of 204 or 304 has none."""
         self._status = status_code
-        self._body = b"" if status_code == 304 else _encoder.encode(content)  # noqa: PLR2004 - Not Modified
+        self._body = b"" if status_code in _WITHOUT_CONTENT else _encoder.encode(content)
         self._headers = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
 
     def to_asgi_response(self, *_: Any, **__: Any) -> Any:

@@ -11,12 +11,15 @@ from application.errors import StorageAway
 from interfaces.api.administration import administration_router
 from interfaces.api.audit import audit_router
 from interfaces.api.bodies import BODY_BYTES_MAX, CheckedRequest
+from interfaces.api.callback_queues import queues_routers
 from interfaces.api.context import Api
 from interfaces.api.docs_page import docs_router
 from interfaces.api.edge import EdgeLayer
 from interfaces.api.health import health_router
 from interfaces.api.problems import dialect_by_path, handlers
+from interfaces.api.queue_board import queue_board_router
 from interfaces.api.tasks import tasks_router
+from interfaces.api.webhooks import webhooks_router
 from interfaces.bootstrap import Services
 from interfaces.settings import Settings
 
@@ -27,7 +30,16 @@ def create_app(settings: Settings, services: Services) -> Litestar:
     """Answer the application that serves ``services``, which stay open as long as it runs."""
     api = Api(settings, services)
     app = Litestar(
-        [tasks_router(), administration_router(), audit_router(), health_router(), docs_router()],
+        [
+            tasks_router(),
+            *queues_routers(),
+            queue_board_router(),
+            administration_router(),
+            audit_router(),
+            webhooks_router(),
+            health_router(),
+            docs_router(),
+        ],
         exception_handlers=handlers(dialect_by_path),
         lifespan=[_noting_use_of_tokens],
         logging_config=None,

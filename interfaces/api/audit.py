@@ -70,10 +70,10 @@ async def list_audit_trail(request: CheckedRequest) -> Answer[AuditTrailAnswer]:
     "/projections",
     opt={"permission": Permission.ADMINISTER},
     operation_id="listProjections",
-    summary="How far the views have come",
+    summary="How far views and policies have come",
 )
 async def list_projections(request: CheckedRequest) -> ProjectionsAnswer:
-    """Answer every view's position, lag and number of parked streams."""
+    """Answer every view's and policy's position, lag and number of parked streams."""
     return ProjectionsAnswer(items=list(await visit_of(request).api.services.views.lags()))
 
 

@@ -51,16 +51,20 @@ class CheckedRequest(Request[None, None, State]):
     async def json(self) -> Any:
         """Answer the decoded body. Raises UnsupportedMedia and RequestInvalid, with up to 50 faults."""
         if self._json is Empty:
-            kind = self.content_type[0]
-            if kind and kind != "application/json" and not kind.endswith("+json"):
-                raise UnsupportedMedia
             field = self.route_handler.parsed_data_field
-            self._json = decoded(await self.body(), field.annotation if field else Any)
+            self._json = decoded(await self.json_text(), field.annotation if field else Any)
         return self._json
 
+    async def json_text(self) -> bytes:
+        """Answer the body that is said to be JSON, or nothing. Raises UnsupportedMedia, and as ``body`` does."""
+        kind = self.content_type[0]
+        if kind and kind != "application/json" and not kind.endswith("+json"):
+            raise UnsupportedMedia
+        return await self.body()
 
-def decoded(body: bytes, tp: Any) -> Any:
-    """Answer the JSON text as a ``tp``. Raises RequestInvalid."""
+
+def decoded(body: bytes | msgspec.Raw, tp: Any, at: Loc = ("body",)) -> Any:
+    """Answer the JSON text, which stands ``at`` that place, as a ``tp``. Raises RequestInvalid."""
     decoder = _decoders.get(tp)
     if decoder is None:
         decoder = _decoders[tp] = msgspec.json.Decoder(tp, strict=True)
@@ -68,11 +72,11 @@ def decoded(body: bytes, tp: Any) -> Any:
         try:
             return decoder.decode(body)
         except msgspec.ValidationError as error:
-            found = list(islice(_faults(msgspec.json.decode(body), tp, ("body",)), _FAULTS_MAX))
-            raise RequestInvalid(found or [told(("body",), str(error))]) from error
+            found = list(islice(_faults(msgspec.json.decode(body), tp, at), _FAULTS_MAX))
+            raise RequestInvalid(found or [told(at, str(error))]) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        found = list(islice(_surrogates(body), _FAULTS_MAX))
-        raise RequestInvalid(found or [Fault(("body",), "Malformed JSON", "json_invalid")]) from error
+        found = list(islice(_surrogates(bytes(body), at), _FAULTS_MAX))
+        raise RequestInvalid(found or [Fault(at, "Malformed JSON", "json_invalid")]) from error
 
 
 def _faults(value: Any, tp: Any, at: Loc) -> Iterator[Fault]:
@@ -118,7 +122,7 @@ def _struct_or_list(tp: Any, value: Any) -> Any:
     return tp if isinstance(value, list) and get_origin(tp) is list else None
 
 
-def _surrogates(body: bytes) -> Iterator[Fault]:
+def _surrogates(body: bytes, root: Loc) -> Iterator[Fault]:
     """Tell which texts hold half a surrogate pair: msgspec only says that the whole is malformed."""
     if not _SURROGATE_ESCAPE.search(body):
         return
@@ -126,7 +130,7 @@ def _surrogates(body: bytes) -> Iterator[Fault]:
         value = json.loads(body.decode())
     except (ValueError, RecursionError):
         return
-    waiting: list[tuple[Loc, Any]] = [(("body",), value)]
+    waiting: list[tuple[Loc, Any]] = [(root, value)]
     while waiting:
         at, value = waiting.pop()
         if isinstance(value, str) and _SURROGATE.search(value):

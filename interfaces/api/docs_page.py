@@ -10,10 +10,13 @@ from litestar.params import FromPath
 
 from interfaces.api.administration import administration_router
 from interfaces.api.audit import audit_router
+from interfaces.api.callback_queues import queues_routers
 from interfaces.api.health import health_router
 from interfaces.api.openapi import document
 from interfaces.api.problems import handlers, own_dialect
+from interfaces.api.queue_board import queue_board_router
 from interfaces.api.tasks import tasks_router
+from interfaces.api.webhooks import webhooks_router
 
 _MEDIA_TYPES = {
     "docs.js": "text/javascript",
@@ -55,7 +58,19 @@ def docs_router() -> Router:
 @cache
 def openapi_document() -> bytes:
     """Answer the OpenAPI document as JSON; it is made once."""
-    return msgspec.json.encode(document([tasks_router(), administration_router(), audit_router(), health_router()]))
+    return msgspec.json.encode(
+        document(
+            [
+                tasks_router(),
+                *queues_routers(),
+                queue_board_router(),
+                administration_router(),
+                audit_router(),
+                webhooks_router(),
+                health_router(),
+            ]
+        )
+    )
 
 
 @cache

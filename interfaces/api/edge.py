@@ -84,6 +84,7 @@ class EdgeLayer:
         if visit.standing is not None and b"x-ratelimit-limit" not in have:
             headers.append((b"x-ratelimit-limit", b"%d" % visit.standing.limit))
             headers.append((b"x-ratelimit-remaining", b"%d" % visit.standing.remaining))
+            headers.append((b"x-ratelimit-reset", b"%d" % visit.standing.reset))
         headers.append((b"x-request-id", visit.request_id.encode()))
         return headers
 

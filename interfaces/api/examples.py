@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from domain.callback_queue.events import QueueStatus
 from domain.task.events import Priority, TaskType
 from domain.task.task import Status
+from interfaces.api.queue_bodies import CallbackAnswer, ChangeQueue, NewCallback, NewCallbacks, NewQueue, QueueAnswer
 from interfaces.api.task_bodies import (
     OPERATOR_ID,
     HistoryAnswer,
@@ -17,6 +19,8 @@ from interfaces.api.task_bodies import (
     TaskPageAnswer,
 )
 
+QUEUE_ID = 65
+CALLBACK_ID = 4_801
 TASK_ID = "01a20180-8610-70de-aaa2-24ce46b82a84"
 _MEMBER = "01a20180-849a-7143-a47e-d83767ae3549"
 _CALLED = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -50,7 +54,51 @@ _TASK = TaskAnswer(
     version=1,
     attempt=1,
 )
+_CALLBACK = CallbackAnswer(
+    id=CALLBACK_ID,
+    scheduler_id=QUEUE_ID,
+    name="Данияр Ахметов",
+    a_number="101",
+    b_number="+77011234567",
+    extension_id=None,
+    try_count=3,
+    try_again_pause="300",
+    url_before=None,
+    url_before_again=None,
+    url_success=None,
+    url_after="https://crm.example/callbacks",
+    start_time_utc="2026-11-22 10:00:00",
+    status="scheduled",
+    finish_result=None,
+    finish_comment=None,
+    cdr=None,
+    create_date_utc="2026-11-22 09:32:00",
+)
 _ALL = (
+    NewQueue(name="Перезвонить должникам", status=QueueStatus.ON, concurrent_task_limit=10),
+    ChangeQueue(status=QueueStatus.OFF),
+    NewCallbacks(
+        tasks=[
+            NewCallback(
+                a_number=_CALLBACK.a_number,
+                b_number="8 701 123 45 67",
+                name=_CALLBACK.name,
+                try_count=_CALLBACK.try_count,
+                try_again_pause=_CALLBACK.try_again_pause,
+                url_after=_CALLBACK.url_after,
+                start_time_utc=3600,
+            )
+        ]
+    ),
+    QueueAnswer(
+        id=QUEUE_ID,
+        name="Перезвонить должникам",
+        comment=None,
+        status=QueueStatus.ON,
+        concurrent_task_limit=10,
+        create_date_utc="2026-11-22 09:31:00",
+    ),
+    _CALLBACK,
     NewTask(
         operator_id=OPERATOR_ID,
         title=_TASK.title,

@@ -39,6 +39,10 @@ class ClientGone(Exception):
     """The client hung up before its body was complete."""
 
 
+class ClientNotFound(Exception):
+    """The path names another organisation than the token's, or none that there is."""
+
+
 class Unauthenticated(Exception):
     """There is no token, or none that is valid now."""
 
@@ -48,12 +52,13 @@ class Forbidden(Exception):
 
 
 class TooManyRequests(Exception):
-    """The limit of ``burst`` is used up; in ``retry_after`` seconds there is room for one more."""
+    """The limit of ``burst`` is used up; in ``retry_after`` seconds there is room for one more, in ``reset`` for all."""
 
-    def __init__(self, burst: int, retry_after: float) -> None:
+    def __init__(self, burst: int, retry_after: float, reset: float) -> None:
         super().__init__()
         self.burst = burst
         self.retry_after = retry_after
+        self.reset = reset
 
 
 # msgspec's texts, each with pydantic's word for it, which clients of contract 1 may know.

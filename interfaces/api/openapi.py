@@ -12,24 +12,43 @@ from litestar import Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
-from interfaces.api.examples import EXAMPLES, TASK_ID
-from interfaces.api.openapi_types import answer_type, body_type, parameters, reference, schemas
+from interfaces.api.clients import BASES
+from interfaces.api.examples import CALLBACK_ID, EXAMPLES, QUEUE_ID, TASK_ID
+from interfaces.api.openapi_types import answer_type, answers_many, body_type, parameters, reference, schemas
 from interfaces.api.preconditions import matches
-from interfaces.api.problems import ANSWERS, FieldFault, Invalid, ProblemDetails, Refusal, phrase
+from interfaces.api.problems import (
+    ANSWERS,
+    QUEUE_CODES,
+    FieldFault,
+    Invalid,
+    ProblemDetails,
+    QueueFault,
+    QueueRefusal,
+    Refusal,
+    phrase,
+)
+from interfaces.api.queue_bodies import NUMBER_MAX
 
 Json = dict[str, Any]
 
 _TASKS = "/api/tasks"
+_QUEUES = BASES[0]
 _INVALID = 422
 _TEXT: Json = {"type": "string"}
 _COUNT: Json = {"type": "integer"}
 _BY_EVERY_GUARDED = {401, 403, 429, 503}
 _BY_EVERY_BODY = {408, 413, _INVALID}
 _SAID = {status: text for status, _, text in ANSWERS.values()} | {
+    404: "Not found",
     409: "A task that is completed cannot become pending",
     413: phrase(413),
 }
 
+_WRITTEN: dict[str, Json] = {
+    "Perezvon-Position": {"description": "Where a view shows this, or what the list shows.", "schema": _COUNT},
+    "Idempotency-Replayed": {"description": "true when this is the first answer again.", "schema": _TEXT},
+    "Link": {"description": "The next part of a list that goes on, as rel=next.", "schema": _TEXT},
+}
 _ANSWER_HEADERS: dict[str, dict[str, Json]] = {
     "TaskAnswer": {
         "ETag": {"description": "The version in quotes.", "schema": {**_TEXT, "pattern": '^"[0-9]+"$'}},
@@ -39,6 +58,11 @@ _ANSWER_HEADERS: dict[str, dict[str, Json]] = {
     "TaskPageAnswer": {
         "Perezvon-Position": {"description": "The log position that the list shows.", "schema": _COUNT},
         "Perezvon-Total": {"description": "at-least when there are more than the total says.", "schema": _TEXT},
+    },
+    "QueueAnswer": _WRITTEN,
+    "CallbackAnswer": _WRITTEN,
+    "QueueBoardAnswer": {
+        "Perezvon-Position": {"description": "The log position that the counts show.", "schema": _COUNT}
     },
     "AuditTrailAnswer": {
         "Perezvon-Position": {"description": "The log position that the trail shows.", "schema": _COUNT}
@@ -51,8 +75,16 @@ _REFUSAL_HEADERS: dict[int, dict[str, Json]] = {
         "Retry-After": _RETRY_AFTER,
         "X-RateLimit-Limit": {"description": "The burst.", "schema": _COUNT},
         "X-RateLimit-Remaining": {"description": "What is left of it.", "schema": _COUNT},
+        "X-RateLimit-Reset": {"description": "Seconds until all of it is there again.", "schema": _COUNT},
     },
     503: {"Retry-After": _RETRY_AFTER},
+}
+_NAMED_BY_TASKS: dict[str, Json] = {"task_id": {**_TEXT, "format": "uuid", "examples": [TASK_ID]}}
+_ID: Json = {"type": "integer", "minimum": 1, "maximum": NUMBER_MAX}
+_NAMED_BY_QUEUES: dict[str, Json] = {
+    "client_id": {**_TEXT, "pattern": "^(@me|[1-9][0-9]{0,17})$", "examples": ["@me"]},
+    "scheduler_id": {**_ID, "examples": [QUEUE_ID]},
+    "task_id": {**_ID, "examples": [CALLBACK_ID]},
 }
 _IF_MATCH = {
     "name": "If-Match",
@@ -95,13 +127,17 @@ def document(routers: Sequence[Router]) -> Json:
         "servers": [{"url": "/"}],
         "tags": [
             {"name": "tasks", "description": "What calls left to be done."},
+            {
+                "name": "callbacks",
+                "description": "Queues that call people back: A is rung, then B, and they are joined.",
+            },
             {"name": "administration", "description": "An organisation's members, operators, tokens and settings."},
             {"name": "audit", "description": "Who did what, and how far the views have come."},
             {"name": "health", "description": "Whether the process lives and is ready."},
         ],
         "paths": paths,
         "components": {
-            "schemas": schemas([*types, Refusal, Invalid, ProblemDetails], routes),
+            "schemas": schemas([*types, Refusal, Invalid, QueueRefusal, ProblemDetails], routes),
             "responses": refusals,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "pz_<id>_<secret>"}},
         },
@@ -131,16 +167,17 @@ def _operation(path: str, method: str, handler: HTTPRouteHandler) -> Json:
 
 
 def _parameters(path: str, handler: HTTPRouteHandler) -> Iterator[Json]:
-    if "{task_id}" in path:
-        schema = {**_TEXT, "format": "uuid", "examples": [TASK_ID]}
-        yield {"name": "task_id", "in": "path", "required": True, "schema": schema}
+    named = _NAMED_BY_QUEUES if path.startswith(_QUEUES) else _NAMED_BY_TASKS
+    for name, schema in named.items():
+        if f"{{{name}}}" in path:
+            yield {"name": name, "in": "path", "required": True, "schema": schema}
     yield from parameters(handler)
 
 
 def _headers(path: str, method: str, handler: HTTPRouteHandler) -> Iterator[Json]:
     if matches in handler.opt.get("checks", ()):
         yield _IF_MATCH
-    if method == "post" and path.startswith(_TASKS):
+    if method == "post" and path.startswith((_TASKS, _QUEUES)):
         yield _IDEMPOTENCY_KEY
     if handler.opt.get("may_be_unmodified"):
         yield _IF_NONE_MATCH
@@ -153,8 +190,8 @@ def _security(handler: HTTPRouteHandler) -> list[dict[str, list[str]]]:
 
 
 def _responses(path: str, method: str, handler: HTTPRouteHandler) -> Json:
-    kind = "Refusal" if path.startswith(_TASKS) else "Problem"
-    found: Json = {str(handler.status_code): _answer(answer_type(handler))}
+    kind = "Refusal" if path.startswith(_TASKS) else "QueueRefusal" if path.startswith(_QUEUES) else "Problem"
+    found: Json = {str(handler.status_code): _answer(answer_type(handler), many=answers_many(handler))}
     for status in sorted(_statuses(path, method, handler)):
         found[str(status)] = {"$ref": f"#/components/responses/{kind}{status}"}
     for status, description in handler.opt.get("also", {}).items():
@@ -175,11 +212,12 @@ def _statuses(path: str, method: str, handler: HTTPRouteHandler) -> set[int]:
     return statuses
 
 
-def _answer(tp: type[msgspec.Struct] | None) -> Json:
+def _answer(tp: type[msgspec.Struct] | None, *, many: bool = False) -> Json:
     if tp is None:
         return {"description": "Done."}
     summary = (tp.__doc__ or "").partition("\n")[0]
-    return {"description": summary, "headers": _ANSWER_HEADERS.get(tp.__name__, {}), "content": _content(tp)}
+    headers = _ANSWER_HEADERS.get(tp.__name__, {})
+    return {"description": summary, "headers": headers, "content": _content(tp, many=many)}
 
 
 def _refusals(status: int) -> Iterator[tuple[str, Json]]:
@@ -195,13 +233,29 @@ def _refusals(status: int) -> Iterator[tuple[str, Json]]:
         request_id="…",
     )
     yield f"Problem{status}", {**common, "content": _content(ProblemDetails, problem, "application/problem+json")}
+    fault = QueueFault(field="tasks[3].a_number", message="Expected a phone number")
+    refusal = QueueRefusal(
+        message=_SAID[status], status=_queue_code(status), errors=[fault] if status == _INVALID else []
+    )
+    yield f"QueueRefusal{status}", {**common, "content": _content(QueueRefusal, refusal)}
     fault = FieldFault(loc=["body", "title"], msg="Field required", type="missing")
     refusal = Invalid(detail=[fault]) if status == _INVALID else Refusal(detail=_SAID[status])
     yield f"Refusal{status}", {**common, "content": _content(type(refusal), refusal)}
 
 
+def _queue_code(status: int) -> str:
+    code = next((code for known, code, _ in ANSWERS.values() if known == status), phrase(status))
+    return QUEUE_CODES.get(code, code)
+
+
 def _content(
-    tp: type[msgspec.Struct], example: msgspec.Struct | None = None, media_type: str = "application/json"
+    tp: type[msgspec.Struct],
+    example: msgspec.Struct | None = None,
+    media_type: str = "application/json",
+    *,
+    many: bool = False,
 ) -> Json:
-    shown = example or EXAMPLES.get(tp)
-    return {media_type: {"schema": reference(tp), **({"example": msgspec.to_builtins(shown)} if shown else {})}}
+    schema: Json = {"type": "array", "items": reference(tp)} if many else reference(tp)
+    told = example or EXAMPLES.get(tp)
+    shown = msgspec.to_builtins([told] if many else told) if told else None
+    return {media_type: {"schema": schema, **({"example": shown} if shown else {})}}

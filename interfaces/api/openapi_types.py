@@ -22,15 +22,26 @@ def reference(struct: type[msgspec.Struct]) -> dict[str, str]:
 
 
 def body_type(handler: HTTPRouteHandler) -> type[msgspec.Struct] | None:
-    """Answer the type of the body that the route takes, if any."""
+    """Answer the type of the body that the route takes, if any; one that it decodes by itself it says in ``opt``."""
+    if "body" in handler.opt:
+        return handler.opt["body"]
     return handler.parsed_data_field.annotation if handler.parsed_data_field else None
 
 
 def answer_type(handler: HTTPRouteHandler) -> type[msgspec.Struct] | None:
-    """Answer the type that the route answers, None for nothing."""
+    """Answer the type that the route answers, None for nothing; of a bare array, that of its elements."""
+    answered = _answered(handler)
+    return get_args(answered)[0] if get_origin(answered) is list else None if answered is NoneType else answered
+
+
+def answers_many(handler: HTTPRouteHandler) -> bool:
+    """Whether the route answers a bare array."""
+    return get_origin(_answered(handler)) is list
+
+
+def _answered(handler: HTTPRouteHandler) -> Any:
     annotation: Any = handler.parsed_fn_signature.return_type.annotation
-    answered = get_args(annotation)[0] if get_origin(annotation) in {Answer, Response} else annotation
-    return None if answered is NoneType else answered
+    return get_args(annotation)[0] if get_origin(annotation) in {Answer, Response} else annotation
 
 
 def parameters(handler: HTTPRouteHandler) -> Iterator[dict[str, Any]]:

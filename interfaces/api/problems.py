@@ -12,18 +12,22 @@ from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from application.errors import (
+    CallbackNotFound,
     ClaimTaken,
     ConcurrentUpdate,
+    InvalidFields,
     KeyReused,
     NotFound,
     PreconditionFailed,
+    QueueNotFound,
     StorageAway,
 )
-from application.tasks import IntakeClosed, InvalidFields
-from domain.errors import IllegalTransition, InvalidField, UnknownOperator, UnknownToken
+from application.tasks import IntakeClosed
+from domain.errors import AlreadyDeleted, IllegalTransition, InvalidField, NotWaiting, UnknownOperator, UnknownToken
 from interfaces.api.context import AnyRequest, visit_of
 from interfaces.api.faults import (
     ClientGone,
+    ClientNotFound,
     Fault,
     Forbidden,
     Loc,
@@ -39,10 +43,15 @@ _log = structlog.get_logger("perezvon.api")
 
 ANSWERS: dict[type[Exception], tuple[int, str, str]] = {
     IllegalTransition: (409, "illegal_transition", ""),
+    NotWaiting: (409, "not_waiting", ""),
+    AlreadyDeleted: (404, "not_found", "Not found"),
     InvalidField: (422, "invalid", "Validation failed"),
     InvalidFields: (422, "invalid", "Validation failed"),
     UnknownToken: (404, "not_found", "Token not found"),
     UnknownOperator: (404, "not_found", "Operator not found"),
+    QueueNotFound: (404, "not_found", "Queue not found"),
+    CallbackNotFound: (404, "not_found", "Callback not found"),
+    ClientNotFound: (404, "client_not_found", "Client not found"),
     NotFound: (404, "not_found", "Not found"),
     ConcurrentUpdate: (409, "concurrent_update", "Somebody else is changing this just now; try again"),
     ClaimTaken: (409, "concurrent_update", "The same Idempotency-Key is being carried out just now; try again"),
@@ -62,6 +71,14 @@ ANSWERS: dict[type[Exception], tuple[int, str, str]] = {
 
 
 _FRAMEWORK_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+QUEUE_CODES = {
+    "forbidden": "access_denied",
+    "invalid": "validation_error",
+    "idempotency_key_reused": "validation_error",
+    "too_many_requests": "rate_limit_exceeded",
+}
+"""What contract 2 calls an error that has a name of its own there."""
+
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}  # Python 3.13 renamed these
 
 
@@ -98,6 +115,21 @@ class Invalid(msgspec.Struct, frozen=True, kw_only=True):
     """Every part of the request that cannot be taken."""
 
     detail: list[FieldFault]
+
+
+class QueueFault(msgspec.Struct, frozen=True, kw_only=True):
+    """A bad part of a request, such as ``tasks[3].a_number``, and why it cannot be taken."""
+
+    field: str
+    message: str
+
+
+class QueueRefusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why the request is refused; ``status`` is stable: programs may tell refusals apart by it."""
+
+    message: str
+    status: str
+    errors: list[QueueFault] = []
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -142,8 +174,10 @@ def problem_of(error: Exception) -> Problem:
 
 def _headers_of(error: Exception, status: int) -> dict[str, str]:
     match error:
-        case TooManyRequests(burst=burst, retry_after=seconds):
-            return {"Retry-After": str(ceil(seconds)), "X-RateLimit-Limit": str(burst), "X-RateLimit-Remaining": "0"}
+        case TooManyRequests(burst=burst, retry_after=seconds, reset=reset):
+            standing = {"Limit": str(burst), "Remaining": "0", "Reset": str(ceil(reset))}
+            told = {f"X-RateLimit-{name}": value for name, value in standing.items()}
+            return {"Retry-After": str(ceil(seconds)), **told}
         case StorageAway():
             return {"Retry-After": "1"}
         case TooSlow():
@@ -200,6 +234,22 @@ def tasks_dialect(_: AnyRequest, problem: Problem) -> Response[bytes]:
     return _response(status, body, problem.headers, "application/json")
 
 
+def queues_dialect(_: AnyRequest, problem: Problem) -> Response[bytes]:
+    """Tell it as contract 2 has it, with its own word for what went wrong."""
+    body = QueueRefusal(
+        message=problem.text,
+        status=QUEUE_CODES.get(problem.code, problem.code),
+        errors=[QueueFault(field=_dotted(fault.loc), message=fault.message) for fault in problem.faults],
+    )
+    return _response(problem.status, body, problem.headers, "application/json")
+
+
+def _dotted(loc: Loc) -> str:
+    """Answer a place such as ``tasks[3].a_number``; the body as a whole is ``body``."""
+    first, *rest = loc[1:] or loc
+    return str(first) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
+
+
 def own_dialect(request: AnyRequest, problem: Problem) -> Response[bytes]:
     """Tell it as RFC 9457 has it, with the code, the request id, and for each fault where it is."""
     body = ProblemDetails(
@@ -224,9 +274,11 @@ def _place(loc: Loc) -> dict[str, str]:
 
 def dialect_by_path(request: AnyRequest, problem: Problem) -> Response[bytes]:
     """Tell it in the dialect of the path: what no route takes (404, 405) reaches no router."""
-    path = request.scope["path"]
-    of_tasks = path == "/api/tasks" or path.startswith("/api/tasks/")
-    return (tasks_dialect if of_tasks else own_dialect)(request, problem)
+    path = f"{request.scope['path']}/"
+    if path.startswith("/api/tasks/"):
+        return tasks_dialect(request, problem)
+    of_queues = path.startswith(("/client/", "/api/ver1.0/"))
+    return (queues_dialect if of_queues else own_dialect)(request, problem)
 
 
 def _response(status: int, body: msgspec.Struct, headers: dict[str, str], media_type: str) -> Response[bytes]:

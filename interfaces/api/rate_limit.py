@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import AddressValueError, IPv6Address, ip_network
+from math import ceil
 from typing import NamedTuple
 
 from interfaces.api.faults import TooManyRequests
@@ -15,10 +16,11 @@ _HOST_BITS = 64
 
 
 class Standing(NamedTuple):
-    """Where somebody stands: ``limit`` is the burst, ``remaining`` what is left of it."""
+    """Where somebody stands: ``limit`` is the burst, ``remaining`` what is left of it, ``reset`` when all is, in seconds."""
 
     limit: int
     remaining: int
+    reset: int
 
 
 class Buckets:
@@ -43,8 +45,8 @@ class Buckets:
         self._levels[key] = (level - 1 if level >= 1 else level, now)
         self._sweep(now)
         if level < 1:
-            raise TooManyRequests(self._burst, (1 - level) / self._rate)
-        return Standing(self._burst, int(level - 1))
+            raise TooManyRequests(self._burst, (1 - level) / self._rate, (self._burst - level) / self._rate)
+        return Standing(self._burst, int(level - 1), ceil((self._burst - level + 1) / self._rate))
 
     def give_back(self, key: str) -> None:
         """Put one back into the key's bucket: somebody else pays."""

@@ -16,6 +16,7 @@ from interfaces.api.context import Api
 from interfaces.bootstrap import services
 from interfaces.loop import loop_factory
 from interfaces.settings import Settings
+from interfaces.webhook_options import webhook_options
 
 _KEEP_ALIVE_SECONDS = 75  # longer than proxies keep their side, or they would send into a closing connection
 
@@ -146,7 +147,7 @@ async def serving(
     dsn: str, settings: Settings, listener: socket.socket, ready: Callable[[], None] = lambda: None
 ) -> None:
     """Do what ``serve`` does, in the running loop."""
-    async with services(dsn) as opened:
+    async with services(dsn, webhook_options(settings)) as opened:
         app = create_app(settings, opened)
         config = uvicorn.Config(
             app,

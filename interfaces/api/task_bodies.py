@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from application.queries import TaskRow
 from application.tasks import Changed
-from domain.model import Recorded, tag_of
-from domain.task.events import Priority, TaskFact, TaskType
+from domain.model import Fact, Recorded, tag_of
+from domain.task.events import Priority, TaskType
 from domain.task.task import Status
 from interfaces.api.texts import NO_NUL, Id, Moment, Phone, Text200, Text2000, Text20000, Text1000000, Title, WebAddress
 
@@ -128,7 +128,7 @@ class TaskPageAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened to a task: ``data`` is the fact, the rest its envelope."""
+    """Something that happened: ``data`` is the fact, the rest its envelope."""
 
     version: int
     position: int
@@ -140,7 +140,7 @@ class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """All that happened to a task, oldest first."""
+    """All that happened to a task or a callback, oldest first."""
 
     items: list[HistoryItem]
 
@@ -203,7 +203,7 @@ def masked(answer: TaskAnswer) -> TaskAnswer:
     )
 
 
-def history_of(events: Sequence[Recorded[TaskFact]]) -> HistoryAnswer:
+def history_of(events: Sequence[Recorded[Fact]]) -> HistoryAnswer:
     """Answer the history that the events tell."""
     items: list[HistoryItem] = []
     for event in events:

@@ -15,6 +15,7 @@ from interfaces.api.answers import Answer
 from interfaces.api.asking import asked_for
 from interfaces.api.authentication import admit, charge_operator
 from interfaces.api.bodies import CheckedRequest
+from interfaces.api.catching_up import caught_up
 from interfaces.api.context import Visit, visit_of
 from interfaces.api.faults import Fault, Forbidden, RequestInvalid
 from interfaces.api.preconditions import command_asked, entity_tag, if_none_match, matches, matches_nothing, task_id_of
@@ -36,8 +37,6 @@ from interfaces.api.task_bodies import (
 from interfaces.api.times import in_query, in_utc
 
 VIEW = "task_list"
-
-_WAIT_SECONDS = 1.0
 
 
 @post(
@@ -94,11 +93,7 @@ async def list_tasks(request: CheckedRequest) -> Answer[TaskPageAnswer]:
         caller_phone=await _phone(visit, asked.caller_phone),
     )
     page = partial(services.task_list.page, caller.organization_id, wanted, page=asked.page, per_page=asked.per_page)
-    found = await page()
-    awaited = max(asked.position, visit.api.written.position(caller.organization_id))
-    if found.position < awaited:
-        await services.views.wait_for(VIEW, awaited, _WAIT_SECONDS)
-        found = await page()
+    found = await caught_up(visit, VIEW, asked.position, page)
     answers = [row_answer(row) for row in found.items]
     headers = {"Perezvon-Position": str(found.position)}
     if not found.total_is_exact:

@@ -9,6 +9,8 @@ TITLE = r"^\s*[^\s\u0000](?:[^\u0000]{0,498}[^\s\u0000])?\s*$"
 NAME = r"^\s*[^\s\u0000](?:[^\u0000]{0,198}[^\s\u0000])?\s*$"
 PHONE = r"^[^\u0000]*[0-9][^\u0000]*[0-9][^\u0000]*$"
 URL = r"^[hH][tT][tT][pP][sS]?://[^\s/?#\u0000][^\s\u0000]*$"
+PAUSE = r"^0{0,5}([0-9]{1,5}|[1-5][0-9]{5}|60[0-3][0-9]{3}|604[0-7][0-9]{2}|604800)$"
+DATE_OR_SECONDS = r"^([0-9]{1,8}|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})$"
 
 TOLD = {
     NO_NUL: ("Expected no NUL character", "string_pattern_mismatch"),
@@ -16,6 +18,8 @@ TOLD = {
     NAME: ("Expected 1 to 200 characters, not all of them blank", "string_length"),
     PHONE: ("Expected a phone number", "phone_number"),
     URL: ("Expected an http or https address", "url_parsing"),
+    PAUSE: ("Expected 0 to 604800 seconds", "int_parsing"),
+    DATE_OR_SECONDS: ("Expected YYYY-MM-DD HH:MM:SS in UTC, or seconds from now", "datetime_parsing"),
 }
 """What a text that misses its pattern is told, with a stable word for it."""
 

@@ -13,6 +13,8 @@ from application.callers import Request
 from application.ids import uuid7
 from interfaces.bootstrap import Services, services
 from interfaces.location import service_address
+from interfaces.settings import from_environment
+from interfaces.webhook_options import webhook_options
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -36,10 +38,10 @@ def on_database(command: Command) -> Command:
 
 def ask(data_dir: Path | None, use: Callable[[Services], Awaitable[T]]) -> T:
     """Answer what ``use`` answers, over the use cases of the database that is meant, as the service's role."""
-    dsn = service_address(data_dir)
+    dsn, webhooks = service_address(data_dir), webhook_options(from_environment())
 
     async def asked() -> T:
-        async with services(dsn) as found:
+        async with services(dsn, webhooks) as found:
             return await use(found)
 
     return asyncio.run(asked())

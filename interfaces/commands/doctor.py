@@ -7,7 +7,7 @@ import click
 
 from application.errors import StorageAway
 from application.queries import Lag
-from interfaces.bootstrap import Check, LocalPostgresError, ServerTooOld, examine
+from interfaces.bootstrap import POLICIES, Check, LocalPostgresError, ServerTooOld, examine
 from interfaces.commands.common import ask, on_database
 from interfaces.location import NoDatabase, owner_address
 from interfaces.output import show_json
@@ -53,7 +53,8 @@ def _checks(data_dir: Path | None) -> Iterator[Check]:
 
 def _views(found: Iterable[Lag], limit: float) -> Iterator[Check]:
     for lag in found:
-        name, behind = f"view {lag.name}", f"{lag.events} events and {lag.seconds:.1f} s behind the log"
+        kind = "policy" if lag.name in POLICIES else "view"
+        name, behind = f"{kind} {lag.name}", f"{lag.events} events and {lag.seconds:.1f} s behind the log"
         if lag.parked:
             message, advice = (
                 f"{lag.parked} streams parked",

@@ -8,6 +8,8 @@ from typing import Any
 import click
 import msgspec
 
+from domain.callback import callback
+from domain.callback_queue import callback_queue
 from domain.model import Recorded, tag_of
 from domain.organization import organization
 from domain.task import task
@@ -15,7 +17,12 @@ from interfaces.commands.common import MOMENT, TEXT, ask, on_database
 from interfaces.commands.refusals import Refusal
 from interfaces.output import show, show_items
 
-_REPLAYS = {"task": task.replay, "organization": organization.replay}
+_REPLAYS = {
+    "task": task.replay,
+    "queue": callback_queue.replay,
+    "callback": callback.replay,
+    "organization": organization.replay,
+}
 
 _stream = click.argument("stream", type=TEXT)
 
@@ -28,7 +35,7 @@ def history(stream: str, data_dir: Path | None, *, as_json: bool) -> None:
 
     Oldest first: who did what, when and why.
 
-    STREAM is task/<id>, the bare id of a task, or organization/<id>.
+    STREAM is task/<id>, the bare id of a task, queue/<id>, callback/<id> or organization/<id>.
 
     \b
     Examples:
@@ -45,11 +52,11 @@ def history(stream: str, data_dir: Path | None, *, as_json: bool) -> None:
 @click.option("--version", type=click.IntRange(1, 2**53 - 1), help="As it was after that many of its events.")
 @on_database
 def replay(stream: str, as_of: datetime | None, version: int | None, data_dir: Path | None, *, as_json: bool) -> None:
-    """Show how a task or organisation stood.
+    """Show how a task, queue, callback or organisation stood.
 
     Folds the stream anew, from its first event to now, to a time, or to a version, and shows what comes out.
 
-    STREAM is task/<id>, the bare id of a task, or organization/<id>.
+    STREAM is task/<id>, the bare id of a task, queue/<id>, callback/<id> or organization/<id>.
 
     \b
     Examples:
@@ -72,7 +79,9 @@ def replay(stream: str, as_of: datetime | None, version: int | None, data_dir: P
 def _read(stream: str, data_dir: Path | None) -> Sequence[Recorded[Any]]:
     name = stream if "/" in stream else f"task/{stream}"
     if name.partition("/")[0] not in _REPLAYS:
-        raise click.BadParameter(f"Expected task/<id> or organization/<id>, not {stream!r}", param_hint="STREAM")
+        raise click.BadParameter(
+            f"Expected a stream such as task/<id> or callback/<id>, not {stream!r}", param_hint="STREAM"
+        )
     events = ask(data_dir, lambda services: services.log.read(name))
     if not events:
         raise Refusal("no_such_stream", f"Nothing is recorded of {name}")

@@ -7,6 +7,7 @@ import click
 
 from interfaces.bootstrap import migrate as migrate_database
 from interfaces.commands.common import data_dir_option, json_option
+from interfaces.demo.environment import demo_environment
 from interfaces.lifeline import end_with_parent
 from interfaces.listening import adopt, listen
 from interfaces.location import owner_address, reached
@@ -24,11 +25,15 @@ _attached = click.option("--attached", is_flag=True, hidden=True, help="End when
 @data_dir_option
 @_host
 @_port
-@click.option("--demo", is_flag=True, help="In a throw-away folder, with a sample day of calls, and what to try next.")
+@click.option(
+    "--demo",
+    is_flag=True,
+    help="In a throw-away folder: a sample day of calls, 300 people called back, and what to try next.",
+)
 def up(data_dir: Path | None, host: str, port: int, *, demo: bool) -> None:
     """Run everything on this machine.
 
-    That is Postgres, migrations, API and worker. Prints `ready http://…` when it serves; logs go to standard error. Ctrl-C ends it all. The data lie in a folder of
+    That is Postgres, migrations, API, worker and, unless PEREZVON_GATEWAY names another, a phone network in which no phone rings. Prints `ready http://…` when it serves; logs go to standard error. Ctrl-C ends it all. The data lie in a folder of
     your own, or in --data-dir; with PEREZVON_DATABASE_URL they lie in that Postgres (14 or newer).
 
     \b
@@ -40,7 +45,7 @@ def up(data_dir: Path | None, host: str, port: int, *, demo: bool) -> None:
     from interfaces.up import up as run_up  # noqa: PLC0415 - brings an HTTP client, which other commands do without
 
     if demo:
-        os.environ.setdefault("PEREZVON_LOG_LEVEL", "warning")  # for the children: hundreds of requests are no news
+        os.environ.update(demo_environment(os.environ))
     with listen(host, port) as listener:
         run_up(from_environment(), data_dir, listener, with_demo=demo)
 
@@ -74,9 +79,9 @@ def serve(host: str, port: int, data_dir: Path | None, descriptor: int | None, *
 @data_dir_option
 @_attached
 def work(data_dir: Path | None, *, attached: bool) -> None:
-    """Keep the views up with the log.
+    """Keep the views up with the log, dial, deliver webhooks.
 
-    Any number of these may run; they take turns.
+    Any number of these may run; they take turns. Only with PEREZVON_GATEWAY set does it dial.
 
     The database must be migrated. SIGTERM drains. PEREZVON_METRICS_PORT shows its metrics.
 

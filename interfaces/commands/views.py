@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from interfaces.bootstrap import PROJECTIONS, REBUILDABLE, Rebuilding, RebuildReport, RetryReport, service_dsn
+from interfaces.bootstrap import HANDLERS, REBUILDABLE, Rebuilding, RebuildReport, RetryReport, service_dsn
 from interfaces.bootstrap import rebuild as rebuild_view
 from interfaces.bootstrap import retry_parked as retry
 from interfaces.commands.common import on_database
@@ -27,7 +27,7 @@ def rebuild(view: str, data_dir: Path | None, *, accept: bool, as_json: bool) ->
     It is built beside the live one, which goes on being read and kept up; then the two are compared. When they are
     equal the new one takes the place; when they differ nothing is changed, and the exit code is 3.
 
-    VIEW is task_list, audit_trail or access_directory.
+    VIEW is task_list, audit_trail, callback_list, queue_board or access_directory.
 
     \b
     Examples:
@@ -47,21 +47,22 @@ def rebuild(view: str, data_dir: Path | None, *, accept: bool, as_json: bool) ->
 
 
 @click.command("retry-parked")
-@click.argument("view", type=click.Choice(sorted(PROJECTIONS)), metavar="[VIEW]", required=False)
+@click.argument("name", type=click.Choice(sorted(HANDLERS)), metavar="[NAME]", required=False)
 @on_database
-def retry_parked(view: str | None, data_dir: Path | None, *, as_json: bool) -> None:
+def retry_parked(name: str | None, data_dir: Path | None, *, as_json: bool) -> None:
     """Bring in parked streams after a fix.
 
-    Those are what a view, or any of them, could not digest. Exits with 1 if some stay parked.
+    Those are what a view or policy, or any of them, could not digest. Exits with 1 if some stay parked.
 
-    VIEW is task_list or audit_trail.
+    NAME is that of a view, except access_directory, or retry_callbacks, keep_timetable, notify_webhooks or
+    carry_out_callback_tasks.
 
     \b
     Example:
       perezvon retry-parked task_list
     """
     dsn = service_address(data_dir)
-    reports = [asyncio.run(retry(dsn, name)) for name in ([view] if view else sorted(PROJECTIONS))]
+    reports = [asyncio.run(retry(dsn, one)) for one in ([name] if name else sorted(HANDLERS))]
     if as_json:
         show_json({"items": reports})
     else:

@@ -1,0 +1,93 @@
+"""Which addresses webhooks may go to (webhooks.md, SSRF rules).
+
+The tables decide, not ``ipaddress.is_global``, which takes addresses that lead back into a private network.
+"""
+
+import socket
+import unicodedata
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+_DENIED_V4 = [
+    IPv4Network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+    )
+]
+_ALLOWED_V6 = IPv6Network("2000::/3")
+_DENIED_V6 = [IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
+_PORTS = {80, 443}
+_UNPRIVILEGED = 1024
+
+
+def networks_of(text: str) -> tuple[Network, ...]:
+    """Answer the networks of a comma-separated list of CIDRs. Raises ValueError, with the text that is none."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def is_allowed(address: Address, port: int, opened: Iterable[Network] = ()) -> bool:
+    """Whether a webhook may be sent there; in the ``opened`` networks every address and port is allowed."""
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            return False
+        address = address.ipv4_mapped or address
+    if any(address in network for network in opened):
+        return True
+    return (port in _PORTS or port >= _UNPRIVILEGED) and _is_public(address)
+
+
+def _is_public(address: Address) -> bool:
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _DENIED_V4)
+    return address in _ALLOWED_V6 and not any(address in network for network in _DENIED_V6)
+
+
+def literal(host: str) -> Address | None:
+    """Answer the address that a URL's host is, in every spelling that some resolver takes; None for a name.
+
+    ``127.1``, ``2130706433`` and ``0x7f.0.0.1`` are 127.0.0.1, and so are they in full-width digits. Raises ValueError for
+    what ends like a number and is no address: no name does (URL Standard, ends in a number).
+    """
+    host = _plain(host)
+    if ":" in host:
+        return ip_address(host)
+    last = host.rpartition(".")[2]
+    if not last.isdecimal() and not last.startswith("0x"):
+        return None
+    try:
+        return IPv4Address(socket.inet_aton(host))
+    except OSError as error:
+        raise ValueError(host) from error
+
+
+def is_local_name(host: str) -> bool:
+    """Whether the name is this machine's own (RFC 6761 §6.3)."""
+    host = _plain(host)
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _plain(host: str) -> str:
+    """Answer the host in the letters that a resolver sees, without the dot at its end (UTS 46)."""
+    return unicodedata.normalize("NFKC", host).lower().replace("\u3002", ".").rstrip(".")
+
+
+def is_open(opened: Sequence[Network]) -> bool:
+    """Whether a network of this machine itself is opened: then its name is, too."""
+    return any(network.is_loopback for network in opened)

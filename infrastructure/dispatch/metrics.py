@@ -1,0 +1,31 @@
+"""What the worker tells Prometheus about its calls."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+STARTED = Counter("perezvon_attempts_started", "Attempts that this worker put on record")
+LATENESS = Histogram(
+    "perezvon_attempt_lateness_seconds",
+    "From when an attempt was due to when the switch was asked to dial, webhook before it included",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 10, 60, 600),
+)
+PLACED = Counter("perezvon_calls_placed", "What the switch answered when asked to dial", ["answer"])
+OPEN_CALLS = Gauge("perezvon_open_calls", "Calls that this worker leads and that have not ended")
+ENDED = Counter("perezvon_calls_ended", "Calls whose end this worker recorded, by outcome", ["outcome"])
+RECONCILED = Counter("perezvon_calls_reconciled", "What the switch knew of calls that it was asked about", ["found"])
+FENCED = Counter("perezvon_dispatcher_fenced", "Refusals of a leader that another had followed", ["at"])
+LEADING = Gauge("perezvon_dispatcher_leading", "1 while this worker leads the gateway", ["gateway"])
+LINK_UP = Gauge("perezvon_gateway_link_up", "1 while this worker reaches the switch", ["gateway"])
+UNREADABLE = Counter("perezvon_dispatcher_unreadable", "Callbacks left alone because their streams cannot be read")
+BATCHES = Histogram(
+    "perezvon_dispatcher_batch",
+    "Calls that shared a transaction",
+    ["what"],
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+)
+
+
+def nobody_leads(gateway: str) -> None:
+    """Set to nothing what a leader shows."""
+    for gauge in (LEADING, LINK_UP):
+        gauge.labels(gateway).set(0)
+    OPEN_CALLS.set(0)

@@ -1,0 +1,84 @@
+"""Calls that run: their rows, and what is kept of them in memory so that recording needs no reading."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import msgspec
+from psycopg import AsyncConnection
+
+from infrastructure.deciding import Facts, read_streams
+from infrastructure.statements import statement
+
+KEPT = 10_000
+
+_READ = statement(
+    "SELECT call_id, callback_id, queue_id, organization_id, attempt, position, correlation"
+    " FROM {schema}.open_calls WHERE call_id = ANY(%s::uuid[])"
+)
+
+
+class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that was started and has not ended; ``position`` is that of AttemptStarted."""
+
+    call_id: str
+    callback_id: int
+    queue_id: int
+    organization_id: int
+    attempt: int
+    position: int
+    correlation: str | None
+
+    @property
+    def stream(self) -> str:
+        """The callback's stream."""
+        return f"callback/{self.callback_id}"
+
+
+class KnownCalls:
+    """Open calls with the facts of their callbacks, at most ``KEPT`` of them: the others are read when they are needed."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._known: dict[str, tuple[OpenCall, Facts]] = {}
+
+    def keep(self, call: OpenCall, facts: Facts) -> None:
+        """Remember a call and the whole stream of its callback, if there is room."""
+        if len(self._known) < KEPT:
+            self._known[call.call_id] = (call, facts)
+
+    def follow(self, call: OpenCall, facts: Facts) -> None:
+        """Bring what is remembered of a call up to date."""
+        if call.call_id in self._known:
+            self._known[call.call_id] = (call, facts)
+
+    def forget(self, call_id: str) -> None:
+        """Forget a call that has ended."""
+        self._known.pop(call_id, None)
+
+    async def get(self, connection: AsyncConnection, call_ids: Iterable[str]) -> dict[str, tuple[OpenCall, Facts]]:
+        """Answer those of the calls that are open. Raises UnknownFact."""
+        wanted = list(call_ids)
+        found = {call_id: self._known[call_id] for call_id in wanted if call_id in self._known}
+        if missing := [call_id for call_id in wanted if call_id not in found]:
+            found |= await _read(connection, missing)
+        return found
+
+
+async def _read(connection: AsyncConnection, call_ids: list[str]) -> dict[str, tuple[OpenCall, Facts]]:
+    cursor = connection.cursor(binary=True)
+    await cursor.execute(_READ, (call_ids,))
+    rows: list[tuple[UUID, int, int, int, int, int, str | None]] = await cursor.fetchall()
+    calls = [
+        OpenCall(
+            call_id=str(call_id),
+            callback_id=callback_id,
+            queue_id=queue_id,
+            organization_id=organization_id,
+            attempt=attempt,
+            position=position,
+            correlation=correlation,
+        )
+        for call_id, callback_id, queue_id, organization_id, attempt, position, correlation in rows
+    ]
+    streams = await read_streams(connection, [call.stream for call in calls])
+    return {call.call_id: (call, streams[call.stream]) for call in calls}

@@ -1,0 +1,200 @@
+"""Starting what is due: the one transaction that puts attempts on record and takes their slots."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from psycopg import AsyncConnection
+
+from application.gateway import Call
+from application.ports import Appended, Envelope
+from domain.callback.callback import replay
+from domain.callback.events import AttemptStarted, CallbackFact, CallbackScheduled
+from domain.model import Recorded
+from infrastructure.deciding import Decision, Facts, decide, read_streams
+from infrastructure.dispatch import metrics
+from infrastructure.dispatch.open_calls import OpenCall
+from infrastructure.dispatch.term import Term
+from infrastructure.dispatch.unreadable import Unreadable
+from infrastructure.event_mapper import UnknownFact
+from infrastructure.statements import statement
+from infrastructure.webhooks.outbox import Message, message_of, put
+
+# Planned anew each time: a plan made for an empty timetable would stay when it is full.
+_NEXT = statement(
+    "SELECT min(extract(epoch FROM t.due_at - clock_timestamp()))::float8 FROM {schema}.queue_slots AS s,"
+    " LATERAL (SELECT due_at FROM {schema}.timetable WHERE queue_id = s.queue_id AND callback_id <> ALL(%s)"
+    " ORDER BY due_at LIMIT 1) AS t WHERE s.is_on AND NOT s.is_deleted AND s.taken < s.slots"
+)
+# Each organisation has the same share of a batch, and in it each of its queues; what they leave goes to the next batch.
+_TAKE = statement(
+    "WITH able AS MATERIALIZED (SELECT queue_id, organization_id, slots - taken AS free FROM {schema}.queue_slots AS s"
+    " WHERE is_on AND NOT is_deleted AND taken < slots AND EXISTS (SELECT FROM {schema}.timetable AS t"
+    " WHERE t.queue_id = s.queue_id AND t.due_at <= now() AND t.callback_id <> ALL(%(unreadable)s))"
+    " ORDER BY queue_id FOR UPDATE),"
+    " shares AS (SELECT *, least(free, greatest(1, %(most)s / (SELECT count(DISTINCT organization_id) FROM able)"
+    " / count(*) OVER (PARTITION BY organization_id))) AS share FROM able),"
+    " due AS (SELECT t.callback_id, t.due_at, s.organization_id,"
+    " row_number() OVER (PARTITION BY s.queue_id ORDER BY t.due_at, t.callback_id) AS turn"
+    " FROM shares AS s, LATERAL (SELECT callback_id, due_at FROM {schema}.timetable"
+    " WHERE queue_id = s.queue_id AND due_at <= now() AND callback_id <> ALL(%(unreadable)s)"
+    " ORDER BY due_at, callback_id LIMIT s.share) AS t),"
+    " turns AS (SELECT *, row_number() OVER (PARTITION BY organization_id ORDER BY turn, due_at) AS round FROM due)"
+    " DELETE FROM {schema}.timetable WHERE callback_id = ANY(ARRAY(SELECT callback_id FROM turns"
+    " ORDER BY round, due_at, callback_id LIMIT %(most)s))"
+    " RETURNING callback_id, queue_id, organization_id, due_at, position"
+)
+_OPEN = statement(
+    "WITH begun AS (INSERT INTO {schema}.open_calls (call_id, callback_id, queue_id, organization_id, attempt, position,"
+    " correlation, gateway, fence, started_at) SELECT c.*, %b, %b, %b FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[],"
+    " %b::bigint[], %b::int[], %b::bigint[], %b::text[]) AS c RETURNING queue_id)"
+    " UPDATE {schema}.queue_slots AS s SET taken = s.taken + b.calls"
+    " FROM (SELECT queue_id, count(*)::int AS calls FROM begun GROUP BY queue_id) AS b WHERE s.queue_id = b.queue_id"
+)
+
+
+class Due(msgspec.Struct, frozen=True, order=True):
+    """A row of the timetable that was taken."""
+
+    due_at: datetime
+    callback_id: int
+    queue_id: int
+    organization_id: int
+    position: int
+
+    @property
+    def stream(self) -> str:
+        """The callback's stream."""
+        return f"callback/{self.callback_id}"
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt on record, to be dialled after the first try of ``message``; ``late_s`` after it was due."""
+
+    call: Call
+    message: Message | None
+    late_s: float
+    facts: Facts
+    open_call: OpenCall
+
+
+class Starting:
+    """Starts due attempts, batch by batch."""
+
+    def __init__(self, term: Term) -> None:
+        """Start for as long as the term lasts."""
+        self._term = term
+        self._unreadable = Unreadable()
+
+    async def seconds_to_next(self) -> float | None:
+        """Answer when something can be started next: at once is 0 or less, None is not before something changes."""
+        async with self._term.pool.connection() as connection:
+            row = await (await connection.execute(_NEXT, (self._unreadable.ids,), prepare=False)).fetchone()
+        return row[0] if row else None
+
+    async def start(self, most: int) -> Sequence[Started]:
+        """Start at most so many; none when nothing is due in a queue with a free slot. Raises Fenced, StorageAway.
+
+        They are on record, and hold their slots, when this returns. A callback whose stream cannot be read is found by
+        halving, and left alone from then on.
+        """
+        most = min(most, self._unreadable.most)
+        taken: list[Due] = []
+        try:
+            async with self._term.transaction() as connection:
+                taken = await _take(connection, self._unreadable.ids, most)
+                started = await self._begin(connection, taken) if taken else []
+        except ValueError as error:  # of reading: UnknownFact, or a stream that begins in its middle
+            self._unreadable.is_among([due.callback_id for due in taken], error)
+            return await self.start(most)
+        self._unreadable.is_not_among_these()
+        if taken:
+            self._note(taken, started)
+        return started
+
+    async def _begin(self, connection: AsyncConnection, taken: Sequence[Due]) -> list[Started]:
+        """Put an attempt of each on record; a callback that waits no more just loses its row."""
+        streams = await read_streams(connection, [due.stream for due in taken])
+        decisions = [self._decision(due, streams[due.stream]) for due in taken]
+        started = [
+            _started(due, streams[due.stream], outcome)
+            for due, outcome in zip(taken, await decide(connection, decisions), strict=True)
+            if outcome is not None
+        ]
+        if not started:
+            return []
+        await self._open(connection, started)
+        if messages := [one.message for one in started if one.message]:
+            await put(connection, messages, leased_to=self._term.lease.holder)
+        return started
+
+    def _decision(self, due: Due, facts: Facts) -> Decision:
+        return Decision(
+            stream=due.stream,
+            decide=self._start_attempt,
+            envelope=Envelope(
+                organization_id=due.organization_id,
+                actor="dispatcher",
+                causation=str(due.position),
+                correlation=facts[-1].correlation if facts else None,
+            ),
+            known=facts,
+        )
+
+    def _start_attempt(self, facts: Facts) -> list[CallbackFact]:
+        callback = replay(facts)
+        if callback is None or not callback.waits:
+            return []
+        return callback.start_attempt(self._term.call_id(callback.id, callback.attempt + 1))
+
+    async def _open(self, connection: AsyncConnection, started: Sequence[Started]) -> None:
+        columns = zip(*(msgspec.structs.astuple(one.open_call) for one in started), strict=True)
+        lease, at = self._term.lease, started[0].facts[-1].recorded_at
+        values = (lease.gateway, lease.fence, at, *map(list, columns))
+        await connection.cursor(binary=True).execute(_OPEN, values, prepare=True)
+
+    def _note(self, taken: Sequence[Due], started: Sequence[Started]) -> None:
+        for one in started:
+            self._term.calls.keep(one.open_call, one.facts)
+        metrics.BATCHES.labels("start").observe(len(taken))
+        metrics.STARTED.inc(len(started))
+        metrics.OPEN_CALLS.inc(len(started))
+
+
+async def _take(connection: AsyncConnection, unreadable: list[int], most: int) -> list[Due]:
+    values = {"unreadable": unreadable, "most": most}
+    cursor = connection.cursor(binary=True)
+    await cursor.execute(_TAKE, values, prepare=False)
+    rows: list[tuple[int, int, int, datetime, int]] = await cursor.fetchall()
+    return sorted(
+        Due(due_at, callback_id, queue_id, organization_id, position)
+        for callback_id, queue_id, organization_id, due_at, position in rows
+    )
+
+
+def _started(due: Due, before: Facts, outcome: Appended) -> Started:
+    event: Recorded[AttemptStarted] = outcome.events[0]
+    scheduled = before[0].fact
+    if not isinstance(scheduled, CallbackScheduled):
+        raise UnknownFact(f"{due.stream} begins with {type(scheduled).__name__}")
+    details = scheduled.personal
+    return Started(
+        call=Call(
+            id=event.fact.call_id,
+            a_number=details.a_number,
+            b_number=details.b_number,
+            extension_id=scheduled.extension_id,
+        ),
+        message=message_of(event, scheduled),
+        late_s=(event.recorded_at - due.due_at).total_seconds(),
+        facts=[*before, event],
+        open_call=OpenCall(
+            call_id=event.fact.call_id,
+            callback_id=due.callback_id,
+            queue_id=due.queue_id,
+            organization_id=due.organization_id,
+            attempt=event.fact.attempt,
+            position=event.position,
+            correlation=event.correlation,
+        ),
+    )

@@ -1,0 +1,59 @@
+"""What all parts of the leading dispatcher share."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid5
+
+from psycopg import AsyncConnection
+
+from application.gateway import CallGateway
+from infrastructure.batches import END
+from infrastructure.database import Pool
+from infrastructure.dispatch.lease import Lease
+from infrastructure.dispatch.open_calls import KnownCalls
+from infrastructure.event_mapper import LogIdentity
+
+
+class Term:
+    """One time of leadership, from taking the lease until it is given back or anything fails.
+
+    Nothing in memory outlives a term: the next one finds what it needs in Postgres and in the switch.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        pool: Pool,
+        gateway: CallGateway,
+        identity: LogIdentity,
+        *,
+        due: asyncio.Event,
+        hang_up: asyncio.Event,
+    ) -> None:
+        """``due`` is set when something may be startable, ``hang_up`` when a call may be no longer wanted."""
+        self.lease = lease
+        self.pool = pool
+        self.gateway = gateway
+        self.due = due
+        self.hang_up = hang_up
+        self.doubt = asyncio.Event()  # set when the switch must be asked about the open calls
+        self.calls = KnownCalls()
+        self.link_is_up = False
+        self._log_id = identity.at(END)
+
+    def call_id(self, callback_id: int, attempt: int) -> str:
+        """Answer the id of an attempt's call: the same wherever it is computed, and no other log's (design.md §5)."""
+        return call_id(self._log_id, callback_id, attempt)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[AsyncConnection]:
+        """Lend a connection in a transaction that only the leader can commit. Raises Fenced, StorageAway."""
+        async with self.pool.connection() as connection, connection.transaction():
+            await self.lease.check(connection)
+            yield connection
+
+
+def call_id(log_id: UUID, callback_id: int, attempt: int) -> str:
+    """Answer the id of an attempt's call under the log's id."""
+    return str(uuid5(log_id, f"callback/{callback_id}#{attempt}"))

@@ -1,0 +1,1 @@
+"""Switches: each adapter of the port application/gateway.py."""

@@ -1,0 +1,33 @@
+"""What is to happen later, by a clock that tests may move by hand."""
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+
+Action = Callable[[float], None]
+
+
+class Agenda:
+    """Actions, each with the time at which it is due; of those due at once the one that was put in first goes first."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """``clock`` answers the time in seconds."""
+        self._clock = clock
+        self._heap: list[tuple[float, int, Action]] = []
+        self._serial = count()
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next action is due, if there is one."""
+        return self._heap[0][0] if self._heap else None
+
+    def put(self, due: float, action: Action) -> None:
+        """Put in an action; it is given the time at which it was due."""
+        heapq.heappush(self._heap, (due, next(self._serial), action))
+
+    def run(self) -> None:
+        """Carry out what is due, and what becomes due by that."""
+        now = self._clock()
+        while self._heap and self._heap[0][0] <= now:
+            due, _, action = heapq.heappop(self._heap)
+            action(due)

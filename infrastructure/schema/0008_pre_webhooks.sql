@@ -1,0 +1,79 @@
+-- What is to be delivered to receivers, and what became of it (kept for 30 days). Ids are made of the event's id, so that
+-- a message is put here once, however often its event is handled.
+
+-- A lane is a bulkhead: all that goes to one host for one organisation. Who holds its lease delivers; a higher fence makes
+-- the results of earlier holders void. The breaker's state stands here, so that it outlives workers.
+CREATE TABLE {schema}.webhook_lanes (
+    id              uuid PRIMARY KEY, -- UUIDv5 of organisation and origin
+    organization_id bigint NOT NULL,
+    origin          text COLLATE "C" NOT NULL, -- scheme://host:port
+    fence           bigint NOT NULL DEFAULT 0,
+    lease_until     timestamptz NOT NULL DEFAULT 'epoch',
+    paused_until    timestamptz NOT NULL DEFAULT 'epoch', -- by Retry-After
+    open_until      timestamptz NOT NULL DEFAULT 'epoch', -- by the breaker
+    opened          int NOT NULL DEFAULT 0, -- times in a row that the breaker opened
+    failures        int NOT NULL DEFAULT 0, -- in a row
+    window_since    timestamptz NOT NULL DEFAULT 'epoch',
+    window_requests int NOT NULL DEFAULT 0,
+    window_failures int NOT NULL DEFAULT 0,
+    in_flight_max   int NOT NULL DEFAULT 32 -- fewer for a while after the breaker closed
+) WITH (fillfactor = 50);
+
+CREATE TABLE {schema}.webhook_deliveries (
+    number          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id              text COLLATE "C" NOT NULL,
+    organization_id bigint NOT NULL,
+    lane_id         uuid NOT NULL,
+    callback_id     bigint NOT NULL, -- deliveries of one callback go out in the order of their positions
+    kind            text COLLATE "C" NOT NULL,
+    url             text NOT NULL,
+    sequence        bigint NOT NULL, -- the version of the event in its stream
+    position        bigint NOT NULL, -- of the event in the log
+    recorded_at     timestamptz NOT NULL, -- of the event
+    body            bytea NOT NULL,
+    state           text COLLATE "C" NOT NULL DEFAULT 'pending',
+    due_at          timestamptz NOT NULL,
+    expires_at      timestamptz NOT NULL,
+    attempts        int NOT NULL DEFAULT 0, -- all of them
+    step            int NOT NULL DEFAULT 0, -- of the schedule, which a resend begins anew
+    refusals        int NOT NULL DEFAULT 0, -- answers of 4xx in a row
+    error           text COLLATE "C", -- why the last attempt failed
+    finished_at     timestamptz,
+    leased_to       uuid -- who makes the first attempt itself, until due_at
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+CREATE UNIQUE INDEX webhook_deliveries_id ON {schema}.webhook_deliveries (id);
+CREATE INDEX webhook_deliveries_due ON {schema}.webhook_deliveries (lane_id, due_at, position) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_order ON {schema}.webhook_deliveries (callback_id, position) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_expiry ON {schema}.webhook_deliveries (expires_at) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_of ON {schema}.webhook_deliveries (organization_id, number);
+CREATE INDEX webhook_deliveries_of_callback ON {schema}.webhook_deliveries (callback_id, number);
+CREATE INDEX webhook_deliveries_undelivered
+    ON {schema}.webhook_deliveries (organization_id, state, number) WHERE state <> 'delivered';
+
+CREATE TABLE {schema}.webhook_attempts (
+    delivery_number bigint NOT NULL,
+    attempt         int NOT NULL,
+    at              timestamptz NOT NULL,
+    ms              int NOT NULL,
+    status          int, -- none when there was no answer
+    error           text COLLATE "C", -- none when it was delivered
+    answer          bytea NOT NULL, -- the first bytes of the answer's body
+    PRIMARY KEY (delivery_number, attempt)
+);
+
+-- Secrets that sign, sealed. Of an organisation's the one with the highest number is current; older ones sign beside it
+-- until they expire.
+CREATE TABLE {schema}.webhook_secrets (
+    organization_id bigint NOT NULL,
+    number          int NOT NULL,
+    sealed          bytea NOT NULL,
+    made_at         timestamptz NOT NULL DEFAULT now(),
+    expires_at      timestamptz NOT NULL DEFAULT 'infinity',
+    PRIMARY KEY (organization_id, number)
+);
+
+-- The key that seals secrets where PEREZVON_SECRETS_KEY is not set: one row, made at first need.
+CREATE TABLE {schema}.secrets_key (
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    key     bytea NOT NULL
+);

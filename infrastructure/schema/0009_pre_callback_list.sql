@@ -1,0 +1,50 @@
+-- Which callbacks does a queue have? One row a callback, deleted ones too, as its events made it;
+-- `perezvon rebuild callback_list` makes them anew. No constraints but unique indexes, as in 0005.
+CREATE TABLE {schema}.callback_list (
+    id               bigint NOT NULL,
+    organization_id  bigint NOT NULL,
+    queue_id         bigint NOT NULL,
+    version          bigint NOT NULL,
+    name             text,
+    a_number         text NOT NULL,
+    b_number         text NOT NULL,
+    extension_id     bigint,
+    try_count        int NOT NULL,
+    try_again_pause  int NOT NULL,
+    url_before       text,
+    url_before_again text,
+    url_success      text,
+    url_after        text,
+    start_time       timestamptz NOT NULL,
+    task_id          text,
+    created_at       timestamptz NOT NULL,
+    updated_at       timestamptz NOT NULL,
+    due_at           timestamptz,
+    status           text COLLATE "C" NOT NULL,
+    attempt          int NOT NULL,
+    call_id          text COLLATE "C",
+    finish_result    text COLLATE "C",
+    finish_comment   text,
+    is_deleted       boolean NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.05); -- each change of a callback leaves a dead row behind
+CREATE UNIQUE INDEX callback_list_id ON {schema}.callback_list (id);
+CREATE INDEX callback_list_queue ON {schema}.callback_list (queue_id, id) WHERE NOT is_deleted;
+CREATE INDEX callback_list_status ON {schema}.callback_list (queue_id, status, id) WHERE NOT is_deleted;
+CREATE INDEX callback_list_result ON {schema}.callback_list (queue_id, finish_result, id)
+    WHERE finish_result IS NOT NULL AND NOT is_deleted;
+
+-- How many callbacks of each kind a queue has, deleted ones left out, and how its attempts came out: one row a queue that
+-- ever had one. Of a queue that is deleted nothing is listed; its rows stay as they are.
+CREATE TABLE {schema}.callback_counts (
+    queue_id         bigint NOT NULL,
+    organization_id  bigint NOT NULL,
+    scheduled        bigint NOT NULL,
+    executed         bigint NOT NULL,
+    delayed          bigint NOT NULL,
+    success          bigint NOT NULL,
+    failed           bigint NOT NULL,
+    attempts_joined  bigint NOT NULL,
+    attempts_failed  bigint NOT NULL,
+    queue_is_deleted boolean NOT NULL
+) WITH (fillfactor = 50);
+CREATE UNIQUE INDEX callback_counts_queue ON {schema}.callback_counts (queue_id);

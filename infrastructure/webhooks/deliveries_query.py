@@ -1,0 +1,89 @@
+"""What became of deliveries: the read side, and sending again."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from application.webhooks import AttemptRow, DeliveryFilter, DeliveryNotFound, DeliveryRow
+from infrastructure.database import Pool
+from infrastructure.statements import statement
+from infrastructure.webhooks.outbox import CHANNEL, Kind
+from infrastructure.webhooks.schedule import FLAGGED_AFTER
+
+_COLUMNS = (
+    "id, number, callback_id, kind, url, body, sequence, position, state, recorded_at,"
+    " CASE WHEN state = 'pending' THEN due_at END AS due_at, expires_at, finished_at, attempts, error,"
+    f" refusals >= {FLAGGED_AFTER} AS is_flagged"
+)
+_NAMES = tuple(field.name for field in msgspec.structs.fields(DeliveryRow))
+_ATTEMPT_NAMES = tuple(field.name for field in msgspec.structs.fields(AttemptRow))
+_ONE = statement(f"SELECT {_COLUMNS} FROM {{schema}}.webhook_deliveries WHERE organization_id = %s AND id = %s")
+_ATTEMPTS = statement(
+    "SELECT a.attempt, a.at, a.ms, a.status, a.error, a.answer FROM {schema}.webhook_attempts AS a"
+    " JOIN {schema}.webhook_deliveries AS d ON d.number = a.delivery_number"
+    " WHERE d.organization_id = %s AND d.id = %s ORDER BY a.attempt"
+)
+_RESEND = statement(
+    "WITH again AS (UPDATE {schema}.webhook_deliveries SET state = 'pending', step = 0, refusals = 0, error = NULL,"
+    " finished_at = NULL, leased_to = NULL, due_at = now(), expires_at = now() + CASE kind WHEN %s THEN %s"
+    " WHEN %s THEN %s ELSE %s END WHERE organization_id = %s AND id = %s RETURNING 1)"
+    " SELECT pg_notify(%s, '') FROM again"
+)
+
+
+class PostgresWebhookDeliveries:
+    """The port ``WebhookDeliveries`` on Postgres."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Work over ``pool``."""
+        self._pool = pool
+
+    async def page(
+        self, organization_id: int, wanted: DeliveryFilter, *, after: int, limit: int
+    ) -> Sequence[DeliveryRow]:
+        """See the port."""
+        given = {"callback_id": wanted.callback_id, "state": wanted.state}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        where = "".join(f" AND {name} = %s" for name in chosen)
+        query = statement(
+            f"SELECT {_COLUMNS} FROM {{schema}}.webhook_deliveries WHERE organization_id = %s AND number > %s{where}"
+            " ORDER BY number LIMIT %s"
+        )
+        return [_row(row) for row in await self._rows(query, organization_id, after, *chosen.values(), limit)]
+
+    async def one(self, organization_id: int, delivery_id: str) -> DeliveryRow:
+        """See the port."""
+        rows = await self._rows(_ONE, organization_id, delivery_id)
+        if not rows:
+            raise DeliveryNotFound
+        return _row(rows[0])
+
+    async def attempts(self, organization_id: int, delivery_id: str) -> Sequence[AttemptRow]:
+        """See the port."""
+        await self.one(organization_id, delivery_id)
+        return [_attempt(row) for row in await self._rows(_ATTEMPTS, organization_id, delivery_id)]
+
+    async def resend(self, organization_id: int, delivery_id: str) -> DeliveryRow:
+        """See the port."""
+        before, again = Kind.BEFORE, Kind.BEFORE_AGAIN
+        lifetimes = (before.value, before.lifetime, again.value, again.lifetime, Kind.AFTER.lifetime)
+        await self._rows(_RESEND, *lifetimes, organization_id, delivery_id, CHANNEL)
+        return await self.one(organization_id, delivery_id)
+
+    async def _rows(self, query: bytes, *values: int | str | timedelta) -> list[tuple[Any, ...]]:
+        async with self._pool.connection() as connection:
+            return await (await connection.execute(query, values)).fetchall()
+
+
+def _row(row: tuple[Any, ...]) -> DeliveryRow:
+    found = dict(zip(_NAMES, row, strict=True))
+    found["type"] = msgspec.json.decode(found["type"])["type"]
+    return msgspec.convert(found, DeliveryRow)
+
+
+def _attempt(row: tuple[Any, ...]) -> AttemptRow:
+    found = dict(zip(_ATTEMPT_NAMES, row, strict=True))
+    found["answer"] = bytes(found["answer"]).decode(errors="replace").replace("\0", "")
+    return msgspec.convert(found, AttemptRow)

@@ -1,0 +1,145 @@
+"""The secrets that sign webhooks: one of each organisation is current, older ones sign beside it until they expire."""
+
+from datetime import timedelta
+from secrets import token_bytes
+from time import monotonic
+
+import structlog
+from psycopg import AsyncConnection
+
+from application.callers import Request
+from application.errors import ConcurrentUpdate, OrganizationNotFound
+from application.webhooks import SecretUnreadable
+from domain.organization.organization import replay
+from infrastructure.database import Pool
+from infrastructure.event_log.postgres_log import Command, PostgresEventLog, call_door
+from infrastructure.event_mapper import encode
+from infrastructure.statements import statement
+from infrastructure.webhooks.sealing import Sealing
+from infrastructure.webhooks.signing import KEY_BYTES, secret_of
+
+OLD_MAX = 10
+_CACHED_SECONDS = 5.0
+_TRIES = 3
+
+_LIVING = statement(
+    "SELECT number, sealed FROM {schema}.webhook_secrets WHERE organization_id = %s AND expires_at > now()"
+    " ORDER BY number DESC"
+)
+_INSERT = statement(
+    "INSERT INTO {schema}.webhook_secrets (organization_id, number, sealed) VALUES (%s, %s, %b) ON CONFLICT DO NOTHING"
+)
+_LAST = statement(
+    "SELECT number FROM {schema}.webhook_secrets WHERE organization_id = %s ORDER BY number DESC LIMIT 1 FOR UPDATE"
+)
+_EXPIRE = statement(
+    "UPDATE {schema}.webhook_secrets SET expires_at = least(expires_at, CASE WHEN number <= %s THEN now()"
+    " ELSE now() + %s::interval END) WHERE organization_id = %s"
+)
+
+_logger = structlog.get_logger(__name__)
+
+
+class SigningKeys:
+    """The keys of each organisation, made when first asked for."""
+
+    def __init__(self, pool: Pool, key: bytes | None) -> None:
+        """Work over ``pool``; ``key`` seals (see Sealing)."""
+        self._pool = pool
+        self._sealing = Sealing(key)
+        self._cached: dict[int, tuple[float, list[bytes]]] = {}
+
+    async def signing(self, organization_id: int) -> list[bytes]:
+        """Answer the keys that sign now, the current one first; a rotation is heeded within five seconds.
+
+        Raises SecretUnreadable, StorageAway.
+        """
+        until, keys = self._cached.get(organization_id, (0.0, []))
+        if monotonic() >= until:
+            keys = await self.living(organization_id)
+            self._cached[organization_id] = (monotonic() + _CACHED_SECONDS, keys)
+        return keys
+
+    async def living(self, organization_id: int) -> list[bytes]:
+        """Answer the same as of now. Raises SecretUnreadable, StorageAway."""
+        async with self._pool.connection() as connection:
+            rows = await (await connection.execute(_LIVING, (organization_id,))).fetchall()
+            if not rows:
+                await self._insert(connection, organization_id, 1, token_bytes(KEY_BYTES))
+                rows = await (await connection.execute(_LIVING, (organization_id,))).fetchall()
+            keys: list[bytes] = []
+            for number, sealed in rows:
+                try:
+                    keys.append(await self._sealing.open(connection, sealed, _purpose(organization_id, number)))
+                except SecretUnreadable:
+                    if not keys:
+                        raise
+                    _logger.warning("old webhook secret left out", organization_id=organization_id, number=number)
+            return keys
+
+    async def prepare(self) -> None:
+        """Make ready for ``replace``: what it needs must not be undone with its transaction."""
+        async with self._pool.connection() as connection:
+            await self._sealing.prepare(connection)
+
+    async def replace(self, connection: AsyncConnection, organization_id: int, overlap: timedelta) -> bytes:
+        """Answer a new current key; the others, but for the ten newest, sign so much longer. Part of a transaction."""
+        key = token_bytes(KEY_BYTES)
+        row = await (await connection.execute(_LAST, (organization_id,))).fetchone()
+        last = row[0] if row else 0
+        await connection.execute(_EXPIRE, (last - OLD_MAX, overlap, organization_id))
+        await self._insert(connection, organization_id, last + 1, key)
+        return key
+
+    async def _insert(self, connection: AsyncConnection, organization_id: int, number: int, key: bytes) -> None:
+        sealed = await self._sealing.seal(connection, key, _purpose(organization_id, number))
+        await connection.execute(_INSERT, (organization_id, number, sealed))
+
+
+class PostgresWebhookSecrets:
+    """The port ``WebhookSecrets`` on Postgres."""
+
+    def __init__(self, log: PostgresEventLog, pool: Pool, key: bytes | None) -> None:
+        """Read organisations from ``log``; ``key`` seals (see Sealing)."""
+        self._log = log
+        self._pool = pool
+        self._keys = SigningKeys(pool, key)
+
+    async def current(self, organization_id: int) -> str:
+        """See the port."""
+        if not await self._log.read(f"organization/{organization_id}"):
+            raise OrganizationNotFound
+        return secret_of((await self._keys.living(organization_id))[0])
+
+    async def rotate(self, organization_id: int, overlap_s: int, request: Request) -> str:
+        """See the port."""
+        await self._keys.prepare()
+        for _ in range(_TRIES):
+            command = await self._decided(organization_id, overlap_s, request)
+            try:
+                async with self._pool.connection() as connection, connection.transaction():
+                    key = await self._keys.replace(connection, organization_id, timedelta(seconds=overlap_s))
+                    ((verdict, _, _),) = await call_door(connection, [command])
+                    if verdict != "appended":
+                        raise ConcurrentUpdate  # noqa: TRY301 - leaves the transaction, which undoes the new key
+            except ConcurrentUpdate:
+                continue
+            return secret_of(key)
+        raise ConcurrentUpdate
+
+    async def _decided(self, organization_id: int, overlap_s: int, request: Request) -> Command:
+        organization = replay(await self._log.read(f"organization/{organization_id}"))
+        if organization is None:
+            raise OrganizationNotFound
+        facts = organization.rotate_webhook_secret(overlap_s)
+        return Command(
+            stream=f"organization/{organization_id}",
+            version=organization.version,
+            facts=facts,
+            states=[encode(fact) for fact in facts],
+            envelope=request.envelope(organization_id, request.caller.actor if request.caller else "cli"),
+        )
+
+
+def _purpose(organization_id: int, number: int) -> str:
+    return f"webhooks of {organization_id}, {number}"

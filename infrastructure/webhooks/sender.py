@@ -1,0 +1,151 @@
+"""Sending: one signed POST, within bounds that no receiver can stretch."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import Protocol
+
+import aiohttp
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, TCPConnector
+from yarl import URL
+
+from application.webhooks import BadTarget, WebhookOptions, check_target
+from infrastructure.webhooks.guard import Blocked, BoundedResolver, Guard, Lookup, system_lookup
+from infrastructure.webhooks.schedule import NOT_ALLOWED, Answer
+
+CONNECT_SECONDS = 5.0
+BODY_SECONDS = 2.0
+"""How long an answer's body is read for; what it answered stands in its status."""
+
+READ_MAX = 16 << 10
+HEAD_BYTES = 1 << 10
+_KEEP_ALIVE_SECONDS = 75.0
+_SKIPPED = ("Accept", "Accept-Encoding", "User-Agent")
+
+
+class Sender(Protocol):
+    """Posts a body once."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Answer what came of it. Never raises for what the network or the receiver does."""
+        ...
+
+
+class AiohttpSender:
+    """The port ``Sender``: no redirects, no proxies, no cookies, no decompression; connections are kept alive."""
+
+    def __init__(self, session: ClientSession, options: WebhookOptions) -> None:
+        """Send over ``session``, whose sockets are guarded."""
+        self._session = session
+        self._opened = options.opened
+        self._timeout = options.timeout
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """See the port."""
+        began = perf_counter()
+        try:
+            check_target(url, self._opened)
+            return await self._posted(URL(url), headers, body, began)
+        except BadTarget:
+            return Answer(seconds=perf_counter() - began, error=NOT_ALLOWED)
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
+            return Answer(seconds=perf_counter() - began, error=_error_of(error))
+
+    async def _posted(self, url: URL, headers: Mapping[str, str], body: bytes, began: float) -> Answer:
+        try:
+            return await self._once(url, headers, body, began)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            # A connection that was kept alive may have been closed just now: that says nothing about the receiver.
+            if isinstance(error, aiohttp.ClientConnectorError):
+                raise
+            return await self._once(url, headers, body, began)
+
+    async def _once(self, url: URL, headers: Mapping[str, str], body: bytes, began: float) -> Answer:
+        left = max(self._timeout - (perf_counter() - began), 0.001)
+        response = await self._session.post(
+            url,
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+            timeout=ClientTimeout(total=left, sock_connect=CONNECT_SECONDS),
+        )
+        head = await _head(response)
+        return Answer(
+            seconds=perf_counter() - began,
+            status=response.status,
+            retry_after=response.headers.get("Retry-After"),
+            aborts=response.headers.get("webhook-delivery", "").strip().lower() == "abort-message",
+            head=head[:HEAD_BYTES],
+        )
+
+
+async def _head(response: ClientResponse) -> bytes:
+    """Answer how the body begins; a connection whose body does not end soon is closed."""
+    content = response.content
+    if content.is_eof():  # it came along with the headers, as most do
+        read = bytearray(b"" if content.at_eof() else content.read_nowait(READ_MAX + 1))
+    else:
+        read = await _read(content)
+    if content.at_eof():
+        response.release()
+    else:
+        response.close()
+    return bytes(read)
+
+
+async def _read(content: aiohttp.StreamReader) -> bytearray:
+    read = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while not content.at_eof() and len(read) <= READ_MAX:
+                read += await content.read(READ_MAX + 1 - len(read))
+    except (aiohttp.ClientError, OSError):
+        pass  # cut short: the status has told what there is to know
+    return read
+
+
+def _error_of(error: Exception) -> str:
+    """Answer a constant word, which tells a receiver's owner what to mend and nobody what else is there."""
+    match error:
+        case aiohttp.ClientConnectorError() if isinstance(error.os_error, Blocked):
+            return NOT_ALLOWED
+        case aiohttp.InvalidURL():
+            return NOT_ALLOWED
+        case TimeoutError():
+            return "timeout"
+        case aiohttp.ClientConnectorDNSError():
+            return "dns_failed"
+        case aiohttp.ClientSSLError():
+            return "tls_failed"
+        case aiohttp.ClientConnectorError():
+            return "connect_failed"
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            return "disconnected"
+        case _:
+            return "bad_answer"
+
+
+@asynccontextmanager
+async def open_sender(options: WebhookOptions, lookup: Lookup = system_lookup) -> AsyncGenerator[AiohttpSender]:
+    """Lend a sender whose every socket goes through the guard."""
+    guard = Guard(options.opened)
+    resolver = BoundedResolver(guard, lookup)
+    connector = TCPConnector(
+        resolver=resolver,
+        socket_factory=guard.open_socket,
+        limit=0,
+        keepalive_timeout=_KEEP_ALIVE_SECONDS,
+        ttl_dns_cache=10,
+    )
+    try:
+        async with ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=_SKIPPED,
+        ) as session:
+            yield AiohttpSender(session, options)
+    finally:
+        await resolver.close()

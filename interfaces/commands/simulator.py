@@ -1,0 +1,62 @@
+"""The command that runs the simulated phone network."""
+
+import re
+
+import click
+
+from interfaces.bootstrap import Capacity, Network
+from interfaces.commands.common import json_option
+from interfaces.lifeline import end_with_parent
+from interfaces.listening import adopt
+from interfaces.settings import ADDRESS, SIMULATOR, from_environment
+from interfaces.simulator import listen, simulate
+
+
+class _Address(click.ParamType[str]):
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(ADDRESS, value):
+            self.fail(f"{value!r} is neither an address such as {SIMULATOR} nor the path of a socket", param, ctx)
+        return value
+
+
+@click.command()
+@click.option(
+    "--address", type=_Address(), default=SIMULATOR, show_default=True, help="HOST:PORT, or the path of a Unix socket."
+)
+@click.option("--calls", type=click.IntRange(1), help="How many calls it carries at once; else any number.")
+@click.option("--calls-per-second", type=click.FloatRange(0, min_open=True), help="And how many it takes a second.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides what is left to chance.")
+@click.option("--socket", "descriptor", type=int, hidden=True, help="A listening socket that is open already.")
+@click.option("--attached", is_flag=True, hidden=True, help="End when standard input ends.")
+@json_option
+def simulator(
+    address: str,
+    calls: int | None,
+    calls_per_second: float | None,
+    seed: int,
+    descriptor: int | None,
+    *,
+    attached: bool,
+    as_json: bool,
+) -> None:
+    """Run a phone network in which no phone rings.
+
+    Workers dial it where PEREZVON_GATEWAY is `simulated`, at PEREZVON_SIMULATOR_ADDRESS. Prints `ready ADDRESS`
+    when it listens. SIGTERM ends it, and with it all that it knows.
+
+    The thousands digit of a number (1001, +77010001001) decides: 1 answers, 2 is busy, 3 rings in vain, 4 rejects, 5 is
+    unknown, 6 meets congestion, 7 answers and hangs up while B rings, 8 is busy at first and answers afterwards, 9 and 0
+    are left to chance. PEREZVON_SIMULATED_SPEED divides all its durations.
+
+    \b
+    Examples:
+      perezvon simulator
+      PEREZVON_SIMULATED_SPEED=20 perezvon simulator --calls 100 --calls-per-second 10
+      perezvon simulator --address ./switch.sock
+    """
+    if attached:
+        end_with_parent()
+    network = Network(seed=seed, speed=from_environment().simulated_speed, capacity=Capacity(calls, calls_per_second))
+    simulate(network, adopt(descriptor) if descriptor is not None else listen(address), as_json=as_json)

@@ -1,0 +1,116 @@
+"""The calling itself: queues are opened, callbacks placed, tasks filed for callbacks, and all watched until it is over."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from application.queue_queries import QueueStanding
+from interfaces.demo.caller import Caller
+from interfaces.demo.plan import PLANS, callbacks, customers
+from interfaces.demo.receiver import Receiver
+from interfaces.demo.staff import Staff
+
+QUEUES = "/api/ver1.0/client/@me/task_scheduler/"
+TASKS = 10
+_LOOK_AGAIN_S = 0.2
+_OVER = {"completed", "failed"}
+
+Show = Callable[[Sequence[QueueStanding], int], None]
+
+
+class _Board(msgspec.Struct, frozen=True):
+    items: list[QueueStanding]
+
+
+class Exchange:
+    """The two queues of the demo, the callbacks in them, and the tasks that the second one carries out."""
+
+    def __init__(self, admin: Caller, receiver: Receiver) -> None:
+        """Ask as the admin; webhooks go to the receiver."""
+        self._admin = admin
+        self._receiver = receiver
+        self.queue_ids: list[int] = []
+        self.task_ids: list[str] = []
+
+    async def place(self) -> None:
+        """Make the queues, off, and place all callbacks. Raises DemoFailed, httpx.HTTPError."""
+        for plan, tasks in zip(PLANS, callbacks(self._receiver), strict=True):
+            queue = {"name": plan.name, "concurrent_task_limit": plan.limit}
+            self.queue_ids.append((await self._admin.ask("POST", QUEUES, queue)).json()["id"])
+            await self._admin.ask("POST", f"{QUEUES}{self.queue_ids[-1]}/task/", {"tasks": tasks})
+
+    async def file_tasks(self, anybody: Caller, staff: Staff, after: int) -> None:
+        """File tasks of type callback, which the second queue carries out.
+
+        ``after`` is a log position; what was filed up to there is not called back. Raises DemoFailed, httpx.HTTPError.
+        """
+        await _until(lambda: self._has_passed(after))
+        settings = {"callback_queue": self.queue_ids[-1], "callback_tries": 3, "callback_pause": 1}
+        await self._admin.ask("PATCH", "/v1/organization/settings", settings)
+        for i, phone in enumerate(customers(TASKS)):
+            operator_id = staff.operators[
+                i % (len(staff.operators) - 1)
+            ]  # the robot has no number to be called at first
+            task = {"task_type": "callback", "title": f"Перезвонить по заказу A-{219_500 + i}", "caller_phone": phone}
+            filed = await anybody.ask("POST", "/api/tasks", {**task, "operator_id": operator_id})
+            self.task_ids.append(filed.json()["id"])
+
+    async def carry_out(self, show: Show) -> None:
+        """Switch the queues on, the second when the first is well under way, and show how they stand until all is over.
+
+        That is when every callback and task is finished, no call runs, and no webhook is on its way. Raises DemoFailed,
+        httpx.HTTPError.
+        """
+        first, second = self.queue_ids
+        await self._switch_on(first)
+
+        async def is_under_way() -> bool:
+            return _finished((await self._board(show))[0]) * 3 >= PLANS[0].callbacks
+
+        await _until(is_under_way)
+        await self._switch_on(second)
+        await _until(lambda: self._is_over(show))
+
+    async def tasks(self) -> list[dict[str, Any]]:
+        """Answer the tasks as they stand. Raises DemoFailed, httpx.HTTPError."""
+        return [(await self._admin.ask("GET", f"/api/tasks/{task_id}")).json() for task_id in self.task_ids]
+
+    async def tried_again(self) -> tuple[int, int]:
+        """Answer a queue, and a callback in it that was busy before it answered. Raises DemoFailed, httpx.HTTPError."""
+        rows = (await self._admin.ask("GET", f"{QUEUES}{self.queue_ids[0]}/task/")).json()
+        return self.queue_ids[0], next(row["id"] for row in rows if row["b_number"][-4] == "8")
+
+    async def _switch_on(self, queue_id: int) -> None:
+        await self._admin.ask("PUT", f"{QUEUES}{queue_id}", {"status": "on"})
+
+    async def _board(self, show: Show) -> list[QueueStanding]:
+        answer = await self._admin.ask("GET", "/v1/queue-board")
+        queues = msgspec.json.decode(answer.content, type=_Board).items
+        show(queues, self._receiver.verified.total())
+        return queues
+
+    async def _is_over(self, show: Show) -> bool:
+        placed = sum(plan.callbacks for plan in PLANS)
+        queues = await self._board(show)
+        if sum(map(_finished, queues)) < placed + len(self.task_ids) or any(queue.taken for queue in queues):
+            return False
+        if self._receiver.verified["after"] < placed:
+            return False
+        if (await self._admin.ask("GET", "/v1/webhook-deliveries", state="pending", limit=1)).json()["items"]:
+            return False
+        return all(task["status"] in _OVER for task in await self.tasks())
+
+    async def _has_passed(self, position: int) -> bool:
+        handlers = (await self._admin.ask("GET", "/v1/projections")).json()["items"]
+        return all(handler["position"] >= position for handler in handlers)
+
+
+def _finished(queue: QueueStanding) -> int:
+    return queue.succeeded + queue.failed
+
+
+async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
+    while not await holds():  # noqa: ASYNC110 - what is asked lies behind HTTP
+        await asyncio.sleep(_LOOK_AGAIN_S)

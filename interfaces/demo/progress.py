@@ -1,0 +1,71 @@
+"""How the queues stand, shown while they work: a table on a terminal, now and then a line elsewhere."""
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from application.queue_queries import Idle, QueueStanding
+
+_LINE_EVERY_S = 5.0
+_NAMES = ("queue", "waiting", "delayed", "calls", "finished", "answered", "starts nothing because")
+_WHY = {
+    Idle.OFF: "it is off",
+    Idle.NOTHING_DUE: "nothing is due",
+    Idle.SWITCH_AWAY: "the switch is away",
+    Idle.LIMIT_REACHED: "its limit is reached",
+}
+
+
+@contextmanager
+def showing(stream: TextIO) -> Generator[Callable[[Sequence[QueueStanding], int], None]]:
+    """Lend a function that shows the queues, and how many webhooks came, on ``stream``."""
+    console = Console(file=stream, markup=False, highlight=False)
+    if not console.is_terminal:
+        yield _Lines(stream).show
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda queues, webhooks: live.update(_table(queues, webhooks), refresh=True)
+
+
+class _Lines:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._next = 0.0
+
+    def show(self, queues: Sequence[QueueStanding], webhooks: int) -> None:
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _LINE_EVERY_S
+        for queue in queues:
+            name, waiting, delayed, calls, finished, answered, why = cells(queue)
+            counted = f"{waiting} waiting, {delayed} delayed, {calls} calls, {finished} finished, {answered} answered"
+            print(f"{name}: {counted}{why and f'; starts nothing because {why}'}", file=self._stream)
+        print(f"webhooks: {webhooks} verified", file=self._stream, flush=True)
+
+
+def _table(queues: Sequence[QueueStanding], webhooks: int) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, caption=f"webhooks verified: {webhooks}")
+    for name in _NAMES:
+        table.add_column(name, justify="left" if name in {_NAMES[0], _NAMES[-1]} else "right", no_wrap=True)
+    for queue in queues:
+        table.add_row(*cells(queue))
+    return table
+
+
+def cells(queue: QueueStanding) -> tuple[str, ...]:
+    """Answer what is told of a queue: the last is why nothing starts, empty while something does."""
+    rate = queue.answer_rate
+    return (
+        queue.name,
+        str(queue.waiting),
+        str(queue.delayed),
+        f"{queue.taken} of {queue.concurrent_task_limit}",
+        str(queue.succeeded + queue.failed),
+        "-" if rate is None else f"{rate:.0%}",
+        "" if queue.idle is None else _WHY[queue.idle],
+    )
