@@ -7,6 +7,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
+from infrastructure.projections import PROJECTIONS
 from interfaces.bootstrap import run_projections, service_dsn
 from tests.support.shell import Shell, run
 from tests.support.waiting import eventually_async
@@ -22,11 +23,12 @@ def folded(database: str, acme: str) -> Folded:
 
     async def up_to_head() -> bool:
         query = (
-            "SELECT count(*) = 2 AND min(position) = (SELECT max(notification_id) FROM perezvon_1.stored_events)"
-            " FROM perezvon_1.checkpoints"
+            "SELECT count(*) FROM perezvon_1.checkpoints WHERE name = ANY(%s)"
+            " AND position = (SELECT max(notification_id) FROM perezvon_1.stored_events)"
         )
         async with await psycopg.AsyncConnection.connect(database) as connection:
-            return (await (await connection.execute(query.encode())).fetchone()) == (True,)
+            cursor = await connection.execute(query.encode(), ([*PROJECTIONS],))
+            return await cursor.fetchone() == (len(PROJECTIONS),)
 
     async def work() -> None:
         stop = asyncio.Event()
@@ -38,7 +40,7 @@ def folded(database: str, acme: str) -> Folded:
     return lambda: asyncio.run(work())
 
 
-@pytest.mark.parametrize("view", ["task_list", "audit_trail", "access_directory"])
+@pytest.mark.parametrize("view", ["task_list", "audit_trail", "callback_list", "queue_board", "access_directory"])
 def test_a_view_that_is_right_is_rebuilt_and_put_in_place(shell: Shell, folded: Folded, view: str) -> None:
     folded()
     report = shell.json("rebuild", view)

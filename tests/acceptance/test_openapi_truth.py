@@ -23,7 +23,7 @@ from schemathesis.schemas import APIOperation
 from domain.values import Role
 from interfaces.api.docs_page import openapi_document
 from tests.support.databases import DatabaseServer
-from tests.support.office import Office, Service, service_with_worker
+from tests.support.office import QUEUES, Office, Service, service_with_worker
 
 EXAMPLES = int(os.environ.get("PEREZVON_TEST_SCHEMATHESIS_EXAMPLES", "6"))
 DOCUMENT: dict[str, Any] = msgspec.json.decode(openapi_document())
@@ -42,6 +42,8 @@ class Application:
         self.dsn = dsn
         self.office: Office
         self.task_id = self.failed_task_id = ""
+        self.queues: list[int] = []
+        self.callbacks: list[int] = []
         self.operators: list[int] = []
         self._service: Service
 
@@ -52,7 +54,17 @@ class Application:
             "operator_number": self.operators[label.startswith("DELETE")],
             "token_id": self.office.bearers[Role.OPERATOR]["Authorization"].split("_")[1],
         }
+        if "{client_id}" in label:
+            deleting = label.startswith("DELETE")
+            known |= {"client_id": "@me", "task_id": self.callbacks[deleting]}
+            known["scheduler_id"] = self.queues[deleting and label.endswith("{scheduler_id}")]
         return {name: value for name, value in known.items() if f"{{{name}}}" in label}
+
+    async def _fill_queues(self) -> None:
+        """Make a queue to keep and one to be deleted; in the first, a callback to keep and one to be deleted."""
+        self.queues = [(await self.office.post_queue()).json()["id"] for _ in range(2)]
+        callbacks = await self.office.scheduled(f"{QUEUES}{self.queues[0]}", {}, {})
+        self.callbacks = [callback["id"] for callback in callbacks]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "lifespan":
@@ -64,6 +76,7 @@ class Application:
             self.office = await self._service.office()
             self.task_id = (await self.office.filed())["id"]
             self.failed_task_id = (await self.office.in_status("failed"))["id"]
+            await self._fill_queues()
             for name in ("to be renewed", "to be removed"):
                 added = await self.office.client.post("/v1/operators", json={"name": name}, headers=self.office.admin)
                 self.operators.append(added.json()["id"])
@@ -123,13 +136,15 @@ def operations(application: Application) -> Operations:
     return {operation.label: operation for operation in found}
 
 
+# The application's pools draw jitter in a thread of their own, also while a strategy draws here.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_no_answer_breaks_what_the_document_promises(
     application: Application, operations: Operations, label: str, mode: GenerationMode
 ) -> None:
     operation, statuses = operations[label], set[int]()
-    right: Any = {"headers": {"If-Match": "*"}} if mode.is_positive and "{task_id}" in label else {}
+    right: Any = {"headers": {"If-Match": "*"}} if mode.is_positive and "/api/tasks/{" in label else {}
     cases = operation.as_strategy(
         generation_mode=mode,
         auth_storage=operation.schema.auth,
@@ -173,6 +188,22 @@ def test_contract_1_is_in_the_document_with_its_refusals() -> None:
     assert asking["per_page"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
     assert asking["Perezvon-Position"]["in"] == "header"
     assert {"ETag", "Perezvon-Position"} <= set(filing["responses"]["200"]["headers"])
+
+
+def test_contract_2_is_in_the_document_once_with_its_refusals() -> None:
+    queues = [path for path in DOCUMENT["paths"] if "task_scheduler" in path]
+    assert len(queues) == 5
+    assert all(path.startswith("/api/ver1.0/client/{client_id}/") for path in queues)
+    scheduling = DOCUMENT["paths"][f"{queues[0]}/{{scheduler_id}}/task"]["post"]
+    assert set(scheduling["responses"]) == {
+        "201", "401", "403", "404", "408", "409", "413", "415", "422", "429", "503",
+    }  # fmt: skip
+    assert scheduling["responses"]["422"] == {"$ref": "#/components/responses/QueueRefusal422"}
+    assert scheduling["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/NewCallbacks")
+    answered = scheduling["responses"]["201"]["content"]["application/json"]["schema"]
+    assert answered == {"type": "array", "items": {"$ref": "#/components/schemas/CallbackAnswer"}}
+    assert "Idempotency-Key" in {parameter["name"] for parameter in scheduling["parameters"]}
+    assert set(DOCUMENT["paths"][f"{queues[0]}/{{scheduler_id}}"]) == {"get", "put", "delete"}
 
 
 def test_examples_are_there_and_are_of_their_schemas() -> None:

@@ -109,7 +109,7 @@ def test_who_waits_in_vain_says_so_and_ends(nowhere: Shell, monkeypatch: pytest.
 
 def test_the_worker_shows_its_metrics_where_it_is_told_to(start: Start, database: str, port: int) -> None:
     start("work", PEREZVON_DATABASE_URL=database, PEREZVON_METRICS_PORT=str(port))
-    shown = 'perezvon_projection_lag_events{projection="task_list"}'
+    shown = 'perezvon_handler_lag_events{handler="task_list"}'
     eventually(lambda: shown in _get(f"http://127.0.0.1:{port}"), timeout=60)
 
 

@@ -8,7 +8,8 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from domain.values import Permission, Role
-from tests.support.office import Headers, Office, Service
+from interfaces.api.clients import BASES
+from tests.support.office import NUMBERS, QUEUES, Headers, Office, Service
 
 pytestmark = pytest.mark.anyio
 
@@ -38,6 +39,20 @@ async def a_token(office: Office) -> Made:
     return {"token_id": answer.json()["id"]}
 
 
+async def a_client(office: Office) -> Made:
+    return {"client_id": office.organization_id}
+
+
+async def a_queue(office: Office) -> Made:
+    return {"client_id": "@me", "scheduler_id": (await office.queue()).rpartition("/")[2]}
+
+
+async def a_callback(office: Office) -> Made:
+    made = await a_queue(office)
+    (callback,) = await office.scheduled(f"{QUEUES}{made['scheduler_id']}")
+    return {**made, "task_id": callback["id"]}
+
+
 class Access(NamedTuple):
     """What a route needs, what its path names, and a body that it takes."""
 
@@ -50,6 +65,19 @@ _APPEAL = {"appeal_id": "A-1"}
 _CHANGE = Access(Permission.CHANGE_TASKS, a_task, _APPEAL)
 _PUBLIC = Access(None)
 _ADMIN = Permission.ADMINISTER
+_READ, _CHANGE_QUEUE = Permission.READ_QUEUES, Permission.CHANGE_QUEUES
+OF_QUEUES = {
+    ("POST", ""): Access(_CHANGE_QUEUE, a_client, {"name": "q"}),
+    ("GET", ""): Access(_READ, a_client),
+    ("GET", "/{scheduler_id}"): Access(_READ, a_queue),
+    ("PUT", "/{scheduler_id}"): Access(_CHANGE_QUEUE, a_queue, {"status": "on"}),
+    ("DELETE", "/{scheduler_id}"): Access(_CHANGE_QUEUE, a_queue),
+    ("POST", "/{scheduler_id}/task"): Access(_CHANGE_QUEUE, a_queue, {"tasks": [NUMBERS]}),
+    ("GET", "/{scheduler_id}/task"): Access(_READ, a_queue),
+    ("GET", "/{scheduler_id}/task/{task_id}"): Access(_READ, a_callback),
+    ("DELETE", "/{scheduler_id}/task/{task_id}"): Access(_CHANGE_QUEUE, a_callback),
+    ("GET", "/{scheduler_id}/task/{task_id}/history"): Access(_READ, a_callback),
+}
 ROUTES = {
     ("POST", "/api/tasks"): Access(Permission.FILE_TASKS, nothing, {"title": "x"}),
     ("GET", "/api/tasks"): Access(Permission.LIST_TASKS),
@@ -61,6 +89,11 @@ ROUTES = {
     ("PUT", "/api/tasks/{task_id}/link-appeal"): _CHANGE,
     ("POST", "/api/tasks/{task_id}/link-appeal"): _CHANGE,
     ("POST", "/api/tasks/{task_id}/reprocess"): Access(Permission.CHANGE_TASKS, a_failed_task),
+    **{
+        (method, f"{base}/{{client_id}}/task_scheduler{path}"): access
+        for base in BASES
+        for (method, path), access in OF_QUEUES.items()
+    },
     ("GET", "/v1/organization"): Access(_ADMIN),
     ("PATCH", "/v1/organization/settings"): Access(_ADMIN, nothing, {"region": "KZ"}),
     ("GET", "/v1/members"): Access(_ADMIN),
@@ -72,6 +105,7 @@ ROUTES = {
     ("GET", "/v1/tokens"): Access(_ADMIN),
     ("POST", "/v1/tokens"): Access(_ADMIN, nothing, {"role": "agent"}),
     ("DELETE", "/v1/tokens/{token_id}"): Access(_ADMIN, a_token),
+    ("GET", "/v1/queue-board"): Access(Permission.READ_QUEUES),
     ("GET", "/v1/projections"): Access(_ADMIN),
     ("GET", "/v1/audit-trail"): Access(Permission.AUDIT),
     ("GET", "/health/live"): _PUBLIC,
@@ -85,10 +119,17 @@ ROLES = {
     Role.ADMIN: set(Permission),
     Role.SUPERVISOR: {
         Permission.FILE_TASKS, Permission.LIST_TASKS, Permission.READ_PERSONAL, Permission.CHANGE_TASKS,
+        Permission.READ_QUEUES, Permission.CHANGE_QUEUES, Permission.READ_WEBHOOKS,
     },
-    Role.AGENT: {Permission.FILE_TASKS, Permission.LIST_TASKS, Permission.READ_PERSONAL, Permission.CHANGE_TASKS},
+    Role.AGENT: {
+        Permission.FILE_TASKS, Permission.LIST_TASKS, Permission.READ_PERSONAL, Permission.CHANGE_TASKS,
+        Permission.READ_QUEUES,
+    },
     Role.OPERATOR: {Permission.FILE_TASKS},
-    Role.AUDITOR: {Permission.LIST_TASKS, Permission.READ_PERSONAL, Permission.AUDIT},
+    Role.AUDITOR: {
+        Permission.LIST_TASKS, Permission.READ_PERSONAL, Permission.AUDIT, Permission.READ_QUEUES,
+        Permission.READ_WEBHOOKS,
+    },
     Role.ANALYST: {Permission.LIST_TASKS},
 }  # fmt: skip
 GUARDED = [route for route, access in ROUTES.items() if access.permission]
@@ -148,6 +189,9 @@ async def test_what_is_another_organisations_is_not_found_and_stays_as_it_is(
 
 
 async def state_of(office: Office, made: Made) -> Any:
+    if "client_id" in made:
+        queues = (await office.get(QUEUES)).json()
+        return queues, [(await office.get(f"{QUEUES}{queue['id']}/task")).json() for queue in queues]
     if "task_id" in made:
         return (await office.get(f"/api/tasks/{made['task_id']}")).json()
     path = "/v1/tokens" if "token_id" in made else "/v1/operators"

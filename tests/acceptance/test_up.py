@@ -21,6 +21,8 @@ from tests.support.waiting import eventually
 
 Start = Callable[..., Up]
 
+CHILDREN = ("api", "simulator", "worker")
+
 
 @pytest.fixture
 def home() -> Iterator[Path]:
@@ -52,12 +54,12 @@ def up(start: Start, database: str) -> Up:
     return start(PEREZVON_DATABASE_URL=database)
 
 
-def test_it_says_where_it_is_ready_and_nothing_else_and_a_signal_drains_both_processes(up: Up) -> None:
+def test_it_says_where_it_is_ready_and_nothing_else_and_a_signal_drains_its_processes(up: Up) -> None:
     assert up.answers()
     assert up.output == f"ready {up.url}\n"
     assert up.end(signal.SIGTERM) == 0
     assert up.output.count("\n") == 1
-    assert not any(alive(pid) for name in ("api", "worker") for pid in up.pids(name))
+    assert not any(alive(pid) for name in CHILDREN for pid in up.pids(name))
     events = [line["event"] for line in up.log]
     assert {"stopping", "draining", "drained"} <= set(events)
     assert "a process ended, starting it again" not in events
@@ -65,14 +67,34 @@ def test_it_says_where_it_is_ready_and_nothing_else_and_a_signal_drains_both_pro
 
 def test_a_killed_process_is_started_again_on_the_same_port(up: Up) -> None:
     url = up.url
-    for name in ("api", "worker"):
+    for name in CHILDREN:
         (pid,) = up.pids(name)
         os.kill(pid, signal.SIGKILL)
+    for name in CHILDREN:
         eventually(lambda name=name: len(up.pids(name)) > 1, timeout=60)
     eventually(up.answers, timeout=60)
     assert up.url == url
     told = [line for line in up.log if line["event"] == "a process ended, starting it again"]
-    assert [(line["process"], line["code"]) for line in told] == [("api", -9), ("worker", -9)]
+    assert sorted((line["process"], line["code"]) for line in told) == [(name, -9) for name in CHILDREN]
+
+
+def test_its_worker_dials_a_simulated_network_of_its_own_which_it_says_and_again_when_that_was_lost(up: Up) -> None:
+    def reached() -> int:
+        return sum(line["event"] == "the switch is reached" for line in up.log)
+
+    assert up.url
+    assert "calls go to a simulated phone network: no phone rings" in [line["event"] for line in up.log]
+    eventually(lambda: reached() == 1, timeout=60)
+    (pid,) = up.pids("simulator")
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: reached() == 2, timeout=60)
+
+
+def test_with_a_simulator_named_it_starts_none(start: Start, database: str) -> None:
+    up = start(PEREZVON_DATABASE_URL=database, PEREZVON_SIMULATOR_ADDRESS="127.0.0.1:1")
+    assert up.url
+    eventually(lambda: any(line["event"] == "the simulated network is away" for line in up.log), timeout=60)
+    assert up.pids("simulator") == []
 
 
 def test_a_second_one_on_the_same_folder_joins_and_the_last_one_stops_postgres(start: Start, home: Path) -> None:
@@ -91,7 +113,7 @@ def test_a_second_one_on_the_same_folder_joins_and_the_last_one_stops_postgres(s
 def test_when_it_is_killed_its_processes_end_and_the_last_one_stops_postgres(start: Start, home: Path) -> None:
     up = start("--data-dir", str(home))
     assert up.url
-    left = [*up.pids("api"), *up.pids("worker"), _postmaster(home)]
+    left = [*(pid for name in CHILDREN for pid in up.pids(name)), _postmaster(home)]
     assert up.end(signal.SIGKILL) == -signal.SIGKILL
     for pid in left:
         eventually(lambda pid=pid: not alive(pid), timeout=60)
@@ -108,11 +130,51 @@ def test_a_killed_postgres_is_started_again(start: Start, home: Path) -> None:
     assert _postmaster(home) == 0
 
 
-def test_the_demo_prints_lines_that_work_as_they_are_and_leaves_nothing(start: Start, home: Path) -> None:
-    up = start("--demo", TMPDIR=str(home))
+def test_the_demo_calls_people_back_and_prints_lines_that_work_as_they_are_and_leaves_nothing(
+    start: Start, home: Path
+) -> None:
+    up = start("--demo", TMPDIR=str(home), PEREZVON_SIMULATED_SPEED="200")
     assert up.url
-    eventually(lambda: "Ctrl-C" in up.output, timeout=120)
+    eventually(lambda: "Ctrl-C" in up.output, timeout=180)
+    _report_adds_up(up.output)
+    (warned,) = [line for line in up.log if line["event"] == "webhooks may go to private networks"]
+    assert warned["networks"] == ["127.0.0.1/32"]
     lines = re.findall(r"^  (curl .*)$", up.output, re.MULTILINE)
+    _lines_on_tasks_work(lines[:7])
+    _lines_on_callbacks_work(lines[7:])
+    assert httpx.get(f"{up.url}/docs", trust_env=False).is_success
+    assert up.end() == 0
+    assert list(home.iterdir()) == []
+
+
+def _report_adds_up(output: str) -> None:
+    """The demo's report tells of 300 callbacks and 10 for tasks, within the limit, and of every webhook."""
+    outcomes = {outcome: int(count) for count, outcome in re.findall(r"^ +(\d+)  (\w+: .*)$", output, re.MULTILINE)}
+    assert sum(outcomes.values()) == 310
+    assert outcomes["success: ANSWER b"] > 150
+    assert outcomes["failed: CHANUNAVAIL b invalid_number"] > 0
+    (attempts, retries, twice) = _figures(
+        r"Attempts: (\d+), (\d+) of them retries, (\d+) of them dialled twice", output
+    )
+    assert attempts - retries == 310
+    assert retries > 100
+    assert twice == 0
+    (most, limit) = _figures(r"Most calls at once: (\d+) there; the limits are 12 \+ 8 = (\d+)", output)
+    assert 2 <= most <= limit == 20
+    (delivered, sent, verified, refused, disordered) = _figures(
+        r"Webhooks: (\d+) of (\d+) delivered; (\d+) verified, (\d+) refused, \d+ repeated, (\d+) out of order", output
+    )
+    assert delivered == sent == verified > 900
+    assert refused == disordered == 0
+    assert sum(_figures(r"Tasks carried out: (\d+) completed, (\d+) failed", output)) == 10
+
+
+def _figures(pattern: str, output: str) -> list[int]:
+    (found,) = re.findall(pattern, output)
+    return [int(figure) for figure in found]
+
+
+def _lines_on_tasks_work(lines: list[str]) -> None:
     waiting, found, task, history, before, taken, filed = (_answer_of(line) for line in lines)
     assert waiting["total"] > 50
     assert {item["status"] for item in waiting["items"]} == {"pending"}
@@ -125,9 +187,21 @@ def test_the_demo_prints_lines_that_work_as_they_are_and_leaves_nothing(start: S
     assert filed["caller_phone"] == "+77010001122"
     assert "If-Match" in lines[5]
     assert _answer_of(lines[5])["detail"], "the second time the version is another"
-    assert httpx.get(f"{up.url}/docs", trust_env=False).is_success
-    assert up.end() == 0
-    assert list(home.iterdir()) == []
+
+
+def _lines_on_callbacks_work(lines: list[str]) -> None:
+    queues, board, callback, history, told, (new,) = (_answer_of(line) for line in lines)
+    assert [queue["status"] for queue in queues] == ["on", "on"]
+    assert [queue["id"] for queue in board["items"]] == [queue["id"] for queue in queues]
+    assert callback["status"] == "finished"
+    types = [item["type"].removeprefix("callback.").removesuffix(".v1") for item in history["items"]]
+    assert types[:5] == ["scheduled", "attempt_started", "attempt_failed", "delayed", "attempt_started"]
+    assert [item["kind"] for item in told["items"]][:2] == ["before", "before_again"]
+    assert {item["state"] for item in told["items"]} == {"delivered"}
+    as_printed = (lines[2], lines[4])
+    finished, delivered = (line.replace(str(callback["id"]), str(new["id"])) for line in as_printed)
+    eventually(lambda: _answer_of(finished)["finish_result"] == "success", timeout=60)
+    eventually(lambda: [item["state"] for item in _answer_of(delivered)["items"]] == ["delivered"], timeout=60)
 
 
 def test_the_lines_of_the_readme_work_as_they_are(up: Up, database: str, tmp_path: Path) -> None:
@@ -150,10 +224,15 @@ def test_the_lines_of_the_readme_work_as_they_are(up: Up, database: str, tmp_pat
     assert (done["status"], before["status"]) == ("completed", "pending")
     assert len(history["items"]) == 2
     assert "task.completed.v1" in run.stdout
+    placed, listed = (json.loads(line) for line in run.stdout.splitlines() if line[0] == "[")
+    assert [callback["b_number"] for callback in placed] == ["+77010001001", "+77010002002"]
+    assert [callback["id"] for callback in listed] == [callback["id"] for callback in placed]
+    assert "Orders" in run.stdout
+    assert "secret: whsec_" in run.stdout
     assert "ok    worker: " in run.stdout
 
 
-def _answer_of(line: str) -> dict[str, Any]:
+def _answer_of(line: str) -> Any:
     return json.loads(subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout)
 
 

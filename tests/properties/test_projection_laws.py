@@ -11,11 +11,7 @@ from hypothesis import strategies as st
 from domain.model import Recorded
 from domain.task.events import TaskFact
 from domain.task.task import Task, replay
-from infrastructure import checkpoints
 from infrastructure import rebuild as rebuilding
-from infrastructure.batches import BatchReader
-from infrastructure.digest import Digestion
-from infrastructure.event_log.postgres_log import read_identity
 from infrastructure.projections import PROJECTIONS
 from infrastructure.rebuild import rebuild
 from tests.support.histories import task_histories
@@ -26,17 +22,6 @@ TABLES = [table.name for projection in PROJECTIONS.values() for table in project
 
 def ignore(done: int, until: int) -> None:
     """Hear of the progress."""
-
-
-async def fold_in_batches_of(views: Views, size: int) -> None:
-    for projection in PROJECTIONS.values():
-        reader = BatchReader(projection.streams, await read_identity(views.owner), most=size)
-        position = await checkpoints.take(views.owner, projection.name) or 0
-        while batch := await reader.after(views.owner, position):
-            async with views.owner.transaction():
-                await Digestion(views.owner, projection).digest(batch)
-                await checkpoints.move(views.owner, projection.name, batch.position)
-            position = batch.position
 
 
 async def replayed(views: Views) -> dict[str, Task]:
@@ -50,7 +35,7 @@ async def replayed(views: Views) -> dict[str, Task]:
 async def check(views: Views, histories: list[list[TaskFact]], live: int) -> None:
     """Fold the histories and rebuild; then all views say what the log says."""
     await views.record_histories((new_task(), facts) for facts in histories)
-    await fold_in_batches_of(views, live)
+    await views.fold_in_batches_of(live)
     tasks = await replayed(views)
     assert await views.listed_rows() == {task_id: row_of(task) for task_id, task in tasks.items()}
     kinds = Counter(

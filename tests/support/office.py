@@ -18,6 +18,8 @@ from interfaces.bootstrap import Services, run_projections, services
 from interfaces.settings import Settings
 
 _SETUP = Request(request_id="setup")
+QUEUES = "/api/ver1.0/client/@me/task_scheduler/"
+NUMBERS = {"a_number": "1001", "b_number": "+77010001001"}
 UNLIMITED = Settings(rate_limits=False)
 
 Headers = Mapping[str, Any]  # text, or bytes where a test sends what no client would
@@ -87,6 +89,27 @@ class Office:
             assert answer.status_code == 200, answer.text
             task = answer.json()
         return task
+
+    async def post_queue(self, headers: Headers | None = None, **fields: Any) -> httpx.Response:
+        """Create a queue as the admin, unless headers say otherwise."""
+        return await self.client.post(QUEUES, json={"name": "Поздравления", **fields}, headers=headers or self.admin)
+
+    async def queue(self, **fields: Any) -> str:
+        """Create a queue, and answer its path."""
+        answer = await self.post_queue(**fields)
+        assert answer.status_code == 201, answer.text
+        return f"{QUEUES}{answer.json()['id']}"
+
+    async def post_callbacks(self, queue: str, *tasks: Any, headers: Headers | None = None) -> httpx.Response:
+        """Schedule callbacks in the queue of that path as the admin; what a task leaves out of the numbers is filled in."""
+        filled = [{**NUMBERS, **task} if isinstance(task, dict) else task for task in tasks]
+        return await self.client.post(f"{queue}/task/", json={"tasks": filled}, headers=headers or self.admin)
+
+    async def scheduled(self, queue: str, *tasks: dict[str, Any]) -> list[dict[str, Any]]:
+        """Schedule callbacks that are taken, one with nothing but numbers unless told otherwise, and answer them."""
+        answer = await self.post_callbacks(queue, *(tasks or ({},)))
+        assert answer.status_code == 201, answer.text
+        return answer.json()
 
     async def get(self, path: str, headers: Headers | None = None, **params: Any) -> httpx.Response:
         """Ask as the agent, unless headers say otherwise."""

@@ -12,14 +12,19 @@ from application.ports import Envelope
 from application.queries import TaskRow
 from domain.model import Fact, Recorded
 from domain.task.task import Task
+from infrastructure import checkpoints
 from infrastructure.audit_trail_query import PostgresAuditTrail
 from infrastructure.batches import BatchReader
+from infrastructure.callback_list_query import PostgresCallbackList
 from infrastructure.database import Pool, service_dsn
+from infrastructure.digest import Digestion
 from infrastructure.event_log.postgres_log import APPEND, Command, call_door, read_identity
 from infrastructure.event_mapper import encode
+from infrastructure.handlers import handlers
 from infrastructure.new_events import NewEvents
 from infrastructure.positions import PostgresViewPositions
 from infrastructure.projections import PROJECTIONS
+from infrastructure.queue_board_query import PostgresQueueBoard
 from infrastructure.runner import Runner
 from infrastructure.task_list_query import PostgresTaskList
 
@@ -39,18 +44,31 @@ class Views(msgspec.Struct, frozen=True):
     pool: Pool
     task_list: PostgresTaskList
     audit_trail: PostgresAuditTrail
+    callback_list: PostgresCallbackList
+    queue_board: PostgresQueueBoard
     positions: PostgresViewPositions
 
     def runner(self, name: str) -> Runner:
-        """A runner of the projection that nobody wakes."""
-        return Runner(PROJECTIONS[name], self.pool, NewEvents(self.dsn))
+        """A runner of the projection or policy that nobody wakes."""
+        return Runner(handlers()[name], self.pool, NewEvents(self.dsn))
 
     async def catch_up(self, *names: str) -> None:
-        """Bring these projections, or all of them, up to the log."""
+        """Bring these projections and policies, or all projections, up to the log."""
         for name in names or PROJECTIONS:
             runner = self.runner(name)
             while await runner.step():
                 pass
+
+    async def fold_in_batches_of(self, size: int) -> None:
+        """Bring all projections up to the log by batches of so many events."""
+        for projection in PROJECTIONS.values():
+            reader = BatchReader(projection.streams, await read_identity(self.owner), most=size)
+            position = await checkpoints.take(self.owner, projection.name) or 0
+            while batch := await reader.after(self.owner, position):
+                async with self.owner.transaction():
+                    await Digestion(self.owner, projection).digest(batch.events)
+                    await checkpoints.move(self.owner, projection.name, batch.position)
+                position = batch.position
 
     async def record(self, stream: str, *facts: Fact, version: int = 0, organization_id: int = 1, **more: Any) -> int:
         """Append facts to a stream; answer the log's position."""
@@ -60,26 +78,29 @@ class Views(msgspec.Struct, frozen=True):
         return position or 0
 
     async def record_histories(self, histories: Iterable[tuple[str, Sequence[Fact]]], organization_id: int = 1) -> None:
-        """Append whole histories of tasks, a step of each in turn, a step of all of them in one call of the door."""
-        waiting = [(task_id, list(facts)) for task_id, facts in histories]
+        """Append whole histories of tasks, as ``record_streams`` does."""
+        await self.record_streams([(f"task/{task_id}", facts) for task_id, facts in histories], organization_id)
+
+    async def record_streams(self, streams: Iterable[tuple[str, Sequence[Fact]]], organization_id: int = 1) -> None:
+        """Append whole streams, a step of each in turn, a step of all of them in one call of the door."""
+        waiting = [(stream, list(facts)) for stream, facts in streams]
         step = 0
         while waiting:
             commands = [
-                _command(f"task/{task_id}", step, facts[step : step + 1], organization_id, {})
-                for task_id, facts in waiting
+                _command(stream, step, facts[step : step + 1], organization_id, {}) for stream, facts in waiting
             ]
             assert {verdict for verdict, *_ in await call_door(self.owner, commands)} == {"appended"}
             step += 1
-            waiting = [(task_id, facts) for task_id, facts in waiting if len(facts) > step]
+            waiting = [(stream, facts) for stream, facts in waiting if len(facts) > step]
 
     async def record_raw(self, stream: str, version: int, topic: str, state: bytes) -> None:
         """Append what no program of ours would."""
         values = ([1], [stream], [version], [topic], [state], [1], ["member/m1"], [None], [None], [None])
         await self.owner.execute(APPEND, values)
 
-    async def events(self, streams: str = "") -> list[Recorded[Any]]:
-        """A batch of what was recorded, of the streams whose names begin so."""
-        batch = await BatchReader(streams, await read_identity(self.owner)).after(self.owner, 0)
+    async def events(self, streams: str | tuple[str, ...] = "") -> list[Recorded[Any]]:
+        """What was recorded, of the streams whose names begin so."""
+        batch = await BatchReader(streams, await read_identity(self.owner), most=100_000).after(self.owner, 0)
         return [event for event in batch.events if isinstance(event, Recorded)] if batch else []
 
     async def do(self, statement: str, *values: Any) -> None:
@@ -120,7 +141,16 @@ async def open_views(dsn: str) -> AsyncGenerator[Views]:
     await pool.open()
     async with await AsyncConnection.connect(dsn, autocommit=True) as owner:
         try:
-            yield Views(dsn, owner, pool, PostgresTaskList(pool), PostgresAuditTrail(pool), PostgresViewPositions(pool))
+            yield Views(
+                dsn,
+                owner,
+                pool,
+                PostgresTaskList(pool),
+                PostgresAuditTrail(pool),
+                PostgresCallbackList(pool),
+                PostgresQueueBoard(pool),
+                PostgresViewPositions(pool),
+            )
         finally:
             await pool.close()
 

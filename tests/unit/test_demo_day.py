@@ -9,7 +9,7 @@ from application.phones import e164
 from domain.task.events import Priority, TaskType
 from domain.task.task import TRANSITIONS, Status
 from domain.values import trimmed_title
-from interfaces.demo import Call, sample_day
+from interfaces.demo.day import Call, sample_day
 
 DAY = sample_day()
 _NOBODYS = re.compile(r"\+7[79]\d\d000\d{4}|\+447700900\d{3}|\+120255501\d\d")

@@ -47,6 +47,10 @@ def test_settings_are_read_from_the_environment() -> None:
         ("ADDRESS_RATE", "fast"),
         ("METRICS_PORT", "70000"),
         ("SHUTDOWN_SECONDS", "-1"),
+        ("GATEWAY", "pigeons"),
+        ("SIMULATOR_ADDRESS", "8078"),
+        ("SIMULATED_SPEED", "0"),
+        ("SIMULATED_SPEED", "inf"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_by_name(name: str, value: str) -> None:

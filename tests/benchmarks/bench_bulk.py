@@ -1,0 +1,111 @@
+"""One `POST` of 10,000 callbacks to a served API, beside COPY of the same bytes into a bare table: rows a second."""
+
+import asyncio
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import msgspec
+import psycopg
+
+from infrastructure.database import migrate
+from tests.benchmarks.serving import Tenant, make_tenant, serving
+from tests.benchmarks.support import Bench, progress, settings_of
+from tests.support.http_client import Connection
+
+ROWS = 10_000
+ROUNDS = 7
+QUEUES = "/api/ver1.0/client/@me/task_scheduler"
+
+
+def run(bench: Bench) -> dict[str, Any]:
+    """Do both in turn (A B A B …); answer medians, spreads, their ratio, and how long a neighbour had to wait."""
+    dsn = bench.database("bulk")
+    migrate(dsn)
+    tenant = make_tenant(dsn)
+    elements = [msgspec.json.encode(callback(n)) for n in range(ROWS)]
+    body = b'{"tasks":[' + b",".join(elements) + b"]}"
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE bare (id bigint GENERATED ALWAYS AS IDENTITY, body bytea NOT NULL)")
+    rounds: dict[str, list[float]] = {"post": [], "copy": [], "neighbour_longest_ms": []}
+    with serving(tenant):
+        queue = asyncio.run(make_queue(tenant))
+        for turn in range(ROUNDS + 1):  # the first is the warm-up
+            posted, waited = asyncio.run(post(tenant, queue, body))
+            copied = copy(dsn, elements)
+            progress(f"post: {ROWS / posted:.0f}/s, copy: {ROWS / copied:.0f}/s, neighbour: {waited * 1e3:.0f} ms")
+            if turn:
+                rounds["post"].append(ROWS / posted)
+                rounds["copy"].append(ROWS / copied)
+                rounds["neighbour_longest_ms"].append(waited * 1e3)
+    medians = {name: round(median(figures), 1) for name, figures in rounds.items()}
+    return {
+        "rows": ROWS,
+        "body_bytes": len(body),
+        "post_rows_per_s": medians["post"],
+        "copy_rows_per_s": medians["copy"],
+        "neighbour_longest_ms": medians["neighbour_longest_ms"],
+        "rounds": {name: [round(figure) for figure in figures] for name, figures in rounds.items()},
+        "server": settings_of(dsn),
+        "goals": {"rows/s >= 10000": medians["post"], "post to copy": round(medians["post"] / medians["copy"], 3)},
+    }
+
+
+def callback(number: int) -> dict[str, Any]:
+    """Answer a callback as a client would send it."""
+    return {
+        "name": f"Данияр Ахметов {number}",
+        "a_number": "101",
+        "b_number": f"+7701{number:07}",
+        "try_count": 3,
+        "try_again_pause": "300",
+        "url_success": "https://crm.example/callbacks/success",
+        "url_after": f"https://crm.example/callbacks/after?order={number}",
+        "start_time_utc": 3600,
+    }
+
+
+async def make_queue(tenant: Tenant) -> str:
+    """Create a queue, and answer its path."""
+    connection = Connection(tenant.port)
+    answer = await connection.ask("POST", QUEUES, b'{"name":"Bench"}', Authorization=tenant.bearer)
+    assert answer.status == 201, answer
+    return f"{QUEUES}/{answer.json()['id']}"
+
+
+async def post(tenant: Tenant, queue: str, body: bytes) -> tuple[float, float]:
+    """POST the callbacks; answer how long it took, and how long the slowest answer to a neighbour took meanwhile."""
+    connection, times = Connection(tenant.port), list[float]()
+    neighbour = asyncio.create_task(keep_asking(Connection(tenant.port), queue, tenant.bearer, times))
+    began = perf_counter()
+    answer = await connection.ask("POST", f"{queue}/task", body, Authorization=tenant.bearer)
+    took = perf_counter() - began
+    assert answer.status == 201, answer
+    assert len(msgspec.json.decode(answer.body)) == ROWS
+    neighbour.cancel()
+    await asyncio.wait([neighbour])
+    return took, max(times)
+
+
+async def keep_asking(connection: Connection, queue: str, bearer: str, times: list[float]) -> None:
+    """Ask for the queue again and again."""
+    try:
+        while True:
+            began = perf_counter()
+            answer = await connection.ask("GET", queue, Authorization=bearer)
+            assert answer.status == 200, answer
+            times.append(perf_counter() - began)
+            await asyncio.sleep(0.005)
+    finally:
+        connection.close()
+
+
+def copy(dsn: str, elements: list[bytes]) -> float:
+    """COPY the same bytes into the bare table, durably; answer how long it took."""
+    with psycopg.connect(dsn, autocommit=True) as connection, connection.cursor() as cursor:
+        began = perf_counter()
+        with cursor.copy("COPY bare (body) FROM STDIN BINARY") as rows:
+            rows.set_types(["bytea"])
+            for element in elements:
+                rows.write_row((element,))
+        return perf_counter() - began

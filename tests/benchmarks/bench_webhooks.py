@@ -1,0 +1,116 @@
+"""Deliveries a second of one worker to receivers on this machine: all of them healthy, and beside a black hole.
+
+The worker and the receivers are processes of their own. Each message is signed, posted, answered, and its outcome and
+attempt are recorded. In turn (A B A B …); the rate is that between a twentieth and nineteen twentieths of the healthy ones.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from statistics import median
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+
+from infrastructure.database import migrate, service_dsn
+from infrastructure.webhooks.outbox import put
+from tests.benchmarks.support import Bench, progress, settings_of
+from tests.support.webhooks import message
+
+MESSAGES = 20_000
+HOSTS = 20
+INTO_THE_HOLE = 2_000
+ROUNDS = 3
+PATIENCE_S = 120.0
+BODY = b'{"id":"msg","type":"callback.finished.v1","data":"' + b"x" * 450 + b'"}'
+
+_DELIVERED = (
+    "SELECT extract(epoch FROM finished_at)::float8 FROM perezvon_1.webhook_deliveries"
+    " WHERE state = 'delivered' ORDER BY finished_at"
+)
+
+
+def run(bench: Bench) -> dict[str, Any]:
+    """Measure both in turn; answer medians, spreads and what the black hole costs."""
+    rounds: dict[str, list[float]] = {"healthy": [], "beside_black_hole": []}
+    dsn = ""
+    with receivers() as ports:
+        for turn in range(ROUNDS):
+            for name in rounds:
+                dsn = bench.database(f"webhooks_{name}_{turn}")
+                migrate(dsn)
+                holes = INTO_THE_HOLE if name == "beside_black_hole" else 0
+                asyncio.run(fill(service_dsn(dsn), ports, holes))
+                rounds[name].append(rate(dsn))
+                progress(f"{name}: {rounds[name][-1]:.0f}/s")
+    medians = {name: round(median(rates)) for name, rates in rounds.items()}
+    cost = 1 - medians["beside_black_hole"] / medians["healthy"]
+    return {
+        **medians,
+        "black_hole_costs": round(cost, 3),
+        "rounds_per_s": {name: [round(one) for one in rates] for name, rates in rounds.items()},
+        "messages": MESSAGES,
+        "hosts": HOSTS,
+        "body_bytes": len(BODY),
+        "server": settings_of(dsn),
+        "goals": {"deliveries/s >= 2000": medians["healthy"], "black hole costs < 0.05": round(cost, 3)},
+    }
+
+
+@contextmanager
+def receivers() -> Generator[list[int]]:
+    """Lend the ports of receivers, the last one a black hole."""
+    command = [sys.executable, "-m", "tests.benchmarks.webhook_receiver", str(HOSTS), "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield [int(port) for port in process.stdout.readline().split()]
+        process.kill()
+
+
+async def fill(dsn: str, ports: list[int], holes: int) -> None:
+    """Put messages, each of a callback of its own, those for the black hole spread among the others."""
+    every = MESSAGES // holes if holes else MESSAGES + 1
+    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
+        batch = []
+        for number in range(MESSAGES):
+            batch.append(_message(ports[number % HOSTS], number))
+            if number % every == 0:
+                batch.append(_message(ports[-1], MESSAGES + number))
+            if len(batch) >= 1000:
+                await put(connection, batch)
+                batch.clear()
+        await put(connection, batch)
+        await connection.execute("ANALYZE")
+
+
+def _message(port: int, number: int) -> Any:
+    return message(f"http://127.0.0.1:{port}/after", callback_id=number, body=BODY)
+
+
+def rate(dsn: str) -> float:
+    """Have a worker deliver all healthy ones; answer how many a second."""
+    environment = {**os.environ, "PEREZVON_WEBHOOK_ALLOW_NETS": "127.0.0.0/8", "PEREZVON_LOG_LEVEL": "error"}
+    command = [sys.executable, "-m", "tests.benchmarks.webhook_worker", service_dsn(dsn)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
+        try:
+            times = _delivered(dsn)
+        finally:
+            worker.terminate()
+    cut = MESSAGES // 20
+    return (MESSAGES - 2 * cut) / (times[-cut - 1] - times[cut])
+
+
+def _delivered(dsn: str) -> list[float]:
+    deadline = time.monotonic() + PATIENCE_S
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        while True:
+            times = [at for (at,) in connection.execute(_DELIVERED).fetchall()]
+            if len(times) == MESSAGES:
+                return times
+            assert time.monotonic() < deadline, f"{len(times)} of {MESSAGES} delivered"
+            time.sleep(1.0)

@@ -1,0 +1,100 @@
+"""A queue full of callbacks, and the processes that dial them: a worker and the simulated network."""
+
+import tempfile
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+
+from application.callback_queues import NewQueue, QueueChange
+from application.callers import Caller, Request
+from application.scheduling import NewCallback
+from domain.callback_queue.events import QueueStatus
+from domain.values import Role
+from infrastructure.database import service_dsn
+from interfaces.bootstrap import Services, services
+from tests.chaos.processes import Process
+from tests.support.waiting import eventually
+
+ANSWERS = "+77010001001"
+AT_ONCE = 2000
+CLI = ("-c", "from interfaces.cli import main; main()")
+
+
+class CallQueue:
+    """A queue of an organisation of its own, switched off at first."""
+
+    def __init__(self, opened: Services, request: Request, queue_id: int) -> None:
+        """Use ``CallQueue.make``."""
+        self._services = opened
+        self._request = request
+        self.id = queue_id
+
+    @classmethod
+    async def make(cls, opened: Services, limit: int) -> "CallQueue":
+        """Create an organisation and a queue with this limit."""
+        admin = Request(request_id="bench")
+        organization = await opened.organizations.create("Bench", admin)
+        caller = Caller(organization_id=organization.id, token_id="bench", role=Role.ADMIN)
+        request = Request(request_id="bench", caller=caller)
+        made = await opened.queues.create(NewQueue(name="Bench", concurrent_task_limit=limit), request)
+        return cls(opened, request, made.queue.id)
+
+    async def schedule(self, due: Sequence[datetime], number: str = ANSWERS, **fields: str) -> None:
+        """Schedule a callback for each time."""
+        for first in range(0, len(due), AT_ONCE):
+            wanted = [
+                NewCallback(a_number=number, b_number="1001", start_time=at, **fields) for at in due[first : first + AT_ONCE]
+            ]
+            await self._services.callbacks.schedule(self.id, wanted, self._request)
+
+    async def switch_on(self) -> None:
+        """Let it start what is due."""
+        await self._services.queues.change(self.id, QueueChange(status=QueueStatus.ON), self._request)
+
+
+@asynccontextmanager
+async def call_queue(dsn: str, limit: int) -> AsyncGenerator[CallQueue]:
+    """Lend a new queue in a migrated database."""
+    async with services(service_dsn(dsn)) as opened:
+        yield await CallQueue.make(opened, limit)
+
+
+@contextmanager
+def dialling(dsn: str, *network: str) -> Generator[Path]:
+    """Run a worker, and a simulated network (or the program given in its stead); lend the folder of their logs."""
+    folder = Path(tempfile.mkdtemp(prefix="perezvon-bench-"))
+    address = str(folder / "network")
+    environment = {
+        "PEREZVON_DATABASE_URL": dsn,
+        "PEREZVON_GATEWAY": "simulated",
+        "PEREZVON_SIMULATOR_ADDRESS": address,
+        "PEREZVON_SIMULATED_SPEED": "1e9",
+        "PEREZVON_LOG_LEVEL": "warning",
+    }
+    program = (*network, address) if network else (*CLI, "simulator", "--address", address)
+    simulator = Process(*program, environment=environment, log=folder / "network.log")
+    worker = Process(*CLI, "work", environment=environment, log=folder / "worker.log")
+    simulator.start()
+    try:
+        eventually(Path(address).exists, timeout=30)
+        worker.start()
+        yield folder
+    finally:
+        worker.end()
+        simulator.end()
+
+
+def number_in(dsn: str, query: str) -> int:
+    """Answer the number that a query finds."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute(query.encode()).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
+def views_are_up(dsn: str) -> bool:
+    """Whether every view and every policy has seen the whole log."""
+    lowest = "SELECT min(position) FROM perezvon_1.checkpoints"
+    return number_in(dsn, lowest) == number_in(dsn, "SELECT max(notification_id) FROM perezvon_1.stored_events")

@@ -1,0 +1,93 @@
+"""The peers' workers, each a process of its own: `python -m tests.benchmarks.peers NAME WORK DSN NUMBER`.
+
+Prints one JSON object. Settings: procrastinate's concurrency and pool are those at which it was fastest here (its guide
+"Launch multiple jobs concurrently" names both); pgqueuer runs as its own ``tools/benchmark.py --strategy drain -d psy``
+does, five consumers on a connection each, with the batch size at which it was fastest here. Both on uvloop, as we run.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from typing import Any
+
+import uvloop
+
+PROCRASTINATE = {"concurrency": 20, "pool": 20, "delete_jobs": "always", "listen_notify": True}
+PGQUEUER = {"consumers": 5, "batch_size": 100}
+ENQUEUED_AT_ONCE = 1000
+
+
+async def procrastinate_app(dsn: str, *, fresh: bool = True) -> Any:
+    """Open an application of procrastinate on an empty database."""
+    from procrastinate import App, PsycopgConnector  # noqa: PLC0415 - one peer in a process
+
+    logging.getLogger("procrastinate").setLevel(logging.ERROR)
+    pool = int(PROCRASTINATE["pool"])
+    app = App(connector=PsycopgConnector(conninfo=dsn, min_size=pool, max_size=pool + 5))
+    await app.open_async()
+    if fresh:
+        await app.schema_manager.apply_schema_async()
+    return app
+
+
+async def drain_procrastinate(dsn: str, jobs: int) -> dict[str, Any]:
+    """Answer the seconds that a worker takes for so many jobs that do nothing."""
+    app = await procrastinate_app(dsn)
+
+    @app.task(name="noop")
+    async def noop(n: int) -> None:
+        pass
+
+    for first in range(0, jobs, ENQUEUED_AT_ONCE):
+        await noop.batch_defer_async(*({"n": n} for n in range(first, first + ENQUEUED_AT_ONCE)))
+    began = time.perf_counter()
+    await app.run_worker_async(
+        wait=False, concurrency=PROCRASTINATE["concurrency"], delete_jobs="always", install_signal_handlers=False
+    )
+    seconds = time.perf_counter() - began
+    await app.close_async()
+    return {"seconds": seconds}
+
+
+async def pgqueuer_queries(dsn: str) -> Any:
+    """Open a connection of pgqueuer."""
+    import psycopg  # noqa: PLC0415 - one peer in a process
+    from pgqueuer.db import PsycopgDriver  # noqa: PLC0415
+    from pgqueuer.queries import Queries  # noqa: PLC0415
+
+    return Queries(PsycopgDriver(await psycopg.AsyncConnection.connect(dsn, autocommit=True)))
+
+
+async def drain_pgqueuer(dsn: str, jobs: int) -> dict[str, Any]:
+    """Answer the seconds that consumers take for so many jobs that do nothing."""
+    from pgqueuer import PgQueuer  # noqa: PLC0415 - one peer in a process
+    from pgqueuer.types import QueueExecutionMode  # noqa: PLC0415
+
+    queries = await pgqueuer_queries(dsn)
+    await queries.install()
+    for _ in range(0, jobs, ENQUEUED_AT_ONCE):
+        n = ENQUEUED_AT_ONCE
+        await queries.enqueue(["noop"] * n, [b""] * n, [0] * n)
+    consumers = [PgQueuer((await pgqueuer_queries(dsn)).driver) for _ in range(PGQUEUER["consumers"])]
+    done = 0
+
+    async def noop(job: Any) -> None:
+        nonlocal done
+        done += 1
+
+    for consumer in consumers:
+        consumer.entrypoint("noop")(noop)
+    began = time.perf_counter()
+    await asyncio.gather(
+        *(one.run(batch_size=PGQUEUER["batch_size"], mode=QueueExecutionMode.drain) for one in consumers)
+    )
+    seconds = time.perf_counter() - began
+    assert done == jobs, done
+    return {"seconds": seconds}
+
+
+if __name__ == "__main__":
+    name, dsn_, number = sys.argv[1:4]
+    print(json.dumps(uvloop.run(globals()[name](dsn_, int(number)))))

@@ -1,0 +1,29 @@
+"""A worker that delivers webhooks and does nothing else: ``DSN``. SIGTERM ends it; with ``PROFILE`` its profile goes there."""
+
+import asyncio
+import cProfile
+import os
+import signal
+import sys
+from contextlib import nullcontext
+
+from infrastructure.webhooks.delivering import run_deliveries
+from interfaces.loop import loop_factory
+from interfaces.settings import from_environment
+from interfaces.webhook_options import webhook_options
+
+
+async def main(dsn: str) -> None:
+    """Deliver until SIGTERM."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await run_deliveries(dsn, stop, webhook_options(from_environment()))
+
+
+if __name__ == "__main__":
+    path = os.environ.get("PROFILE")
+    profile = cProfile.Profile() if path else None
+    with asyncio.Runner(loop_factory=loop_factory()) as runner, profile or nullcontext():
+        runner.run(main(sys.argv[1]))
+    if path and profile:
+        profile.dump_stats(path)

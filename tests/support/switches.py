@@ -1,0 +1,162 @@
+"""Switches to prove adapters of the port CallGateway on: what its contract tests need of each."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Protocol, Self
+
+import msgspec
+
+from application.gateway import CallGateway, GatewayEvent
+from infrastructure.gateways.simulated.address import address_of, listen
+from infrastructure.gateways.simulated.client import SimulatedGateway
+from infrastructure.gateways.simulated.control import Control
+from infrastructure.gateways.simulated.faults import Faults
+from infrastructure.gateways.simulated.network import Network
+from infrastructure.gateways.simulated.server import serving
+
+
+class Numbers(msgspec.Struct, frozen=True, kw_only=True):
+    """A number for each way in which a phone may behave; who answers talks until somebody else ends the call."""
+
+    answers: str
+    busy: str
+    rings: str
+    rejects: str
+    unknown: str
+    congested: str
+    leaves: str
+
+
+class Switch(Protocol):
+    """A switch with phones behind it, and the power to make things go wrong in it."""
+
+    numbers: Numbers
+    ring_s: float
+    """How long to ring at most: enough for a phone that answers, and not long to wait for in vain."""
+    talk_s: float
+    """How long to talk, when a call is to end soon."""
+
+    def gateway(self, *, patience_s: float = 5.0) -> AbstractAsyncContextManager[CallGateway]:
+        """Dial it; no answer is waited for longer than the patience."""
+        ...
+
+    async def most_dials(self) -> int:
+        """Tell how often one id was dialled, at most."""
+        ...
+
+    async def cut_next_place(self, *, written: bool) -> None:
+        """Cut the link at the next wish to place a call: before it reaches the switch, or after that."""
+        ...
+
+    async def lose_events(self) -> None:
+        """Let no event come through any more."""
+        ...
+
+    async def fall_silent(self) -> None:
+        """Answer nothing any more, and keep all links."""
+        ...
+
+    async def restart(self, *, keep_ledger: bool) -> None:
+        """Fall over and come back."""
+        ...
+
+    def away(self) -> AbstractAsyncContextManager[None]:
+        """Be out of reach for a while; calls go on."""
+        ...
+
+
+class SimulatedSwitch:
+    """The simulated network behind a socket, in this process, at twenty times its speed."""
+
+    numbers = Numbers(
+        answers="+77010001001",
+        busy="+77010002001",
+        rings="+77010003001",
+        rejects="+77010004001",
+        unknown="+77010005001",
+        congested="+77010006001",
+        leaves="+77010007001",
+    )
+    ring_s, talk_s = 4.0, 2.0
+
+    def __init__(self) -> None:
+        self._network = Network(speed=20, talks_s=3600)
+        self._serving = AsyncExitStack()
+        self._address = "127.0.0.1:0"
+
+    async def open(self) -> None:
+        listener = listen(self._address)
+        self._address = address_of(listener)
+        await self._serving.enter_async_context(serving(self._network, listener))
+
+    async def close(self) -> None:
+        await self._serving.aclose()
+
+    def gateway(self, *, patience_s: float = 5.0) -> AbstractAsyncContextManager[CallGateway]:
+        return SimulatedGateway(self._address, patience_s=patience_s)
+
+    async def most_dials(self) -> int:
+        return self._network.counts().most_dials
+
+    async def cut_next_place(self, *, written: bool) -> None:
+        self._network.faults = Faults(cut_after=1) if written else Faults(cut_before=1)
+
+    async def lose_events(self) -> None:
+        self._network.faults = Faults(lose=1)
+
+    async def fall_silent(self) -> None:
+        self._network.faults = Faults(silent=True)
+
+    async def restart(self, *, keep_ledger: bool) -> None:
+        async with Control(self._address) as control:
+            await control.restart(keep_ledger=keep_ledger)
+
+    @asynccontextmanager
+    async def away(self) -> AsyncGenerator[None]:
+        await self.close()
+        try:
+            yield
+        finally:
+            await self.open()
+
+
+@asynccontextmanager
+async def simulated_switch() -> AsyncGenerator[Switch]:
+    """Lend the simulated switch."""
+    switch = SimulatedSwitch()
+    await switch.open()
+    try:
+        yield switch
+    finally:
+        await switch.close()
+
+
+class Ear:
+    """Hears all that a gateway tells, from ``async with`` on."""
+
+    def __init__(self, gateway: CallGateway) -> None:
+        self._gateway = gateway
+        self._more = asyncio.Event()
+        self.heard: list[GatewayEvent] = []
+
+    async def __aenter__(self) -> Self:
+        self._listening = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listening.cancel()
+        await asyncio.wait([self._listening])
+
+    async def until(self, predicate: Callable[[GatewayEvent], bool], *, count: int = 1) -> GatewayEvent:
+        """Wait for so many events of which that is true; return the last of them."""
+        async with asyncio.timeout(20):
+            while len(found := [event for event in self.heard if predicate(event)]) < count:
+                self._more.clear()
+                await self._more.wait()
+        return found[count - 1]
+
+    async def _listen(self) -> None:
+        async for events in self._gateway.events():
+            self.heard += events
+            self._more.set()

@@ -1,0 +1,97 @@
+"""Messages to deliver, and a worker that delivers them."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+
+from application.destinations import networks_of
+from application.webhooks import WebhookOptions
+from infrastructure.database import service_dsn
+from infrastructure.webhooks.delivering import run_deliveries
+from infrastructure.webhooks.outbox import Kind, Message, put
+
+OPENED = networks_of("127.0.0.0/8,::1/128")
+OPTIONS = WebhookOptions(opened=OPENED, timeout=2.0, before_wait=1.0)
+ORGANIZATION = 65
+
+_positions = count(1)
+
+
+def message(url: str, *, kind: Kind = Kind.AFTER, callback_id: int = 1, age_s: float = 0.0, **more: Any) -> Message:
+    """A message about a callback; each is of a later event than the one before."""
+    position = next(_positions)
+    message_id = f"msg_{uuid4().hex}"
+    body = {"id": message_id, "sequence": position, "data": {"callback_id": callback_id}}
+    fields: dict[str, Any] = {
+        "id": message_id,
+        "organization_id": ORGANIZATION,
+        "callback_id": callback_id,
+        "kind": kind,
+        "url": url,
+        "sequence": position,
+        "position": position,
+        "recorded_at": datetime.now(UTC) - timedelta(seconds=age_s),
+        "body": msgspec.json.encode(body),
+    }
+    return Message(**(fields | more))
+
+
+async def put_all(dsn: str, messages: Sequence[Message], *, leased_to: UUID | None = None) -> None:
+    """Put messages as a policy or the dispatcher does."""
+    async with await AsyncConnection.connect(service_dsn(dsn)) as connection:
+        await put(connection, messages, leased_to=leased_to)
+
+
+@asynccontextmanager
+async def worker(dsn: str, options: WebhookOptions = OPTIONS) -> AsyncGenerator[asyncio.Task[None]]:
+    """Deliver in this process while the context lasts; cancel the task for a worker that dies."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_deliveries(service_dsn(dsn), stop, options))
+    try:
+        yield running
+    finally:
+        stop.set()
+        if not running.cancelled():
+            await running
+
+
+def rows(dsn: str, query: str, *values: object) -> list[dict[str, Any]]:
+    """Answer what a query finds, as the owner; ``SCHEMA.`` is the schema."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        found = connection.cursor(row_factory=dict_row)
+        found.execute(query.replace("SCHEMA.", "perezvon_1.").encode(), values or None)
+        return found.fetchall() if found.description else []
+
+
+def deliveries(dsn: str) -> dict[str, dict[str, Any]]:
+    """Answer all deliveries by id."""
+    return {row["id"]: row for row in rows(dsn, "SELECT * FROM SCHEMA.webhook_deliveries ORDER BY number")}
+
+
+def states(dsn: str) -> set[str]:
+    """Answer the states that deliveries are in."""
+    return {row["state"] for row in deliveries(dsn).values()}
+
+
+async def change(dsn: str, *queries: str) -> None:
+    """Change rows beside a worker of this process, which may hold their locks: in another thread; then wake it."""
+    for query in (*queries, "NOTIFY webhooks"):
+        await asyncio.to_thread(rows, dsn, query)
+
+
+async def bring_forward(dsn: str) -> None:
+    """Let time pass, as far as deliveries and lanes wait for it."""
+    await change(
+        dsn,
+        "UPDATE SCHEMA.webhook_lanes SET open_until = least(open_until, now()), paused_until = least(paused_until, now())",
+        "UPDATE SCHEMA.webhook_deliveries SET due_at = now() WHERE state = 'pending'",
+    )
