@@ -3,15 +3,14 @@
 import asyncio
 import signal
 import socket
+from collections.abc import Callable
 
-import click
 import structlog
 
 from interfaces.bootstrap import Network, address_of, serving
 from interfaces.bootstrap import listen as listen_at
 from interfaces.listening import CannotListen
 from interfaces.loop import loop_factory
-from interfaces.output import show_json
 
 _log = structlog.get_logger("perezvon.simulator")
 
@@ -25,13 +24,16 @@ def listen(address: str) -> socket.socket:
         raise CannotListen(f"Cannot listen on {address}: {why}. Choose another with --address.") from error
 
 
-def simulate(network: Network, listener: socket.socket, *, as_json: bool) -> None:
-    """Lend the network to whoever connects to the listening socket, until SIGTERM or SIGINT; all links are cut then."""
+def simulate(network: Network, listener: socket.socket, announce: Callable[[str], None]) -> None:
+    """Lend the network to whoever connects to the listening socket, until SIGTERM or SIGINT; all links are cut then.
+
+    ``announce`` is told the address once the network can be reached there.
+    """
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_simulating(network, listener, as_json=as_json))
+        runner.run(_simulating(network, listener, announce))
 
 
-async def _simulating(network: Network, listener: socket.socket, *, as_json: bool) -> None:
+async def _simulating(network: Network, listener: socket.socket, announce: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -39,10 +41,7 @@ async def _simulating(network: Network, listener: socket.socket, *, as_json: boo
     address = address_of(listener)
     async with serving(network, listener):
         _log.info("simulating", address=address, started=network.started)
-        if as_json:
-            show_json({"ready": address})
-        else:
-            click.echo(f"ready {address}")
+        announce(address)
         await stop.wait()
     counts = network.counts()
     _log.info("ended", placed=counts.placed, most=counts.most, outcomes=counts.outcomes)

@@ -27,6 +27,7 @@ _BETWEEN_FILLS_S = 0.01
 _PAUSE_S = 1.0
 _MARGIN_S = 5.0
 _DRAIN_S = 8.0
+_PARTING_S = 3.0
 
 _logger = structlog.get_logger(__name__)
 
@@ -188,8 +189,9 @@ class Deliverer:
         recording.cancel()
         await asyncio.gather(recording, *self._sending, return_exceptions=True)
         try:
-            await self._record()
-            async with self._pool.connection() as connection:
-                await lanes.release(connection, [(lane.id, lane.fence) for lane in held])
-        except (StorageAway, psycopg.Error) as error:
+            async with asyncio.timeout(_PARTING_S):
+                await self._record()
+                async with self._pool.connection() as connection:
+                    await lanes.release(connection, [(lane.id, lane.fence) for lane in held])
+        except (StorageAway, TimeoutError, psycopg.Error) as error:
             _logger.warning("webhooks left to others", lanes=len(held), error=str(error))

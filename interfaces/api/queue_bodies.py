@@ -8,12 +8,13 @@ from msgspec import Meta
 
 from application.queue_queries import CallbackRow, QueueRow
 from application.scheduling import NewCallback as Wanted
+from application.webhooks import URL_MAX
 from domain.callback.events import FinishResult
 from domain.callback_queue.callback_queue import LIMIT_MAX
 from domain.callback_queue.events import QueueStatus
 from interfaces.api.queue_times import SECONDS_AHEAD_MAX, shown, start_time
 from interfaces.api.task_bodies import POSITION_MAX
-from interfaces.api.texts import DATE_OR_SECONDS, NO_NUL, PAUSE, PHONE, Name, Text200, Text2000, WebAddress
+from interfaces.api.texts import DATE_OR_SECONDS, PAUSE, PHONE, URL, Name, Text200, Text2000
 
 CALLBACKS_MAX = 10_000
 ROWS_MAX = 1_000
@@ -24,15 +25,25 @@ Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="Callbacks at one ti
 NoInterval = Annotated[
     None, Meta(description="Business hours of the queue. Not built yet: anything but null is refused.")
 ]
+# Patterns of these two are told but not searched for: the use case checks both, and of ten thousand each costs.
 Number = Annotated[
     str,
     Meta(
-        pattern=NO_NUL,
         min_length=2,
         max_length=64,
         description="E.164, a national number of the organisation's region, or an extension of 2 to 8 digits.",
         examples=["+77011234567"],
         extra_json_schema={"anyOf": [{"pattern": "^[0-9]{2,8}$"}, {"pattern": PHONE}]},
+    ),
+]
+Target = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=URL_MAX,
+        description="http or https, to a public address.",
+        examples=["https://crm.example/callbacks"],
+        extra_json_schema={"pattern": URL},
     ),
 ]
 Pause = Annotated[str, Meta(pattern=PAUSE)] | Annotated[int, Meta(ge=0, le=PAUSE_MAX_S)]
@@ -71,10 +82,10 @@ class NewCallback(msgspec.Struct, frozen=True, kw_only=True):
     )
     try_count: Annotated[int, Meta(ge=1, le=50, description="Most attempts; without it: 1.")] | None = None
     try_again_pause: Annotated[Pause, Meta(description="Seconds, at most 604,800; without it: 60.")] | None = None
-    url_before: WebAddress | None = None
-    url_before_again: WebAddress | None = None
-    url_success: WebAddress | None = None
-    url_after: WebAddress | None = None
+    url_before: Target | None = None
+    url_before_again: Target | None = None
+    url_success: Target | None = None
+    url_after: Target | None = None
     start_time_utc: (
         Annotated[Start, Meta(description="YYYY-MM-DD HH:MM:SS in UTC, or seconds from now; at most a year ahead.")]
         | None

@@ -8,6 +8,7 @@ from interfaces.bootstrap import Capacity, Network
 from interfaces.commands.common import json_option
 from interfaces.lifeline import end_with_parent
 from interfaces.listening import adopt
+from interfaces.output import show_json
 from interfaces.settings import ADDRESS, SIMULATOR, from_environment
 from interfaces.simulator import listen, simulate
 
@@ -59,4 +60,11 @@ def simulator(
     if attached:
         end_with_parent()
     network = Network(seed=seed, speed=from_environment().simulated_speed, capacity=Capacity(calls, calls_per_second))
-    simulate(network, adopt(descriptor) if descriptor is not None else listen(address), as_json=as_json)
+
+    def announce(where: str) -> None:
+        if as_json:
+            show_json({"ready": where})
+        elif not attached:
+            click.echo(f"ready {where}")
+
+    simulate(network, adopt(descriptor) if descriptor is not None else listen(address), announce)

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from application.destinations import networks_of
 from application.ports import Envelope
+from application.webhooks import WebhookOptions
 from domain.callback.events import (
     AttemptFailed,
     AttemptStarted,
@@ -22,7 +24,9 @@ from domain.callback.events import (
     Outcome,
 )
 from domain.values import Role
-from tests.support.office import Office
+from infrastructure.database import service_dsn
+from interfaces.bootstrap import services
+from tests.support.office import Office, Service, served
 
 pytestmark = pytest.mark.anyio
 
@@ -335,3 +339,13 @@ async def test_the_same_key_with_other_callbacks_is_refused(office: Office) -> N
     answer = await office.post_callbacks(queue, {}, {}, headers=headers)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
     assert await listed(office, queue) == [first.json()[0]["id"]]
+
+
+async def test_a_network_that_is_opened_may_be_told(service: Service) -> None:
+    options = WebhookOptions(opened=networks_of("127.0.0.0/8"))
+    async with services(service_dsn(service.dsn), options) as opened, served(opened, service.dsn) as other:
+        office = await other.office()
+        queue = await office.queue()
+        (callback,) = await office.scheduled(queue, {"url_after": "http://127.0.0.1:9999/after"})
+        assert callback["url_after"] == "http://127.0.0.1:9999/after"
+        assert (await office.post_callbacks(queue, {"url_after": "http://10.0.0.1/"})).status_code == 422

@@ -72,7 +72,7 @@ async def test_both_numbers_are_required(office: Office, missing: str) -> None:
 
 async def test_all_faults_of_all_elements_are_told_up_to_fifty(office: Office) -> None:
     queue = await office.queue()
-    answer = await office.post_callbacks(queue, {"try_count": 0, "name": 1}, {}, {"url_after": "x"}, 7)
+    answer = await office.post_callbacks(queue, {"try_count": 0, "name": 1}, {}, {"url_after": 1}, 7)
     assert fields(answer) == ["tasks[0].name", "tasks[0].try_count", "tasks[2].url_after", "tasks[3]"]
     answer = await office.post_callbacks(queue, {"b_number": "x1y2"}, {"url_after": "http://[::1]/", "a_number": "+00"})
     assert fields(answer) == ["tasks[0].b_number", "tasks[1].a_number", "tasks[1].url_after"]

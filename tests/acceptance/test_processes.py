@@ -12,6 +12,7 @@ import httpx
 import psycopg
 import pytest
 
+from interfaces.bootstrap import HANDLERS
 from tests.support.relay import Relay
 from tests.support.shell import Shell
 from tests.support.waiting import eventually
@@ -140,4 +141,4 @@ def _get(url: str) -> str:
 def _views_stand_at(dsn: str, position: int) -> bool:
     with psycopg.connect(dsn) as connection:
         rows = connection.execute("SELECT position FROM perezvon_1.checkpoints").fetchall()
-    return rows == [(position,)] * 2
+    return rows == [(position,)] * len(HANDLERS)

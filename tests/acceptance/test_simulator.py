@@ -105,7 +105,7 @@ def network_of(nowhere: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     """Return the network that the command would lend, and do not wait for its end."""
     lent: list[Network] = []
 
-    def lend(network: Network, listener: socket.socket, *, as_json: bool) -> None:
+    def lend(network: Network, listener: socket.socket, announce: Callable[[str], None]) -> None:
         listener.close()
         lent.append(network)
 

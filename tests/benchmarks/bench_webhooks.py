@@ -95,7 +95,7 @@ def _message(port: int, number: int) -> Any:
 def rate(dsn: str) -> float:
     """Have a worker deliver all healthy ones; answer how many a second."""
     environment = {**os.environ, "PEREZVON_WEBHOOK_ALLOW_NETS": "127.0.0.0/8", "PEREZVON_LOG_LEVEL": "error"}
-    command = [sys.executable, "-m", "tests.benchmarks.webhook_worker", service_dsn(dsn)]
+    command = [sys.executable, "-m", "tests.support.webhook_worker", service_dsn(dsn)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
         try:
             times = _delivered(dsn)

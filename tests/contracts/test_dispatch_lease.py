@@ -90,9 +90,7 @@ async def test_a_takeover_waits_for_what_the_leader_before_is_committing(pool: P
 
 async def _somebody_waits_for_a_lock(pool: Pool) -> bool:
     async with pool.connection() as connection:
-        rows = await connection.execute(
-            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
+        rows = await connection.execute("SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted")
         return await rows.fetchone() is not None
 
 

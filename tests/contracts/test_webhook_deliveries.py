@@ -3,18 +3,29 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from aiohttp import web
 from msgspec.structs import replace
+from psycopg import AsyncConnection
 
 from application.destinations import networks_of
 from infrastructure.webhooks import breaker
 from infrastructure.webhooks.outbox import Kind
-from tests.support.receiving import Received, never, receiving
+from tests.support.receiving import Received, Receiver, never, receiving
 from tests.support.waiting import eventually_async
-from tests.support.webhooks import OPTIONS, bring_forward, change, deliveries, message, put_all, rows, states, worker
+from tests.support.webhooks import (
+    OPTIONS,
+    bring_forward,
+    change,
+    deliveries,
+    message,
+    put_all,
+    rows,
+    states,
+    worker,
+    worker_process,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -29,6 +40,13 @@ def all_are(dsn: str, *wanted: str) -> Callable[[], Awaitable[bool]]:
 def attempted(dsn: str, message_id: str, times: int) -> Callable[[], Awaitable[bool]]:
     async def found() -> bool:
         return deliveries(dsn)[message_id]["attempts"] >= times
+
+    return found
+
+
+def asked(receiver: Receiver, times: int) -> Callable[[], Awaitable[bool]]:
+    async def found() -> bool:
+        return len(receiver.got) >= times
 
     return found
 
@@ -133,7 +151,9 @@ async def test_410_cancels_what_remains_for_that_url_of_the_callback(database: s
         async with worker(database):
             await eventually_async(all_are(database, "failed", "cancelled", "delivered"))
     found = deliveries(database)
-    assert [found[one.id]["state"] for one in gone] == ["failed", "cancelled", "cancelled"] or receiver.got[0].callback_id == 2
+    assert [found[one.id]["state"] for one in gone] == ["failed", "cancelled", "cancelled"] or receiver.got[
+        0
+    ].callback_id == 2
     assert len(receiver.got) == 3
 
 
@@ -226,44 +246,42 @@ async def test_a_private_target_ends_in_one_constant_error(database: str) -> Non
     assert all(row == {"status": None, "error": "destination_not_allowed", "answer": b""} for row in log)
 
 
-async def test_a_worker_that_dies_with_unanswered_requests_loses_nothing(database: str) -> None:
+async def test_a_worker_that_is_killed_with_unanswered_requests_loses_nothing(database: str) -> None:
     async with receiving() as receiver:
         receiver.default = never
-        sent = [message(receiver.url, callback_id=number) for number in range(5)]
+        sent = [message(receiver.url, callback_id=number) for number in range(20)]
         await put_all(database, sent)
-        async with worker(database) as dying:
-
-            async def all_asked() -> bool:
-                return len(receiver.got) == 5
-
-            await eventually_async(all_asked)
-            _kill(dying)
+        with worker_process(database) as process:
+            await eventually_async(asked(receiver, 8), timeout=30)
+            process.kill()
+            await asyncio.to_thread(process.wait)
         assert states(database) == {"pending"}
-        receiver.default = 204
+        receiver.default, before = 204, len(receiver.got)
         await _run_leases_out(database)
         async with worker(database):
             await eventually_async(all_are(database, "delivered"))
-    assert set(receiver.ids()[5:]) == {one.id for one in sent}
+    assert set(receiver.ids()[before:]) == {one.id for one in sent}
 
 
-async def test_a_worker_that_dies_before_recording_sends_the_same_message_again(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def unrecorded(*_: Any) -> None:
-        await asyncio.Event().wait()
+async def test_a_worker_that_is_killed_before_recording_sends_the_same_message_again(database: str) -> None:
+    async with receiving() as receiver, await AsyncConnection.connect(database) as other:
 
-    async with receiving() as receiver:
+        async def answered_while_the_lane_is_locked(_: Received) -> int:
+            await other.execute("SELECT FROM perezvon_1.webhook_lanes FOR UPDATE")
+            return 204
+
+        receiver.answers += [answered_while_the_lane_is_locked]
         one = message(receiver.url)
         await put_all(database, [one])
-        with monkeypatch.context() as patched:
-            patched.setattr("infrastructure.webhooks.deliverer.record", unrecorded)
-            async with worker(database) as dying:
+        with worker_process(database) as process:
 
-                async def is_received() -> bool:
-                    return bool(receiver.got)
+            async def recording_waits() -> bool:
+                return bool(rows(database, "SELECT FROM pg_locks WHERE NOT granted"))
 
-                await eventually_async(is_received)
-                _kill(dying)
+            await eventually_async(recording_waits, timeout=30)
+            process.kill()
+            await asyncio.to_thread(process.wait)
+        await other.rollback()
         assert states(database) == {"pending"}
         await _run_leases_out(database)
         async with worker(database):
@@ -282,11 +300,7 @@ async def test_a_worker_whose_lease_ran_out_records_nothing_for_the_lane(databas
         receiver.answers += [slow]
         one = message(receiver.url)
         await put_all(database, [one])
-
-        async def asked(times: int) -> bool:
-            return len(receiver.got) == times
-
-        await eventually_async(lambda: asked(1))
+        await eventually_async(asked(receiver, 1))
         await _run_leases_out(database)
         async with worker(database):
             await eventually_async(all_are(database, "delivered"))
@@ -346,12 +360,5 @@ async def test_the_body_of_an_answer_is_kept_as_far_as_it_helps(database: str) -
     assert kept["answer"] == ("trouble " * 1000).encode()[:1024]
 
 
-def _kill(dying: asyncio.Task[None]) -> None:
-    """End a worker as kill -9 does: it can say nothing more to anybody."""
-    dying.cancel()
-
-
 async def _run_leases_out(dsn: str) -> None:
     await change(dsn, "UPDATE SCHEMA.webhook_lanes SET lease_until = now() - interval '1 second'")
-
-

@@ -209,9 +209,7 @@ def _command(stream: str, organization_id: int, facts: Sequence[Fact], version: 
 
 
 @asynccontextmanager
-async def open_exchange(
-    dsn: str, network: Network | None = None, *, is_up: bool = True
-) -> AsyncGenerator[Exchange]:
+async def open_exchange(dsn: str, network: Network | None = None, *, is_up: bool = True) -> AsyncGenerator[Exchange]:
     """Open all, the network's socket too if it is up; at the end the dispatchers are stopped in good order."""
     with TemporaryDirectory() as folder:
         async with await AsyncConnection.connect(dsn, autocommit=True) as owner:

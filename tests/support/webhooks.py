@@ -1,8 +1,11 @@
 """Messages to deliver, and a worker that delivers them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -52,16 +55,30 @@ async def put_all(dsn: str, messages: Sequence[Message], *, leased_to: UUID | No
 
 
 @asynccontextmanager
-async def worker(dsn: str, options: WebhookOptions = OPTIONS) -> AsyncGenerator[asyncio.Task[None]]:
-    """Deliver in this process while the context lasts; cancel the task for a worker that dies."""
+async def worker(dsn: str, options: WebhookOptions = OPTIONS) -> AsyncGenerator[None]:
+    """Deliver in this process while the context lasts."""
     stop = asyncio.Event()
     running = asyncio.create_task(run_deliveries(service_dsn(dsn), stop, options))
     try:
-        yield running
+        yield
     finally:
         stop.set()
-        if not running.cancelled():
-            await running
+        await running
+
+
+@contextmanager
+def worker_process(dsn: str, options: WebhookOptions = OPTIONS) -> Generator[subprocess.Popen[bytes]]:
+    """Deliver in a process of its own, which may be killed."""
+    given = {
+        "PEREZVON_WEBHOOK_ALLOW_NETS": ",".join(map(str, options.opened)),
+        "PEREZVON_WEBHOOK_TIMEOUT_SECONDS": str(options.timeout),
+    }
+    command = [sys.executable, "-m", "tests.support.webhook_worker", service_dsn(dsn)]
+    with subprocess.Popen(command, env={**os.environ, **given}) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def rows(dsn: str, query: str, *values: object) -> list[dict[str, Any]]:
