@@ -16,7 +16,6 @@ from application.scheduling import NewCallback, Scheduling
 from application.turns import in_turns
 from domain.callback.callback import Callback, evolve, replay
 from domain.callback.events import CallbackFact
-from domain.errors import AlreadyDeleted
 from domain.model import Recorded
 from domain.values import Permission
 
@@ -98,8 +97,6 @@ class Callbacks:
                 )
             except ConcurrentUpdate:
                 continue
-            except AlreadyDeleted as error:
-                raise CallbackNotFound from error
             return appended.position
         raise ConcurrentUpdate
 

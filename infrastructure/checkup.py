@@ -40,7 +40,7 @@ def examine(dsn: str) -> Iterator[Check]:
             return
         role = _role(connection)
         yield role
-        for check in (_fence, _search, _clock, _worker):
+        for check in (_fence, _search, _secrets, _clock, _worker):
             yield _answered(check, connection)
 
 
@@ -126,6 +126,18 @@ def _search(connection: Connection) -> Check:
     message = "Trigrams are blind to Cyrillic: searches are slow, and minded of case"
     advice = "Make the database anew with a UTF-8 locale such as C.UTF-8, from a dump"
     return Check(name="search", state="warn", message=message, advice=advice)
+
+
+def _secrets(connection: Connection) -> Check:
+    beside = _value(
+        connection,
+        statement("SELECT count(*) FROM {schema}.webhook_secrets WHERE get_byte(sealed, 0) = 0 AND expires_at > now()"),
+    )
+    if beside:
+        message = f"{beside} webhook secrets are sealed with a key that stands beside them in the database"
+        advice = "Set PEREZVON_SECRETS_KEY for every process, then `perezvon webhook-secret rotate`"
+        return Check(name="secrets", state="warn", message=message, advice=advice)
+    return _ok("secrets", "No webhook secret is sealed with a key that stands beside it")
 
 
 def _clock(connection: Connection) -> Check:

@@ -123,7 +123,7 @@ class Deliverer:
 
     async def _send(self, lane: HeldLane, delivery: Delivery) -> None:
         result = await self._attempts.make(delivery, fence=lane.fence)
-        lane.answered(result.answer.seconds)
+        lane.answered(result.answer)
         self._results.append((lane, result))
         self._some.set()
         if len(self._results) >= FLUSH_ROWS:

@@ -1,11 +1,14 @@
 """A lane in the hands of a worker: what it took from it, and how much of that may be under way."""
 
 from collections import deque
+from http import HTTPStatus
 from statistics import median
 from time import monotonic
 
+from infrastructure.webhooks.breaker import FAILURES_MAX
 from infrastructure.webhooks.lanes import Delivery, Leased
 from infrastructure.webhooks.results import Aftermath
+from infrastructure.webhooks.schedule import Answer
 
 UNPROVEN_IN_FLIGHT = 8
 SLOW_SECONDS = 2.0
@@ -29,15 +32,19 @@ class HeldLane:
         self._until = until
         self._most = leased.in_flight_max
         self._is_parked = False
-        self._is_slow = False
+        self._is_slow = self._is_proven = False
+        self._failures = 0
         self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
 
     @property
     def limit(self) -> int:
-        """How many may be under way: few until the host has answered, fewer when it is slow."""
-        if self._is_parked or monotonic() > self._until:
+        """How many may be under way: few until the host has answered well, fewer when it is slow.
+
+        None after so many failures in a row that the breaker, once they are recorded, may open.
+        """
+        if self._is_parked or self._failures >= FAILURES_MAX or monotonic() > self._until:
             return 0
-        if not self._seconds:
+        if not self._is_proven:
             return min(self._most, UNPROVEN_IN_FLIGHT)
         return min(self._most, SLOW_IN_FLIGHT) if self._is_slow else self._most
 
@@ -57,11 +64,14 @@ class HeldLane:
         """Whether nothing of it is on its way, or waits to be recorded."""
         return not (self.in_flight or self.unrecorded)
 
-    def answered(self, seconds: float) -> None:
+    def answered(self, answer: Answer) -> None:
         """Note an attempt that has ended."""
         self.in_flight -= 1
         self.unrecorded += 1
-        self._seconds.append(seconds)
+        is_well = answer.status is not None and answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        self._is_proven |= is_well
+        self._failures = 0 if is_well else self._failures + 1
+        self._seconds.append(answer.seconds)
         self._is_slow = median(self._seconds) > SLOW_SECONDS
 
     def follow(self, recorded: Aftermath, until: float) -> None:
@@ -69,3 +79,4 @@ class HeldLane:
         breaker = recorded.breakers[self.id]
         self._most, self._until = breaker.in_flight_max, until
         self._is_parked = breaker.is_parked(recorded.at)
+        self._failures = 0

@@ -64,7 +64,7 @@ def simulator(
     def announce(where: str) -> None:
         if as_json:
             show_json({"ready": where})
-        elif not attached:
+        elif descriptor is None:  # whoever opened the socket knows where it is
             click.echo(f"ready {where}")
 
     simulate(network, adopt(descriptor) if descriptor is not None else listen(address), announce)

@@ -53,6 +53,18 @@ async def a_callback(office: Office) -> Made:
     return {**made, "task_id": callback["id"]}
 
 
+async def a_delivery(office: Office) -> Made:
+    path = await office.queue()
+    (callback,) = await office.scheduled(path, {"url_after": "https://example.com/after"})
+    assert (await office.client.delete(f"{path}/task/{callback['id']}", headers=office.admin)).is_success
+
+    async def listed() -> list[Made]:
+        params = {"callback": callback["id"]}
+        return (await office.get("/v1/webhook-deliveries", office.admin, **params)).json()["items"]
+
+    return {"delivery_id": (await eventually_async(listed))[0]["id"]}
+
+
 class Access(NamedTuple):
     """What a route needs, what its path names, and a body that it takes."""
 
@@ -108,6 +120,12 @@ ROUTES = {
     ("GET", "/v1/queue-board"): Access(Permission.READ_QUEUES),
     ("GET", "/v1/projections"): Access(_ADMIN),
     ("GET", "/v1/audit-trail"): Access(Permission.AUDIT),
+    ("GET", "/v1/webhook-deliveries"): Access(Permission.READ_WEBHOOKS),
+    ("GET", "/v1/webhook-deliveries/{delivery_id}"): Access(Permission.READ_WEBHOOKS, a_delivery),
+    ("GET", "/v1/webhook-deliveries/{delivery_id}/attempts"): Access(Permission.READ_WEBHOOKS, a_delivery),
+    ("POST", "/v1/webhook-deliveries/{delivery_id}/resend"): Access(Permission.CHANGE_QUEUES, a_delivery),
+    ("GET", "/v1/webhook-secret"): Access(_ADMIN),
+    ("POST", "/v1/webhook-secret/rotate"): Access(_ADMIN, nothing, {"overlap_s": 60}),
     ("GET", "/health/live"): _PUBLIC,
     ("GET", "/health/ready"): _PUBLIC,
     ("GET", "/metrics"): _PUBLIC,
@@ -194,6 +212,8 @@ async def state_of(office: Office, made: Made) -> Any:
         return queues, [(await office.get(f"{QUEUES}{queue['id']}/task")).json() for queue in queues]
     if "task_id" in made:
         return (await office.get(f"/api/tasks/{made['task_id']}")).json()
+    if "delivery_id" in made:
+        return (await office.get(f"/v1/webhook-deliveries/{made['delivery_id']}", office.admin)).json()
     path = "/v1/tokens" if "token_id" in made else "/v1/operators"
     return [{**row, "last_used_at": None} for row in (await office.get(path, office.admin)).json()["items"]]
 

@@ -135,7 +135,7 @@ def test_the_demo_calls_people_back_and_prints_lines_that_work_as_they_are_and_l
 ) -> None:
     up = start("--demo", TMPDIR=str(home), PEREZVON_SIMULATED_SPEED="200")
     assert up.url
-    eventually(lambda: "Ctrl-C" in up.output, timeout=180)
+    eventually(lambda: "Ctrl-C" in up.output, timeout=150)
     _report_adds_up(up.output)
     (warned,) = [line for line in up.log if line["event"] == "webhooks may go to private networks"]
     assert warned["networks"] == ["127.0.0.1/32"]

@@ -66,3 +66,10 @@ def test_api_and_worker_wait_for_the_schema(services: dict[str, Any]) -> None:
     for name in ("api", "worker"):
         assert services[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
         assert services[name]["restart"] == "unless-stopped"
+
+
+def test_no_phone_rings_and_no_network_pretends_to_unless_somebody_asks(services: dict[str, Any]) -> None:
+    assert services["worker"]["environment"]["PEREZVON_GATEWAY"] == "${PEREZVON_GATEWAY:-}"
+    assert services["simulator"]["profiles"] == ["simulator"]
+    address = services["worker"]["environment"]["PEREZVON_SIMULATOR_ADDRESS"]
+    assert address == f"simulator:{services['simulator']['command'][-1].rpartition(':')[2]}"

@@ -41,13 +41,13 @@ def run(bench: Bench) -> dict[str, Any]:
     dsn = ""
     with receivers() as ports:
         for turn in range(ROUNDS):
-            for name in rounds:
+            for name, rates in rounds.items():
                 dsn = bench.database(f"webhooks_{name}_{turn}")
                 migrate(dsn)
                 holes = INTO_THE_HOLE if name == "beside_black_hole" else 0
                 asyncio.run(fill(service_dsn(dsn), ports, holes))
-                rounds[name].append(rate(dsn))
-                progress(f"{name}: {rounds[name][-1]:.0f}/s")
+                rates.append(rate(dsn))
+                progress(f"{name}: {rates[-1]:.0f}/s")
     medians = {name: round(median(rates)) for name, rates in rounds.items()}
     cost = 1 - medians["beside_black_hole"] / medians["healthy"]
     return {

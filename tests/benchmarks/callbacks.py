@@ -11,6 +11,7 @@ import psycopg
 from application.callback_queues import NewQueue, QueueChange
 from application.callers import Caller, Request
 from application.scheduling import NewCallback
+from application.webhooks import WebhookOptions
 from domain.callback_queue.events import QueueStatus
 from domain.values import Role
 from infrastructure.database import service_dsn
@@ -45,11 +46,12 @@ class CallQueue:
 
     async def schedule(self, due: Sequence[datetime], number: str = ANSWERS, **fields: str) -> None:
         """Schedule a callback for each time."""
-        for first in range(0, len(due), AT_ONCE):
-            wanted = [
-                NewCallback(a_number=number, b_number="1001", start_time=at, **fields) for at in due[first : first + AT_ONCE]
-            ]
-            await self._services.callbacks.schedule(self.id, wanted, self._request)
+        await self.put([NewCallback(a_number=number, b_number="1001", start_time=at, **fields) for at in due])
+
+    async def put(self, wanted: Sequence[NewCallback]) -> None:
+        """Schedule these."""
+        for first in range(0, len(wanted), AT_ONCE):
+            await self._services.callbacks.schedule(self.id, wanted[first : first + AT_ONCE], self._request)
 
     async def switch_on(self) -> None:
         """Let it start what is due."""
@@ -57,9 +59,9 @@ class CallQueue:
 
 
 @asynccontextmanager
-async def call_queue(dsn: str, limit: int) -> AsyncGenerator[CallQueue]:
+async def call_queue(dsn: str, limit: int, webhooks: WebhookOptions | None = None) -> AsyncGenerator[CallQueue]:
     """Lend a new queue in a migrated database."""
-    async with services(service_dsn(dsn)) as opened:
+    async with services(service_dsn(dsn), webhooks) as opened:
         yield await CallQueue.make(opened, limit)
 
 

@@ -1,10 +1,13 @@
 """The service as real processes that can be killed and started again."""
 
+import atexit
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import httpx
 from infrastructure import local_postgres
 from tests.support.waiting import eventually
 
+CLI = ("-c", "from interfaces.cli import main; main()")
 OPTIONS = "-c max_connections=100"
 
 
@@ -116,3 +120,21 @@ def free_port() -> int:
     """Answer a port of this machine that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+def throw_away_folder() -> Path:
+    """Make a folder on a disk, which goes when this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="perezvon-chaos-", dir="/var/tmp"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # runs after the launcher's own, which comes later
+    return folder
+
+
+def show_logs(folder: Path) -> None:
+    """Print the end of what the processes said."""
+    for path in sorted(folder.glob("*.log")):
+        log(f"{path.name}: " + path.read_text(errors="replace")[-2000:])
+
+
+def log(line: str) -> None:
+    """Print a line for people."""
+    sys.stderr.write(line + "\n")

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from domain.model import Recorded
 from domain.task.task import replay
 from infrastructure.database import LOG_TABLE, SCHEMA
 from infrastructure.event_mapper import COLUMNS, LogIdentity, recorded
@@ -29,24 +30,36 @@ class Verdict(msgspec.Struct, kw_only=True):
 
 def judge(dsn: str, promises: Sequence[Promise], differing_rows: dict[str, int]) -> Verdict:
     """Hold every promise against the log."""
+    streams = read_streams(dsn, "task/")
+    count, gaps = events_and_gaps(dsn)
+    broken = [f"{promise}: {fault}" for promise in promises if (fault := _fault(promise, streams))]
+    return Verdict(promises=len(promises), events=count, broken=broken, gaps=gaps, differing_rows=differing_rows)
+
+
+def read_streams(dsn: str, prefix: str) -> dict[str, list[Recorded[Any]]]:
+    """Answer the streams whose names begin so, by name."""
+    streams: dict[str, list[Recorded[Any]]] = {}
     with psycopg.connect(dsn) as connection:
         identity = LogIdentity(
             connection.execute(f"SELECT since_position, id FROM {SCHEMA}.log_identity".encode()).fetchall()
         )
         rows = connection.execute(
-            f"SELECT {COLUMNS} FROM {SCHEMA}.{LOG_TABLE} WHERE originator_id LIKE 'task/%'"
-            " ORDER BY originator_id, originator_version".encode()
+            f"SELECT {COLUMNS} FROM {SCHEMA}.{LOG_TABLE} WHERE originator_id ^@ %s"
+            " ORDER BY originator_id, originator_version".encode(),
+            (prefix,),
         )
-        streams: dict[str, list[Any]] = {}
         for row in rows:
             streams.setdefault(row[1], []).append(recorded(row, identity))
+    return streams
+
+
+def events_and_gaps(dsn: str) -> tuple[int, int]:
+    """Answer how many events the log holds, and how many positions before its last are missing."""
+    with psycopg.connect(dsn) as connection:
         count, head = connection.execute(
             f"SELECT count(*), coalesce(max(notification_id), 0) FROM {SCHEMA}.{LOG_TABLE}".encode()
         ).fetchone() or (0, 0)
-    broken = [f"{promise}: {fault}" for promise in promises if (fault := _fault(promise, streams))]
-    return Verdict(
-        promises=len(promises), events=count, broken=broken, gaps=head - count, differing_rows=differing_rows
-    )
+    return count, head - count
 
 
 def _fault(promise: Promise, streams: dict[str, list[Any]]) -> str | None:

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 
 from application.destinations import networks_of
 from infrastructure.webhooks import breaker
+from infrastructure.webhooks.held_lane import UNPROVEN_IN_FLIGHT
 from infrastructure.webhooks.outbox import Kind
 from tests.support.receiving import Received, Receiver, never, receiving
 from tests.support.waiting import eventually_async
@@ -143,17 +144,19 @@ async def test_thousands_of_callbacks_each_in_order_with_two_workers(database: s
 
 
 async def test_410_cancels_what_remains_for_that_url_of_the_callback(database: str) -> None:
+    async def gone_for_one(received: Received) -> int:
+        return 410 if received.callback_id == 1 and received.path == "/a" else 204
+
     async with receiving() as receiver:
-        receiver.answers += [410]
+        receiver.default = gone_for_one
         gone = [message(f"{receiver.url}/a") for _ in range(3)]
         others = [message(f"{receiver.url}/b"), message(f"{receiver.url}/a", callback_id=2)]
         await put_all(database, gone + others)
         async with worker(database):
             await eventually_async(all_are(database, "failed", "cancelled", "delivered"))
     found = deliveries(database)
-    assert [found[one.id]["state"] for one in gone] == ["failed", "cancelled", "cancelled"] or receiver.got[
-        0
-    ].callback_id == 2
+    assert [found[one.id]["state"] for one in gone] == ["failed", "cancelled", "cancelled"]
+    assert [found[one.id]["state"] for one in others] == ["delivered", "delivered"]
     assert len(receiver.got) == 3
 
 
@@ -184,18 +187,17 @@ async def test_retry_after_pauses_the_host_and_parked_time_uses_no_attempt(datab
 async def test_the_breaker_opens_parks_the_host_and_closes_with_a_probe(database: str) -> None:
     async with receiving() as receiver, worker(database):
         receiver.default = 500
-        sent = [message(receiver.url, callback_id=number) for number in range(40)]
+        sent = [message(receiver.url, callback_id=number) for number in range(60)]
         await put_all(database, sent)
 
         async def is_open() -> bool:
-            return bool(rows(database, "SELECT FROM SCHEMA.webhook_lanes WHERE open_until > now()"))
+            return bool(rows(database, "SELECT 1 FROM SCHEMA.webhook_lanes WHERE open_until > now()"))
 
         await eventually_async(is_open)
         before = len(receiver.got)
-        assert breaker.FAILURES_MAX <= before < 40
+        assert breaker.FAILURES_MAX <= before <= breaker.FAILURES_MAX + UNPROVEN_IN_FLIGHT
         assert sum(row["attempts"] for row in deliveries(database).values()) == before
         receiver.default = 204
-        receiver.most_under_way = 0
         await bring_forward(database)
         await eventually_async(all_are(database, "delivered"))
         (lane,) = rows(database, "SELECT opened, failures FROM SCHEMA.webhook_lanes")
@@ -276,7 +278,7 @@ async def test_a_worker_that_is_killed_before_recording_sends_the_same_message_a
         with worker_process(database) as process:
 
             async def recording_waits() -> bool:
-                return bool(rows(database, "SELECT FROM pg_locks WHERE NOT granted"))
+                return bool(rows(database, "SELECT 1 FROM pg_locks WHERE NOT granted"))
 
             await eventually_async(recording_waits, timeout=30)
             process.kill()
@@ -329,7 +331,7 @@ async def test_a_worker_that_is_told_to_stop_ends_what_is_under_way_and_gives_it
             await eventually_async(all_asked)
             asyncio.get_running_loop().call_later(0.2, answering.set)
     assert states(database) == {"delivered"}
-    assert rows(database, "SELECT FROM SCHEMA.webhook_lanes WHERE lease_until > now()") == []
+    assert rows(database, "SELECT 1 FROM SCHEMA.webhook_lanes WHERE lease_until > now()") == []
 
 
 async def test_old_deliveries_and_their_attempts_are_forgotten(database: str) -> None:
@@ -347,7 +349,7 @@ async def test_old_deliveries_and_their_attempts_are_forgotten(database: str) ->
                 return len(deliveries(database)) == 1
 
             await eventually_async(is_forgotten)
-    assert len(rows(database, "SELECT FROM SCHEMA.webhook_attempts")) == 1
+    assert len(rows(database, "SELECT 1 FROM SCHEMA.webhook_attempts")) == 1
 
 
 async def test_the_body_of_an_answer_is_kept_as_far_as_it_helps(database: str) -> None:

@@ -1,0 +1,65 @@
+"""``webhook-secret`` on the command line."""
+
+from base64 import b64encode
+
+import pytest
+
+from infrastructure.webhooks.signing import key_of
+from tests.support.shell import Shell
+
+pytest_plugins = ["tests.support.shells"]
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a key that seals; without one a command warns."""
+    monkeypatch.setenv("PEREZVON_SECRETS_KEY", b64encode(bytes(32)).decode())
+
+
+def test_the_secret_is_shown_and_rotated(shell: Shell, acme: str) -> None:
+    shown = shell.json("webhook-secret", "show", "--organization", "1")
+    assert shown.keys() == {"secret"}
+    assert len(key_of(shown["secret"])) == 32
+    rotated = shell.json("webhook-secret", "rotate", "--organization", "1", "--overlap", "2d")
+    assert rotated.keys() == {"secret"}
+    assert rotated != shown
+    assert shell.json("webhook-secret", "show", "--organization", "1") == rotated
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("show", "--organization", "999"), 2),
+        (("rotate", "--organization", "999"), 2),
+        (("rotate", "--organization", "1", "--overlap", "8d"), 2),
+        (("rotate", "--organization", "1", "--overlap", "soon"), 2),
+        (("show",), 2),
+    ],
+)
+def test_bad_input_is_told_as_such(shell: Shell, acme: str, words: tuple[str, ...], code: int) -> None:
+    found, out, err = shell.run("webhook-secret", *words, "--json")
+    assert (found, out) == (code, "")
+    assert '"error"' in err
+
+
+@pytest.mark.parametrize("key", ["not-a-key", "AAAA", "ж" * 44])
+def test_a_key_of_the_wrong_length_is_refused_and_not_repeated(
+    shell: Shell, acme: str, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("PEREZVON_SECRETS_KEY", key)
+    code, out, err = shell.run("webhook-secret", "show", "--organization", "1")
+    assert (code, out) == (2, "")
+    assert "32 random bytes" in err
+    assert key not in err.replace("PEREZVON_SECRETS_KEY", "").replace("expected", "")
+
+
+def test_the_doctor_tells_of_secrets_that_are_sealed_with_a_key_beside_them(
+    shell: Shell, acme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.json("webhook-secret", "show", "--organization", "1")
+    assert shell.findings()["secrets"]["state"] == "ok"
+    monkeypatch.delenv("PEREZVON_SECRETS_KEY")
+    assert shell.run("webhook-secret", "rotate", "--organization", "1", "--json")[0] == 0
+    found = shell.findings()["secrets"]
+    assert found["state"] == "warn"
+    assert "PEREZVON_SECRETS_KEY" in found["advice"]
