@@ -27,13 +27,14 @@ _log = structlog.get_logger("perezvon.up")
 class Child(msgspec.Struct, frozen=True, kw_only=True):
     """A process to keep running. ``descriptors`` are the open files that it inherits beside its output.
 
-    ``environment`` is set over our own.
+    ``environment`` is set over our own. One that ``serves_others`` is ended when these have drained.
     """
 
     name: str
     command: Sequence[str]
     descriptors: tuple[int, ...] = ()
     environment: Mapping[str, str] = {}
+    serves_others: bool = False
 
 
 async def supervise(
@@ -57,12 +58,16 @@ async def supervise(
     for number in _SIGNALS:
         loop.add_signal_handler(number, stopping.set)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_keep(child, patience)) for child in children]
-        tasks += [group.create_task(_done(chore)) for chore in chores]
+        tasks = [group.create_task(_done(chore)) for chore in chores]
+        servants: list[asyncio.Task[None]] = []
+        for child in children:
+            (servants if child.serves_others else tasks).append(group.create_task(_keep(child, patience)))
         await stopping.wait()
         _log.info("stopping")
-        for task in tasks:
-            task.cancel()
+        for ending in filter(None, (tasks, servants)):
+            for task in ending:
+                task.cancel()
+            await asyncio.wait(ending)
 
 
 async def _done(chore: Callable[[], Awaitable[None]]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import httpx
 import structlog
+from msgspec.structs import replace
 
 from interfaces.bootstrap import address_of, default_home, migrate, start_server, until_lost
 from interfaces.demo.story import run_demo
@@ -112,7 +113,8 @@ def _network_children(listener: socket.socket | None) -> list[Child]:
     if listener is None:
         return []
     descriptor = listener.fileno()
-    return [_child("simulator", "simulator", "--socket", str(descriptor), descriptors=(descriptor,))]
+    network = _child("simulator", "simulator", "--socket", str(descriptor), descriptors=(descriptor,))
+    return [replace(network, serves_others=True)]  # the worker drains: it dials what it has started
 
 
 def _environment_of_worker(settings: Settings, network: socket.socket | None) -> Mapping[str, str]:
