@@ -1,6 +1,10 @@
 """What the worker tells Prometheus about its calls."""
 
+from collections.abc import Mapping
+
 from prometheus_client import Counter, Gauge, Histogram
+
+from domain.callback.events import Outcome
 
 STARTED = Counter("perezvon_attempts_started", "Attempts that this worker put on record")
 LATENESS = Histogram(
@@ -22,6 +26,13 @@ BATCHES = Histogram(
     ["what"],
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
 )
+
+
+def ended(calls: Mapping[Outcome, int]) -> None:
+    """Count calls whose ends were recorded."""
+    for outcome, count in calls.items():
+        ENDED.labels(outcome).inc(count)
+        OPEN_CALLS.dec(count)
 
 
 def nobody_leads(gateway: str) -> None:

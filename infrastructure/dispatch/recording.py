@@ -1,7 +1,7 @@
 """Recording what the switch tells: facts, the call's row and the queue's slot in one transaction."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -18,7 +18,7 @@ from infrastructure.dispatch.open_calls import OpenCall
 from infrastructure.dispatch.term import Term
 from infrastructure.statements import statement
 
-BATCH = 500
+BATCH = 1000
 WAITING = 10_000
 
 _LOCK = statement("SELECT FROM {schema}.queue_slots WHERE queue_id = ANY(%s) ORDER BY queue_id FOR UPDATE")
@@ -133,13 +133,14 @@ class Recording:
     def _note(
         self, batch: Mapping[str, Heard], known: Mapping[str, Known], outcomes: Iterable[Appended | None]
     ) -> None:
+        ends: Counter[Outcome] = Counter()
         for (call, facts), outcome in zip(known.values(), outcomes, strict=True):
             if end := batch[call.call_id].end:
                 self._term.calls.forget(call.call_id)
-                metrics.ENDED.labels(end.outcome).inc()
-                metrics.OPEN_CALLS.dec()
+                ends[end.outcome] += 1
             elif outcome:
                 self._term.calls.follow(call, [*facts, *outcome.events])
+        metrics.ended(ends)
 
     async def _by_halves(self, batch: Mapping[str, Heard], error: ValueError) -> None:
         """Record what can be; a call whose stream cannot be read stays open, keeps its slot, and is heard of again."""

@@ -48,8 +48,11 @@ class Term:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncConnection]:
-        """Lend a connection in a transaction that only the leader can commit. Raises Fenced, StorageAway."""
-        async with self.pool.connection() as connection, connection.transaction():
+        """Lend a connection in a transaction that only the leader can commit. Raises Fenced, StorageAway.
+
+        Statements whose answers nobody fetches share the round trip of the next one.
+        """
+        async with self.pool.connection() as connection, connection.pipeline(), connection.transaction():
             await self.lease.check(connection)
             yield connection
 

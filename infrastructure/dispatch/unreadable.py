@@ -6,7 +6,7 @@ import structlog
 
 from infrastructure.dispatch import metrics
 
-BATCH = 500
+BATCH = 1000
 
 _logger = structlog.get_logger(__name__)
 

@@ -15,6 +15,7 @@ from application.gateway import Call, Found, Placed
 from infrastructure.dispatch import reconciling
 from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.network import Network
+from tests.support.callback_laws import check_history
 from tests.support.dispatching import ANSWERS, BUSY, Exchange, open_exchange
 
 pytestmark = pytest.mark.anyio
@@ -123,6 +124,8 @@ async def test_killed_at_any_statement_no_call_is_dialled_twice_and_none_is_lost
             assert (counts.most_dials, counts.live_again) == (1, 0), number
             assert counts.most <= LIMIT, number
             assert [(await exchange.callback(one)).attempt for one in ids] == [1, 1, 1], number
+            for history in (await exchange.histories(ids)).values():
+                check_history(history)
             assert await exchange.rows("SELECT taken FROM perezvon_1.queue_slots") == [(0,)], number
             for table in ("open_calls", "timetable"):
                 assert await exchange.rows(f"SELECT * FROM perezvon_1.{table}") == [], number

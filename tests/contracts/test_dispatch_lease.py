@@ -112,9 +112,7 @@ async def test_a_leader_renews_while_its_transactions_are_open(pool: Pool, monke
     keeping.cancel()
 
 
-async def test_without_postgres_a_lease_lasts_until_it_runs_out(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_postgres_a_lease_lasts_until_it_runs_out(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "LEASE_S", 0.3)
     monkeypatch.setattr(leases, "RENEW_S", 0.01)
     pool = Pool(service_dsn(database), size=1, name="test")
