@@ -10,9 +10,8 @@ from domain.model import Recorded
 from infrastructure.event_mapper import COLUMNS, LogIdentity, Row, UnknownFact, recorded
 from infrastructure.statements import statement
 
-BATCH_EVENTS = (
-    4000  # enough to share the cost of a transaction and of a row that changes often, few enough to be seen soon
-)
+# Enough to share the cost of a transaction and of a row that changes often, few enough to be seen soon.
+BATCH_EVENTS = 4000
 BATCH_BYTES = 4 << 20
 END = (1 << 63) - 1
 

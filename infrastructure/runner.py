@@ -55,11 +55,8 @@ class Runner:
                 cause = type(error.__cause__ or error).__name__
                 metrics.RETRIES.labels(name, cause).inc()
                 _logger.warning("handler pauses", handler=name, error=str(error), cause=cause, pause_s=pause)
-                self._reader, self._seen, self._is_quiet = (
-                    None,
-                    0,
-                    False,
-                )  # after a restore the log may be another, and shorter
+                # After a restore the log may be another, and shorter.
+                self._reader, self._seen, self._is_quiet = None, 0, False
                 await woken(stop, pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 continue

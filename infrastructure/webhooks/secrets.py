@@ -1,5 +1,6 @@
 """The secrets that sign webhooks: one of each organisation is current, older ones sign beside it until they expire."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from secrets import token_bytes
 from time import monotonic
@@ -14,6 +15,7 @@ from domain.organization.organization import replay
 from infrastructure.database import Pool
 from infrastructure.event_log.postgres_log import Command, PostgresEventLog, call_door
 from infrastructure.event_mapper import encode
+from infrastructure.group_work import GroupWork
 from infrastructure.statements import statement
 from infrastructure.webhooks.sealing import Sealing
 from infrastructure.webhooks.signing import KEY_BYTES, secret_of
@@ -48,17 +50,14 @@ class SigningKeys:
         self._pool = pool
         self._sealing = Sealing(key)
         self._cached: dict[int, tuple[float, list[bytes]]] = {}
+        self._asks = GroupWork[int, list[bytes]](self._ask, most=1024)
 
     async def signing(self, organization_id: int) -> list[bytes]:
         """Answer the keys that sign now, the current one first; a rotation is heeded within five seconds.
 
         Raises SecretUnreadable, StorageAway.
         """
-        until, keys = self._cached.get(organization_id, (0.0, []))
-        if monotonic() >= until:
-            keys = await self.living(organization_id)
-            self._cached[organization_id] = (monotonic() + _CACHED_SECONDS, keys)
-        return keys
+        return self._fresh(organization_id) or await self._asks.ask(organization_id)
 
     async def living(self, organization_id: int) -> list[bytes]:
         """Answer the same as of now. Raises SecretUnreadable, StorageAway."""
@@ -76,6 +75,24 @@ class SigningKeys:
                         raise
                     _logger.warning("old webhook secret left out", organization_id=organization_id, number=number)
             return keys
+
+    def _fresh(self, organization_id: int) -> list[bytes]:
+        until, keys = self._cached.get(organization_id, (0.0, []))
+        return keys if monotonic() < until else []
+
+    async def _ask(self, organization_ids: Sequence[int]) -> list[list[bytes] | Exception]:
+        """Ask once for each organisation, however many attempts need its keys at the same time."""
+        found: dict[int, list[bytes] | Exception] = {}
+        for organization_id in set(organization_ids):
+            try:
+                keys = self._fresh(organization_id)
+                if not keys:
+                    keys = await self.living(organization_id)
+                    self._cached[organization_id] = (monotonic() + _CACHED_SECONDS, keys)
+                found[organization_id] = keys
+            except SecretUnreadable as error:
+                found[organization_id] = error
+        return [found[organization_id] for organization_id in organization_ids]
 
     async def prepare(self) -> None:
         """Make ready for ``replace``: what it needs must not be undone with its transaction."""
