@@ -10,6 +10,7 @@ from litestar.routes import HTTPRoute
 from domain.values import Permission, Role
 from interfaces.api.clients import BASES
 from tests.support.office import NUMBERS, QUEUES, Headers, Office, Service
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
 

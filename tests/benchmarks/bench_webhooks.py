@@ -25,7 +25,7 @@ from tests.support.webhooks import message
 MESSAGES = 20_000
 HOSTS = 20
 INTO_THE_HOLE = 2_000
-ROUNDS = 3
+ROUNDS = 5
 PATIENCE_S = 120.0
 BODY = b'{"id":"msg","type":"callback.finished.v1","data":"' + b"x" * 450 + b'"}'
 

@@ -14,8 +14,8 @@ from application.errors import OrganizationNotFound
 from application.webhooks import SecretUnreadable, WebhookOptions
 from domain.errors import InvalidField
 from domain.organization.events import WebhookSecretRotated
-from infrastructure.database import service_dsn
-from infrastructure.webhooks.secrets import OLD_MAX
+from infrastructure.database import Pool, service_dsn
+from infrastructure.webhooks.secrets import OLD_MAX, SigningKeys
 from infrastructure.webhooks.signing import key_of
 from interfaces.bootstrap import Services, services
 from tests.support.receiving import Received, receiving
@@ -165,6 +165,26 @@ async def test_a_sealed_secret_is_of_no_use_in_another_organisation_s_place(data
         await change(database, f"UPDATE SCHEMA.webhook_secrets SET organization_id = {other}")
         with pytest.raises(SecretUnreadable):
             await found.webhook_secrets.current(other)
+
+
+async def test_attempts_at_the_same_time_share_one_look_at_the_secrets(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Pool(service_dsn(database), size=1, name="test")
+    await pool.open()
+    keys = SigningKeys(pool, KEY)
+    looks: list[int] = []
+    living = keys.living
+
+    async def counted(organization_id: int) -> list[bytes]:
+        looks.append(organization_id)
+        return await living(organization_id)
+
+    monkeypatch.setattr(keys, "living", counted)
+    found = await asyncio.gather(*(keys.signing(number % 2) for number in range(100)))
+    await pool.close()
+    assert sorted(looks) == [0, 1]
+    assert found[0] == found[2] != found[1]
 
 
 async def _deliver(dsn: str, url: str, organization_id: int) -> None:
