@@ -21,6 +21,12 @@ _LONGEST_PAUSE_S = 5.0
 _POLICY_EVENTS = 1000  # what it appends holds up whoever else appends
 _LOOK_AHEAD = 5 * BATCH_EVENTS  # how much of the log one query may pass over
 
+# What comes in a steady flow is handled in fewer, bigger batches: else each commit of one would be followed at once by a
+# commit of every handler, and the calls that are due would wait for those. What comes after a while is handled at once.
+_FEW_EVENTS = 200
+_REST = 8  # times as long as handling few took: the busier the machine, the longer
+_LONGEST_REST_S = 0.05
+
 # A policy writes nothing when nothing concerns it, but for its checkpoint, so seldom as nobody takes for a standstill.
 _STALE_S = 0.5
 _STALE_EVENTS = 1000
@@ -48,6 +54,7 @@ class Runner:
         name = self._handler.name
         while not stop.is_set():
             self._wake.clear()
+            began = monotonic()
             try:
                 behind = await self.step()
                 pause = _FIRST_PAUSE_S
@@ -60,6 +67,8 @@ class Runner:
                 await woken(stop, pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 continue
+            if behind < _FEW_EVENTS:
+                await woken(stop, min(_REST * (monotonic() - began), _LONGEST_REST_S))
             if not behind:
                 await woken(self._wake)
 

@@ -14,8 +14,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="./run bench", description="Measure perezvon beside its peers")
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--json", action="store_true", help="one JSON object on one line")
+    parser.add_argument("--seconds", type=int, help="lateness only: for how long, if not a minute")
     arguments = parser.parse_args()
-    result = import_module(f"tests.benchmarks.bench_{arguments.name}").run(server())
+    options = {} if arguments.seconds is None else {"seconds": arguments.seconds}
+    if options and arguments.name != "lateness":
+        parser.error("--seconds is an option of lateness")
+    result = import_module(f"tests.benchmarks.bench_{arguments.name}").run(server(), **options)
     report(arguments.name, result, as_json=arguments.json)
 
 

@@ -5,7 +5,9 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import psycopg
 
 from application.callback_queues import NewQueue, QueueChange
@@ -44,7 +46,7 @@ class CallQueue:
         made = await opened.queues.create(NewQueue(name="Bench", concurrent_task_limit=limit), request)
         return cls(opened, request, made.queue.id)
 
-    async def schedule(self, due: Sequence[datetime], number: str = ANSWERS, **fields: str) -> None:
+    async def schedule(self, due: Sequence[datetime], number: str = ANSWERS, **fields: Any) -> None:
         """Schedule a callback for each time."""
         await self.put([NewCallback(a_number=number, b_number="1001", start_time=at, **fields) for at in due])
 
@@ -65,16 +67,24 @@ async def call_queue(dsn: str, limit: int, webhooks: WebhookOptions | None = Non
         yield await CallQueue.make(opened, limit)
 
 
+class Exchange(msgspec.Struct, frozen=True):
+    """The processes that dial, and the address at which the network can be asked."""
+
+    worker: Process
+    simulator: Process
+    address: str
+
+
 @contextmanager
-def dialling(dsn: str, *network: str) -> Generator[Path]:
-    """Run a worker, and a simulated network (or the program given in its stead); lend the folder of their logs."""
+def dialling(dsn: str, *network: str, speed: str = "1e9") -> Generator[Exchange]:
+    """Run a worker, and a simulated network (or the program given in its stead), its durations divided by ``speed``."""
     folder = Path(tempfile.mkdtemp(prefix="perezvon-bench-"))
     address = str(folder / "network")
     environment = {
         "PEREZVON_DATABASE_URL": dsn,
         "PEREZVON_GATEWAY": "simulated",
         "PEREZVON_SIMULATOR_ADDRESS": address,
-        "PEREZVON_SIMULATED_SPEED": "1e9",
+        "PEREZVON_SIMULATED_SPEED": speed,
         "PEREZVON_LOG_LEVEL": "warning",
     }
     program = (*network, address) if network else (*CLI, "simulator", "--address", address)
@@ -84,7 +94,7 @@ def dialling(dsn: str, *network: str) -> Generator[Path]:
     try:
         eventually(Path(address).exists, timeout=30)
         worker.start()
-        yield folder
+        yield Exchange(worker, simulator, address)
     finally:
         worker.end()
         simulator.end()

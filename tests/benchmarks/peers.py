@@ -1,8 +1,10 @@
-"""The peers' workers, each a process of its own: `python -m tests.benchmarks.peers NAME WORK DSN NUMBER`.
+"""The peers' workers, each a process of its own: `python -m tests.benchmarks.peers WORK DSN NUMBER…`.
 
 Prints one JSON object. Settings: procrastinate's concurrency and pool are those at which it was fastest here (its guide
 "Launch multiple jobs concurrently" names both); pgqueuer runs as its own ``tools/benchmark.py --strategy drain -d psy``
 does, five consumers on a connection each, with the batch size at which it was fastest here. Both on uvloop, as we run.
+A notification wakes procrastinate's worker when a job is inserted, not when it is due: scheduled jobs wait for its next
+look, every five seconds by default. ``SCHEDULED`` has it look so often that waiting for a look does not count.
 """
 
 import asyncio
@@ -10,13 +12,20 @@ import json
 import logging
 import sys
 import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import uvloop
 
+from tests.benchmarks.support import scattered
+
 PROCRASTINATE = {"concurrency": 20, "pool": 20, "delete_jobs": "always", "listen_notify": True}
+SCHEDULED = {"fetch_job_polling_interval": 0.01}
 PGQUEUER = {"consumers": 5, "batch_size": 100}
 ENQUEUED_AT_ONCE = 1000
+_DEFERRED_AT_ONCE = 20
+_LEAD = timedelta(seconds=25)  # by then all are scheduled
 
 
 async def procrastinate_app(dsn: str, *, fresh: bool = True) -> Any:
@@ -51,11 +60,40 @@ async def drain_procrastinate(dsn: str, jobs: int) -> dict[str, Any]:
     return {"seconds": seconds}
 
 
+async def late_procrastinate(dsn: str, jobs: int, seconds: int) -> dict[str, Any]:
+    """Answer by how many seconds each of so many jobs, scheduled in so many seconds, began after it was due."""
+    app, late = await procrastinate_app(dsn), list[float]()
+
+    @app.task(name="late")
+    async def begun(due: float) -> None:
+        late.append(time.time() - due)
+        if len(late) == jobs:
+            worker.cancel()
+
+    due = scattered(datetime.now(UTC) + _LEAD, seconds, jobs)
+    for first in range(0, jobs, _DEFERRED_AT_ONCE):
+        some = due[first : first + _DEFERRED_AT_ONCE]
+        await asyncio.gather(*(begun.configure(schedule_at=at).defer_async(due=at.timestamp()) for at in some))
+    assert datetime.now(UTC) < due[0], "scheduling took longer than the lead"
+    worker = asyncio.create_task(
+        app.run_worker_async(
+            concurrency=PROCRASTINATE["concurrency"],
+            delete_jobs="always",
+            install_signal_handlers=False,
+            **SCHEDULED,
+        )
+    )
+    with suppress(asyncio.CancelledError):
+        await worker
+    await app.close_async()
+    return {"late": late}
+
+
 async def pgqueuer_queries(dsn: str) -> Any:
     """Open a connection of pgqueuer."""
     import psycopg  # noqa: PLC0415 - one peer in a process
-    from pgqueuer.db import PsycopgDriver  # noqa: PLC0415
-    from pgqueuer.queries import Queries  # noqa: PLC0415
+    from pgqueuer.db import PsycopgDriver  # noqa: PLC0415 - the same
+    from pgqueuer.queries import Queries  # noqa: PLC0415 - the same
 
     return Queries(PsycopgDriver(await psycopg.AsyncConnection.connect(dsn, autocommit=True)))
 
@@ -63,7 +101,7 @@ async def pgqueuer_queries(dsn: str) -> Any:
 async def drain_pgqueuer(dsn: str, jobs: int) -> dict[str, Any]:
     """Answer the seconds that consumers take for so many jobs that do nothing."""
     from pgqueuer import PgQueuer  # noqa: PLC0415 - one peer in a process
-    from pgqueuer.types import QueueExecutionMode  # noqa: PLC0415
+    from pgqueuer.types import QueueExecutionMode  # noqa: PLC0415 - the same
 
     queries = await pgqueuer_queries(dsn)
     await queries.install()
@@ -89,5 +127,5 @@ async def drain_pgqueuer(dsn: str, jobs: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    name, dsn_, number = sys.argv[1:4]
-    print(json.dumps(uvloop.run(globals()[name](dsn_, int(number)))))
+    work, dsn_, *numbers = sys.argv[1:]
+    print(json.dumps(uvloop.run(globals()[work](dsn_, *map(int, numbers)))))

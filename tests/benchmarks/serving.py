@@ -42,7 +42,7 @@ async def _make_tenant(dsn: str) -> Tenant:
 
 
 @contextmanager
-def serving(tenant: Tenant, *program: str) -> Generator[None]:
+def serving(tenant: Tenant, *program: str) -> Generator[Process]:
     """Serve the tenant's database with `perezvon serve`, or with another program that takes its arguments."""
     tenant.port = free_port()
     environment = {
@@ -56,6 +56,6 @@ def serving(tenant: Tenant, *program: str) -> Generator[None]:
     process.start()
     try:
         eventually(lambda: answers(f"http://127.0.0.1:{tenant.port}/health/live"), timeout=60)
-        yield
+        yield process
     finally:
         process.end()

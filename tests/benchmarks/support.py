@@ -2,9 +2,11 @@
 
 import atexit
 import json
+import random
 import shutil
 import sys
 import tempfile
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,12 @@ def report(name: str, result: dict[str, Any], *, as_json: bool) -> None:
 def percentile(values: list[float], q: int) -> float:
     """Answer the value that ``q`` percent of the values do not exceed."""
     return sorted(values)[max(0, -(-len(values) * q // 100) - 1)]
+
+
+def scattered(begin: datetime, seconds: float, jobs: int) -> list[datetime]:
+    """Answer as many times in the seconds after ``begin``, in their order: the same ones in each run."""
+    chance = random.Random(jobs)
+    return sorted(begin + timedelta(seconds=chance.uniform(0, seconds)) for _ in range(jobs))
 
 
 def progress(line: str) -> None:

@@ -1,0 +1,106 @@
+"""Callbacks due at scattered times: how late each attempt is on record, and how late the phone network is asked to dial.
+
+One worker process (everything that `perezvon work` runs) and the simulated network. After it, on the same server,
+procrastinate's worker does jobs scheduled at such times, which do nothing. Every job counts, the first ones too.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from application.gateway import Ended
+from infrastructure.database import migrate
+from infrastructure.gateways.simulated.client import SimulatedGateway
+from tests.benchmarks import peers
+from tests.benchmarks.callbacks import call_queue, dialling, number_in, views_are_up
+from tests.benchmarks.support import Bench, percentile, progress, scattered, settings_of
+from tests.support.waiting import eventually
+
+PER_SECOND = 200
+SECONDS = 60
+LIMIT = 10_000
+_LEAD = timedelta(seconds=25)  # by then all are scheduled, and the worker leads
+_ASKED_AT_ONCE = 1000
+_PATIENCE = 60.0
+_GOAL_MS = 50
+_RECORDED = (
+    "SELECT started.data->>'call_id', started.recorded_at, (scheduled.data->>'start_time')::timestamptz"
+    " FROM (SELECT originator_id, recorded_at, convert_from(state, 'UTF8')::jsonb AS data FROM perezvon_1.stored_events"
+    " WHERE topic = 'callback.attempt_started.v1') AS started"
+    " JOIN (SELECT originator_id, convert_from(state, 'UTF8')::jsonb AS data FROM perezvon_1.stored_events"
+    " WHERE topic = 'callback.scheduled.v1') AS scheduled USING (originator_id)"
+)
+_ENDED = "SELECT count(*) FROM perezvon_1.stored_events WHERE topic = 'callback.call_ended.v1'"
+
+
+def run(bench: Bench, seconds: int = SECONDS) -> dict[str, Any]:
+    """Measure ours, then the peer; answer the percentiles of lateness in milliseconds."""
+    jobs = PER_SECOND * seconds
+    dsn = bench.database("lateness_perezvon")
+    migrate(dsn)
+    recorded, dialled = asyncio.run(dial(dsn, jobs, seconds))
+    progress(f"perezvon: {spread(dialled)}")
+    peer = procrastinate(bench.database("lateness_procrastinate"), jobs, seconds)
+    progress(f"procrastinate: {spread(peer)}")
+    figures = {"recorded": spread(recorded), "dialled": spread(dialled), "procrastinate": spread(peer)}
+    return {
+        "jobs": jobs,
+        "per_s": PER_SECOND,
+        "late_ms": figures,
+        "peers": {"procrastinate": peers.PROCRASTINATE | peers.SCHEDULED},
+        "server": settings_of(dsn),
+        "goals": {
+            f"p99 <= {_GOAL_MS} ms": figures["dialled"]["p99"],
+            "procrastinate's p99 to ours > 1": round(figures["procrastinate"]["p99"] / figures["dialled"]["p99"], 1),
+        },
+    }
+
+
+async def dial(dsn: str, jobs: int, seconds: float) -> tuple[list[float], list[float]]:
+    """Answer by how many seconds each attempt was late on record, and when the network was asked to dial it."""
+    async with call_queue(dsn, LIMIT) as queue:
+        await queue.switch_on()
+        with dialling(dsn) as exchange:
+            begin = datetime.now(UTC) + _LEAD
+            await queue.schedule(scattered(begin, seconds, jobs))
+            await asyncio.to_thread(eventually, lambda: views_are_up(dsn), timeout=_PATIENCE)
+            assert datetime.now(UTC) < begin, "scheduling took longer than the lead"
+            await asyncio.sleep((begin - datetime.now(UTC)).total_seconds() + seconds)
+            await asyncio.to_thread(eventually, lambda: number_in(dsn, _ENDED) == jobs, timeout=_PATIENCE)
+            with psycopg.connect(dsn) as connection:
+                rows: list[tuple[str, datetime, datetime]] = connection.execute(_RECORDED.encode()).fetchall()
+            asked = await asked_at(exchange.address, [call_id for call_id, _, _ in rows])
+    assert len(rows) == jobs
+    recorded = [(at - due).total_seconds() for _, at, due in rows]
+    return recorded, [(at - due).total_seconds() for at, (_, _, due) in zip(asked, rows, strict=True)]
+
+
+async def asked_at(address: str, call_ids: Sequence[str]) -> list[datetime]:
+    """Answer when the network dialled each call: as its calls take no time, that is when they ended."""
+    times: list[datetime] = []
+    async with SimulatedGateway(address) as gateway:
+        await anext(aiter(gateway.events()))  # that the link is up
+        for first in range(0, len(call_ids), _ASKED_AT_ONCE):
+            for found in await gateway.find(call_ids[first : first + _ASKED_AT_ONCE]):
+                assert isinstance(found, Ended)
+                times.append(found.at)
+    return times
+
+
+def procrastinate(dsn: str, jobs: int, seconds: int) -> list[float]:
+    """Answer by how many seconds each scheduled job of the peer began late."""
+    command = [sys.executable, "-m", "tests.benchmarks.peers", "late_procrastinate", dsn, str(jobs), str(seconds)]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    return json.loads(done.stdout)["late"]
+
+
+def spread(late: list[float]) -> dict[str, float]:
+    """Answer percentiles in milliseconds."""
+    of = {"p50": percentile(late, 50), "p99": percentile(late, 99), "longest": max(late)}
+    return {name: round(value * 1e3, 1) for name, value in of.items()}
