@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
-import psycopg
+from psycopg import AsyncConnection
 
 from application.destinations import networks_of
 from application.scheduling import NewCallback
@@ -15,24 +16,26 @@ from application.webhooks import WebhookOptions
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.network import Counts
 from tests.benchmarks.callbacks import call_queue, number_in, views_are_up
-from tests.chaos.processes import CLI, Process
+from tests.chaos.nursery import Nursery
+from tests.chaos.processes import show_logs
 from tests.support.receiving import Receiver, receiving
 from tests.support.waiting import eventually, eventually_async
 
 LIMIT = 3
-KINDS = ("before", "before_again", "success", "after")
 
+_KINDS = ("before", "before_again", "success", "after")
 _LOOPBACK = "127.0.0.0/8"
 _SPEED = 200  # an answered call lasts 70 ms, one that rings in vain up to 160 ms
 _AGENTS = "111111111278"  # thousands digits, which decide how a phone behaves
-_CUSTOMERS = "1111111188888882345679"
-_TRIES = (1, 2, 3)
-_PAUSES_S = (0, 1, 2)
+_CUSTOMERS = "1111111111188882345679"
+_PATIENCE_S = 120.0
+_TRIES = (1, 2, 2, 3)
+_PAUSES_S = (0, 1)
 
 _FINISHED = "SELECT count(*) FROM perezvon_1.stored_events WHERE topic = 'callback.finished.v1'"
 _UNSETTLED = (
     "SELECT (SELECT count(*) FROM perezvon_1.open_calls WHERE started_at < now() - interval '1 s')"
-    " + (SELECT count(*) FROM perezvon_1.gateway_leases WHERE until < now() OR NOT link_up)"
+    " + (NOT EXISTS (SELECT FROM perezvon_1.gateway_leases WHERE until > now() AND link_up))::int"
 )
 _LEFT = (
     "SELECT (SELECT count(*) FROM perezvon_1.open_calls)"
@@ -43,7 +46,7 @@ _LEFT = (
 class Switchboard:
     """The processes, and what can be asked while some of them are killed."""
 
-    def __init__(self, dsn: str, folder: Path, receiver: Receiver, *, workers: int) -> None:
+    def __init__(self, dsn: str, folder: Path, receiver: Receiver, nursery: Nursery, *, workers: int) -> None:
         """Use a migrated database; logs and the network's socket go to ``folder``."""
         self.dsn = dsn
         self.receiver = receiver
@@ -57,10 +60,10 @@ class Switchboard:
             "PEREZVON_WEBHOOK_ALLOW_NETS": _LOOPBACK,
             "PEREZVON_WEBHOOK_TIMEOUT_SECONDS": "2",
         }
-        simulator = (*CLI, "simulator", "--address", self._address)
-        self._network = Process(*simulator, environment=environment, log=folder / "network.log")
-        self.workers = [
-            Process(*CLI, "work", environment=environment, log=folder / f"worker{number}.log")
+        network = ("simulator", "--address", self._address)
+        self._network = nursery.process(*network, environment=environment, log=folder / "network.log")
+        self._workers = [
+            nursery.process("work", environment=environment, log=folder / f"worker{number}.log")
             for number in range(workers)
         ]
 
@@ -68,12 +71,12 @@ class Switchboard:
         """Start the network, then the workers."""
         self._network.start()
         eventually(Path(self._address).exists, timeout=60)
-        for worker in self.workers:
+        for worker in self._workers:
             worker.start()
 
     def end(self) -> None:
         """End the workers in good order, then the network."""
-        for process in (*self.workers, self._network):
+        for process in (*self._workers, self._network):
             process.end()
 
     async def fill(self, callbacks: int, seed: int) -> None:
@@ -84,30 +87,43 @@ class Switchboard:
             await queue.put([_callback(self.receiver.url, number, random) for number in range(callbacks)])
             await queue.switch_on()
 
+    async def kill(self, number: int) -> None:
+        """Kill a worker, and start it again."""
+        await asyncio.to_thread(self._workers[number].kill)
+        await asyncio.to_thread(self._workers[number].start)
+
     async def counts(self) -> Counts:
         """Answer what the network counted."""
         async with Control(self._address) as control:
             return await control.counts()
 
-    async def dialled(self, more: int, *, timeout: float = 60.0) -> None:  # noqa: ASYNC109 - it bounds the tries
-        """Wait until so many more calls were dialled, or all callbacks have come to their end."""
-        aim = (await self.counts()).placed + more
+    async def dialled(self, more: int) -> int:
+        """Wait until so many more calls were dialled, or all callbacks have come to their end; answer how many were."""
+        before = (await self.counts()).placed
 
         async def reached() -> bool:
-            return (await self.counts()).placed >= aim or self._finished()
+            return (await self.counts()).placed >= before + more or self._finished()
 
-        await eventually_async(reached, timeout=timeout)
+        await eventually_async(reached, timeout=_PATIENCE_S)
+        return (await self.counts()).placed - before
 
     async def settled(self) -> None:
         """Wait until a worker leads, and no call is open that has ended or was never dialled."""
-        await self._until(lambda: number_in(self.dsn, _UNSETTLED) == 0, timeout=60)
+        await self._until(lambda: number_in(self.dsn, _UNSETTLED) == 0, timeout=_PATIENCE_S)
 
     async def over(self, timeout: float) -> None:  # noqa: ASYNC109 - it bounds the tries
         """Wait until all callbacks have come to their end, all webhooks are delivered, and every view shows it."""
         await self._until(self._is_over, timeout=timeout)
 
+    async def let_webhooks_wait_no_longer(self) -> None:
+        """Let so much time pass, for webhooks alone, that those which a dead worker had in hand are due again."""
+        async with await AsyncConnection.connect(self.dsn, autocommit=True) as connection:
+            await connection.execute("UPDATE perezvon_1.webhook_lanes SET lease_until = 'epoch'")
+            await connection.execute("UPDATE perezvon_1.webhook_deliveries SET due_at = now() WHERE state = 'pending'")
+            await connection.execute("NOTIFY webhooks")
+
     async def _until(self, holds: Callable[[], bool], *, timeout: float) -> None:  # noqa: ASYNC109 - as above
-        await asyncio.to_thread(eventually, holds, timeout=timeout)
+        await eventually_async(lambda: asyncio.to_thread(holds), timeout=timeout)
 
     def _finished(self) -> bool:
         return number_in(self.dsn, _FINISHED) >= self.callbacks
@@ -115,16 +131,10 @@ class Switchboard:
     def _is_over(self) -> bool:
         return self._finished() and number_in(self.dsn, _LEFT) == 0 and views_are_up(self.dsn)
 
-    def let_leases_run_out(self) -> None:
-        """Let so much time pass, for webhooks alone, that those which a dead worker had in hand are due again."""
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            connection.execute("UPDATE perezvon_1.webhook_lanes SET lease_until = 'epoch'")
-            connection.execute("UPDATE perezvon_1.webhook_deliveries SET due_at = now() WHERE state = 'pending'")
-            connection.execute("NOTIFY webhooks")
-
 
 def _callback(url: str, number: int, random: Random) -> NewCallback:
     agent, customer = random.choice(_AGENTS), random.choice(_CUSTOMERS)
+    urls: dict[str, Any] = {f"url_{kind}": f"{url}/{kind}" for kind in _KINDS}
     return NewCallback(
         name=f"Заказ {number}",
         a_number=f"{agent}{number % 1000:03}",
@@ -132,17 +142,21 @@ def _callback(url: str, number: int, random: Random) -> NewCallback:
         start_time=datetime.now(UTC),
         try_count=random.choice(_TRIES),
         try_again_pause=random.choice(_PAUSES_S),
-        **{f"url_{kind}": f"{url}/{kind}" for kind in KINDS},
+        **urls,
     )
 
 
 @asynccontextmanager
 async def switchboard(dsn: str, folder: Path, *, workers: int) -> AsyncGenerator[Switchboard]:
-    """Lend running workers and a network, and end them."""
+    """Lend running workers and a network, and end them; after trouble, show what they said."""
     async with receiving() as receiver:
-        board = Switchboard(dsn, folder, receiver, workers=workers)
-        try:
-            await asyncio.to_thread(board.start)
-            yield board
-        finally:
-            await asyncio.to_thread(board.end)
+        with Nursery() as nursery:
+            board = Switchboard(dsn, folder, receiver, nursery, workers=workers)
+            try:
+                await asyncio.to_thread(board.start)
+                yield board
+            except BaseException:
+                show_logs(folder)
+                raise
+            finally:
+                await asyncio.to_thread(board.end)

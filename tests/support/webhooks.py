@@ -33,7 +33,12 @@ def message(url: str, *, kind: Kind = Kind.AFTER, callback_id: int = 1, age_s: f
     """A message about a callback; each is of a later event than the one before."""
     position = next(_positions)
     message_id = f"msg_{uuid4().hex}"
-    body = {"id": message_id, "type": "callback.finished.v1", "sequence": position, "data": {"callback_id": callback_id}}
+    body = {
+        "id": message_id,
+        "type": "callback.finished.v1",
+        "sequence": position,
+        "data": {"callback_id": callback_id},
+    }
     fields: dict[str, Any] = {
         "id": message_id,
         "organization_id": ORGANIZATION,

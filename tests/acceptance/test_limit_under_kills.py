@@ -1,0 +1,30 @@
+"""The limit holds over worker processes that are killed: the short form of `./run chaos --calls`."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.chaos.calls_verdict import judge
+from tests.chaos.switchboard import LIMIT, switchboard
+
+pytestmark = pytest.mark.anyio
+
+CALLBACKS = 60
+
+
+async def test_workers_that_are_killed_exceed_no_limit_lose_nobody_dial_nobody_twice_and_tell_everything(
+    database: str,
+) -> None:
+    with TemporaryDirectory() as folder:
+        async with switchboard(database, Path(folder), workers=2) as board:
+            await board.fill(CALLBACKS, seed=1)
+            for number in (0, 1, 0):
+                await board.dialled(10)
+                await board.kill(number)
+            await board.let_webhooks_wait_no_longer()
+            await board.over(timeout=120)
+            counts = await board.counts()
+    verdict = await judge(database, counts, board.receiver.got, callbacks=CALLBACKS, limit=LIMIT)
+    assert verdict.faults == []
+    assert verdict.leaders > 1
