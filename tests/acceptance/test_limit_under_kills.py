@@ -22,6 +22,7 @@ async def test_workers_that_are_killed_exceed_no_limit_lose_nobody_dial_nobody_t
             for number in (0, 1, 0):
                 await board.dialled(10)
                 await board.kill(number)
+            await board.settled()  # what the dead had said to Postgres is done by now
             await board.let_webhooks_wait_no_longer()
             await board.over(timeout=120)
             counts = await board.counts()
