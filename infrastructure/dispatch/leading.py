@@ -2,10 +2,11 @@
 
 import asyncio
 import time
+from typing import assert_never
 
 import structlog
 
-from application.gateway import GatewayEvent, LinkDown, LinkUp
+from application.gateway import CallOver, LinkDown, LinkUp, Progressed
 from infrastructure.dispatch.hanging_up import HangingUp
 from infrastructure.dispatch.placing import Announce, Placing
 from infrastructure.dispatch.reconciling import Reconciling
@@ -73,11 +74,14 @@ async def _listen(term: Term, recording: Recording) -> None:
     """Take what the switch tells."""
     async for events in term.gateway.events():
         for event in events:
-            await _hear(term, recording, event)
+            if isinstance(event, Progressed | CallOver):
+                recording.hear(event)
+            else:
+                await _follow_link(term, event)
         await recording.room()
 
 
-async def _hear(term: Term, recording: Recording, event: GatewayEvent) -> None:
+async def _follow_link(term: Term, event: LinkUp | LinkDown) -> None:
     match event:
         case LinkUp(started=started):
             _logger.info("the switch is reached", gateway=term.lease.gateway, started=started)
@@ -90,4 +94,4 @@ async def _hear(term: Term, recording: Recording, event: GatewayEvent) -> None:
             term.link_is_up = False
             await term.lease.show_link(up=False)
         case _:
-            recording.hear(event)
+            assert_never(event)

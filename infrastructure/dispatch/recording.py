@@ -58,7 +58,12 @@ class Recording:
         self._went = asyncio.Event()
 
     def hear(self, news: News) -> None:
-        """Take news. What is not recorded when the term ends is asked of the switch by the next leader."""
+        """Take news. What is not recorded when the term ends is asked of the switch by the next leader.
+
+        Of how far a call has come only that it is joined changes anything.
+        """
+        if isinstance(news, Progressed) and news.progress is not Progress.JOINED:
+            return
         self._waiting.append(news)
         self._came.set()
 
@@ -94,9 +99,8 @@ class Recording:
             if before and end and before.end is None and end.outcome is not Outcome.SUCCESS:
                 break  # joined, and yet another end: two decisions, the second upon the first
             self._waiting.popleft()
-            if isinstance(news, CallOver) or news.progress is Progress.JOINED:
-                # An end that is a success tells of the joining too; of two ends the first one counts.
-                batch[news.call_id] = before if before and (before.end or not end) else Heard(end)
+            # An end that is a success tells of the joining too; of two ends the first one counts.
+            batch[news.call_id] = before if before and (before.end or not end) else Heard(end)
         return batch
 
     async def _record(self, batch: Mapping[str, Heard]) -> None:
