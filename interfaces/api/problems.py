@@ -23,6 +23,7 @@ from application.errors import (
     StorageAway,
 )
 from application.tasks import IntakeClosed
+from application.webhooks import SecretUnreadable
 from domain.errors import AlreadyDeleted, IllegalTransition, InvalidField, NotWaiting, UnknownOperator, UnknownToken
 from interfaces.api.context import AnyRequest, visit_of
 from interfaces.api.faults import (
@@ -58,6 +59,7 @@ ANSWERS: dict[type[Exception], tuple[int, str, str]] = {
     PreconditionFailed: (412, "precondition_failed", "If-Match is not the version that stands"),
     KeyReused: (422, "idempotency_key_reused", "Validation failed"),
     StorageAway: (503, "storage_away", "Not available just now; try again shortly"),
+    SecretUnreadable: (503, "secret_unreadable", "Secrets cannot be read: their key, PEREZVON_SECRETS_KEY, is another"),
     IntakeClosed: (401, "intake_closed", "This organisation files tasks with a token only"),
     RequestInvalid: (422, "invalid", "Validation failed"),
     UnsupportedMedia: (415, "unsupported_media_type", "Send application/json"),

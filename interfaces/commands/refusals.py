@@ -10,6 +10,7 @@ from application.errors import (
     StorageAway,
     TokenNotFound,
 )
+from application.webhooks import SecretUnreadable
 from domain.errors import InvalidField, Refused
 from interfaces.bootstrap import LocalPostgresError, RebuildUnderWay, SchemaTooOld, ServerTooOld
 from interfaces.listening import CannotListen
@@ -55,7 +56,7 @@ def trouble_of(error: Exception) -> Trouble:
             return Trouble(BAD_INPUT, "bad_setting", message)
         case StorageAway():
             return Trouble(FAILED, error.code, f"The database cannot be reached: {message}")
-        case NoDatabase() | CannotListen() | ConcurrentUpdate():
+        case NoDatabase() | CannotListen() | ConcurrentUpdate() | SecretUnreadable():
             return Trouble(FAILED, error.code, message)
         case RebuildUnderWay():
             return Trouble(FAILED, "rebuild_under_way", message)
