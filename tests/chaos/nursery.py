@@ -15,7 +15,7 @@ from typing import Self
 
 import msgspec
 
-from tests.chaos.processes import alive
+from tests.support.running import alive
 from tests.support.waiting import eventually
 
 _DRAIN_S = 30.0

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from infrastructure import local_postgres
+from tests.support.running import alive
 from tests.support.waiting import eventually
 
 CLI = ("-c", "from interfaces.cli import main; main()")
@@ -98,14 +99,6 @@ def children(pid: int) -> list[int]:
     """Answer the ids of a process's children."""
     listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
     return [int(line) for line in listed.stdout.split()]
-
-
-def alive(pid: int) -> bool:
-    """Whether a process of that id runs; one that has ended and was not reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def answers(url: str) -> bool:
