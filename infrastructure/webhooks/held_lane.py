@@ -79,4 +79,3 @@ class HeldLane:
         breaker = recorded.breakers[self.id]
         self._most, self._until = breaker.in_flight_max, until
         self._is_parked = breaker.is_parked(recorded.at)
-        self._failures = 0
