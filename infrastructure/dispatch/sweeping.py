@@ -63,6 +63,7 @@ async def _cancel(connection: AsyncConnection, taken: Sequence[tuple[int, int, i
             envelope=Envelope(
                 organization_id=organization_id,
                 actor="dispatcher",
+                reason="the queue was deleted",
                 causation=str(position),
                 correlation=streams[stream][-1].correlation if streams[stream] else None,
             ),

@@ -283,6 +283,7 @@ async def test_what_waits_in_a_deleted_queue_is_cancelled_and_what_runs_is_left_
     assert last.outcome is Outcome.NO_ANSWER
     cancelled = (await exchange.histories(waiting[:1]))[waiting[0]][-1]
     assert (cancelled.actor, cancelled.correlation) == ("dispatcher", "request-1")
+    assert cancelled.reason == "the queue was deleted"
 
 
 async def test_a_callback_that_cannot_be_read_is_left_alone_and_holds_up_nobody(exchange: Exchange) -> None:
