@@ -11,11 +11,16 @@ from domain.callback.events import CallEnd
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A call to be placed. ``id`` is a UUID, chosen before and used for no other call, ever; times are in seconds."""
+    """A call to be placed. ``id`` is a UUID, chosen before and used for no other call, ever; times are in seconds.
+
+    ``a_sees`` and ``b_sees`` are the numbers that their phones show as the caller's.
+    """
 
     id: str
     a_number: str
     b_number: str
+    a_sees: str
+    b_sees: str
     extension_id: int | None = None
     ring_a_s: float = 30.0
     ring_b_s: float = 30.0

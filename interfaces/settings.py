@@ -36,7 +36,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_allow_nets: str = ""
     webhook_timeout_seconds: Annotated[float, Meta(ge=1, le=30)] = 15.0
     webhook_before_seconds: Annotated[float, Meta(ge=0, le=3)] = 3.0
-    gateway: Literal["simulated"] | None = None
+    gateway: Literal["simulated", "asterisk"] | None = None
+    calls_per_second: Annotated[float, Meta(gt=0, le=1000)] | None = None
+    channels: Annotated[int, Meta(ge=2)] | None = None
+    asterisk_address: Annotated[str, Meta(pattern=ADDRESS)] = "127.0.0.1:5038"
+    asterisk_user: str = "perezvon"
+    asterisk_secret: str | None = None
+    asterisk_trunk: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "trunk"
+    asterisk_tls: str | None = None
     simulator_address: SwitchAddress | None = None
     simulated_speed: Annotated[float, Meta(gt=0, le=1e9)] = 1.0
 

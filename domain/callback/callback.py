@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import blake2b
 from typing import assert_never
 
 import msgspec
@@ -25,6 +26,7 @@ from domain.callback.events import (
     Outcome,
 )
 from domain.callback.outcomes import comment_of
+from domain.callback.retrying import Failure, RetryPolicy, after
 from domain.errors import AlreadyDeleted, NotWaiting
 from domain.model import Recorded
 
@@ -42,8 +44,8 @@ class Status(StrEnum):
 class Callback(msgspec.Struct, frozen=True, kw_only=True):
     """A callback as its facts up to ``version`` made it. Times come from the envelopes of the facts.
 
-    ``attempt`` counts the attempts that were started; ``call_id`` is the last one's. ``call_runs`` from the start of an
-    attempt until its call has ended. ``failed_at`` is set between a failed attempt and the decision what to do about it.
+    ``attempt`` counts the attempts that were started, ``forgiven`` those of them that do not count against the tries;
+    ``call_id`` is the last one's. ``call_runs`` from the start of an attempt until its call has ended. ``failed_at`` is set between a failed attempt and the decision what to do about it.
     """
 
     id: int
@@ -55,6 +57,7 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime | None
     status: Status = Status.SCHEDULED
     attempt: int = 0
+    forgiven: int = 0
     call_id: str | None = None
     call_runs: bool = False
     failed_at: datetime | None = None
@@ -102,15 +105,24 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
             return [*self.call_joined(attempt), CallEnded(attempt=attempt, end=end)]
         return [AttemptFailed(attempt=attempt, end=end)]
 
-    def decide_retry(self) -> list[CallbackFact]:
-        """Decide about a failed attempt: again after the pause, which counts from its end, or the tries are spent.
+    def decide_retry(self, policy: RetryPolicy) -> list[CallbackFact]:
+        """Decide about a failed attempt: again after a pause, which counts from its end, or no more.
 
-        Nothing to decide is nothing.
+        Nothing to decide is nothing. A policy's jitter is drawn from the id of the call, so that who decides again
+        decides the same.
         """
-        if self.failed_at is None or self.last_end is None:
+        if self.failed_at is None or self.last_end is None or self.call_id is None:
             return []
-        if self.attempt < self.scheduled.try_count:
-            return [CallbackDelayed(due_at=self.failed_at + timedelta(seconds=self.scheduled.try_again_pause))]
+        failure = Failure(
+            outcome=self.last_end.outcome,
+            tries_left=self.scheduled.try_count - self.attempt + self.forgiven,
+            forgiven=self.forgiven,
+            pause=self.scheduled.try_again_pause,
+            chance=_chance(self.call_id),
+        )
+        if again := after(failure, policy):
+            due_at = self.failed_at + timedelta(seconds=again.pause)
+            return [CallbackDelayed(due_at=due_at, is_free=again.is_free or None)]
         return [CallbackFinished(result=FinishResult.FAILED, comment=comment_of(self.last_end))]
 
     def delete(self) -> list[CallbackFact]:
@@ -144,8 +156,9 @@ def evolve(callback: Callback | None, event: Recorded[CallbackFact]) -> Callback
             return replace(callback, call_runs=False, failed_at=event.recorded_at, last_end=end)
         case CallEnded(end=end):
             return replace(callback, call_runs=False, last_end=end)
-        case CallbackDelayed(due_at=due_at):
-            return replace(callback, status=Status.DELAYED, due_at=due_at, failed_at=None)
+        case CallbackDelayed(due_at=due_at, is_free=is_free):
+            forgiven = callback.forgiven + bool(is_free)
+            return replace(callback, status=Status.DELAYED, due_at=due_at, failed_at=None, forgiven=forgiven)
         case CallbackFinished(result=result, comment=comment):
             return replace(
                 callback, status=Status.FINISHED, finish_result=result, finish_comment=comment, failed_at=None
@@ -164,6 +177,11 @@ def replay(events: Iterable[Recorded[CallbackFact]]) -> Callback | None:
     for event in events:
         callback = evolve(callback, event)
     return callback
+
+
+def _chance(call_id: str) -> float:
+    """Answer a number from 0 to 1 that looks drawn, and is the same for the same call."""
+    return int.from_bytes(blake2b(call_id.encode(), digest_size=4).digest()) / 0xFFFFFFFF
 
 
 def _scheduled(fact: CallbackScheduled, event: Recorded[CallbackFact]) -> Callback:

@@ -106,9 +106,10 @@ class CallEnded(Fact, frozen=True, kw_only=True, tag="callback.call_ended.v1"):
 
 
 class CallbackDelayed(Fact, frozen=True, kw_only=True, tag="callback.delayed.v1"):
-    """The callback waits for its next attempt, due at ``due_at``."""
+    """The callback waits for its next attempt, due at ``due_at``; ``is_free``: the failed one does not count as a try."""
 
     due_at: datetime
+    is_free: bool | None = None
 
 
 class CallbackFinished(Fact, frozen=True, kw_only=True, tag="callback.finished.v1"):

@@ -8,11 +8,13 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.callback_queue.events import (
+    CallingRules,
     QueueCreated,
     QueueDeleted,
     QueueDescribed,
     QueueFact,
     QueueLimitChanged,
+    QueueRulesChosen,
     QueueStatus,
     QueueSwitchedOff,
     QueueSwitchedOn,
@@ -36,6 +38,7 @@ class CallbackQueue(msgspec.Struct, frozen=True, kw_only=True):
     concurrent_task_limit: int
     created_at: datetime
     comment: str | None = None
+    rules: CallingRules = CallingRules()
     is_deleted: bool = False
 
     def change(
@@ -66,6 +69,14 @@ class CallbackQueue(msgspec.Struct, frozen=True, kw_only=True):
         if status is QueueStatus.ON and self.status is QueueStatus.OFF:
             facts.append(QueueSwitchedOn())
         return facts
+
+    def choose_rules(self, rules: CallingRules) -> list[QueueFact]:
+        """Decide how the queue calls; the same rules again decide nothing. Raises AlreadyDeleted, InvalidField."""
+        if self.is_deleted:
+            raise AlreadyDeleted("queue")
+        if rules.retry_policy:
+            rules.retry_policy.check()
+        return [] if rules == self.rules else [QueueRulesChosen(rules=rules)]
 
     def delete(self) -> list[QueueFact]:
         """Decide that the queue is gone. Raises AlreadyDeleted."""
@@ -113,6 +124,8 @@ def evolve(queue: CallbackQueue | None, event: Recorded[QueueFact]) -> CallbackQ
             return replace(queue, status=QueueStatus.ON)
         case QueueSwitchedOff():
             return replace(queue, status=QueueStatus.OFF)
+        case QueueRulesChosen(rules=rules):
+            return replace(queue, rules=rules)
         case QueueDeleted():
             return replace(queue, is_deleted=True)
         case _:

@@ -2,6 +2,10 @@
 
 from enum import StrEnum
 
+import msgspec
+
+from domain.callback.events import Leg
+from domain.callback.retrying import RetryPolicy
 from domain.model import Fact
 
 
@@ -10,6 +14,17 @@ class QueueStatus(StrEnum):
 
     ON = "on"
     OFF = "off"
+
+
+class CallingRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a queue calls, beyond the contract.
+
+    ``retry_policy`` says what follows a failed attempt; None is the organisation's default. ``client_leg`` is the leg
+    on which the client is: while a call with that number runs, no other is started; None bounds nothing.
+    """
+
+    retry_policy: RetryPolicy | None = None
+    client_leg: Leg | None = None
 
 
 class QueueCreated(Fact, frozen=True, kw_only=True, tag="queue.created.v1"):
@@ -42,8 +57,22 @@ class QueueSwitchedOff(Fact, frozen=True, kw_only=True, tag="queue.switched_off.
     """The queue starts nothing more; calls that run are left to end."""
 
 
+class QueueRulesChosen(Fact, frozen=True, kw_only=True, tag="queue.rules_chosen.v1"):
+    """The queue calls by these rules from now on; the fact holds them all."""
+
+    rules: CallingRules
+
+
 class QueueDeleted(Fact, frozen=True, kw_only=True, tag="queue.deleted.v1"):
     """The queue is gone, and with it what has not run in it."""
 
 
-QueueFact = QueueCreated | QueueDescribed | QueueLimitChanged | QueueSwitchedOn | QueueSwitchedOff | QueueDeleted
+QueueFact = (
+    QueueCreated
+    | QueueDescribed
+    | QueueLimitChanged
+    | QueueSwitchedOn
+    | QueueSwitchedOff
+    | QueueRulesChosen
+    | QueueDeleted
+)

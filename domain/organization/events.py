@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from domain.callback.retrying import RetryPolicy
 from domain.model import Fact, Personal
 from domain.values import Role
 
@@ -30,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     callback_queue: int | None = None
     callback_tries: int = 3
     callback_pause: int = 300
+    caller_id: str | None = None
+    retry_policy: RetryPolicy | None = None
 
 
 class OrganizationCreated(Fact, frozen=True, kw_only=True, tag="organization.created.v1"):

@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 from psycopg import AsyncConnection
 
+from application.caller_ids import caller_ids
 from application.gateway import Call
 from application.ports import Appended, Envelope
 from domain.callback.callback import replay
@@ -178,11 +179,14 @@ def _started(due: Due, before: Facts, outcome: Appended) -> Started:
     if not isinstance(scheduled, CallbackScheduled):
         raise UnknownFact(f"{due.stream} begins with {type(scheduled).__name__}")
     details = scheduled.personal
+    a_sees, b_sees = caller_ids(details.a_number, details.b_number, None)
     return Started(
         call=Call(
             id=event.fact.call_id,
             a_number=details.a_number,
             b_number=details.b_number,
+            a_sees=a_sees,
+            b_sees=b_sees,
             extension_id=scheduled.extension_id,
         ),
         message=message_of(event, scheduled),

@@ -8,6 +8,7 @@ from psycopg import AsyncConnection
 
 from domain.callback.callback import replay
 from domain.callback.events import AttemptFailed, CallbackCancelled, CallbackDelayed, CallbackFact
+from domain.callback.retrying import RetryPolicy
 from domain.model import Recorded, tag_of
 from infrastructure.deciding import Decision, decide
 from infrastructure.policies.schedules import Schedules
@@ -20,7 +21,7 @@ _DELETED = statement("SELECT queue_id FROM {schema}.queue_slots WHERE queue_id =
 def retry(events: Sequence[Recorded[CallbackFact]], *, queue_is_deleted: bool) -> list[CallbackFact]:
     """Decide about the callback's failed attempt, if its last one failed; in a deleted queue there is no other."""
     callback = replay(events)
-    facts = callback.decide_retry() if callback else []
+    facts = callback.decide_retry(RetryPolicy()) if callback else []
     if queue_is_deleted and any(isinstance(fact, CallbackDelayed) for fact in facts):
         return [CallbackCancelled()]
     return facts

@@ -67,7 +67,7 @@ async def dialled(address: str) -> AsyncGenerator[CallGateway]:
 
 
 async def outcome_of(gateway: CallGateway, number: str) -> Outcome:
-    call = Call(id=str(uuid4()), a_number=number, b_number="1001")
+    call = Call(id=str(uuid4()), a_number=number, b_number="1001", a_sees="1001", b_sees="100")
     assert await gateway.place(call) is Placed.ACCEPTED
 
     async def end() -> Outcome | None:
@@ -119,7 +119,7 @@ def network_of(nowhere: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
 
 def outcomes(network: Network, number: str, count: int) -> list[Outcome | None]:
-    calls = [Call(id=f"call {n}", a_number=number, b_number="1001") for n in range(count)]
+    calls = [Call(id=f"call {n}", a_number=number, b_number="1001", a_sees="1001", b_sees="100") for n in range(count)]
     for call in calls:
         network.place(call)
     found = network.find([call.id for call in calls])

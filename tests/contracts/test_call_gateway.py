@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from application.gateway import (
     Absent,
@@ -66,7 +67,15 @@ def call_of(switch: Switch, a: str = "answers", b: str = "answers", *, ring_s: f
     """Return a call between phones that behave so; each rings for ``ring_s``, else until a phone that answers has."""
     ring_s = ring_s or switch.ring_s
     a_number, b_number = getattr(switch.numbers, a), getattr(switch.numbers, b)
-    return Call(id=str(uuid4()), a_number=a_number, b_number=b_number, ring_a_s=ring_s, ring_b_s=ring_s)
+    return Call(
+        id=str(uuid4()),
+        a_number=a_number,
+        b_number=b_number,
+        a_sees=b_number,
+        b_sees="100",
+        ring_a_s=ring_s,
+        ring_b_s=ring_s,
+    )
 
 
 async def placed(gateway: CallGateway, call: Call) -> Call:
@@ -96,10 +105,7 @@ def is_link(event: GatewayEvent) -> bool:
 
 async def test_a_and_b_are_rung_in_turn_joined_and_parted(switch: Switch, gateway: CallGateway, ear: Ear) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)  # some switches tell whole seconds
-    call = call_of(switch)
-    call = await placed(
-        gateway, Call(id=call.id, a_number=call.a_number, b_number=call.b_number, longest_talk_s=switch.talk_s)
-    )
+    call = await placed(gateway, replace(call_of(switch), ring_a_s=30, ring_b_s=30, longest_talk_s=switch.talk_s))
     end = await end_of(ear, call)
     told = [event for event in ear.heard if not is_link(event)]
     assert told == [

@@ -27,7 +27,7 @@ async def address() -> AsyncIterator[str]:
 
 
 def busy(call_id: str) -> Call:
-    return Call(id=call_id, a_number="2001", b_number="1001")
+    return Call(id=call_id, a_number="2001", b_number="1001", a_sees="1001", b_sees="2001")
 
 
 async def test_it_counts_what_was_dialled(address: str) -> None:

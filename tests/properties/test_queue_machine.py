@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from domain.callback import callback as callbacks
 from domain.callback.callback import Callback, Status
 from domain.callback.events import AttemptSucceeded, CallbackFact, CallEnd, Outcome
+from domain.callback.retrying import RetryPolicy
 from domain.callback_queue import callback_queue as queues
 from domain.callback_queue.events import QueueFact, QueueStatus
 from domain.errors import AlreadyDeleted, NotWaiting
@@ -165,7 +166,7 @@ class Office(RuleBasedStateMachine):
 
     def retry(self, number: int) -> None:
         callback = self.callback(number)
-        facts = callback.decide_retry()
+        facts = callback.decide_retry(RetryPolicy())
         self.append(number, callback.delete() if facts and self.queue.is_deleted else facts)
 
     # What the switch does, and tells.

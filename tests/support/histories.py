@@ -16,6 +16,7 @@ from domain.callback.events import (
     Leg,
     Outcome,
 )
+from domain.callback.retrying import RetryPolicy
 from domain.callback_queue import callback_queue as queues
 from domain.callback_queue.events import QueueCreated, QueueFact, QueueStatus
 from domain.errors import Refused
@@ -177,7 +178,7 @@ def _decide_callback(draw: st.DrawFn, callback: callbacks.Callback) -> list[Call
             case "end":
                 return callback.call_ended(attempt, draw(call_ends))
             case "retry":
-                return callback.decide_retry()
+                return callback.decide_retry(RetryPolicy())
             case _:
                 return callback.delete()
     except Refused:

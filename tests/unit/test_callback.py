@@ -20,6 +20,7 @@ from domain.callback.events import (
     Leg,
     Outcome,
 )
+from domain.callback.retrying import RetryPolicy
 from domain.errors import AlreadyDeleted, NotWaiting
 from tests.support.histories import BUSY, CALLBACK_ID, LOST, START, SUCCESS, call_id_of, recorded, scheduled
 from tests.support.histories import callback_after as given
@@ -127,7 +128,7 @@ def test_an_end_is_told_once_and_of_the_running_call_only(way: str, attempt: int
 
 @every_way
 def test_only_a_failed_attempt_leaves_something_to_decide(way: str) -> None:
-    decided = given(*WAYS[way]).decide_retry()
+    decided = given(*WAYS[way]).decide_retry(RetryPolicy())
     assert bool(decided) is (way == "failed, undecided")
 
 
@@ -135,17 +136,17 @@ def test_only_a_failed_attempt_leaves_something_to_decide(way: str) -> None:
 def test_the_pause_counts_from_the_end_of_the_failed_attempt(pause: int) -> None:
     callback = given(STARTED, FAILED, try_count=2, try_again_pause=pause)
     failed_at = recorded([STARTED] * 3)[2].recorded_at
-    assert callback.decide_retry() == [CallbackDelayed(due_at=failed_at + timedelta(seconds=pause))]
+    assert callback.decide_retry(RetryPolicy()) == [CallbackDelayed(due_at=failed_at + timedelta(seconds=pause))]
 
 
 @pytest.mark.parametrize("end", [BUSY, LOST, CallEnd(outcome=Outcome.CANCELLED, leg=Leg.B)])
 def test_every_failed_attempt_counts_and_the_last_one_says_why(end: CallEnd) -> None:
     words = {Outcome.BUSY: SPENT.comment, Outcome.LOST: "CANCEL interrupted", Outcome.CANCELLED: "CANCEL b cancelled"}
     spent = [CallbackFinished(result=FinishResult.FAILED, comment=words[end.outcome])]
-    assert given(STARTED, AttemptFailed(attempt=1, end=end), try_count=1).decide_retry() == spent
+    assert given(STARTED, AttemptFailed(attempt=1, end=end), try_count=1).decide_retry(RetryPolicy()) == spent
     second = AttemptFailed(attempt=2, end=end)
-    assert given(STARTED, FAILED, DELAYED, AGAIN, second, try_count=2).decide_retry() == spent
-    (again,) = given(STARTED, FAILED, DELAYED, AGAIN, second, try_count=3).decide_retry()
+    assert given(STARTED, FAILED, DELAYED, AGAIN, second, try_count=2).decide_retry(RetryPolicy()) == spent
+    (again,) = given(STARTED, FAILED, DELAYED, AGAIN, second, try_count=3).decide_retry(RetryPolicy())
     assert isinstance(again, CallbackDelayed)
 
 

@@ -15,7 +15,7 @@ from infrastructure.gateways.simulated.telling import Event
 
 BEGIN = datetime(2026, 11, 1, 12, tzinfo=UTC)
 ANSWERS, RINGS = "1001", "3001"
-CALL = Call(id="call", a_number=ANSWERS, b_number=ANSWERS)
+CALL = Call(id="call", a_number=ANSWERS, b_number=ANSWERS, a_sees="100", b_sees="100")
 
 
 class Sim:
@@ -26,7 +26,7 @@ class Sim:
         self.network = Network(clock=lambda: BEGIN.timestamp() + self.seconds, **options)  # pyright: ignore[reportArgumentType] - a test names them
 
     def place(self, a: str = ANSWERS, b: str = ANSWERS, call_id: str = "call") -> Placed:
-        return self.network.place(Call(id=call_id, a_number=a, b_number=b))
+        return self.network.place(Call(id=call_id, a_number=a, b_number=b, a_sees="100", b_sees="100"))
 
     def pass_(self, seconds: float) -> list[Event]:
         """Let time pass, and return what was told."""

@@ -1,0 +1,20 @@
+-- How queues call, beyond the contract (kept by keep_timetable), and when they were served last, so that they take turns.
+ALTER TABLE {schema}.queue_slots
+    ADD COLUMN retry_policy jsonb,   -- none: the organisation's default
+    ADD COLUMN client_leg text COLLATE "C", -- a or b: no two calls at once with the number on this leg
+    ADD COLUMN served_at timestamptz NOT NULL DEFAULT '-infinity';
+
+-- Hashes of organisation and number (infrastructure/lines.py): which client a callback would ring. A row that is older than
+-- these columns knows none, and waits for nobody.
+ALTER TABLE {schema}.timetable
+    ADD COLUMN a_line bigint,
+    ADD COLUMN b_line bigint;
+ALTER TABLE {schema}.open_calls
+    ADD COLUMN client_line bigint; -- none where the queue has no client_leg
+CREATE INDEX open_calls_client ON {schema}.open_calls (client_line) WHERE client_line IS NOT NULL;
+
+-- The breaker outlives workers, and the queue board shows why nothing starts.
+ALTER TABLE {schema}.gateway_leases
+    ADD COLUMN paused_until timestamptz NOT NULL DEFAULT '-infinity',
+    ADD COLUMN pauses int NOT NULL DEFAULT 0, -- in a row
+    ADD COLUMN is_full boolean NOT NULL DEFAULT false; -- all channels are taken
