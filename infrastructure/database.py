@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from application.errors import StorageAway
+from infrastructure.cancellation import heeding_cancellation
 
 SCHEMA = "perezvon_1"
 SHARD = 1
@@ -181,9 +182,13 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[AsyncConnection]:
-        """Lend a connection in autocommit mode. Raises StorageAway when there is none to be had in three seconds."""
-        async with lost_database_is_storage_away(), self._pool.connection() as connection:
-            yield connection
+        """Lend a connection in autocommit mode. Raises StorageAway when there is none to be had in three seconds.
+
+        Whoever is told to stop in the meantime stops.
+        """
+        with heeding_cancellation():
+            async with lost_database_is_storage_away(), self._pool.connection() as connection:
+                yield connection
 
 
 async def _configure(connection: AsyncConnection) -> None:

@@ -8,6 +8,7 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 
+from infrastructure.cancellation import heeding_cancellation
 from infrastructure.database import LOG_TABLE
 
 _POLL_S = 1.0
@@ -41,7 +42,8 @@ class NewEvents:
         """Listen until cancelled; connect again whenever the connection is lost."""
         while True:
             try:
-                await self._listen()
+                with heeding_cancellation():
+                    await self._listen()
             except psycopg.Error as error:
                 _logger.warning("not listening", channel=self._channel, error=type(error).__name__)
                 await asyncio.sleep(_RECONNECT_S)

@@ -120,8 +120,6 @@ class Lease:
             async with asyncio.timeout(max(0.0, self._until - began)), self._pool.connection() as connection:
                 row = await (await connection.execute(_RENEW, (self.gateway, self.fence))).fetchone()
         except StorageAway:
-            if (task := asyncio.current_task()) and task.cancelling():
-                raise asyncio.CancelledError from None  # a statement that is broken off may look like a lost database
             if self.holds:
                 return
             raise
