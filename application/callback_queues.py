@@ -10,7 +10,7 @@ from application.errors import ClaimTaken, ConcurrentUpdate, QueueNotFound
 from application.idempotency import answered, claim_of
 from application.ports import Claim, EventLog, Numbers
 from domain.callback_queue.callback_queue import CallbackQueue, create, replay
-from domain.callback_queue.events import QueueFact, QueueStatus
+from domain.callback_queue.events import CallingRules, QueueFact, QueueStatus
 from domain.errors import AlreadyDeleted
 from domain.model import Recorded
 
@@ -86,6 +86,13 @@ class CallbackQueues:
         """Change the queue. Raises QueueNotFound, InvalidField, ConcurrentUpdate, StorageAway."""
         given = msgspec.structs.asdict(wanted)
         return await self._change(queue_id, request, lambda queue: queue.change(**given))
+
+    async def choose_rules(self, queue_id: int, rules: CallingRules, request: Request) -> ChangedQueue:
+        """Choose how the queue calls, beyond the contract; the rules that it had are void.
+
+        Raises QueueNotFound, InvalidField, ConcurrentUpdate, StorageAway.
+        """
+        return await self._change(queue_id, request, lambda queue: queue.choose_rules(rules))
 
     async def delete(self, queue_id: int, request: Request) -> ChangedQueue:
         """Delete the queue; what waits in it is cancelled. Raises QueueNotFound, ConcurrentUpdate, StorageAway."""

@@ -23,6 +23,10 @@ class CallbackNotFound(NotFound):
     """No such callback in the queue, or it is deleted."""
 
 
+class CallNotFound(NotFound):
+    """No such call, or its callback is deleted."""
+
+
 class OrganizationNotFound(NotFound):
     """No such organisation."""
 

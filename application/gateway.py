@@ -9,6 +9,9 @@ import msgspec
 
 from domain.callback.events import CallEnd
 
+RING_S = 30.0
+LONGEST_TALK_S = 7200.0
+
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A call to be placed. ``id`` is a UUID, chosen before and used for no other call, ever; times are in seconds.
@@ -22,9 +25,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     a_sees: str
     b_sees: str
     extension_id: int | None = None
-    ring_a_s: float = 30.0
-    ring_b_s: float = 30.0
-    longest_talk_s: float = 7200.0
+    ring_a_s: float = RING_S
+    ring_b_s: float = RING_S
+    longest_talk_s: float = LONGEST_TALK_S
 
 
 class Placed(StrEnum):

@@ -11,6 +11,7 @@ from application.errors import ConcurrentUpdate, OrganizationNotFound, TokenNotF
 from application.ids import digest_of, new_operator_key, new_token_id, new_token_secret, uuid7
 from application.phones import known_region, line
 from application.ports import Directory, Organizations
+from domain.callback.retrying import RetryPolicy
 from domain.errors import InvalidField, UnknownToken
 from domain.organization.events import OrganizationCreated, OrganizationFact, Settings, TokenIssued
 from domain.organization.organization import Organization, replay
@@ -52,6 +53,8 @@ class SettingsPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     callback_queue: int | msgspec.UnsetType | None = msgspec.UNSET
     callback_tries: int | msgspec.UnsetType = msgspec.UNSET
     callback_pause: int | msgspec.UnsetType = msgspec.UNSET
+    caller_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    retry_policy: RetryPolicy | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class OrganizationsAdmin:
@@ -78,7 +81,10 @@ class OrganizationsAdmin:
             given["region"] = given["region"].upper()
 
         def decide(organization: Organization) -> list[OrganizationFact]:
-            return organization.change_settings(_checked(replace(organization.settings, **given)))
+            settings = _checked(replace(organization.settings, **given))
+            if isinstance(patch.caller_id, str):
+                settings = replace(settings, caller_id=line(patch.caller_id, settings.region, "caller_id"))
+            return organization.change_settings(settings)
 
         return (await self._change(organization_id, decide, request)).settings
 
@@ -186,6 +192,8 @@ def _checked(settings: Settings) -> Settings:
         raise InvalidField("callback_tries", "Expected 1 to 50", "out_of_range")
     if not 0 <= settings.callback_pause <= 604_800:  # noqa: PLR2004 - contract 2, try_again_pause
         raise InvalidField("callback_pause", "Expected 0 to 604800 seconds", "out_of_range")
+    if settings.retry_policy:
+        settings.retry_policy.check()
     return settings
 
 

@@ -100,12 +100,16 @@ class QueuePage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Idle(StrEnum):
-    """Why a queue starts nothing just now; the first that holds, in this order."""
+    """Why a queue starts nothing just now; the first that holds, in this order.
+
+    A switch is away, too, while it is left alone because its trunks carry nothing.
+    """
 
     OFF = "off"
     NOTHING_DUE = "nothing_due"
     SWITCH_AWAY = "switch_away"
     LIMIT_REACHED = "limit_reached"
+    CHANNELS_FULL = "channels_full"
 
 
 class QueueStanding(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,5 +62,5 @@ Handler = Projection | Policy
 
 
 def wanted_by(handler: Handler) -> Wanted:
-    """Answer what a handler wants to see of the log: topics, or how the names of the streams begin."""
-    return Topics(handler.topics, handler.marks) if isinstance(handler, Policy) else handler.streams
+    """Answer what a handler wants to see of the log."""
+    return Topics(handler.topics, handler.marks) if isinstance(handler, Policy) else handler.wanted

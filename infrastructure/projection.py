@@ -7,6 +7,7 @@ import msgspec
 from psycopg import AsyncConnection
 
 from domain.model import Recorded
+from infrastructure.batches import Wanted
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -25,8 +26,8 @@ class Projection(Protocol):
         ...
 
     @property
-    def streams(self) -> str | tuple[str, ...]:
-        """How the names of the streams begin that it is about, one way or several; no other's facts are passed to it."""
+    def wanted(self) -> Wanted:
+        """Which facts it is about: those of streams whose names begin so, or of these topics. No others are passed to it."""
         ...
 
     @property

@@ -33,8 +33,10 @@ SELECT least(
     coalesce(c.scheduled, 0), coalesce(c.delayed, 0), coalesce(c.executed, 0), coalesce(c.success, 0),
     coalesce(c.failed, 0), coalesce(c.attempts_joined, 0), coalesce(c.attempts_failed, 0),
     oldest.due_at, coalesce(oldest.due_at <= clock_timestamp(), false),
-    EXISTS (SELECT FROM {schema}.gateway_leases WHERE link_up AND until > clock_timestamp())
-FROM (SELECT) AS always LEFT JOIN (
+    switches.are_there, switches.are_full
+FROM (SELECT count(*) > 0 AS are_there, coalesce(bool_and(is_full), false) AS are_full FROM {schema}.gateway_leases
+    WHERE link_up AND paused_until = '-infinity' AND until > clock_timestamp()
+) AS switches LEFT JOIN (
     SELECT id, name, status, concurrent_task_limit FROM {schema}.queue_board
     WHERE organization_id = %(organization_id)s AND NOT is_deleted <which>
     ORDER BY id LIMIT %(limit)s
@@ -69,6 +71,7 @@ class _Found(msgspec.Struct, frozen=True):
     oldest_due: datetime | None
     is_due: bool
     switch_is_there: bool
+    channels_are_full: bool
 
 
 class PostgresQueueBoard:
@@ -132,4 +135,6 @@ def _idle(found: _Found) -> Idle | None:
         return Idle.SWITCH_AWAY
     if found.taken >= found.concurrent_task_limit:
         return Idle.LIMIT_REACHED
+    if found.channels_are_full:
+        return Idle.CHANNELS_FULL
     return None

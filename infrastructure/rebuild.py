@@ -104,7 +104,7 @@ async def rebuild(dsn: str, name: str, *, accept: bool, progress: Progress) -> R
         await writing.execute(_SETTINGS)
         if await (await writing.execute(_ALONE, (_REBUILDS, name))).fetchone() != (True,):
             raise RebuildUnderWay(f"Another rebuild of {name} is running")
-        reader = BatchReader(projection.streams, await read_identity(reading), most=_BATCH_EVENTS)
+        reader = BatchReader(projection.wanted, await read_identity(reading), most=_BATCH_EVENTS)
         under_way = _Rebuild(writing, reading, projection, reader, progress)
         await under_way.load()
         differences, swapped = await under_way.compare_and_swap(accept=accept)

@@ -7,6 +7,7 @@ from functools import partial
 
 import msgspec
 
+from application.call_history import CallHistory
 from application.callback_queues import CallbackQueues
 from application.callbacks import Callbacks
 from application.organizations import OrganizationsAdmin
@@ -16,13 +17,20 @@ from application.tasks import Tasks
 from application.webhooks import WebhookDeliveries, WebhookOptions, WebhookSecrets
 from infrastructure.access_directory import PostgresDirectory, PostgresOrganizations
 from infrastructure.audit_trail_query import PostgresAuditTrail
+from infrastructure.call_history_query import PostgresCallIndex
 from infrastructure.callback_list_query import PostgresCallbackList
 from infrastructure.checkup import Check, examine
 from infrastructure.database import Pool, SchemaTooOld, migrate, service_dsn
+from infrastructure.dispatch.checkup import examine_dispatch
 from infrastructure.dispatch.dispatcher import run_dispatcher
+from infrastructure.dispatch.pacing import Pace
 from infrastructure.event_log.postgres_log import PostgresEventLog
+from infrastructure.gateways.asterisk.checkup import examine_asterisk
+from infrastructure.gateways.asterisk.client import AsteriskGateway
+from infrastructure.gateways.asterisk.options import AsteriskOptions
 from infrastructure.gateways.simulated.address import address_of, listen
 from infrastructure.gateways.simulated.capacity import Capacity
+from infrastructure.gateways.simulated.checkup import examine_simulated
 from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.network import Counts, Network
@@ -49,6 +57,7 @@ __all__ = [
     "HANDLERS",
     "POLICIES",
     "REBUILDABLE",
+    "AsteriskOptions",
     "BadAddress",
     "Capacity",
     "Check",
@@ -56,6 +65,7 @@ __all__ = [
     "Counts",
     "LocalPostgresError",
     "Network",
+    "Pace",
     "RebuildReport",
     "RebuildUnderWay",
     "Rebuilding",
@@ -66,8 +76,9 @@ __all__ = [
     "address_of",
     "default_home",
     "examine",
+    "examine_dispatch",
+    "examine_switch",
     "first_attempts",
-    "gateway",
     "listen",
     "migrate",
     "reach",
@@ -97,6 +108,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     queues: CallbackQueues
     callbacks: Callbacks
     callback_list: CallbackList
+    call_history: CallHistory
     queue_board: QueueBoard
     views: ViewPositions
     webhook_deliveries: WebhookDeliveries
@@ -114,7 +126,7 @@ async def services(dsn: str, webhooks: WebhookOptions | None = None) -> AsyncGen
         await pool.open()
     log = PostgresEventLog(writing, reading)
     directory, numbers = PostgresDirectory(looking_up), PostgresNumbers(reading)
-    queues = CallbackQueues(log, numbers)
+    queues, views = CallbackQueues(log, numbers), PostgresViewPositions(reading)
     try:
         yield Services(
             tasks=Tasks(log, directory),
@@ -126,8 +138,9 @@ async def services(dsn: str, webhooks: WebhookOptions | None = None) -> AsyncGen
             queues=queues,
             callbacks=Callbacks(log, numbers, directory, queues, webhooks.opened),
             callback_list=PostgresCallbackList(reading),
+            call_history=CallHistory(PostgresCallIndex(reading, views), log, queues),
             queue_board=PostgresQueueBoard(reading),
-            views=PostgresViewPositions(reading),
+            views=views,
             webhook_deliveries=PostgresWebhookDeliveries(reading),
             webhook_secrets=PostgresWebhookSecrets(log, administering, webhooks.secrets_key),
         )
@@ -137,16 +150,23 @@ async def services(dsn: str, webhooks: WebhookOptions | None = None) -> AsyncGen
             await pool.close()
 
 
-def gateway(name: str, address: str) -> SimulatedGateway:
-    """Answer the switch of that name, as ``PEREZVON_GATEWAY`` has it; ``address`` says where it is."""
-    match name:
-        case "simulated":
-            return SimulatedGateway(address)
-        case _:
-            raise ValueError(f"there is no gateway {name}")
+async def examine_switch(switch: AsteriskOptions | str) -> list[Check]:
+    """Ask a switch whether it is ready to be dialled; the address of the simulated network will do."""
+    return await (examine_simulated(switch) if isinstance(switch, str) else examine_asterisk(switch))
 
 
-async def run_dispatching(dsn: str, stop: Event, options: WebhookOptions, *, name: str, address: str) -> None:
-    """Dial what is due over the gateway of that name until ``stop`` is set; ``dsn`` is the service's."""
+async def run_dispatching(
+    dsn: str, stop: Event, options: WebhookOptions, *, switch: AsteriskOptions | str, pace: Pace
+) -> None:
+    """Dial what is due until ``stop`` is set; ``dsn`` is the service's.
+
+    ``switch`` is a real one, or the address of the simulated network. Calls are kept under the name of its kind, so
+    that they are found again when it moves to another address.
+    """
+    match switch:
+        case AsteriskOptions():
+            name, connect = "asterisk", partial(AsteriskGateway, switch)
+        case str():
+            name, connect = "simulated", partial(SimulatedGateway, switch)
     async with first_attempts(dsn, options) as first:
-        await run_dispatcher(dsn, partial(gateway, name, address), stop, gateway=name, announce=first.make)
+        await run_dispatcher(dsn, connect, stop, gateway=name, announce=first.make, pace=pace)

@@ -10,8 +10,9 @@ from typing import NoReturn
 import click
 from msgspec.structs import replace
 
-from interfaces.commands.administration import member, operator, organization, token
+from interfaces.commands.administration import member, operator, token
 from interfaces.commands.doctor import doctor
+from interfaces.commands.organizations import organization
 from interfaces.commands.queue_board import queue_board
 from interfaces.commands.record import history, replay
 from interfaces.commands.refusals import trouble_of

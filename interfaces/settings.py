@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -10,9 +10,11 @@ from msgspec import Meta
 ADDRESS = r"^([^:/]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|.*/.+)$"  # host and port, or a path
 SIMULATOR = "127.0.0.1:8078"
 
+_SECRET = {"database_url", "secrets_key", "asterisk_secret"}  # and never shown
+
 Rate = Annotated[float, Meta(gt=0)]
 Burst = Annotated[int, Meta(ge=1)]
-SwitchAddress = Annotated[str, Meta(pattern=ADDRESS)]
+SimulatorAddress = Annotated[str, Meta(pattern=ADDRESS)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,13 +41,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateway: Literal["simulated", "asterisk"] | None = None
     calls_per_second: Annotated[float, Meta(gt=0, le=1000)] | None = None
     channels: Annotated[int, Meta(ge=2)] | None = None
-    asterisk_address: Annotated[str, Meta(pattern=ADDRESS)] = "127.0.0.1:5038"
+    asterisk_address: str = "127.0.0.1:5038"
     asterisk_user: str = "perezvon"
     asterisk_secret: str | None = None
-    asterisk_trunk: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "trunk"
+    asterisk_trunk: str = "trunk"
     asterisk_tls: str | None = None
-    simulator_address: SwitchAddress | None = None
+    simulator_address: SimulatorAddress | None = None
     simulated_speed: Annotated[float, Meta(gt=0, le=1e9)] = 1.0
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        values = msgspec.structs.asdict(self).items()
+        return [(name, value) for name, value in values if name not in _SECRET or value is None]
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
 class BadSetting(ValueError):

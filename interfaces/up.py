@@ -15,12 +15,13 @@ import httpx
 import structlog
 from msgspec.structs import replace
 
-from interfaces.bootstrap import address_of, default_home, migrate, start_server, until_lost
+from interfaces.bootstrap import AsteriskOptions, address_of, default_home, migrate, start_server, until_lost
 from interfaces.demo.story import run_demo
 from interfaces.listening import listen, url_of
 from interfaces.location import checked
-from interfaces.settings import SIMULATOR, Settings
+from interfaces.settings import Settings
 from interfaces.supervisor import Child, supervise
+from interfaces.switch_options import require_ready, switch_of
 
 _ASK_AGAIN = 0.1
 _DRAINING = 5.0  # seconds that a process may need beyond its own limit
@@ -60,7 +61,7 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
     """Run everything until SIGINT or SIGTERM; then drain, and stop our own Postgres if nobody else uses it.
 
     Args:
-        settings: name the database, if it is not to be our own.
+        settings: name the database, if it is not to be our own, and the switch, if it is not to be simulated.
         data_dir: the folder of our own Postgres.
         listener: where to serve.
         with_demo: run the demo too (interfaces/demo), in a throw-away folder unless one is named.
@@ -68,16 +69,22 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
     Raises:
         LocalPostgresError: Postgres cannot run here.
         StorageAway: the database of the settings is away.
+        BadSetting: the switch cannot be reached as it is set.
+        SwitchNotReady: the demo cannot dial it.
     """
+    switch = switch_of(settings)
+    if with_demo and isinstance(switch, AsteriskOptions):
+        require_ready(switch)
     place = Place(settings, data_dir, throw_away=with_demo)
     place.prepare()
     url = url_of(listener)
     descriptor = listener.fileno()
-    network = _socket_of_own_network(settings)
+    network = _socket_of_own_network(settings, switch)
+    switch = address_of(network) if network else switch
     children = (
         _child("api", *place.arguments("serve", "--socket", str(descriptor)), descriptors=(descriptor,)),
         *_network_children(network),
-        _child("worker", *place.arguments("work"), environment=_environment_of_worker(settings, network)),
+        _child("worker", *place.arguments("work"), environment=_environment_of_worker(switch)),
     )
 
     async def story() -> None:
@@ -85,7 +92,7 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
             await _ready(url)
             click.echo(f"ready {url}")
             if with_demo:
-                await run_demo(url, place.dsn, _address_of_network(settings, network))
+                await run_demo(url, place.dsn, switch)
             await asyncio.Event().wait()
         finally:
             listener.close()  # at the end nobody shall wait in a queue that nobody serves
@@ -101,9 +108,10 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
             signal.signal(number, signal.SIG_IGN)  # Postgres is to be stopped in peace
 
 
-def _socket_of_own_network(settings: Settings) -> socket.socket | None:
+def _socket_of_own_network(settings: Settings, switch: AsteriskOptions | str) -> socket.socket | None:
     """Answer where the simulated network that belongs to this ``up`` shall listen; None where another switch is named."""
-    if settings.gateway not in {None, "simulated"}:
+    if isinstance(switch, AsteriskOptions):
+        _log.warning("calls go to a real switch: phones ring", address=switch.address, trunk=switch.trunk)
         return None
     _log.warning("calls go to a simulated phone network: no phone rings")
     return None if settings.simulator_address else listen("127.0.0.1", 0)
@@ -117,13 +125,10 @@ def _network_children(listener: socket.socket | None) -> list[Child]:
     return [replace(network, serves_others=True)]  # the worker drains: it dials what it has started
 
 
-def _environment_of_worker(settings: Settings, network: socket.socket | None) -> Mapping[str, str]:
-    address = _address_of_network(settings, network)
-    return {"PEREZVON_GATEWAY": settings.gateway or "simulated", "PEREZVON_SIMULATOR_ADDRESS": address}
-
-
-def _address_of_network(settings: Settings, network: socket.socket | None) -> str:
-    return address_of(network) if network else settings.simulator_address or SIMULATOR
+def _environment_of_worker(switch: AsteriskOptions | str) -> Mapping[str, str]:
+    if isinstance(switch, AsteriskOptions):
+        return {"PEREZVON_GATEWAY": "asterisk", "PEREZVON_ASTERISK_ADDRESS": switch.address}
+    return {"PEREZVON_GATEWAY": "simulated", "PEREZVON_SIMULATOR_ADDRESS": switch}
 
 
 def _child(

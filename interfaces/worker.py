@@ -5,13 +5,15 @@ import gc
 import signal
 from collections.abc import Awaitable
 
+import msgspec
 import structlog
 from prometheus_client import start_http_server
 
 from interfaces.bootstrap import run_deliveries, run_dispatching, run_projections
 from interfaces.listening import CannotListen
 from interfaces.loop import loop_factory
-from interfaces.settings import SIMULATOR, Settings
+from interfaces.settings import Settings
+from interfaces.switch_options import pace_of, switch_of
 from interfaces.webhook_options import webhook_options
 
 # Batches make and drop facts by the thousand, none of them in cycles: looking for such took a third of the processor.
@@ -61,17 +63,20 @@ async def _working(dsn: str, settings: Settings) -> None:
 
 
 def _parts(dsn: str, settings: Settings, stop: asyncio.Event) -> dict[str, Awaitable[None]]:
-    options = webhook_options(settings)
+    options, pace = webhook_options(settings), pace_of(settings)
+    switch = switch_of(settings) if settings.gateway else None
     parts: dict[str, Awaitable[None]] = {
         "projections": run_projections(dsn, stop),
         "webhooks": run_deliveries(dsn, stop, options),
     }
-    if settings.gateway is None:
+    if switch is None:
         _log.warning("PEREZVON_GATEWAY names no switch: this worker dials nothing")
         return parts
-    address = settings.simulator_address or SIMULATOR
-    _log.warning("the phone network is simulated: no phone rings", address=address)
-    parts["dispatcher"] = run_dispatching(dsn, stop, options, name=settings.gateway, address=address)
+    if isinstance(switch, str):
+        _log.warning("the phone network is simulated: no phone rings", address=switch)
+    else:
+        _log.info("dialling over Asterisk", address=switch.address, trunk=switch.trunk, **msgspec.structs.asdict(pace))
+    parts["dispatcher"] = run_dispatching(dsn, stop, options, switch=switch, pace=pace)
     return parts
 
 

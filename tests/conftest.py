@@ -7,11 +7,15 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from tests.asterisk.real_switch import RealSwitch, real_switch
+from tests.asterisk.tree import found
 from tests.support.databases import PREFIX, DatabaseServer, database_server
 
 for variable in [name for name in os.environ if name.startswith(("PEREZVON_", "POSTGRES_"))]:
     if not variable.startswith("PEREZVON_TEST_"):
         del os.environ[variable]  # what is set for a service must not reach its tests
+
+UNTESTED = "ASTERISK WAS NOT TESTED: there is none on this machine; get it with ./run asterisk --fetch"
 
 _serial = itertools.count()
 
@@ -22,6 +26,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Postgres ends transactions which stand still for seconds, and the next test would find its connections lost.
     """
     items.sort(key=lambda item: "service" not in getattr(item, "fixturenames", ()))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say in the very last line that the real switch was left out, if tests of it were wanted."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if isinstance(reporter, pytest.TerminalReporter) and any(
+        UNTESTED in str(report.longrepr) for report in reporter.getreports("skipped")
+    ):
+        reporter.write_line(UNTESTED, red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +67,16 @@ def template(server: DatabaseServer) -> Iterator[str]:
     migrate(server.create_empty(name))
     yield name
     server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def asterisk() -> Iterator[RealSwitch]:
+    """Lend a real Asterisk with phones behind it; each process of the run has its own."""
+    tree = found()
+    if tree is None:
+        pytest.skip(UNTESTED)
+    with real_switch(tree) as real:
+        yield real
 
 
 @pytest.fixture

@@ -13,19 +13,19 @@ BACK_OFF_MAX_S = 3_600
 _RULED = frozenset(Outcome) - {Outcome.SUCCESS, Outcome.LOST}
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """What follows one outcome: another try after ``pause`` seconds (None: the callback's own pause), or none at all."""
 
     retry: bool = True
     pause: int | None = None
 
 
-class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What follows each outcome; an empty one is the contract's rule: the callback's own pause until its tries are spent.
 
     A pause gets longer by up to ``jitter_percent`` of itself, so that calls that failed together are not repeated
     together. The first ``free_congestions`` congestions of a callback do not count against its tries; the pause after
-    each is twice the one before, up to an hour. A lost call always follows the contract's rule: a phone may have rung.
+    each is twice the one before, up to an hour. A lost call follows the contract's rule, jitter aside: a phone may have rung.
     """
 
     outcomes: dict[Outcome, Rule] = {}

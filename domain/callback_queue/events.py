@@ -16,7 +16,7 @@ class QueueStatus(StrEnum):
     OFF = "off"
 
 
-class CallingRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CallingRules(msgspec.Struct, frozen=True, kw_only=True):
     """How a queue calls, beyond the contract.
 
     ``retry_policy`` says what follows a failed attempt; None is the organisation's default. ``client_leg`` is the leg

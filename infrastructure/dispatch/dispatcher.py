@@ -13,7 +13,9 @@ from infrastructure.database import Pool
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.leading import lead
 from infrastructure.dispatch.lease import Fenced, Lease
+from infrastructure.dispatch.pacing import BOUNDLESS, Pace, Pacing
 from infrastructure.dispatch.placing import Announce
+from infrastructure.dispatch.standing import read_standing
 from infrastructure.dispatch.term import Term
 from infrastructure.event_log.postgres_log import read_identity
 from infrastructure.new_events import NewEvents, woken
@@ -28,7 +30,9 @@ Connect = Callable[[], AbstractAsyncContextManager[CallGateway]]
 _logger = structlog.get_logger(__name__)
 
 
-async def run_dispatcher(dsn: str, connect: Connect, stop: asyncio.Event, *, gateway: str, announce: Announce) -> None:
+async def run_dispatcher(
+    dsn: str, connect: Connect, stop: asyncio.Event, *, gateway: str, announce: Announce, pace: Pace = BOUNDLESS
+) -> None:
     """Lead the gateway whenever nobody else does, until ``stop`` is set; then see to it that what is started is dialled.
 
     Calls that run are left to the switch, and to the next leader. Recovers by itself when Postgres or the switch come
@@ -40,6 +44,7 @@ async def run_dispatcher(dsn: str, connect: Connect, stop: asyncio.Event, *, gat
         stop: ends it.
         gateway: the switch's name; of the workers with the same name one leads.
         announce: makes the first attempts of webhooks that the dial waits for, and returns when it need wait no longer.
+        pace: how much the switch bears.
     """
     pool, timetable = Pool(dsn, size=_CONNECTIONS, name="dispatcher"), NewEvents(dsn, CHANNEL)
     lease, due, hang_up = Lease(pool, gateway), timetable.subscribe(), timetable.subscribe()
@@ -49,9 +54,9 @@ async def run_dispatcher(dsn: str, connect: Connect, stop: asyncio.Event, *, gat
     async def serve() -> None:
         async with pool.connection() as connection:
             identity = await read_identity(connection)
+            pacing = Pacing(pace, await read_standing(connection, gateway))
         async with connect() as switch:
-            term = Term(lease=lease, pool=pool, gateway=switch, identity=identity, due=due, hang_up=hang_up)
-            await lead(term, announce, stop)
+            await lead(Term(lease, pool, switch, identity, pacing, due=due, hang_up=hang_up), announce, stop)
 
     try:
         while not stop.is_set():

@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from math import inf
 from typing import assert_never
 
+import msgspec
 import structlog
 
 from application.gateway import CallOver, LinkDown, LinkUp, Progressed
+from infrastructure.dispatch import metrics
 from infrastructure.dispatch.hanging_up import HangingUp
 from infrastructure.dispatch.placing import Announce, Placing
 from infrastructure.dispatch.reconciling import Reconciling
@@ -26,6 +29,7 @@ async def lead(term: Term, announce: Announce, stop: asyncio.Event) -> None:
 
     Raises an ExceptionGroup of Fenced, StorageAway, psycopg.Error: then it is over at once.
     """
+    metrics.OPEN_CALLS.set(term.pacing.open_calls)
     async with asyncio.TaskGroup() as group:
         recording = Recording(term)
         placing = Placing(term, recording, announce, group)
@@ -46,23 +50,41 @@ async def lead(term: Term, announce: Announce, stop: asyncio.Event) -> None:
 
 
 async def _dispatch(term: Term, placing: Placing, stop: asyncio.Event) -> None:
-    """Start what is due as soon as it is, as long as the switch can be reached; sweep deleted queues each second."""
+    """Start what is due as soon as it is, and may be started; sweep deleted queues each second."""
     starting, sweeping = Starting(term), Sweeping(term)
     swept_at = 0.0
     while not stop.is_set():
         term.due.clear()
         if time.monotonic() >= swept_at + POLL_S:
             swept_at = time.monotonic() if await sweeping.sweep() == 0 else 0.0
-        if not term.link_is_up:
-            await woken(term.due, POLL_S)
-        elif room := placing.room:
-            started = await starting.start(room)
+        room = int(min(placing.room, term.pacing.room(placing.in_hand))) if term.link_is_up else 0
+        if room and (started := await starting.start(room)):
             placing.take(started)
-            if not started:
-                next_in = await starting.seconds_to_next()
-                await woken(term.due, min(POLL_S, max(0.0, POLL_S if next_in is None else next_in)))
+            continue
+        await _show_standing(term)
+        if room:
+            await woken(term.due, min(POLL_S, max(0.0, await starting.seconds_to_next())))
+        elif placing.room:
+            await _held(term)
         else:
             await placing.make_room()
+
+
+async def _held(term: Term) -> None:
+    """Wait until calls may start, or may be about to."""
+    by, seconds = term.pacing.held_by() if term.link_is_up else ("link", inf)
+    began = time.monotonic()
+    await woken(term.due, min(POLL_S, seconds))
+    metrics.HELD.labels(by).inc(time.monotonic() - began)
+
+
+async def _show_standing(term: Term) -> None:
+    """Put down how the gateway stands, if that has changed."""
+    if standing := term.pacing.news():
+        await term.lease.show_standing(standing)
+        is_open = standing.paused_s is not None
+        metrics.BREAKER_OPEN.labels(term.lease.gateway).set(is_open)
+        _logger.info("the pace has changed", gateway=term.lease.gateway, **msgspec.to_builtins(standing))
 
 
 async def _wake_at(stop: asyncio.Event, due: asyncio.Event) -> None:
@@ -76,6 +98,7 @@ async def _listen(term: Term, recording: Recording) -> None:
         for event in events:
             if isinstance(event, Progressed | CallOver):
                 recording.hear(event)
+                term.weigh(event)
             else:
                 await _follow_link(term, event)
         await recording.room()
@@ -86,12 +109,15 @@ async def _follow_link(term: Term, event: LinkUp | LinkDown) -> None:
         case LinkUp(started=started):
             _logger.info("the switch is reached", gateway=term.lease.gateway, started=started)
             term.link_is_up = True
+            term.pacing.breaker.link_up(started)
             await term.lease.show_link(up=True)
             term.doubt.set()
-            term.due.set()
+            term.stir()
         case LinkDown():
             _logger.warning("the switch is away, nothing is started", gateway=term.lease.gateway)
             term.link_is_up = False
+            term.pacing.breaker.link_down()
+            term.stir()
             await term.lease.show_link(up=False)
         case _:
             assert_never(event)

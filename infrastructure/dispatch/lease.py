@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from application.errors import StorageAway
 from infrastructure.database import Pool
 from infrastructure.dispatch import metrics
+from infrastructure.dispatch.standing import Standing, write_standing
 from infrastructure.statements import statement
 
 LEASE_S = 2.0
@@ -106,6 +107,11 @@ class Lease:
         metrics.LINK_UP.labels(self.gateway).set(up)
         async with self._pool.connection() as connection:
             await connection.execute(_LINK, (up, self.gateway, self.fence))
+
+    async def show_standing(self, standing: Standing) -> None:
+        """Note how the gateway stands, for the queue board and the leader that follows. Raises StorageAway."""
+        async with self._pool.connection() as connection:
+            await write_standing(connection, standing, self.gateway, self.fence)
 
     async def release(self) -> None:
         """Let another lead at once; without Postgres the lease runs out by itself."""

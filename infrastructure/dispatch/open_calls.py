@@ -12,13 +12,13 @@ from infrastructure.statements import statement
 KEPT = 10_000
 
 _READ = statement(
-    "SELECT call_id, callback_id, queue_id, organization_id, attempt, position, correlation"
+    "SELECT call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line"
     " FROM {schema}.open_calls WHERE call_id = ANY(%s::uuid[])"
 )
 
 
 class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that was started and has not ended; ``position`` is that of AttemptStarted."""
+    """A call that was started and has not ended; ``position`` is that of AttemptStarted, ``client_line`` a hash."""
 
     call_id: str
     callback_id: int
@@ -27,6 +27,7 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     position: int
     correlation: str | None
+    client_line: int | None
 
     @property
     def stream(self) -> str:
@@ -67,7 +68,7 @@ class KnownCalls:
 async def _read(connection: AsyncConnection, call_ids: list[str]) -> dict[str, tuple[OpenCall, Facts]]:
     cursor = connection.cursor(binary=True)
     await cursor.execute(_READ, (call_ids,))
-    rows: list[tuple[UUID, int, int, int, int, int, str | None]] = await cursor.fetchall()
+    rows: list[tuple[UUID, int, int, int, int, int, str | None, int | None]] = await cursor.fetchall()
     calls = [
         OpenCall(
             call_id=str(call_id),
@@ -77,8 +78,9 @@ async def _read(connection: AsyncConnection, call_ids: list[str]) -> dict[str, t
             attempt=attempt,
             position=position,
             correlation=correlation,
+            client_line=client_line,
         )
-        for call_id, callback_id, queue_id, organization_id, attempt, position, correlation in rows
+        for call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line in rows
     ]
     streams = await read_streams(connection, [call.stream for call in calls])
     return {call.call_id: (call, streams[call.stream]) for call in calls}

@@ -6,9 +6,21 @@ from datetime import datetime, timedelta
 from typing import assert_never
 from uuid import UUID
 
+import msgspec
 import structlog
 
-from application.gateway import Absent, CallOver, Ended, Found, GatewayDown, Live, Progressed
+from application.gateway import (
+    LONGEST_TALK_S,
+    RING_S,
+    Absent,
+    CallOver,
+    Ended,
+    Found,
+    GatewayDown,
+    Live,
+    Progress,
+    Progressed,
+)
 from domain.callback.events import CallEnd, Outcome
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.placing import Placing
@@ -21,16 +33,26 @@ LOOK_EVERY_S = 10.0  # an event that was lost holds a slot for as long
 LOOK_AGAIN_S = 5.0  # what a process that is dead wrote to the switch may still be on its way
 PAGE = 500
 CLOCKS_APART = timedelta(minutes=5)
+LONGEST_S = 2 * RING_S + LONGEST_TALK_S + 60.0  # from an attempt's start; what lasts longer was forgotten by somebody
 
 # Literally so: the calls of seconds ago are still told of.
 _PAGE = statement(
-    "SELECT call_id, started_at FROM {schema}.open_calls WHERE gateway = %s AND call_id > %s"
+    "SELECT call_id::text AS id, started_at, clock_timestamp() - started_at > make_interval(secs => %s)"
+    " FROM {schema}.open_calls WHERE gateway = %s AND call_id > %s"
     " AND started_at <= clock_timestamp() - make_interval(secs => %s) ORDER BY call_id LIMIT %s"
 )
-_FIRST = UUID(int=0)
+_FIRST = str(UUID(int=0))
 _LOST = CallEnd(outcome=Outcome.LOST)
 
 _logger = structlog.get_logger(__name__)
+
+
+class _Open(msgspec.Struct, frozen=True):
+    """A row of an open call."""
+
+    id: str
+    started_at: datetime
+    is_overdue: bool
 
 
 class Reconciling:
@@ -41,6 +63,7 @@ class Reconciling:
         self._term = term
         self._recording = recording
         self._placing = placing
+        self._overdue: set[str] = set()
 
     async def run(self) -> None:
         """Compare until cancelled. Raises StorageAway."""
@@ -59,45 +82,65 @@ class Reconciling:
 
     async def _compare(self, age_s: float) -> None:
         """Compare the calls that were started so long ago or longer."""
-        absent = [call async for page in self._pages(age_s) for call in await self._ask(page)]
+        absent: list[_Open] = []
+        async for page in self._pages(age_s):
+            absent += await self._ask(page)
         if not absent:
             return
         await asyncio.sleep(LOOK_AGAIN_S)
         for first in range(0, len(absent), PAGE):
-            for call_id, _ in await self._ask(absent[first : first + PAGE]):
+            for call in await self._ask(absent[first : first + PAGE]):
                 metrics.RECONCILED.labels("lost").inc()
-                _logger.warning("a call is lost", call_id=call_id)
-                self._recording.hear(CallOver(call_id, _LOST))
+                _logger.warning("a call is lost", call_id=call.id)
+                self._hear(CallOver(call.id, _LOST))
 
-    async def _pages(self, age_s: float) -> AsyncGenerator[list[tuple[str, datetime]]]:
+    async def _pages(self, age_s: float) -> AsyncGenerator[list[_Open]]:
         last = _FIRST
         while True:
             async with self._term.pool.connection() as connection:
-                values = (self._term.lease.gateway, last, age_s, PAGE)
-                rows: list[tuple[UUID, datetime]] = await (await connection.execute(_PAGE, values)).fetchall()
-            if not rows:
+                values = (LONGEST_S, self._term.lease.gateway, last, age_s, PAGE)
+                page = [_Open(*row) for row in await (await connection.execute(_PAGE, values)).fetchall()]
+            if not page:
                 return
-            last = rows[-1][0]
-            yield [(str(call_id), started_at) for call_id, started_at in rows]
+            last = page[-1].id
+            yield page
 
-    async def _ask(self, calls: Sequence[tuple[str, datetime]]) -> list[tuple[str, datetime]]:
+    async def _ask(self, calls: Sequence[_Open]) -> list[_Open]:
         """Have recorded what the switch knows; answer those that it knows nothing of."""
-        calls = [call for call in calls if not self._placing.has_in_hand(call[0])]
+        calls = [call for call in calls if not self._placing.has_in_hand(call.id)]
         if not calls:
             return []
         await self._recording.room()
-        found = await self._term.gateway.find([call_id for call_id, _ in calls])
+        found = await self._term.gateway.find([call.id for call in calls])
+        for call, one in zip(calls, found, strict=True):
+            if call.is_overdue and isinstance(one, Live):
+                await self._cut(call.id)
         return [call for call, one in zip(calls, found, strict=True) if not self._is_known(call, one)]
 
-    def _is_known(self, call: tuple[str, datetime], found: Found) -> bool:
-        call_id, started_at = call
+    async def _cut(self, call_id: str) -> None:
+        """Hang up a call that lasts too long, once; its end is heard as any other's, or found the next time."""
+        if call_id in self._overdue or not self._term.lease.may_speak():
+            return
+        self._overdue.add(call_id)
+        metrics.OVERDUE.inc()
+        _logger.warning("a call lasted too long and is hung up", call_id=call_id, longest_s=LONGEST_S)
+        await self._term.gateway.hang_up(call_id)
+
+    def _hear(self, news: Progressed | CallOver) -> None:
+        self._recording.hear(news)
+        # That a call is at A, or at B, tells no more than that it was tried there.
+        proves = isinstance(news, CallOver) or news.progress is Progress.JOINED
+        if proves and self._term.pacing.breaker.found(news):
+            self._term.stir()
+
+    def _is_known(self, call: _Open, found: Found) -> bool:
         match found:
             case Live(progress=progress):
                 metrics.RECONCILED.labels("adopted").inc()
-                self._recording.hear(Progressed(call_id, progress))
-            case Ended(end=end, at=at) if at >= started_at - CLOCKS_APART:
+                self._hear(Progressed(call.id, progress))
+            case Ended(end=end, at=at) if at >= call.started_at - CLOCKS_APART:
                 metrics.RECONCILED.labels("ended").inc()
-                self._recording.hear(CallOver(call_id, end))
+                self._hear(CallOver(call.id, end))
             case Ended() | Absent():
                 return False
             case _:

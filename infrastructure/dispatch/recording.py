@@ -145,6 +145,7 @@ class Recording:
             elif outcome:
                 self._term.calls.follow(call, [*facts, *outcome.events])
         metrics.ended(ends)
+        self._term.pacing.ended(ends.total())
 
     async def _by_halves(self, batch: Mapping[str, Heard], error: ValueError) -> None:
         """Record what can be; a call whose stream cannot be read stays open, keeps its slot, and is heard of again."""

@@ -1,7 +1,6 @@
 """Starting what is due: the one transaction that puts attempts on record and takes their slots."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 from psycopg import AsyncConnection
@@ -15,58 +14,25 @@ from domain.model import Recorded
 from infrastructure.deciding import Decision, Facts, decide, read_streams
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.open_calls import OpenCall
+from infrastructure.dispatch.taking import Due, seconds_to_next, take
 from infrastructure.dispatch.term import Term
 from infrastructure.dispatch.unreadable import Unreadable
 from infrastructure.event_mapper import UnknownFact
 from infrastructure.statements import statement
 from infrastructure.webhooks.outbox import Message, message_of, put
 
-# Planned anew each time: a plan made for an empty timetable would stay when it is full.
-_NEXT = statement(
-    "SELECT min(extract(epoch FROM t.due_at - clock_timestamp()))::float8 FROM {schema}.queue_slots AS s,"
-    " LATERAL (SELECT due_at FROM {schema}.timetable WHERE queue_id = s.queue_id AND callback_id <> ALL(%s)"
-    " ORDER BY due_at LIMIT 1) AS t WHERE s.is_on AND NOT s.is_deleted AND s.taken < s.slots"
-)
-# Each organisation has the same share of a batch, and in it each of its queues; what they leave goes to the next batch.
-_TAKE = statement(
-    "WITH able AS MATERIALIZED (SELECT queue_id, organization_id, slots - taken AS free FROM {schema}.queue_slots AS s"
-    " WHERE is_on AND NOT is_deleted AND taken < slots AND EXISTS (SELECT FROM {schema}.timetable AS t"
-    " WHERE t.queue_id = s.queue_id AND t.due_at <= now() AND t.callback_id <> ALL(%(unreadable)s))"
-    " ORDER BY queue_id FOR UPDATE),"
-    " shares AS (SELECT *, least(free, greatest(1, %(most)s / (SELECT count(DISTINCT organization_id) FROM able)"
-    " / count(*) OVER (PARTITION BY organization_id))) AS share FROM able),"
-    " due AS (SELECT t.callback_id, t.due_at, s.organization_id,"
-    " row_number() OVER (PARTITION BY s.queue_id ORDER BY t.due_at, t.callback_id) AS turn"
-    " FROM shares AS s, LATERAL (SELECT callback_id, due_at FROM {schema}.timetable"
-    " WHERE queue_id = s.queue_id AND due_at <= now() AND callback_id <> ALL(%(unreadable)s)"
-    " ORDER BY due_at, callback_id LIMIT s.share) AS t),"
-    " turns AS (SELECT *, row_number() OVER (PARTITION BY organization_id ORDER BY turn, due_at) AS round FROM due)"
-    " DELETE FROM {schema}.timetable WHERE callback_id = ANY(ARRAY(SELECT callback_id FROM turns"
-    " ORDER BY round, due_at, callback_id LIMIT %(most)s))"
-    " RETURNING callback_id, queue_id, organization_id, due_at, position"
-)
 _OPEN = statement(
-    "WITH begun AS (INSERT INTO {schema}.open_calls (call_id, callback_id, queue_id, organization_id, attempt, position,"
-    " correlation, gateway, fence, started_at) SELECT c.*, %b, %b, %b FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[],"
-    " %b::bigint[], %b::int[], %b::bigint[], %b::text[]) AS c RETURNING queue_id)"
-    " UPDATE {schema}.queue_slots AS s SET taken = s.taken + b.calls"
-    " FROM (SELECT queue_id, count(*)::int AS calls FROM begun GROUP BY queue_id) AS b WHERE s.queue_id = b.queue_id"
+    "WITH given AS MATERIALIZED (SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::int[],"
+    " %b::bigint[], %b::text[], %b::bigint[]) WITH ORDINALITY AS g (call_id, callback_id, queue_id, organization_id,"
+    " attempt, position, correlation, client_line, turn)),"
+    " begun AS (INSERT INTO {schema}.open_calls (call_id, callback_id, queue_id, organization_id, attempt, position,"
+    " correlation, client_line, gateway, fence, started_at) SELECT call_id, callback_id, queue_id, organization_id,"
+    " attempt, position, correlation, client_line, %b, %b, %b FROM given)"
+    " UPDATE {schema}.queue_slots AS s SET taken = s.taken + b.calls,"
+    " served_at = statement_timestamp() + b.turn * interval '1 microsecond'"
+    " FROM (SELECT queue_id, count(*)::int AS calls, max(turn) AS turn FROM given GROUP BY queue_id) AS b"
+    " WHERE s.queue_id = b.queue_id"
 )
-
-
-class Due(msgspec.Struct, frozen=True, order=True):
-    """A row of the timetable that was taken."""
-
-    due_at: datetime
-    callback_id: int
-    queue_id: int
-    organization_id: int
-    position: int
-
-    @property
-    def stream(self) -> str:
-        """The callback's stream."""
-        return f"callback/{self.callback_id}"
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,11 +53,10 @@ class Starting:
         self._term = term
         self._unreadable = Unreadable()
 
-    async def seconds_to_next(self) -> float | None:
-        """Answer when something can be started next: at once is 0 or less, None is not before something changes."""
+    async def seconds_to_next(self) -> float:
+        """Answer when something can be started next: at once is 0 or less, infinite is not before something changes."""
         async with self._term.pool.connection() as connection:
-            row = await (await connection.execute(_NEXT, (self._unreadable.ids,), prepare=False)).fetchone()
-        return row[0] if row else None
+            return await seconds_to_next(connection, self._unreadable.ids)
 
     async def start(self, most: int) -> Sequence[Started]:
         """Start at most so many; none when nothing is due in a queue with a free slot. Raises Fenced, StorageAway.
@@ -103,7 +68,7 @@ class Starting:
         taken: list[Due] = []
         try:
             async with self._term.transaction() as connection:
-                taken = await _take(connection, self._unreadable.ids, most)
+                taken = await take(connection, self._unreadable.ids, most)
                 started = await self._begin(connection, taken) if taken else []
         except ValueError as error:  # of reading: UnknownFact, or a stream that begins in its middle
             self._unreadable.is_among([due.callback_id for due in taken], error)
@@ -151,7 +116,7 @@ class Starting:
     async def _open(self, connection: AsyncConnection, started: Sequence[Started]) -> None:
         columns = zip(*(msgspec.structs.astuple(one.open_call) for one in started), strict=True)
         lease, at = self._term.lease, started[0].facts[-1].recorded_at
-        values = (lease.gateway, lease.fence, at, *map(list, columns))
+        values = (*map(list, columns), lease.gateway, lease.fence, at)
         await connection.cursor(binary=True).execute(_OPEN, values, prepare=True)
 
     def _note(self, taken: Sequence[Due], started: Sequence[Started]) -> None:
@@ -160,17 +125,7 @@ class Starting:
         metrics.BATCHES.labels("start").observe(len(taken))
         metrics.STARTED.inc(len(started))
         metrics.OPEN_CALLS.inc(len(started))
-
-
-async def _take(connection: AsyncConnection, unreadable: list[int], most: int) -> list[Due]:
-    values = {"unreadable": unreadable, "most": most}
-    cursor = connection.cursor(binary=True)
-    await cursor.execute(_TAKE, values, prepare=False)
-    rows: list[tuple[int, int, int, datetime, int]] = await cursor.fetchall()
-    return sorted(
-        Due(due_at, callback_id, queue_id, organization_id, position)
-        for callback_id, queue_id, organization_id, due_at, position in rows
-    )
+        self._term.pacing.started(len(started))
 
 
 def _started(due: Due, before: Facts, outcome: Appended) -> Started:
@@ -179,7 +134,7 @@ def _started(due: Due, before: Facts, outcome: Appended) -> Started:
     if not isinstance(scheduled, CallbackScheduled):
         raise UnknownFact(f"{due.stream} begins with {type(scheduled).__name__}")
     details = scheduled.personal
-    a_sees, b_sees = caller_ids(details.a_number, details.b_number, None)
+    a_sees, b_sees = caller_ids(details.a_number, details.b_number, due.shown_number)
     return Started(
         call=Call(
             id=event.fact.call_id,
@@ -200,5 +155,6 @@ def _started(due: Due, before: Facts, outcome: Appended) -> Started:
             attempt=event.fact.attempt,
             position=event.position,
             correlation=event.correlation,
+            client_line=due.client_line,
         ),
     )

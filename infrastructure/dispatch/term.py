@@ -7,11 +7,12 @@ from uuid import UUID, uuid5
 
 from psycopg import AsyncConnection
 
-from application.gateway import CallGateway
+from application.gateway import CallGateway, CallOver, Progressed
 from infrastructure.batches import END
 from infrastructure.database import Pool
 from infrastructure.dispatch.lease import Lease
 from infrastructure.dispatch.open_calls import KnownCalls
+from infrastructure.dispatch.pacing import Pacing
 from infrastructure.event_mapper import LogIdentity
 
 
@@ -27,6 +28,7 @@ class Term:
         pool: Pool,
         gateway: CallGateway,
         identity: LogIdentity,
+        pacing: Pacing,
         *,
         due: asyncio.Event,
         hang_up: asyncio.Event,
@@ -39,12 +41,25 @@ class Term:
         self.hang_up = hang_up
         self.doubt = asyncio.Event()  # set when the switch must be asked about the open calls
         self.calls = KnownCalls()
+        self.pacing = pacing
         self.link_is_up = False
+        self.changed = asyncio.Event()  # set when the link or the breaker may have changed, and cleared at once
         self._log_id = identity.at(END)
 
     def call_id(self, callback_id: int, attempt: int) -> str:
         """Answer the id of an attempt's call: the same wherever it is computed, and no other log's (design.md §5)."""
         return call_id(self._log_id, callback_id, attempt)
+
+    def stir(self) -> None:
+        """Have all look again whether a call may start, or be dialled."""
+        self.due.set()
+        self.changed.set()
+        self.changed.clear()
+
+    def weigh(self, news: Progressed | CallOver) -> None:
+        """Let the breaker know what the switch tells, as it comes."""
+        if self.pacing.breaker.hear(news):
+            self.stir()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncConnection]:

@@ -20,22 +20,26 @@ _OPEN = statement(
     " ORDER BY queue_id ON CONFLICT DO NOTHING"
 )
 _CHANGE = statement(
-    "WITH given AS MATERIALIZED (SELECT * FROM json_populate_recordset(NULL::{schema}.queue_slots, %s::json)),"
+    "WITH given AS MATERIALIZED (SELECT * FROM json_to_recordset(%s::json)"
+    " AS g (queue_id bigint, is_on boolean, is_deleted boolean, slots int, rules jsonb)),"
     " held AS MATERIALIZED (SELECT queue_id FROM {schema}.queue_slots"
     " WHERE queue_id IN (SELECT queue_id FROM given) ORDER BY queue_id FOR UPDATE)"
     " UPDATE {schema}.queue_slots AS q SET is_on = coalesce(g.is_on, q.is_on),"
-    " is_deleted = coalesce(g.is_deleted, q.is_deleted), slots = coalesce(g.slots, q.slots)"
+    " is_deleted = coalesce(g.is_deleted, q.is_deleted), slots = coalesce(g.slots, q.slots),"
+    " retry_policy = CASE WHEN g.rules IS NULL THEN q.retry_policy ELSE nullif(g.rules -> 'retry_policy', 'null') END,"
+    " client_leg = CASE WHEN g.rules IS NULL THEN q.client_leg ELSE g.rules ->> 'client_leg' END"
     " FROM given AS g JOIN held USING (queue_id) WHERE q.queue_id = g.queue_id"
 )
 # Only what nothing has happened to since still waits. As a subquery it is looked up by index, whatever the planner knows.
 _ADD = statement(
-    "INSERT INTO {schema}.timetable (callback_id, queue_id, organization_id, due_at, position)"
-    " SELECT callback_id, queue_id, organization_id, due_at, position FROM unnest(%b::bigint[], %b::bigint[],"
-    " %b::bigint[], %b::timestamptz[], %b::bigint[], %b::bigint[])"
-    " AS d (callback_id, queue_id, organization_id, due_at, position, version)"
+    "INSERT INTO {schema}.timetable (callback_id, queue_id, organization_id, due_at, position, a_line, b_line)"
+    " SELECT callback_id, queue_id, organization_id, due_at, position, a_line, b_line FROM unnest(%b::bigint[],"
+    " %b::bigint[], %b::bigint[], %b::timestamptz[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])"
+    " AS d (callback_id, queue_id, organization_id, due_at, position, version, a_line, b_line)"
     " WHERE (SELECT notification_id FROM {log} WHERE originator_id = 'callback/' || d.callback_id"
     " AND originator_version = d.version + 1) IS NULL ORDER BY callback_id"
-    " ON CONFLICT (callback_id) DO UPDATE SET due_at = excluded.due_at, position = excluded.position"
+    " ON CONFLICT (callback_id) DO UPDATE SET due_at = excluded.due_at, position = excluded.position,"
+    " a_line = excluded.a_line, b_line = excluded.b_line"
 )
 _REMOVE = statement("DELETE FROM {schema}.timetable WHERE callback_id = ANY(%b)")
 _HANG_UP = statement("UPDATE {schema}.open_calls SET hang_up = true WHERE callback_id = ANY(%b) AND NOT hang_up")
@@ -80,5 +84,4 @@ def _json(rows: Sequence[msgspec.Struct]) -> str:
 
 
 def _columns(due: Iterable[Due]) -> tuple[list[Any], ...]:
-    rows = [(one.callback_id, one.queue_id, one.organization_id, one.due_at, one.position, one.version) for one in due]
-    return tuple(map(list, zip(*rows, strict=True)))
+    return tuple(map(list, zip(*map(msgspec.structs.astuple, due), strict=True)))

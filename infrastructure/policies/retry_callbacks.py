@@ -4,25 +4,39 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 
 from domain.callback.callback import replay
 from domain.callback.events import AttemptFailed, CallbackCancelled, CallbackDelayed, CallbackFact
 from domain.callback.retrying import RetryPolicy
 from domain.model import Recorded, tag_of
-from infrastructure.deciding import Decision, decide
+from infrastructure.deciding import Decision, Facts, decide, read_streams
 from infrastructure.policies.schedules import Schedules
 from infrastructure.policy import caused
 from infrastructure.statements import statement
 
-_DELETED = statement("SELECT queue_id FROM {schema}.queue_slots WHERE queue_id = ANY(%s) AND is_deleted")
+_QUEUES = statement(
+    "SELECT q.queue_id, q.is_deleted, coalesce(q.retry_policy, o.settings -> 'retry_policy')::text"
+    " FROM {schema}.queue_slots AS q LEFT JOIN {schema}.organizations AS o ON o.id = q.organization_id"
+    " WHERE q.queue_id = ANY(%s)"
+)
+_POLICY = msgspec.json.Decoder(RetryPolicy | None)
 
 
-def retry(events: Sequence[Recorded[CallbackFact]], *, queue_is_deleted: bool) -> list[CallbackFact]:
+class QueueInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in force in a queue: the policy that it chose, else its organisation's default, else the contract's rule."""
+
+    policy: RetryPolicy = RetryPolicy()
+    is_deleted: bool = False
+
+
+def retry(events: Sequence[Recorded[CallbackFact]], queue: QueueInForce) -> list[CallbackFact]:
     """Decide about the callback's failed attempt, if its last one failed; in a deleted queue there is no other."""
     callback = replay(events)
-    facts = callback.decide_retry(RetryPolicy()) if callback else []
-    if queue_is_deleted and any(isinstance(fact, CallbackDelayed) for fact in facts):
+    facts = callback.decide_retry(queue.policy) if callback else []
+    if queue.is_deleted and any(isinstance(fact, CallbackDelayed) for fact in facts):
         return [CallbackCancelled()]
     return facts
 
@@ -41,18 +55,26 @@ class RetryCallbacks:
     async def react(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
         """See the protocol."""
         schedules = await self._schedules.of(connection, events)
-        deleted = await _deleted(connection, {scheduled.queue_id for scheduled in schedules.values()})
+        queues = await _queues(connection, {scheduled.queue_id for scheduled in schedules.values()})
+        streams = await read_streams(connection, schedules)
         decisions = [
-            Decision(
-                stream=event.stream,
-                decide=partial(retry, queue_is_deleted=schedules[event.stream].queue_id in deleted),
-                envelope=caused(self.name, event),
-            )
+            _decision(event, streams[event.stream], queues.get(schedules[event.stream].queue_id, QueueInForce()))
             for event in events
         ]
         await decide(connection, decisions)
 
 
-async def _deleted(connection: AsyncConnection, queue_ids: Iterable[int]) -> set[int]:
-    cursor = await connection.execute(_DELETED, (list(queue_ids),), prepare=True)
-    return {queue_id for (queue_id,) in await cursor.fetchall()}
+def _decision(event: Recorded[Any], known: Facts, queue: QueueInForce) -> Decision:
+    envelope = caused(RetryCallbacks.name, event)
+    if queue.is_deleted and CallbackCancelled() in retry(known, queue):
+        envelope = replace(envelope, reason="the queue was deleted")
+    return Decision(stream=event.stream, decide=partial(retry, queue=queue), envelope=envelope, known=known)
+
+
+async def _queues(connection: AsyncConnection, queue_ids: Iterable[int]) -> dict[int, QueueInForce]:
+    """Answer, by id, what is in force in each queue. Raises ValidationError for a policy that cannot be read."""
+    cursor = await connection.execute(_QUEUES, (list(queue_ids),), prepare=True)
+    return {
+        queue_id: QueueInForce(policy=(text and _POLICY.decode(text)) or RetryPolicy(), is_deleted=is_deleted)
+        for queue_id, is_deleted, text in await cursor.fetchall()
+    }

@@ -8,20 +8,24 @@ import msgspec
 
 from domain.callback.events import CallbackCancelled, CallbackDelayed, CallbackRemoved, CallbackScheduled
 from domain.callback_queue.events import (
+    CallingRules,
     QueueCreated,
     QueueDeleted,
     QueueLimitChanged,
+    QueueRulesChosen,
     QueueStatus,
     QueueSwitchedOff,
     QueueSwitchedOn,
 )
 from domain.model import Recorded
+from infrastructure.lines import line_key
 
 FACTS = (
     QueueCreated,
     QueueLimitChanged,
     QueueSwitchedOn,
     QueueSwitchedOff,
+    QueueRulesChosen,
     QueueDeleted,
     CallbackScheduled,
     CallbackDelayed,
@@ -38,6 +42,7 @@ class Slots(msgspec.Struct, kw_only=True):
     is_on: bool | None = None
     is_deleted: bool | None = None
     slots: int | None = None
+    rules: CallingRules | None = None
 
 
 class NewQueue(msgspec.Struct, frozen=True):
@@ -50,7 +55,10 @@ class NewQueue(msgspec.Struct, frozen=True):
 
 
 class Due(msgspec.Struct, frozen=True):
-    """A callback that waits from ``due_at`` on, because of the event at ``position``, its ``version``."""
+    """A callback that waits from ``due_at`` on, because of the event at ``position``, its ``version``.
+
+    ``a_line`` and ``b_line`` say whom it would ring.
+    """
 
     callback_id: int
     queue_id: int
@@ -58,6 +66,8 @@ class Due(msgspec.Struct, frozen=True):
     due_at: datetime
     position: int
     version: int
+    a_line: int
+    b_line: int
 
 
 class Plan(msgspec.Struct):
@@ -77,7 +87,7 @@ def plan(events: Iterable[Recorded[Any]], schedules: Mapping[str, CallbackSchedu
         number = int(event.stream.partition("/")[2])
         match event.fact:
             case CallbackScheduled(start_time=due_at) | CallbackDelayed(due_at=due_at):
-                made.due[number] = _due(number, event, schedules[event.stream].queue_id, due_at)
+                made.due[number] = _due(number, event, schedules[event.stream], due_at)
             case CallbackCancelled() | CallbackRemoved():
                 made.due.pop(number, None)
                 made.unwanted.add(number)
@@ -89,11 +99,15 @@ def plan(events: Iterable[Recorded[Any]], schedules: Mapping[str, CallbackSchedu
     return made
 
 
-def _due(number: int, event: Recorded[Any], queue_id: int, due_at: datetime) -> Due:
-    return Due(number, queue_id, event.organization_id or 0, due_at, event.position, event.version)
+def _due(number: int, event: Recorded[Any], scheduled: CallbackScheduled, due_at: datetime) -> Due:
+    organization_id, who = event.organization_id or 0, scheduled.personal
+    lines = (line_key(organization_id, who.a_number), line_key(organization_id, who.b_number))
+    return Due(number, scheduled.queue_id, organization_id, due_at, event.position, event.version, *lines)
 
 
-def _change(slots: Slots, fact: QueueLimitChanged | QueueSwitchedOn | QueueSwitchedOff | QueueDeleted) -> None:
+def _change(
+    slots: Slots, fact: QueueLimitChanged | QueueSwitchedOn | QueueSwitchedOff | QueueRulesChosen | QueueDeleted
+) -> None:
     match fact:
         case QueueLimitChanged(concurrent_task_limit=limit):
             slots.slots = limit
@@ -101,5 +115,7 @@ def _change(slots: Slots, fact: QueueLimitChanged | QueueSwitchedOn | QueueSwitc
             slots.is_on = True
         case QueueSwitchedOff():
             slots.is_on = False
+        case QueueRulesChosen(rules=rules):
+            slots.rules = rules
         case QueueDeleted():
             slots.is_deleted = True

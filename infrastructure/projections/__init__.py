@@ -2,11 +2,18 @@
 
 from infrastructure.projection import Projection
 from infrastructure.projections.audit_trail import AuditTrailProjection
+from infrastructure.projections.call_history import CallHistoryProjection
 from infrastructure.projections.callback_list import CallbackListProjection
 from infrastructure.projections.queue_board import QueueBoardProjection
 from infrastructure.projections.task_list import TaskListProjection
 
 PROJECTIONS: dict[str, Projection] = {
     projection.name: projection
-    for projection in (TaskListProjection(), AuditTrailProjection(), CallbackListProjection(), QueueBoardProjection())
+    for projection in (
+        TaskListProjection(),
+        AuditTrailProjection(),
+        CallbackListProjection(),
+        QueueBoardProjection(),
+        CallHistoryProjection(),
+    )
 }

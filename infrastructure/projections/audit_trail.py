@@ -30,7 +30,7 @@ class AuditTrailProjection:
     """Copies the envelopes."""
 
     name = "audit_trail"
-    streams = ""
+    wanted = ""
     tables = (Table("audit_trail", key=("position",)),)
 
     async def apply(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> None:

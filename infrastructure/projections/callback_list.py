@@ -139,7 +139,7 @@ class CallbackListProjection:
     """Folds callbacks as the domain does, and counts them."""
 
     name = "callback_list"
-    streams = (_CALLBACKS, _QUEUES)
+    wanted = (_CALLBACKS, _QUEUES)
     tables = (Table("callback_counts", key=("queue_id",)), Table("callback_list", key=("id",)))
 
     async def apply(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> None:

@@ -12,7 +12,8 @@ from infrastructure.projection import Table, VersionGap
 from infrastructure.statements import statement
 
 _STREAMS = "queue/"
-_COLUMNS = CallbackQueue.__struct_fields__
+# Its rules are no column: nothing that is listed tells of them.
+_COLUMNS = tuple(name for name in CallbackQueue.__struct_fields__ if name != "rules")
 _STANDING = (
     f"SELECT {', '.join(_COLUMNS)} FROM {{schema}}.queue_board{{suffix}}"
     " WHERE id = ANY(ARRAY(SELECT json_array_elements_text(%s::json)::bigint))"
@@ -29,7 +30,7 @@ class QueueBoardProjection:
     """Folds queues as the domain does. Their callbacks are counted where they are listed."""
 
     name = "queue_board"
-    streams = _STREAMS
+    wanted = _STREAMS
     tables = (Table("queue_board", key=("id",)),)
 
     async def apply(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> None:

@@ -141,7 +141,7 @@ class TaskListProjection:
     """Folds tasks as the domain does, and counts them."""
 
     name = "task_list"
-    streams = _STREAMS
+    wanted = _STREAMS
     tables = (
         Table("task_counts", key=("organization_id", "assigned_user_id", "status", "task_type", "priority")),
         Table("task_list", key=("id",)),

@@ -26,6 +26,7 @@ from interfaces.api.faults import Fault, RequestInvalid
 from interfaces.api.problems import handlers, own_dialect
 from interfaces.api.texts import Id, Line, Name
 from interfaces.api.times import in_utc
+from interfaces.retry_policies import ChosenPolicy
 
 _NUMBER_MAX = 2**31 - 1
 _TOKEN_ID = re.compile(r"^[0-9A-Za-z]{1,64}$")
@@ -43,6 +44,8 @@ class ChangeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     callback_queue: Annotated[int, Meta(ge=1, le=2**53 - 1)] | UnsetType | None = UNSET
     callback_tries: Annotated[int, Meta(ge=1, le=50)] | UnsetType = UNSET
     callback_pause: Annotated[int, Meta(ge=0, le=604_800, description="Seconds.")] | UnsetType = UNSET
+    caller_id: Annotated[Line, Meta(description="The number that calls seem to come from.")] | UnsetType | None = UNSET
+    retry_policy: ChosenPolicy | UnsetType | None = UNSET
 
 
 class NewMember(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ from application.errors import StorageAway
 from interfaces.api.administration import administration_router
 from interfaces.api.audit import audit_router
 from interfaces.api.bodies import BODY_BYTES_MAX, CheckedRequest
+from interfaces.api.call_history import call_history_routers
 from interfaces.api.callback_queues import queues_routers
 from interfaces.api.context import Api
 from interfaces.api.docs_page import docs_router
@@ -18,6 +19,7 @@ from interfaces.api.edge import EdgeLayer
 from interfaces.api.health import health_router
 from interfaces.api.problems import dialect_by_path, handlers
 from interfaces.api.queue_board import queue_board_router
+from interfaces.api.queue_rules import queue_rules_router
 from interfaces.api.tasks import tasks_router
 from interfaces.api.webhooks import webhooks_router
 from interfaces.bootstrap import Services
@@ -33,7 +35,9 @@ def create_app(settings: Settings, services: Services) -> Litestar:
         [
             tasks_router(),
             *queues_routers(),
+            *call_history_routers(),
             queue_board_router(),
+            queue_rules_router(),
             administration_router(),
             audit_router(),
             webhooks_router(),

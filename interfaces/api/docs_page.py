@@ -10,11 +10,13 @@ from litestar.params import FromPath
 
 from interfaces.api.administration import administration_router
 from interfaces.api.audit import audit_router
+from interfaces.api.call_history import call_history_routers
 from interfaces.api.callback_queues import queues_routers
 from interfaces.api.health import health_router
 from interfaces.api.openapi import document
 from interfaces.api.problems import handlers, own_dialect
 from interfaces.api.queue_board import queue_board_router
+from interfaces.api.queue_rules import queue_rules_router
 from interfaces.api.tasks import tasks_router
 from interfaces.api.webhooks import webhooks_router
 
@@ -63,7 +65,9 @@ def openapi_document() -> bytes:
             [
                 tasks_router(),
                 *queues_routers(),
+                *call_history_routers(),
                 queue_board_router(),
+                queue_rules_router(),
                 administration_router(),
                 audit_router(),
                 webhooks_router(),

@@ -4,10 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from domain.callback.events import Leg, Outcome
+from domain.callback.retrying import RetryPolicy
 from domain.callback_queue.events import QueueStatus
 from domain.task.events import Priority, TaskType
 from domain.task.task import Status
+from interfaces.api.call_history import CallHistoryAnswer, CallPart
 from interfaces.api.queue_bodies import CallbackAnswer, ChangeQueue, NewCallback, NewCallbacks, NewQueue, QueueAnswer
+from interfaces.api.queue_rules import ChooseRules, PolicyInForce, RulesAnswer
 from interfaces.api.task_bodies import (
     OPERATOR_ID,
     HistoryAnswer,
@@ -18,9 +22,11 @@ from interfaces.api.task_bodies import (
     TaskAnswer,
     TaskPageAnswer,
 )
+from interfaces.retry_policies import ChosenOutcomes, ChosenPolicy, ChosenRule, policy_of
 
 QUEUE_ID = 65
 CALLBACK_ID = 4_801
+CALL_ID = "5f0c1d8e-3b7a-5d52-9b0e-8a1c6f2e4d10"
 TASK_ID = "01a20180-8610-70de-aaa2-24ce46b82a84"
 _MEMBER = "01a20180-849a-7143-a47e-d83767ae3549"
 _CALLED = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -74,6 +80,42 @@ _CALLBACK = CallbackAnswer(
     cdr=None,
     create_date_utc="2026-11-22 09:32:00",
 )
+_CALL = CallHistoryAnswer(
+    call_uuid=CALL_ID,
+    client_owner_id=1,
+    flow="out",
+    init_time_gmt="2026-11-22 10:00:00",
+    bridged_time_gmt=None,
+    hangup_time_gmt="2026-11-22 10:00:31",
+    duration=31,
+    bridged_duration=None,
+    from_username=_CALLBACK.a_number,
+    to_username=_CALLBACK.b_number,
+    bridged_username=None,
+    extension_id=None,
+    result="busy",
+    outcome=Outcome.BUSY,
+    leg=Leg.B,
+    sip="SIP 486 Busy Here",
+    cause=17,
+    dial_status="BUSY",
+    attempt=1,
+    scheduler_id=QUEUE_ID,
+    task_id=CALLBACK_ID,
+    cdr=[
+        CallPart(leg=Leg.A, to_username=_CALLBACK.a_number, answered=True, result="answered"),
+        CallPart(leg=Leg.B, to_username=_CALLBACK.b_number, answered=False, result="busy"),
+    ],
+)
+_CHOSEN = ChooseRules(
+    retry_policy=ChosenPolicy(
+        outcomes=ChosenOutcomes(busy=ChosenRule(pause=180), invalid_number=ChosenRule(retry=False)),
+        jitter_percent=15,
+        free_congestions=20,
+    ),
+    client_leg=Leg.B,
+)
+_POLICY = policy_of(_CHOSEN.retry_policy) or RetryPolicy()
 _ALL = (
     NewQueue(name="Перезвонить должникам", status=QueueStatus.ON, concurrent_task_limit=10),
     ChangeQueue(status=QueueStatus.OFF),
@@ -99,6 +141,13 @@ _ALL = (
         create_date_utc="2026-11-22 09:31:00",
     ),
     _CALLBACK,
+    _CALL,
+    _CHOSEN,
+    RulesAnswer(
+        retry_policy=_POLICY,
+        client_leg=_CHOSEN.client_leg,
+        effective=PolicyInForce(retry_policy=_POLICY, source="queue"),
+    ),
     NewTask(
         operator_id=OPERATOR_ID,
         title=_TASK.title,

@@ -12,8 +12,9 @@ from litestar import Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
+from interfaces.api.call_history import CALL_UUID
 from interfaces.api.clients import BASES
-from interfaces.api.examples import CALLBACK_ID, EXAMPLES, QUEUE_ID, TASK_ID
+from interfaces.api.examples import CALL_ID, CALLBACK_ID, EXAMPLES, QUEUE_ID, TASK_ID
 from interfaces.api.openapi_types import answer_type, answers_many, body_type, parameters, reference, schemas
 from interfaces.api.preconditions import matches
 from interfaces.api.problems import (
@@ -61,6 +62,7 @@ _ANSWER_HEADERS: dict[str, dict[str, Json]] = {
     },
     "QueueAnswer": _WRITTEN,
     "CallbackAnswer": _WRITTEN,
+    "RulesAnswer": {"Perezvon-Position": _WRITTEN["Perezvon-Position"]},
     "QueueBoardAnswer": {
         "Perezvon-Position": {"description": "The log position that the counts show.", "schema": _COUNT}
     },
@@ -85,6 +87,7 @@ _NAMED_BY_QUEUES: dict[str, Json] = {
     "client_id": {**_TEXT, "pattern": "^(@me|[1-9][0-9]{0,17})$", "examples": ["@me"]},
     "scheduler_id": {**_ID, "examples": [QUEUE_ID]},
     "task_id": {**_ID, "examples": [CALLBACK_ID]},
+    "call_uuid": {**_TEXT, "pattern": CALL_UUID, "examples": [CALL_ID]},
 }
 _IF_MATCH = {
     "name": "If-Match",

@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from application.errors import (
     CallbackNotFound,
+    CallNotFound,
     ClaimTaken,
     ConcurrentUpdate,
     InvalidFields,
@@ -52,6 +53,7 @@ ANSWERS: dict[type[Exception], tuple[int, str, str]] = {
     UnknownOperator: (404, "not_found", "Operator not found"),
     QueueNotFound: (404, "not_found", "Queue not found"),
     CallbackNotFound: (404, "not_found", "Callback not found"),
+    CallNotFound: (404, "not_found", "Call not found"),
     ClientNotFound: (404, "client_not_found", "Client not found"),
     NotFound: (404, "not_found", "Not found"),
     ConcurrentUpdate: (409, "concurrent_update", "Somebody else is changing this just now; try again"),

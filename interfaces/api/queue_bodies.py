@@ -150,7 +150,7 @@ class CallbackAnswer(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     finish_result: FinishResult | None
     finish_comment: str | None
-    cdr: str | None
+    cdr: Annotated[str | None, Meta(description="The uuid of the last attempt's call; call_history tells of it.")]
     create_date_utc: str
 
 

@@ -1,15 +1,13 @@
-"""Administration: organisations, members, operators, tokens."""
+"""Administration: members, operators, tokens."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
-import msgspec
 
 from application.errors import OrganizationNotFound
-from application.organizations import SettingsPatch
 from application.ports import Directory
 from domain.values import Role
 from interfaces.commands.common import DURATION, MOMENT, ORGANIZATION_ID, TEXT, ask, on_database, request
@@ -21,73 +19,6 @@ _ROLES = click.Choice([role.value for role in Role])
 _organization = click.option(
     "--organization", "organization_id", type=ORGANIZATION_ID, required=True, help="The organisation's id."
 )
-
-
-@click.group()
-def organization() -> None:
-    """Organisations: the tenants, and their settings."""
-
-
-@organization.command("create")
-@click.argument("name", type=TEXT)
-@click.option("--region", default="KZ", show_default=True, type=TEXT, help="Reads national phone numbers (ISO 3166).")
-@on_database
-def create_organization(name: str, region: str, data_dir: Path | None, *, as_json: bool) -> None:
-    """Create an organisation.
-
-    Prints an admin's token, which is shown only now.
-
-    \b
-    Example:
-      perezvon organization create "City hotline" --region KZ
-    """
-    show(ask(data_dir, lambda s: s.organizations.create(name, request(), region=region)), as_json=as_json)
-
-
-@organization.command("set")
-@click.argument("organization_id", type=ORGANIZATION_ID, metavar="ID")
-@click.option("--region", type=TEXT, help="Reads national phone numbers (ISO 3166, such as KZ).")
-@click.option("--timezone", type=TEXT, help="An IANA name, such as Asia/Almaty.")
-@click.option("--open-intake/--no-open-intake", default=None, help="Whether tasks are filed without a token.")
-@click.option("--callback-queue", type=ORGANIZATION_ID, help="The queue that carries out callback tasks.")
-@click.option("--no-callback-queue", is_flag=True, help="Leave callback tasks to the members.")
-@click.option("--callback-tries", type=int, help="1 to 50.")
-@click.option("--callback-pause", type=int, help="Seconds between tries, 0 to 604800.")
-@on_database
-def set_organization(
-    organization_id: int, data_dir: Path | None, *, as_json: bool, no_callback_queue: bool, **given: Any
-) -> None:
-    """Change settings of an organisation.
-
-    What is not named stays. Prints them all.
-
-    \b
-    Example:
-      perezvon organization set 1 --timezone Asia/Almaty --no-open-intake
-    """
-    changes = {name: value for name, value in given.items() if value is not None}
-    if no_callback_queue:
-        if "callback_queue" in changes:
-            raise click.UsageError("Either --callback-queue or --no-callback-queue")
-        changes["callback_queue"] = None
-    if not changes:
-        raise click.UsageError("Name a setting to change, such as --timezone Asia/Almaty")
-    patch = SettingsPatch(**changes)
-    settings = ask(data_dir, lambda s: s.organizations.change_settings(organization_id, patch, request()))
-    show({"id": organization_id, **msgspec.structs.asdict(settings)}, as_json=as_json)
-
-
-@organization.command("list")
-@on_database
-def list_organizations(data_dir: Path | None, *, as_json: bool) -> None:
-    """List all organisations.
-
-    \b
-    Example:
-      perezvon organization list
-    """
-    rows = ask(data_dir, lambda s: s.directory.organizations())
-    show_items(rows, ("id", "name", "created_at", "settings.region", "settings.timezone"), as_json=as_json)
 
 
 @click.group()

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from application.callers import Request
 from application.ids import uuid7
+from domain.callback.retrying import RetryPolicy
 from interfaces.bootstrap import Services, services
 from interfaces.location import service_address
+from interfaces.retry_policies import ChosenPolicy, policy_of
 from interfaces.settings import from_environment
 from interfaces.webhook_options import webhook_options
 
@@ -95,4 +98,21 @@ class Moment(click.ParamType[datetime]):
             self.fail(f"{value!r} is not a time such as 2026-11-30T18:00:00Z", param, ctx)
 
 
-TEXT, DURATION, MOMENT = Text(), Duration(), Moment()
+class Policy(click.ParamType[RetryPolicy | None]):
+    """A retry policy as JSON, in the form that the API takes."""
+
+    name = "json"
+
+    def convert(
+        self, value: str | RetryPolicy, param: click.Parameter | None, ctx: click.Context | None
+    ) -> RetryPolicy | None:
+        """See the base class."""
+        if isinstance(value, RetryPolicy):
+            return value
+        try:
+            return policy_of(msgspec.json.decode(value, type=ChosenPolicy))
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+            self.fail(str(error), param, ctx)
+
+
+TEXT, DURATION, MOMENT, POLICY = Text(), Duration(), Moment(), Policy()

@@ -1,5 +1,6 @@
 """``doctor``: is all well, and if not, what is to be done."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -7,11 +8,20 @@ import click
 
 from application.errors import StorageAway
 from application.queries import Lag
-from interfaces.bootstrap import POLICIES, Check, LocalPostgresError, ServerTooOld, examine
+from interfaces.bootstrap import (
+    POLICIES,
+    Check,
+    LocalPostgresError,
+    ServerTooOld,
+    examine,
+    examine_dispatch,
+    examine_switch,
+)
 from interfaces.commands.common import ask, on_database
 from interfaces.location import NoDatabase, owner_address
 from interfaces.output import show_json
-from interfaces.settings import BadSetting, from_environment
+from interfaces.settings import BadSetting, Settings, from_environment
+from interfaces.switch_options import switch_of
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -21,13 +31,14 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 def doctor(data_dir: Path | None, *, as_json: bool) -> None:
     """Tell whether all is well, and what to do.
 
-    Asks the database and the worker. Exits with 1 if something fails.
+    Asks the database, the worker, and the switch that PEREZVON_GATEWAY names. Exits with 1 if something fails.
 
     \b
     Example:
       perezvon doctor
     """
-    checks = list(_checks(data_dir))
+    settings = from_environment()
+    checks = [*_checks(data_dir), *_switch(settings)]
     healthy = all(check.state != "fail" for check in checks)
     if as_json:
         show_json({"ok": healthy, "checks": checks})
@@ -49,6 +60,16 @@ def _checks(data_dir: Path | None) -> Iterator[Check]:
     if not any(check.name == "schema" and check.state == "fail" for check in found):
         limit = from_environment().ready_lag_seconds
         yield from _views(ask(data_dir, lambda services: services.views.lags()), limit)
+        yield from examine_dispatch(dsn)
+
+
+def _switch(settings: Settings) -> list[Check]:
+    if settings.gateway is None:
+        return []
+    try:
+        return asyncio.run(examine_switch(switch_of(settings)))
+    except BadSetting as error:
+        return [Check(name="switch", state="fail", message=str(error), advice="See docs/settings.md")]
 
 
 def _views(found: Iterable[Lag], limit: float) -> Iterator[Check]:

@@ -16,6 +16,7 @@ from interfaces.bootstrap import LocalPostgresError, RebuildUnderWay, SchemaTooO
 from interfaces.listening import CannotListen
 from interfaces.location import NoDatabase
 from interfaces.settings import BadSetting
+from interfaces.switch_options import SwitchNotReady
 
 FAILED, BAD_INPUT, DIFFERENT = 1, 2, 3
 
@@ -56,7 +57,7 @@ def trouble_of(error: Exception) -> Trouble:
             return Trouble(BAD_INPUT, "bad_setting", message)
         case StorageAway():
             return Trouble(FAILED, error.code, f"The database cannot be reached: {message}")
-        case NoDatabase() | CannotListen() | ConcurrentUpdate() | SecretUnreadable():
+        case NoDatabase() | CannotListen() | ConcurrentUpdate() | SecretUnreadable() | SwitchNotReady():
             return Trouble(FAILED, error.code, message)
         case RebuildUnderWay():
             return Trouble(FAILED, "rebuild_under_way", message)

@@ -13,6 +13,7 @@ from interfaces.listening import adopt, listen
 from interfaces.location import owner_address, reached
 from interfaces.output import show_json
 from interfaces.settings import from_environment
+from interfaces.switch_options import asterisk_environment
 from interfaces.worker import work as run_work
 
 _PORT = click.IntRange(0, 65535)
@@ -30,7 +31,12 @@ _attached = click.option("--attached", is_flag=True, hidden=True, help="End when
     is_flag=True,
     help="In a throw-away folder: a sample day of calls, 300 people called back, and what to try next.",
 )
-def up(data_dir: Path | None, host: str, port: int, *, demo: bool) -> None:
+@click.option(
+    "--asterisk",
+    metavar="HOST[:PORT]",
+    help="Dial over this Asterisk (docs/asterisk.md) instead of a simulated network; --demo then calls 60 extensions.",
+)
+def up(data_dir: Path | None, host: str, port: int, asterisk: str | None, *, demo: bool) -> None:
     """Run everything on this machine.
 
     That is Postgres, migrations, API, worker and, unless PEREZVON_GATEWAY names another, a phone network in which no phone rings. Prints `ready http://…` when it serves; logs go to standard error. Ctrl-C ends it all. The data lie in a folder of
@@ -41,11 +47,14 @@ def up(data_dir: Path | None, host: str, port: int, *, demo: bool) -> None:
       perezvon up
       perezvon up --demo
       perezvon up --data-dir ./data --port 8081
+      PEREZVON_ASTERISK_SECRET=… perezvon up --demo --asterisk 127.0.0.1
     """
     from interfaces.up import up as run_up  # noqa: PLC0415 - brings an HTTP client, which other commands do without
 
+    if asterisk:
+        os.environ.update(asterisk_environment(asterisk, from_environment()))
     if demo:
-        os.environ.update(demo_environment(os.environ))
+        os.environ.update(demo_environment(os.environ, on_switch=asterisk is not None))
     with listen(host, port) as listener:
         run_up(from_environment(), data_dir, listener, with_demo=demo)
 

@@ -27,7 +27,7 @@ def rebuild(view: str, data_dir: Path | None, *, accept: bool, as_json: bool) ->
     It is built beside the live one, which goes on being read and kept up; then the two are compared. When they are
     equal the new one takes the place; when they differ nothing is changed, and the exit code is 3.
 
-    VIEW is task_list, audit_trail, callback_list, queue_board or access_directory.
+    VIEW is task_list, audit_trail, callback_list, queue_board, call_history or access_directory.
 
     \b
     Examples:

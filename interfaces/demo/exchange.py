@@ -8,12 +8,11 @@ import msgspec
 
 from application.queue_queries import QueueStanding
 from interfaces.demo.caller import Caller
-from interfaces.demo.plan import PLANS, callbacks, customers
+from interfaces.demo.plan import Cast, callbacks
 from interfaces.demo.receiver import Receiver
 from interfaces.demo.staff import Staff
 
 QUEUES = "/api/ver1.0/client/@me/task_scheduler/"
-TASKS = 10
 _LOOK_AGAIN_S = 0.2
 _OVER = {"completed", "failed"}
 
@@ -27,16 +26,17 @@ class _Board(msgspec.Struct, frozen=True):
 class Exchange:
     """The two queues of the demo, the callbacks in them, and the tasks that the second one carries out."""
 
-    def __init__(self, admin: Caller, receiver: Receiver) -> None:
-        """Ask as the admin; webhooks go to the receiver."""
+    def __init__(self, admin: Caller, receiver: Receiver, cast: Cast) -> None:
+        """Ask as the admin; webhooks go to the receiver; the cast is called."""
         self._admin = admin
+        self._cast = cast
         self._receiver = receiver
         self.queue_ids: list[int] = []
         self.task_ids: list[str] = []
 
     async def place(self) -> None:
         """Make the queues, off, and place all callbacks. Raises DemoFailed, httpx.HTTPError."""
-        for plan, tasks in zip(PLANS, callbacks(self._receiver), strict=True):
+        for plan, tasks in zip(self._cast.plans, callbacks(self._cast, self._receiver), strict=True):
             queue = {"name": plan.name, "concurrent_task_limit": plan.limit}
             self.queue_ids.append((await self._admin.ask("POST", QUEUES, queue)).json()["id"])
             await self._admin.ask("POST", f"{QUEUES}{self.queue_ids[-1]}/task/", {"tasks": tasks})
@@ -49,7 +49,7 @@ class Exchange:
         await _until(lambda: self._has_passed(after))
         settings = {"callback_queue": self.queue_ids[-1], "callback_tries": 3, "callback_pause": 1}
         await self._admin.ask("PATCH", "/v1/organization/settings", settings)
-        for i, phone in enumerate(customers(TASKS)):
+        for i, phone in enumerate(self._cast.customers_of_tasks):
             operator_id = staff.operators[
                 i % (len(staff.operators) - 1)
             ]  # the robot has no number to be called at first
@@ -67,7 +67,7 @@ class Exchange:
         await self._switch_on(first)
 
         async def is_under_way() -> bool:
-            return _finished((await self._board(show))[0]) * 3 >= PLANS[0].callbacks
+            return _finished((await self._board(show))[0]) * 3 >= self._cast.plans[0].callbacks
 
         await _until(is_under_way)
         await self._switch_on(second)
@@ -77,10 +77,14 @@ class Exchange:
         """Answer the tasks as they stand. Raises DemoFailed, httpx.HTTPError."""
         return [(await self._admin.ask("GET", f"/api/tasks/{task_id}")).json() for task_id in self.task_ids]
 
+    async def callbacks(self) -> list[list[dict[str, Any]]]:
+        """Answer the callbacks of each queue as they stand. Raises DemoFailed, httpx.HTTPError."""
+        return [(await self._admin.ask("GET", f"{QUEUES}{queue_id}/task/")).json() for queue_id in self.queue_ids]
+
     async def tried_again(self) -> tuple[int, int]:
-        """Answer a queue, and a callback in it that was busy before it answered. Raises DemoFailed, httpx.HTTPError."""
-        rows = (await self._admin.ask("GET", f"{QUEUES}{self.queue_ids[0]}/task/")).json()
-        return self.queue_ids[0], next(row["id"] for row in rows if row["b_number"][-4] == "8")
+        """Answer a queue, and a callback in it that was busy at first. Raises DemoFailed, httpx.HTTPError."""
+        rows, *_ = await self.callbacks()
+        return self.queue_ids[0], next(row["id"] for row in rows if row["b_number"][-4] == self._cast.tried_again)
 
     async def _switch_on(self, queue_id: int) -> None:
         await self._admin.ask("PUT", f"{QUEUES}{queue_id}", {"status": "on"})
@@ -92,11 +96,10 @@ class Exchange:
         return queues
 
     async def _is_over(self, show: Show) -> bool:
-        placed = sum(plan.callbacks for plan in PLANS)
         queues = await self._board(show)
-        if sum(map(_finished, queues)) < placed + len(self.task_ids) or any(queue.taken for queue in queues):
+        if sum(map(_finished, queues)) < self._cast.placed + len(self.task_ids) or any(queue.taken for queue in queues):
             return False
-        if self._receiver.verified["after"] < placed:
+        if self._receiver.verified["after"] < self._cast.placed:
             return False
         if (await self._admin.ask("GET", "/v1/webhook-deliveries", state="pending", limit=1)).json()["items"]:
             return False

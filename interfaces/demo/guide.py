@@ -6,13 +6,15 @@ import msgspec
 
 from interfaces.demo.day import Day
 from interfaces.demo.exchange import QUEUES
-from interfaces.demo.plan import customers
 from interfaces.demo.staff import NAME, Staff
 from interfaces.output import json_text
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
-    """What the lines are about: where the API is, who asks, what is worth a look, and where webhooks are received."""
+    """What the lines are about: where the API is, who asks, what is worth a look, and where webhooks are received.
+
+    ``example`` is whom to call: A, then B.
+    """
 
     url: str
     staff: Staff
@@ -20,6 +22,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     queue_id: int
     callback_id: int
     receiver: str
+    example: tuple[str, str]
 
 
 def guide(sight: Sight) -> str:
@@ -61,10 +64,11 @@ def _on_tasks(sight: Sight) -> list[str]:
 def _on_callbacks(sight: Sight) -> list[str]:
     queues, token = f"{sight.url}{QUEUES}", sight.staff.admin
     tasks, deliveries = f"{queues}{sight.queue_id}/task/", f"{sight.url}/v1/webhook-deliveries"
+    a_number, b_number = sight.example
     new = {
         "name": "Вернуть чайник",
-        "a_number": "1101",
-        "b_number": customers(1)[0],
+        "a_number": a_number,
+        "b_number": b_number,
         "url_after": f"{sight.receiver}/after",
     }
     return [

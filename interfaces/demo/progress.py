@@ -18,6 +18,7 @@ _WHY = {
     Idle.NOTHING_DUE: "nothing is due",
     Idle.SWITCH_AWAY: "the switch is away",
     Idle.LIMIT_REACHED: "its limit is reached",
+    Idle.CHANNELS_FULL: "all channels are taken",
 }
 
 

@@ -18,13 +18,8 @@ _MEMBERS = (
     ("Нурсултан Абенов", Role.AGENT),
     ("Megan Clarke", Role.AGENT),
 )
-_LINES = (
-    ("Доставка", "101", 1),
-    ("Сервис", "102", 2),
-    ("Магазин", "103", 3),
-    ("English line", "104", 4),
-    ("Голосовой робот", None, None),
-)
+_LINES = (("Доставка", 1), ("Сервис", 2), ("Магазин", 3), ("English line", 4))
+_ROBOT = ("Голосовой робот", None)
 
 
 class Staff(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,8 +31,11 @@ class Staff(msgspec.Struct, frozen=True, kw_only=True):
     tokens: Sequence[str]
 
 
-async def hire(organizations: OrganizationsAdmin) -> Staff:
-    """Make the organisation, its members, lines and tokens. Raises StorageAway, SchemaTooOld."""
+async def hire(organizations: OrganizationsAdmin, numbers: Sequence[str]) -> Staff:
+    """Make the organisation, its members, lines and tokens. Raises StorageAway, SchemaTooOld.
+
+    Each line is a number, but for the last one, a robot, which has none.
+    """
     request = Request(request_id=uuid7())
     created = await organizations.create(NAME, request)
     patch = SettingsPatch(timezone=TIMEZONE)
@@ -45,7 +43,7 @@ async def hire(organizations: OrganizationsAdmin) -> Staff:
     members = [await organizations.add_member(created.id, name, role, request) for name, role in _MEMBERS]
     operators: list[str] = []
     tokens: list[str] = []
-    for name, number, place in _LINES:
+    for (name, place), number in zip((*_LINES, _ROBOT), (*numbers, None), strict=True):
         member = None if place is None else members[place]
         operators.append(
             (await organizations.add_operator(created.id, name, request, number=number, member_id=member)).id

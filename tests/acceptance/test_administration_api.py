@@ -47,6 +47,11 @@ async def test_an_admin_sees_and_changes_the_organisations_settings(office: Offi
         ({"callback_tries": 51}, "/callback_tries"),
         ({"callback_pause": -1}, "/callback_pause"),
         ({"callback_queue": 2**53}, "/callback_queue"),
+        ({"caller_id": "nobody"}, "/caller_id"),
+        ({"caller_id": ""}, "/caller_id"),
+        ({"retry_policy": {"jitter_percent": 21}}, "/retry_policy/jitter_percent"),
+        ({"retry_policy": {"outcomes": {"lost": {"retry": False}}}}, "/retry_policy/outcomes/lost"),
+        ({"retry_policy": {"outcomes": {"busy": {"pause": -1}}}}, "/retry_policy/outcomes/busy/pause"),
         ({"open_intake": "yes"}, "/open_intake"),
         ({"a/b~c": 1}, "/a~1b~0c"),
         ([], ""),
@@ -65,6 +70,21 @@ async def test_a_setting_that_cannot_be_is_pointed_at(office: Office, settings: 
         "instance": "/v1/organization/settings",
         "request_id": answer.headers["X-Request-Id"],
     }
+
+
+async def test_a_caller_id_is_read_in_the_region_and_it_and_a_retry_policy_are_taken_back(office: Office) -> None:
+    async def settings(**given: Any) -> tuple[Any, Any]:
+        answer = await office.client.patch("/v1/organization/settings", json=given, headers=office.admin)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["caller_id"], answer.json()["retry_policy"]
+
+    policy = {"outcomes": {"busy": {"retry": True, "pause": 180}}, "jitter_percent": 0, "free_congestions": 0}
+    given = {"outcomes": {"busy": {"pause": 180}}}
+    assert await settings(caller_id="8 701 123 45 67", retry_policy=given) == ("+77011234567", policy)
+    assert await settings(region="GB", caller_id="020 7946 0018") == ("+442079460018", policy)
+    assert await settings(timezone="UTC") == ("+442079460018", policy)
+    assert await settings(caller_id="101", retry_policy=None) == ("101", None)
+    assert await settings(caller_id=None) == (None, None)
 
 
 async def test_a_member_is_added(office: Office) -> None:

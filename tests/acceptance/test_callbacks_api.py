@@ -1,21 +1,18 @@
 """Contract 2 over HTTP: callbacks in a queue."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from application.destinations import networks_of
-from application.ports import Envelope
 from application.webhooks import WebhookOptions
 from domain.callback.events import (
     AttemptFailed,
     AttemptStarted,
     AttemptSucceeded,
     CallbackDelayed,
-    CallbackFact,
     CallbackFinished,
     CallEnd,
     CallEnded,
@@ -60,14 +57,6 @@ async def listed(office: Office, queue: str, **params: Any) -> list[int]:
     answer = await office.get(f"{queue}/task/", **params)
     assert answer.status_code == 200, answer.text
     return [callback["id"] for callback in answer.json()]
-
-
-async def happens(office: Office, callback: dict[str, Any], facts: Sequence[CallbackFact]) -> int:
-    """Record what a dispatcher would; answer the log position of it."""
-    stream = f"callback/{callback['id']}"
-    version = (await office.services.log.read(stream))[-1].version
-    envelope = Envelope(organization_id=office.organization_id, actor="dispatcher")
-    return (await office.services.log.append(stream, version, facts, envelope)).position
 
 
 async def test_a_callback_scheduled_with_the_least_has_every_key_and_the_defaults(office: Office) -> None:
@@ -163,7 +152,7 @@ async def test_ten_thousand_callbacks_are_one_call_and_stand_side_by_side_in_the
 async def test_an_attempt_that_runs_shows_as_executed_with_its_call(office: Office) -> None:
     queue = await office.queue()
     (callback,) = await office.scheduled(queue)
-    await happens(office, callback, [AttemptStarted(attempt=1, call_id=CALL)])
+    await office.happens(callback, AttemptStarted(attempt=1, call_id=CALL))
     shown = (await office.get(f"{queue}/task/{callback['id']}")).json()
     assert shown == {**callback, "status": "executed", "cdr": CALL}
 
@@ -173,7 +162,7 @@ async def test_a_failed_attempt_is_delayed_and_then_finished_with_the_reason(off
     (callback,) = await office.scheduled(queue, {"try_count": 2})
     due = datetime.now(UTC) + timedelta(minutes=1)
     first = [AttemptStarted(attempt=1, call_id=CALL), AttemptFailed(attempt=1, end=FAILED), CallbackDelayed(due_at=due)]
-    await happens(office, callback, first)
+    await office.happens(callback, *first)
     assert (await office.get(f"{queue}/task/{callback['id']}")).json() == {**callback, "status": "delayed", "cdr": CALL}
     other = CALL.replace("1", "2")
     comment = "BUSY b busy (SIP 486 Busy Here)"
@@ -182,7 +171,7 @@ async def test_a_failed_attempt_is_delayed_and_then_finished_with_the_reason(off
         AttemptFailed(attempt=2, end=FAILED),
         CallbackFinished(result=FinishResult.FAILED, comment=comment),
     ]
-    await happens(office, callback, last)
+    await office.happens(callback, *last)
     ended = {"status": "finished", "finish_result": "failed", "finish_comment": comment, "cdr": other}
     assert (await office.get(f"{queue}/task/{callback['id']}")).json() == {**callback, **ended}
 
@@ -196,7 +185,7 @@ async def test_a_success_is_finished_and_the_list_shows_the_same_as_the_callback
         CallbackFinished(result=FinishResult.SUCCESS, comment="ANSWER b"),
         CallEnded(attempt=1, end=CallEnd(outcome=Outcome.SUCCESS, seconds=10.0)),
     ]
-    position = await happens(office, callback, facts)
+    position = await office.happens(callback, *facts)
     one = (await office.get(f"{queue}/task/{callback['id']}")).json()
     ended = {"status": "finished", "finish_result": "success", "finish_comment": "ANSWER b", "cdr": CALL}
     assert one == {**callback, **ended}
@@ -227,7 +216,7 @@ async def test_a_finished_callback_is_removed_by_deleting_it(office: Office) -> 
         AttemptFailed(attempt=1, end=FAILED),
         CallbackFinished(result=FinishResult.FAILED, comment="BUSY b"),
     ]
-    await happens(office, callback, finished)
+    await office.happens(callback, *finished)
     path = f"{queue}/task/{callback['id']}"
     assert (await office.client.delete(path, headers=office.admin)).status_code == 204
     assert (await office.get(path)).status_code == 404
@@ -258,7 +247,7 @@ async def test_the_history_of_a_deleted_callback_is_for_auditors(office: Office,
 async def test_the_history_tells_who_did_what_and_when(office: Office) -> None:
     queue = await office.queue()
     (callback,) = await office.scheduled(queue, {"name": "x", "url_after": "https://crm.example/after"})
-    await happens(office, callback, [AttemptStarted(attempt=1, call_id=CALL)])
+    await office.happens(callback, AttemptStarted(attempt=1, call_id=CALL))
     scheduled, started = (await office.get(f"{queue}/task/{callback['id']}/history")).json()["items"]
     assert scheduled["actor"].startswith("token/")
     assert scheduled["data"]["personal"]["b_number"] == callback["b_number"]

@@ -120,6 +120,10 @@ def test_settings_are_changed_one_by_one_and_stand_on_record(shell: Shell, acme:
         "5",
         "--callback-pause",
         "60",
+        "--caller-id",
+        "8 (495) 123-45-67",
+        "--retry-policy",
+        '{"outcomes": {"busy": {"pause": 120}}, "jitter_percent": 10}',
     )
     shown = shell.json("organization", "set", acme, *words)
     expected = {
@@ -130,6 +134,12 @@ def test_settings_are_changed_one_by_one_and_stand_on_record(shell: Shell, acme:
         "callback_queue": None,
         "callback_tries": 5,
         "callback_pause": 60,
+        "caller_id": "+74951234567",
+        "retry_policy": {
+            "outcomes": {"busy": {"retry": True, "pause": 120}},
+            "jitter_percent": 10,
+            "free_congestions": 0,
+        },
     }
     assert shown == expected
     last = shell.json("history", "organization/1")["items"][-1]
@@ -138,10 +148,36 @@ def test_settings_are_changed_one_by_one_and_stand_on_record(shell: Shell, acme:
     assert {"id": row["id"], **row["settings"]} == expected
 
 
-@pytest.mark.parametrize("words", [(), ("--timezone", "Mars"), ("--callback-tries", "0"), ("--region", "XX")])
-def test_a_setting_that_cannot_be_is_refused(shell: Shell, acme: str, words: tuple[str, ...]) -> None:
-    code, _ = shell.refusal("organization", "set", acme, *words)
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ((), "Name a setting"),
+        (("--timezone", "Mars"), "timezone"),
+        (("--callback-tries", "0"), "callback_tries"),
+        (("--region", "XX"), "region"),
+        (("--caller-id", "nobody"), "caller_id"),
+        (("--caller-id", ""), "caller_id"),
+        (("--caller-id", "101", "--no-caller-id"), "Either --caller-id or --no-caller-id"),
+        (("--retry-policy", "{"), "--retry-policy"),
+        (("--retry-policy", "null"), "--retry-policy"),
+        (("--retry-policy", '{"jitter": 5}'), "`jitter`"),
+        (("--retry-policy", '{"outcomes": {"lost": {}}}'), "`lost`"),
+        (("--retry-policy", '{"outcomes": {"busy": {"pause": -1}}}'), "$.outcomes.busy.pause"),
+        (("--retry-policy", "[" * 100_000), "--retry-policy"),
+        (("--retry-policy", "{}", "--no-retry-policy"), "Either --retry-policy or --no-retry-policy"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(shell: Shell, acme: str, words: tuple[str, ...], named: str) -> None:
+    code, error = shell.refusal("organization", "set", acme, *words)
     assert code == 2
+    assert named in error["message"]
+
+
+def test_a_caller_id_and_a_retry_policy_are_taken_back(shell: Shell, acme: str) -> None:
+    shell.json("organization", "set", acme, "--caller-id", "101", "--retry-policy", "{}")
+    shown = shell.json("organization", "set", acme, "--no-caller-id")
+    assert (shown["caller_id"], shown["retry_policy"]["outcomes"]) == (None, {})
+    assert shell.json("organization", "set", acme, "--no-retry-policy")["retry_policy"] is None
 
 
 @pytest.mark.parametrize("what", ["member", "operator", "token"])

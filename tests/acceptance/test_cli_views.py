@@ -40,7 +40,9 @@ def folded(database: str, acme: str) -> Folded:
     return lambda: asyncio.run(work())
 
 
-@pytest.mark.parametrize("view", ["task_list", "audit_trail", "callback_list", "queue_board", "access_directory"])
+@pytest.mark.parametrize(
+    "view", ["task_list", "audit_trail", "callback_list", "queue_board", "call_history", "access_directory"]
+)
 def test_a_view_that_is_right_is_rebuilt_and_put_in_place(shell: Shell, folded: Folded, view: str) -> None:
     folded()
     report = shell.json("rebuild", view)

@@ -1,14 +1,29 @@
 """``perezvon doctor``: it finds what is wrong, and nothing else."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.asterisk.real_switch import RealSwitch
 from tests.support.databases import DatabaseServer
 from tests.support.shell import Shell
 
 pytest_plugins = ["tests.support.shells"]
+
+Execute = Callable[[str], None]
+
+
+@pytest.fixture
+def execute(database: str) -> Execute:
+    """Return what carries out a statement on the database of the test."""
+
+    def executed(text: str) -> None:
+        with psycopg.connect(database, autocommit=True) as owner:
+            owner.execute(text.encode())
+
+    return executed
 
 
 def test_the_doctor_finds_all_well_but_for_the_worker_that_is_not_there(shell: Shell) -> None:
@@ -69,3 +84,96 @@ def test_the_doctor_says_so_when_there_is_no_database(nowhere: Shell, tmp_path: 
     code, out, _ = nowhere.run("doctor", "--data-dir", str(tmp_path))
     assert code == 1
     assert out.startswith("fail  database: No database runs in ")
+
+
+def open_calls(gateway: str) -> str:
+    return (
+        "INSERT INTO perezvon_1.open_calls (call_id, callback_id, queue_id, organization_id, attempt, position, gateway,"
+        f" fence, started_at) SELECT gen_random_uuid(), n, 1, 1, 1, n, '{gateway}', 1, now() FROM generate_series(1, 3) AS n"
+    )
+
+
+def lease(gateway: str, values: str) -> str:
+    columns = "gateway, until, link_up, link_since, paused_until, pauses"
+    return f"INSERT INTO perezvon_1.gateway_leases ({columns}) VALUES ('{gateway}', {values})"
+
+
+IN_AN_HOUR = "now() + interval '1 hour'"
+
+
+def test_the_doctor_sees_calls_that_nobody_follows(shell: Shell, execute: Execute) -> None:
+    execute(open_calls("simulated"))
+    execute(lease("asterisk", f"{IN_AN_HOUR}, true, now(), '-infinity', 0"))
+    findings = shell.findings()
+    left = findings["gateway simulated"]
+    assert left["state"] == "fail"
+    assert left["message"].startswith("3 calls are open, and nobody leads it")
+    assert "PEREZVON_GATEWAY=simulated" in left["advice"]
+    assert findings["gateway asterisk"]["state"] == "ok"
+
+
+def test_the_doctor_says_nothing_of_a_switch_that_is_no_longer_used(shell: Shell, execute: Execute) -> None:
+    execute(lease("simulated", "'-infinity', false, now(), '-infinity', 0"))
+    assert "gateway simulated" not in shell.findings()
+
+
+def test_the_doctor_sees_a_switch_that_its_leader_does_not_reach(shell: Shell, execute: Execute) -> None:
+    execute(lease("asterisk", f"{IN_AN_HOUR}, false, '2026-11-22 10:00:00Z', '-infinity', 0"))
+    away = shell.findings()["gateway asterisk"]
+    assert away["state"] == "fail"
+    assert away["message"].startswith("The switch is away since 2026-11-22 ")
+
+
+@pytest.mark.parametrize(("until", "told"), [(IN_AN_HOUR, "3600 s"), ("now() - interval '1 s'", "0 s")])
+def test_the_doctor_sees_a_switch_that_is_left_alone_for_its_congestion(
+    shell: Shell, execute: Execute, until: str, told: str
+) -> None:
+    execute(lease("asterisk", f"{IN_AN_HOUR}, true, now(), {until}, 2"))
+    paused = shell.findings()["gateway asterisk"]
+    assert paused["state"] == "warn"
+    assert paused["message"].startswith("Nothing is started for ")
+    assert f"for {told}" in paused["message"].replace("3599 s", "3600 s")
+    assert "pause 2 in a row" in paused["message"]
+
+
+def test_the_doctor_sees_that_nobody_dials_what_is_due(shell: Shell, execute: Execute) -> None:
+    execute("INSERT INTO perezvon_1.queue_slots (queue_id, organization_id, is_on, slots) VALUES (1, 1, true, 5)")
+    due = "INSERT INTO perezvon_1.timetable (callback_id, queue_id, organization_id, due_at, position)"
+    execute(f"{due} VALUES (1, 1, 1, now() - interval '1 hour', 1), (2, 1, 1, now(), 2)")
+    waiting = shell.findings()["dialling"]
+    assert waiting["state"] == "fail"
+    assert waiting["message"] == "1 callbacks are due, and no worker dials"
+    execute(lease("asterisk", f"{IN_AN_HOUR}, true, now(), '-infinity', 0"))
+    assert "dialling" not in shell.findings()
+
+
+def test_the_doctor_asks_the_switch_that_is_set(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, asterisk: RealSwitch
+) -> None:
+    assert "switch" not in shell.findings()
+    for name, value in asterisk.asterisk.environment.items():
+        monkeypatch.setenv(name, value)
+    found = {name: check["state"] for name, check in shell.findings().items() if name.startswith("switch")}
+    assert len(found) == 8
+    assert set(found.values()) == {"ok"}
+
+
+def test_the_doctor_finds_a_simulated_network_that_is_not_there(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEREZVON_GATEWAY", "simulated")
+    monkeypatch.setenv("PEREZVON_SIMULATOR_ADDRESS", "127.0.0.1:1")
+    switch = shell.findings()["switch"]
+    assert switch["state"] == "fail"
+    assert "perezvon simulator" in switch["advice"]
+
+
+def test_the_doctor_says_what_is_not_set_of_an_asterisk_and_never_its_secret(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PEREZVON_GATEWAY", "asterisk")
+    assert "PEREZVON_ASTERISK_SECRET is not set" in shell.findings()["switch"]["message"]
+    monkeypatch.setenv("PEREZVON_ASTERISK_SECRET", "s3cret")
+    monkeypatch.setenv("PEREZVON_ASTERISK_ADDRESS", "127.0.0.1:1")
+    code, out, err = shell.run("doctor")
+    assert (code, err) == (1, "")
+    assert "fail  switch: It cannot be reached: 127.0.0.1:1" in out
+    assert "s3cret" not in out

@@ -20,8 +20,10 @@ from schemathesis.core.result import Ok
 from schemathesis.python.asgi import shutdown_lifespans
 from schemathesis.schemas import APIOperation
 
+from domain.callback.events import AttemptStarted
 from domain.values import Role
 from interfaces.api.docs_page import openapi_document
+from interfaces.api.examples import CALL_ID
 from tests.support.databases import DatabaseServer
 from tests.support.office import QUEUES, Office, Service, service_with_worker
 from tests.support.webhooks import message, put_all
@@ -55,19 +57,21 @@ class Application:
             "task_id": self.failed_task_id if label.endswith("reprocess") else self.task_id,
             "operator_number": self.operators[label.startswith("DELETE")],
             "delivery_id": self.delivery_id,
+            "queue_id": self.queues[0],
             "token_id": self.office.bearers[Role.OPERATOR]["Authorization"].split("_")[1],
         }
         if "{client_id}" in label:
             deleting = label.startswith("DELETE")
-            known |= {"client_id": "@me", "task_id": self.callbacks[deleting]}
+            known |= {"client_id": "@me", "task_id": self.callbacks[deleting], "call_uuid": CALL_ID}
             known["scheduler_id"] = self.queues[deleting and label.endswith("{scheduler_id}")]
         return {name: value for name, value in known.items() if f"{{{name}}}" in label}
 
     async def _fill_queues(self) -> None:
-        """Make a queue to keep and one to be deleted; in the first, a callback to keep and one to be deleted."""
+        """Make a queue to keep and one to be deleted; in the first, a callback to keep, called, and one to be deleted."""
         self.queues = [(await self.office.post_queue()).json()["id"] for _ in range(2)]
         callbacks = await self.office.scheduled(f"{QUEUES}{self.queues[0]}", {}, {})
         self.callbacks = [callback["id"] for callback in callbacks]
+        await self.office.happens(callbacks[0], AttemptStarted(attempt=1, call_id=CALL_ID))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "lifespan":
@@ -121,6 +125,7 @@ def operations(application: Application) -> Operations:
                 "body.member_id": office.member_id,
                 "body.caller_phone": "+77011234567",
                 "body.number": "101",
+                "body.caller_id": "101",
                 "body.region": "KZ",
                 "body.timezone": "Asia/Almaty",
             },
@@ -222,4 +227,7 @@ def test_examples_are_there_and_are_of_their_schemas() -> None:
 def test_our_own_bodies_forbid_what_they_do_not_know_and_contract_1_does_not() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     closed = {name for name, schema in schemas.items() if schema.get("additionalProperties") is False}
-    assert closed == {"ChangeSettings", "NewMember", "NewOperator", "NewToken", "RotateSecret"}
+    assert closed == {
+        "ChangeSettings", "ChooseRules", "ChosenOutcomes", "ChosenPolicy", "ChosenRule", "NewMember", "NewOperator",
+        "NewToken", "RotateSecret",
+    }  # fmt: skip

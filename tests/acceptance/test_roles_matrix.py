@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import httpx
 import pytest
 from litestar.routes import HTTPRoute
 
+from domain.callback.events import AttemptStarted
 from domain.values import Permission, Role
 from interfaces.api.clients import BASES
 from tests.support.office import NUMBERS, QUEUES, Headers, Office, Service
@@ -48,10 +50,20 @@ async def a_queue(office: Office) -> Made:
     return {"client_id": "@me", "scheduler_id": (await office.queue()).rpartition("/")[2]}
 
 
+async def rules_of_a_queue(office: Office) -> Made:
+    return {"queue_id": (await office.queue()).rpartition("/")[2]}
+
+
 async def a_callback(office: Office) -> Made:
     made = await a_queue(office)
     (callback,) = await office.scheduled(f"{QUEUES}{made['scheduler_id']}")
     return {**made, "task_id": callback["id"]}
+
+
+async def a_call(office: Office) -> Made:
+    made, call_id = await a_callback(office), str(uuid4())
+    await office.happens({"id": made["task_id"]}, AttemptStarted(attempt=1, call_id=call_id))
+    return {**made, "call_uuid": call_id}
 
 
 async def a_delivery(office: Office) -> Made:
@@ -107,6 +119,7 @@ ROUTES = {
         for base in BASES
         for (method, path), access in OF_QUEUES.items()
     },
+    **{("GET", f"{base}/{{client_id}}/call_history/{{call_uuid}}"): Access(_READ, a_call) for base in BASES},
     ("GET", "/v1/organization"): Access(_ADMIN),
     ("PATCH", "/v1/organization/settings"): Access(_ADMIN, nothing, {"region": "KZ"}),
     ("GET", "/v1/members"): Access(_ADMIN),
@@ -119,6 +132,10 @@ ROUTES = {
     ("POST", "/v1/tokens"): Access(_ADMIN, nothing, {"role": "agent"}),
     ("DELETE", "/v1/tokens/{token_id}"): Access(_ADMIN, a_token),
     ("GET", "/v1/queue-board"): Access(Permission.READ_QUEUES),
+    ("GET", "/v1/queues/{queue_id}/rules"): Access(_READ, rules_of_a_queue),
+    ("PUT", "/v1/queues/{queue_id}/rules"): Access(
+        _CHANGE_QUEUE, rules_of_a_queue, {"retry_policy": None, "client_leg": "b"}
+    ),
     ("GET", "/v1/projections"): Access(_ADMIN),
     ("GET", "/v1/audit-trail"): Access(Permission.AUDIT),
     ("GET", "/v1/webhook-deliveries"): Access(Permission.READ_WEBHOOKS),
@@ -211,6 +228,8 @@ async def state_of(office: Office, made: Made) -> Any:
     if "client_id" in made:
         queues = (await office.get(QUEUES)).json()
         return queues, [(await office.get(f"{QUEUES}{queue['id']}/task")).json() for queue in queues]
+    if "queue_id" in made:
+        return (await office.get(f"/v1/queues/{made['queue_id']}/rules")).json()
     if "task_id" in made:
         return (await office.get(f"/api/tasks/{made['task_id']}")).json()
     if "delivery_id" in made:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,34 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.asterisk.real_switch import RealSwitch
 from tests.support.databases import home_of_tests
 from tests.support.running import Up, alive
+from tests.support.shell import run
 from tests.support.waiting import eventually
 
 Start = Callable[..., Up]
 
 CHILDREN = ("api", "simulator", "worker")
+AGENTS = {f"100{n}" for n in range(1, 10)} | {"2001", "7001"}
+ON_SWITCH = {  # what becomes of the demo's callbacks on a real switch, and of their attempts
+    "success: ANSWER b": 40,
+    "failed: NOANSWER b no_answer": 6,
+    "failed: CHANUNAVAIL b invalid_number": 6,
+    "failed: BUSY b busy": 4,
+    "failed: CHANUNAVAIL b rejected": 1,
+    "failed: CONGESTION b congestion": 1,
+    "failed: BUSY a busy": 1,
+    "failed: CANCEL a abandoned": 1,
+    "joined": 40,
+    "b: no_answer (SIP 480 Temporarily Unavailable)": 18,
+    "b: invalid_number (SIP 404 Not Found)": 18,
+    "b: busy (SIP 486 Busy Here)": 12,
+    "b: rejected (SIP 603 Decline)": 3,
+    "b: congestion (SIP 503 Service Unavailable)": 3,
+    "a: busy (SIP 486 Busy Here)": 3,
+    "a: abandoned (SIP 200 OK)": 3,
+}
 
 
 @pytest.fixture
@@ -97,6 +119,44 @@ def test_with_a_simulator_named_it_starts_none(start: Start, database: str) -> N
     assert up.pids("simulator") == []
 
 
+def test_with_an_asterisk_named_it_starts_no_network_and_says_that_phones_ring(start: Start, database: str) -> None:
+    secret = {"PEREZVON_ASTERISK_SECRET": "s3cret", "PEREZVON_ASTERISK_TRUNK": "carrier"}
+    up = start("--asterisk", "127.0.0.1:1", PEREZVON_DATABASE_URL=database, **secret)
+    assert up.url
+    (told,) = [line for line in up.log if line["event"] == "calls go to a real switch: phones ring"]
+    assert (told["address"], told["trunk"]) == ("127.0.0.1:1", "carrier")
+    eventually(lambda: any(line["event"] == "dialling over Asterisk" for line in up.log), timeout=60)
+    assert up.pids("simulator") == []
+    assert up.end() == 0
+    assert "s3cret" not in f"{up.log}{up.output}"
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "told"),
+    [
+        (("--asterisk", "pbx"), {}, "PEREZVON_ASTERISK_SECRET is not set"),
+        (("--asterisk", "pbx:0"), {"PEREZVON_ASTERISK_SECRET": "s"}, "PEREZVON_ASTERISK_ADDRESS: "),
+        (("--demo",), {"PEREZVON_GATEWAY": "asterisk"}, "PEREZVON_GATEWAY names a real switch"),
+    ],
+)
+def test_a_real_switch_that_cannot_be_meant_is_refused_before_anything_starts(
+    words: tuple[str, ...], environment: dict[str, str], told: str
+) -> None:
+    ended = run("up", "--port", "0", *words, **environment, PEREZVON_DATABASE_URL="host=nowhere.invalid")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(told)
+
+
+def test_the_demo_does_not_begin_on_a_switch_that_is_not_ready(asterisk: RealSwitch) -> None:
+    environment = {**asterisk.asterisk.environment, "PEREZVON_ASTERISK_SECRET": "wr0ng"}
+    ended = run("up", "--port", "0", "--demo", "--asterisk", asterisk.asterisk.address, **environment)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    told, advice = ended.stderr.splitlines()
+    assert told.startswith(f"switch: {asterisk.asterisk.address} does not let perezvon in: ")
+    assert "[perezvon]" in advice
+    assert "wr0ng" not in ended.stderr
+
+
 def test_a_second_one_on_the_same_folder_joins_and_the_last_one_stops_postgres(start: Start, home: Path) -> None:
     first = start("--data-dir", str(home))
     assert first.url
@@ -147,6 +207,32 @@ def test_the_demo_calls_people_back_and_prints_lines_that_work_as_they_are_and_l
     assert list(home.iterdir()) == []
 
 
+def test_the_demo_on_a_real_switch_dials_what_it_said_and_tells_what_came_of_it(
+    start: Start, home: Path, asterisk: RealSwitch
+) -> None:
+    before = len(asterisk.phones.invites())
+    real = asterisk.asterisk
+    up = start("--demo", "--asterisk", real.address, **{**real.environment, "PEREZVON_GATEWAY": ""}, TMPDIR=str(home))
+    eventually(lambda: "Ctrl-C" in up.output, timeout=240)
+    warned, _, reported = up.output.partition("60 people were called back, in ")
+    assert f"Through the trunk trunk of the Asterisk at {real.address}" in " ".join(warned.split())
+    told = set(re.findall(r"[0-9]{4}", warned.partition("these extensions")[2]))
+    dialled = Counter(invite.number for invite in asterisk.phones.invites()[before:])
+    assert told - set(dialled) == {"1164"}, "A of that callback is busy"
+    assert set(dialled) < told
+    (attempts, retries) = _figures(r"Attempts: (\d+), (\d+) of them retries, by what", reported)
+    assert (attempts, retries) == (100, 40)
+    assert sum(count for number, count in dialled.items() if number in AGENTS) == attempts
+    assert _counted(reported) == ON_SWITCH
+    (most, limit) = _figures(r"Most calls at once: (\d+) on record; the limits are 6 \+ 4 = (\d+)", reported)
+    assert 2 <= most <= limit == 10
+    assert _figures(r"Webhooks: (\d+) of (\d+) delivered; (\d+) verified, 0 refused", reported) == [200, 200, 200]
+    lines = re.findall(r"^  (curl .*)$", reported, re.MULTILINE)
+    _lines_on_tasks_work(lines[:7])
+    _lines_on_callbacks_work(lines[7:])
+    assert up.end() == 0
+
+
 def _report_adds_up(output: str) -> None:
     """The demo's report tells of 300 callbacks and 10 for tasks, within the limit, and of every webhook."""
     outcomes = {outcome: int(count) for count, outcome in re.findall(r"^ +(\d+)  (\w+: .*)$", output, re.MULTILINE)}
@@ -167,6 +253,11 @@ def _report_adds_up(output: str) -> None:
     assert delivered == sent == verified > 900
     assert refused == disordered == 0
     assert sum(_figures(r"Tasks carried out: (\d+) completed, (\d+) failed", output)) == 10
+
+
+def _counted(output: str) -> dict[str, int]:
+    """Return what the report counts, each line of it."""
+    return {what: int(count) for count, what in re.findall(r"^ +(\d+)  (\S.*)$", output, re.MULTILINE)}
 
 
 def _figures(pattern: str, output: str) -> list[int]:

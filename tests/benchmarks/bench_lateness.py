@@ -19,7 +19,7 @@ from infrastructure.database import migrate
 from infrastructure.gateways.simulated.client import SimulatedGateway
 from tests.benchmarks import peers
 from tests.benchmarks.callbacks import call_queue, dialling, number_in, views_are_up
-from tests.benchmarks.support import Bench, percentile, progress, scattered, settings_of
+from tests.benchmarks.support import Bench, progress, scattered, settings_of, spread
 from tests.support.waiting import eventually
 
 PER_SECOND = 200
@@ -98,9 +98,3 @@ def procrastinate(dsn: str, jobs: int, seconds: int) -> list[float]:
     command = [sys.executable, "-m", "tests.benchmarks.peers", "late_procrastinate", dsn, str(jobs), str(seconds)]
     done = subprocess.run(command, capture_output=True, check=True, text=True)
     return json.loads(done.stdout)["late"]
-
-
-def spread(late: list[float]) -> dict[str, float]:
-    """Answer percentiles in milliseconds."""
-    of = {"p50": percentile(late, 50), "p99": percentile(late, 99), "longest": max(late)}
-    return {name: round(value * 1e3, 1) for name, value in of.items()}

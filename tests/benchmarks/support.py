@@ -70,6 +70,12 @@ def percentile(values: list[float], q: int) -> float:
     return sorted(values)[max(0, -(-len(values) * q // 100) - 1)]
 
 
+def spread(seconds: list[float]) -> dict[str, float]:
+    """Answer percentiles of seconds, in milliseconds."""
+    of = {"p50": percentile(seconds, 50), "p99": percentile(seconds, 99), "longest": max(seconds)}
+    return {name: round(value * 1e3, 1) for name, value in of.items()}
+
+
 def scattered(begin: datetime, seconds: float, jobs: int) -> list[datetime]:
     """Answer as many times in the seconds after ``begin``, in their order: the same ones in each run."""
     chance = random.Random(jobs)

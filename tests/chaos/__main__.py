@@ -1,14 +1,15 @@
 """`./run chaos`: kill -9 under load, and a verdict on what is left.
 
 By default API, worker and Postgres are killed in turn while clients file tasks. With --calls workers are killed at random
-while callbacks are dialled, and Postgres once.
+while callbacks are dialled, and Postgres once. With --asterisk they are dialled through a real Asterisk, the worker or
+Asterisk itself is killed, or the link between them is cut, while at least 30 calls are up.
 """
 
 import argparse
 import asyncio
 import sys
 
-from tests.chaos import calls, tasks
+from tests.chaos import asterisk, calls, tasks
 
 SECONDS = 60.0
 
@@ -28,7 +29,13 @@ def main() -> int:
     dialling = parser.add_argument_group("dialling callbacks")
     dialling.add_argument("--calls", action="store_true", help="kill a worker each second, for a minute by default")
     dialling.add_argument("--callbacks", type=int, default=2000)
+    real = parser.add_argument_group("dialling through Asterisk")
+    real.add_argument("--asterisk", action="store_true", help="three ordeals a run, some 15 s each")
+    real.add_argument("--runs", type=int, default=10, help="how often each ordeal is gone through (default 10)")
+    real.add_argument("--dial-again", action="store_true", help="run a build that dials again at once: must fail")
     options = parser.parse_args()
+    if options.asterisk:
+        return asterisk.main(runs=options.runs, seed=options.seed, dial_again=options.dial_again, as_json=options.json)
     if options.calls:
         seconds = SECONDS if options.seconds is None else options.seconds
         storm = calls.main(callbacks=options.callbacks, seconds=seconds, seed=options.seed, as_json=options.json)

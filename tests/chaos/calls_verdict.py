@@ -67,13 +67,13 @@ async def judge(dsn: str, counts: Counts, received: Sequence[Received], *, callb
     told = first_receipts(received)
     events, gaps = events_and_gaps(dsn)
     with psycopg.connect(dsn) as connection:
-        left = {what: _number(connection, query) for what, query in _LEFT_BEHIND.items()}
+        left = left_behind(connection)
         leaders = _number(connection, _LEADERS)
     faults = [
         *faults_of_calls(counts, attempts=attempts, lost=lost, limit=limit),
         *faults_of_histories(streams, callbacks),
         *faults_of_webhooks(streams, told),
-        *(f"{number} {what}" for what, number in left.items() if number),
+        *left,
         *([f"{gaps} positions of the log are missing"] if gaps else []),
         *[fault async for fault in _faults_of_views(dsn)],
     ]
@@ -91,6 +91,12 @@ async def judge(dsn: str, counts: Counts, received: Sequence[Received], *, callb
         events=events,
         faults=faults,
     )
+
+
+def left_behind(connection: psycopg.Connection) -> list[str]:
+    """Tell what has not come to its end, although everybody's callback has."""
+    left = {what: _number(connection, query) for what, query in _LEFT_BEHIND.items()}
+    return [f"{number} {what}" for what, number in left.items() if number]
 
 
 def faults_of_calls(counts: Counts, *, attempts: int, lost: int, limit: int) -> Iterator[str]:

@@ -26,18 +26,21 @@ from application.gateway import (
     Progressed,
 )
 from domain.callback.events import CallEnd, Leg, Outcome
-from tests.support.switches import Ear, Switch, simulated_switch
+from tests.support.switches import Ear, Switch, asterisk_switch, simulated_switch
 from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
 
-SWITCHES = {"simulated": simulated_switch}
+SWITCHES = ("simulated", "asterisk")
 LONG_S = 600.0
 
 
 @pytest.fixture(params=SWITCHES)
 async def switch(request: pytest.FixtureRequest) -> AsyncIterator[Switch]:
-    async with SWITCHES[request.param]() as lent:
+    lending = (
+        asterisk_switch(request.getfixturevalue("asterisk")) if request.param == "asterisk" else simulated_switch()
+    )
+    async with lending as lent:
         yield lent
 
 
@@ -227,7 +230,10 @@ async def test_a_link_that_breaks_while_a_call_is_placed_leaves_it_unknown_and_f
     up, down, again = filter(is_link, ear.heard)
     assert isinstance(down, LinkDown)
     assert up == again, "the switch did not start anew"
-    assert isinstance(await found(gateway, call), Live if written else Absent)
+    if written:  # a switch may take it up a moment later: who finds nothing looks again, before the call is lost
+        await eventually_async(lambda: _lives(gateway, call))
+    else:
+        assert await found(gateway, call) == Absent()
 
 
 async def test_a_switch_that_is_away_cannot_be_asked_and_what_is_placed_was_surely_not_sent(
@@ -291,6 +297,10 @@ async def test_a_call_outlives_the_gateway_that_placed_it(switch: Switch) -> Non
         assert await found(second, lives) == Live(Progress.RINGING_A)
         await second.hang_up(lives.id)
         assert (await end_of(ear, lives)).outcome is Outcome.CANCELLED
+
+
+async def _lives(gateway: CallGateway, call: Call) -> bool:
+    return isinstance(await found(gateway, call), Live)
 
 
 async def _has_ended(gateway: CallGateway, call: Call) -> bool:

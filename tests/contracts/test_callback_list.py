@@ -213,7 +213,7 @@ async def test_facts_that_are_folded_already_change_nothing(views: Views) -> Non
     await views.catch_up("callback_list")
     projection = PROJECTIONS["callback_list"]
     before = [await views.dump(table.name) for table in projection.tables]
-    await projection.apply(views.owner, await views.events(projection.streams), "")
+    await projection.apply(views.owner, await views.events(projection.wanted), "")
     assert [await views.dump(table.name) for table in projection.tables] == before
     assert [len(rows) for rows in before] == [1, len(TO)]
 

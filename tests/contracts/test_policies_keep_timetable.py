@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from domain.callback.events import (
@@ -14,11 +15,16 @@ from domain.callback.events import (
     CallbackRemoved,
     CallbackScheduled,
     FinishResult,
+    Leg,
+    Outcome,
 )
+from domain.callback.retrying import RetryPolicy, Rule
 from domain.callback_queue.events import (
+    CallingRules,
     QueueDeleted,
     QueueDescribed,
     QueueLimitChanged,
+    QueueRulesChosen,
     QueueStatus,
     QueueSwitchedOff,
     QueueSwitchedOn,
@@ -26,6 +32,7 @@ from domain.callback_queue.events import (
 from domain.model import Fact, tag_of
 from infrastructure.database import service_dsn
 from infrastructure.event_mapper import encode
+from infrastructure.lines import line_key
 from infrastructure.parking import retry_parked
 from infrastructure.policies.timetable_plan import Due, NewQueue, Slots, plan
 from infrastructure.upcasters import UPCASTERS
@@ -37,6 +44,7 @@ pytestmark = pytest.mark.anyio
 
 LATER = START + timedelta(hours=1)
 STARTED = AttemptStarted(attempt=1, call_id=call_id_of(1))
+CHOSEN = CallingRules(retry_policy=RetryPolicy(outcomes={Outcome.BUSY: Rule(pause=9)}), client_leg=Leg.B)
 FINISHED = CallbackFinished(result=FinishResult.SUCCESS, comment="ANSWER b")
 SCHEDULED = tag_of(CallbackScheduled)
 CALLBACK, QUEUE = f"callback/{CALLBACK_ID}", f"queue/{QUEUE_ID}"
@@ -51,8 +59,9 @@ async def views(database: str) -> AsyncIterator[Views]:
 def test_the_last_word_of_a_batch_on_a_callback_counts() -> None:
     asked = {CALLBACK: scheduled()}
     waits = recorded([scheduled(), CallbackDelayed(due_at=LATER)], CALLBACK)
-    assert plan(waits[:1], asked).due == {CALLBACK_ID: Due(CALLBACK_ID, QUEUE_ID, 1, START, 1, 1)}
-    assert plan(waits, asked).due == {CALLBACK_ID: Due(CALLBACK_ID, QUEUE_ID, 1, LATER, 2, 2)}
+    lines = line_key(1, asked[CALLBACK].personal.a_number), line_key(1, asked[CALLBACK].personal.b_number)
+    assert plan(waits[:1], asked).due == {CALLBACK_ID: Due(CALLBACK_ID, QUEUE_ID, 1, START, 1, 1, *lines)}
+    assert plan(waits, asked).due == {CALLBACK_ID: Due(CALLBACK_ID, QUEUE_ID, 1, LATER, 2, 2, *lines)}
     gone = plan(recorded([scheduled(), CallbackCancelled()], CALLBACK), asked)
     assert (gone.due, gone.unwanted) == ({}, {CALLBACK_ID})
 
@@ -99,6 +108,57 @@ async def test_a_queue_that_is_opened_and_changed_in_one_batch_is_as_it_became(v
     await go_on(views, f"queue/{queue_id}", QueueLimitChanged(concurrent_task_limit=3), QueueSwitchedOn())
     await react(views, "keep_timetable")
     assert await slots(views, queue_id) == (1, True, False, 3, 0)
+
+
+async def rules(views: Views, queue_id: int) -> tuple[CallingRules, int]:
+    """The rules of a queue as its row has them, and its slots."""
+    query = "SELECT retry_policy, client_leg, slots FROM perezvon_1.queue_slots WHERE queue_id = %s"
+    ((policy, leg, slots),) = await views.rows(query, queue_id)
+    return msgspec.convert({"retry_policy": policy, "client_leg": leg}, CallingRules), slots
+
+
+async def test_rules_are_kept_whole_and_stay_until_others_are_chosen(views: Views) -> None:
+    queue_id, other = await open_queue(views), await open_queue(views)
+    await go_on(views, f"queue/{queue_id}", QueueRulesChosen(rules=CHOSEN))
+    await react(views, "keep_timetable")
+    assert await rules(views, queue_id) == (CHOSEN, 1)
+    assert await rules(views, other) == (CallingRules(), 1)
+    await go_on(views, f"queue/{queue_id}", QueueLimitChanged(concurrent_task_limit=2))
+    await react(views, "keep_timetable")
+    assert await rules(views, queue_id) == (CHOSEN, 2)
+    no_policy = CallingRules(client_leg=Leg.A)
+    await go_on(views, f"queue/{queue_id}", QueueRulesChosen(rules=no_policy))
+    await react(views, "keep_timetable")
+    assert await rules(views, queue_id) == (no_policy, 2)
+
+
+async def test_rules_that_are_taken_back_in_the_same_batch_are_none(views: Views) -> None:
+    queue_id = await open_queue(views)
+    for chosen in (CHOSEN, CallingRules()):
+        await go_on(views, f"queue/{queue_id}", QueueRulesChosen(rules=chosen))
+    await react(views, "keep_timetable")
+    query = "SELECT retry_policy, client_leg FROM perezvon_1.queue_slots WHERE queue_id = %s"
+    assert await views.rows(query, queue_id) == [(None, None)]
+
+
+async def test_what_waits_says_whose_lines_it_would_ring(views: Views) -> None:
+    """Of a row that is older than the columns, too, once it is delayed anew."""
+    callback_id = await schedule(views, await open_queue(views), a_number="101", b_number="+77010001009")
+    await react(views, "keep_timetable")
+    lines = [(line_key(1, "101"), line_key(1, "+77010001009"))]
+    query = "SELECT a_line, b_line FROM perezvon_1.timetable"
+    assert await views.rows(query) == lines
+    await views.do("UPDATE perezvon_1.timetable SET a_line = NULL, b_line = NULL")
+    await go_on(views, f"callback/{callback_id}", CallbackDelayed(due_at=LATER))
+    await react(views, "keep_timetable")
+    assert await views.rows(query) == lines
+
+
+def test_a_line_is_the_same_for_the_same_number_of_the_same_organisation_alone() -> None:
+    lines = [(1, "+77010001009"), (1, "+77010001008"), (11, "+77010001009"), (1, "1+77010001009")]
+    keys = [line_key(*line) for line in lines]
+    assert len(set(keys)) == len(lines)
+    assert keys == [line_key(*line) for line in lines]
 
 
 async def test_what_is_scheduled_waits_because_of_that_event(views: Views) -> None:

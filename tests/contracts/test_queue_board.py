@@ -154,12 +154,23 @@ async def test_why_nothing_starts_is_told_by_the_first_reason_that_holds(views: 
         " ON CONFLICT (queue_id) DO UPDATE SET taken = 2",
         QUEUE_ID,
     )
+    await views.do("UPDATE perezvon_1.gateway_leases SET is_full = true")
     found = await standing(views)
     assert (found.idle, found.taken) == (Idle.LIMIT_REACHED, 2)
+    await views.do("UPDATE perezvon_1.queue_slots SET taken = 1")
+    assert (await standing(views)).idle is Idle.CHANNELS_FULL
+    await views.do(
+        "INSERT INTO perezvon_1.gateway_leases (gateway, until, link_up) VALUES ('t', now() + interval '1 hour', true)"
+    )
+    assert (await standing(views)).idle is None
 
 
-@pytest.mark.parametrize("changed", ["link_up = false", "until = now() - interval '1 second'"])
-async def test_a_switch_is_away_when_its_link_is_down_or_nobody_leads(views: Views, changed: str) -> None:
+@pytest.mark.parametrize(
+    "changed", ["link_up = false", "until = now() - interval '1 second'", "pauses = 1, paused_until = now()"]
+)
+async def test_a_switch_is_away_when_its_link_is_down_or_it_is_left_alone_or_nobody_leads(
+    views: Views, changed: str
+) -> None:
     await views.record(STREAM, queue_created())
     await views.do(
         "INSERT INTO perezvon_1.timetable (callback_id, queue_id, organization_id, due_at, position)"

@@ -69,7 +69,7 @@ async def test_a_restart_on_demand_is_answered_and_cuts_all_links(address: str) 
 async def test_who_does_not_listen_loses_the_link_and_so_knows_that_something_was_missed(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infrastructure.gateways.simulated.client._MOST_UNHEARD", 2)
+    monkeypatch.setattr("infrastructure.gateways.ears._MOST_UNHEARD", 2)
     async with SimulatedGateway(address) as gateway:
         events = gateway.events()
         assert isinstance((await anext(events))[0], LinkUp)
@@ -101,7 +101,9 @@ async def _rest_of(reader: asyncio.StreamReader) -> bytes:
 async def test_who_is_told_nothing_of_what_happens_did_not_ask_for_it(address: str) -> None:
     host, port = address.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(b'{"n":7,"what":{"type":"place","call":{"id":"x","a_number":"2001","b_number":"1001"}}}\n')
+    writer.write(
+        b'{"n":7,"what":{"type":"place","call":{"id":"x","a_number":"2001","b_number":"1001","a_sees":"","b_sees":""}}}\n'
+    )
     assert await reader.readline() == b'{"type":"answered","n":7,"what":{"type":"placed","placed":"accepted"}}\n'
     writer.write(b'{"n":8,"what":{"type":"find","call_ids":["y"]}}\n')
     assert await reader.readline() == b'{"type":"answered","n":8,"what":{"type":"found","known":[[null,null,null]]}}\n'

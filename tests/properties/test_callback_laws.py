@@ -1,16 +1,27 @@
 """Laws of callbacks and queues: any legal history."""
 
 from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain.callback.callback import Callback, Status, evolve, replay
 from domain.callback.events import AttemptStarted, CallbackFact
+from domain.callback.retrying import RetryPolicy
 from domain.callback_queue import callback_queue as queues
 from domain.callback_queue.events import QueueFact
 from domain.model import Recorded, tag_of
 from infrastructure.event_mapper import decode, encode
 from tests.support.callback_laws import check_history
-from tests.support.histories import CALLBACK_ID, QUEUE_ID, callback_histories, queue_histories, recorded
+from tests.support.histories import (
+    CALLBACK_ID,
+    QUEUE_ID,
+    callback_histories,
+    queue_histories,
+    recorded,
+    retry_policies,
+)
+
+with_policies = retry_policies.flatmap(lambda policy: st.tuples(st.just(policy), callback_histories(policy=policy)))
 
 
 def record(facts: list[CallbackFact]) -> list[Recorded[CallbackFact]]:
@@ -50,6 +61,31 @@ def test_a_prefix_of_a_history_is_the_callback_as_of_then(facts: list[CallbackFa
 @given(callback_histories())
 def test_no_history_breaks_the_contract(facts: list[CallbackFact]) -> None:
     check_history(record(facts))
+
+
+@given(with_policies)
+def test_no_history_breaks_the_policy_that_was_in_force(case: tuple[RetryPolicy, list[CallbackFact]]) -> None:
+    policy, facts = case
+    check_history(record(facts), [policy])
+    assert [decode(tag_of(fact), encode(fact)) for fact in facts] == facts
+
+
+@given(with_policies, retry_policies)
+def test_whoever_decides_again_decides_the_same(
+    case: tuple[RetryPolicy, list[CallbackFact]], other: RetryPolicy
+) -> None:
+    """Another worker, which knows nothing but the record; and once it is decided, a new policy has nothing to say."""
+    policy, facts = case
+    events = record(facts)
+    for end in range(1, len(events) + 1):
+        callback, again = replay(events[:end]), replay(events[:end])
+        assert callback is not None
+        assert again is not None
+        decided = callback.decide_retry(policy)
+        assert again.decide_retry(policy) == decided
+        for event in record([*facts[:end], *decided])[end:]:
+            callback = evolve(callback, event)
+        assert callback.decide_retry(other) == []
 
 
 @given(queue_histories())

@@ -13,18 +13,24 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from domain.callback import callback as callbacks
 from domain.callback.callback import Callback, Status
 from domain.callback.events import AttemptSucceeded, CallbackFact, CallEnd, Outcome
-from domain.callback.retrying import RetryPolicy
+from domain.callback.retrying import RetryPolicy, Rule
 from domain.callback_queue import callback_queue as queues
-from domain.callback_queue.events import QueueFact, QueueStatus
+from domain.callback_queue.events import CallingRules, QueueFact, QueueStatus
 from domain.errors import AlreadyDeleted, NotWaiting
 from domain.model import Recorded
 from tests.support.callback_laws import check_history
-from tests.support.histories import LOG_ID, START, scheduled
+from tests.support.histories import LOG_ID, RULED, START, scheduled
 
 MOST_CALLBACKS = 5
 LATE = timedelta(minutes=5)
 """The queue is deleted no earlier: most of what can happen needs one."""
-FAILURES = [outcome for outcome in Outcome if outcome not in {Outcome.SUCCESS, Outcome.LOST}]
+POLICIES = [
+    RetryPolicy(),
+    RetryPolicy(free_congestions=2, jitter_percent=20),
+    RetryPolicy(outcomes={Outcome.BUSY: Rule(retry=False), Outcome.NO_ANSWER: Rule(pause=5)}),
+]
+PAUSED = timedelta(hours=2)
+"""Longer than any pause lasts."""
 ENDS = {Status.FINISHED, Status.CANCELLED}
 
 Call = tuple[int, int]
@@ -121,6 +127,12 @@ class Office(RuleBasedStateMachine):
             facts = self.queue.change(status=status, concurrent_task_limit=limit)
             self.record("queue/65", self.queue_log, facts)
 
+    @precondition(lambda self: not self.queue.is_deleted)
+    @rule(policy=st.none() | st.sampled_from(POLICIES))
+    def choose_rules(self, policy: RetryPolicy | None) -> None:
+        facts = self.queue.choose_rules(CallingRules(retry_policy=policy))
+        self.record("queue/65", self.queue_log, facts)
+
     @precondition(lambda self: not self.queue.is_deleted and self.now > START + LATE)
     @rule()
     def delete_queue(self) -> None:
@@ -166,7 +178,7 @@ class Office(RuleBasedStateMachine):
 
     def retry(self, number: int) -> None:
         callback = self.callback(number)
-        facts = callback.decide_retry(RetryPolicy())
+        facts = callback.decide_retry(self.queue.rules.retry_policy or RetryPolicy())
         self.append(number, callback.delete() if facts and self.queue.is_deleted else facts)
 
     # What the switch does, and tells.
@@ -181,7 +193,7 @@ class Office(RuleBasedStateMachine):
                 self.listen(call, None)
 
     @precondition(lambda self: self.live)
-    @rule(data=st.data(), outcome=st.sampled_from(FAILURES), heard=st.booleans())
+    @rule(data=st.data(), outcome=st.sampled_from(RULED), heard=st.booleans())
     def end(self, data: st.DataObject, outcome: Outcome, *, heard: bool) -> None:
         if call := self.any_call(data):
             self.over(call, outcome)
@@ -217,7 +229,7 @@ class Office(RuleBasedStateMachine):
     @invariant()
     def each_history_is_legal(self) -> None:
         for log in self.logs.values():
-            check_history(log)
+            check_history(log, POLICIES)
 
     @invariant()
     def a_success_was_a_joined_call(self) -> None:
@@ -252,7 +264,7 @@ class Office(RuleBasedStateMachine):
                 self.listen(call, end)
             for number in self.logs:
                 self.retry(number)
-            self.now += timedelta(seconds=90)
+            self.now += PAUSED
             self.dispatch()
         self.each_history_is_legal()
         for number in self.logs:

@@ -1,9 +1,10 @@
-"""Laws of callback_list and queue_board, over random legal histories that are cut into batches at random."""
+"""Laws of callback_list, queue_board and call_history, over random legal histories that are cut into batches at random."""
 
 import asyncio
 from collections import Counter, defaultdict
 from itertools import count
 from typing import Any
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from application.queue_queries import CallbackRow, QueueRow, callback_row, queue_row
 from domain.callback import callback as callbacks
-from domain.callback.events import AttemptFailed, AttemptSucceeded, CallbackFact, CallbackScheduled
+from domain.callback.events import AttemptFailed, AttemptStarted, AttemptSucceeded, CallbackFact, CallbackScheduled
 from domain.callback_queue import callback_queue as queues
 from domain.callback_queue.events import QueueFact
 from domain.model import Recorded
@@ -23,7 +24,7 @@ from infrastructure.rebuild import rebuild
 from tests.support.histories import callback_histories, queue_histories
 from tests.support.views import Views, open_views
 
-NAMES = ("callback_list", "queue_board")
+NAMES = ("callback_list", "queue_board", "call_history")
 TABLES = [table.name for name in NAMES for table in PROJECTIONS[name].tables]
 _numbers = count(1)
 
@@ -39,8 +40,13 @@ async def record(views: Views, made: list[Queue]) -> None:
         streams.append((f"queue/{queue_id}", queue_facts))
         for first, *later in histories:
             assert isinstance(first, CallbackScheduled)
-            streams.append((f"callback/{next(_numbers) * 64 + 1}", [replace(first, queue_id=queue_id), *later]))
+            started = [_with_a_call_of_its_own(fact) for fact in later]
+            streams.append((f"callback/{next(_numbers) * 64 + 1}", [replace(first, queue_id=queue_id), *started]))
     await views.record_streams(streams)
+
+
+def _with_a_call_of_its_own(fact: CallbackFact) -> CallbackFact:
+    return replace(fact, call_id=str(uuid4())) if isinstance(fact, AttemptStarted) else fact
 
 
 async def streams_of(views: Views, prefix: str) -> list[list[Recorded[Any]]]:
@@ -54,15 +60,19 @@ async def streams_of(views: Views, prefix: str) -> list[list[Recorded[Any]]]:
 async def check(views: Views) -> None:
     """Compare each row and count with what the domain makes of the log."""
     rows, counts = dict[int, CallbackRow](), defaultdict[int, Counter[str]](Counter)
+    calls = list[tuple[UUID, int, int, int]]()
     for events in await streams_of(views, "callback/"):
         callback = callbacks.replay(events)
         assert callback is not None
+        started = (event.fact for event in events if isinstance(event.fact, AttemptStarted))
+        calls += [(UUID(fact.call_id), callback.organization_id, callback.id, fact.attempt) for fact in started]
         tried = counts[callback.scheduled.queue_id]
         tried["attempts_joined"] += sum(isinstance(event.fact, AttemptSucceeded) for event in events)
         tried["attempts_failed"] += sum(isinstance(event.fact, AttemptFailed) for event in events)
         if not callback.is_deleted:
             rows[callback.id] = callback_row(callback)
             tried[callback.finish_result or callback.status] += 1
+    assert sorted(await views.dump("call_history")) == sorted(calls)
     assert {row["id"]: row for row in await _kept(views, "callback_list", CallbackRow)} == {
         number: msgspec.structs.asdict(row) for number, row in rows.items()
     }
@@ -102,7 +112,7 @@ def test_however_histories_are_cut_into_batches_rows_counts_and_rebuild_say_what
             assert await views.rows("SELECT FROM perezvon_1.parked_streams") == []
             before = [await views.dump(table) for table in TABLES]
             for name in NAMES:
-                await PROJECTIONS[name].apply(views.owner, await views.events(PROJECTIONS[name].streams), "")
+                await PROJECTIONS[name].apply(views.owner, await views.events(PROJECTIONS[name].wanted), "")
                 report = await rebuild(views.dsn, name, accept=False, progress=lambda _done, _until: None)
                 assert report.swapped
                 assert not report.differs

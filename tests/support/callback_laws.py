@@ -2,8 +2,8 @@
 
 import itertools
 import re
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from domain.callback.events import (
     AttemptFailed,
@@ -17,8 +17,11 @@ from domain.callback.events import (
     CallbackScheduled,
     CallEnded,
     FinishResult,
+    Outcome,
 )
+from domain.callback.retrying import BACK_OFF_MAX_S, RetryPolicy, Rule
 from domain.model import Recorded
+from tests.support.histories import CONTRACT
 
 _LETTERS: dict[type[CallbackFact], str] = {
     CallbackScheduled: "n",
@@ -31,6 +34,7 @@ _LETTERS: dict[type[CallbackFact], str] = {
     CallbackCancelled: "c",
     CallbackRemoved: "r",
 }
+_ROUNDING_S = 1e-6
 _LEGAL = re.compile(
     r"n(sfd)*"  # tries that failed; then
     r"(|s|sf"  # it waits, or dials, or has failed and nobody has decided yet,
@@ -40,33 +44,65 @@ _LEGAL = re.compile(
 )
 
 
-def check_history(events: Sequence[Recorded[CallbackFact]]) -> None:
-    """Fail unless the stream, read between two appends, is one that the contract allows.
+def check_history(events: Sequence[Recorded[CallbackFact]], policies: Collection[RetryPolicy] = (CONTRACT,)) -> None:
+    """Fail unless the stream, read between two appends, is one that the contract, and one of the policies, allows.
 
-    Attempts are numbered from 1, never more than the tries, each call ends once and before the next is started; at most
-    one success, with its finish; finished or cancelled once; a pause counts from the failure that it follows.
+    Attempts are numbered from 1, never more than the tries but for free ones, each call ends once and before the next is
+    started; at most one success, with its finish; finished or cancelled once; a pause counts from the failure that it
+    follows.
     """
     shape = "".join(_LETTERS[type(event.fact)] for event in events)
     assert _LEGAL.fullmatch(shape), f"{events[0].stream}: {shape}"
     assert [event.version for event in events] == [*range(1, len(events) + 1)]
     scheduled = events[0].fact
     assert isinstance(scheduled, CallbackScheduled)
-    attempt, call_ids = 0, set[str]()
+    attempt, forgiven, call_ids = 0, 0, set[str]()
     for before, event in itertools.pairwise(events):
         match event.fact:
             case AttemptStarted(attempt=started, call_id=call_id):
                 attempt += 1
                 call_ids.add(call_id)
-                assert started == attempt <= scheduled.try_count
+                assert started == attempt <= scheduled.try_count + forgiven
             case AttemptSucceeded(attempt=told) | AttemptFailed(attempt=told) | CallEnded(attempt=told):
                 assert told == attempt
-            case CallbackDelayed(due_at=due_at):
-                assert due_at == before.recorded_at + timedelta(seconds=scheduled.try_again_pause)
-            case CallbackFinished(result=result):
-                assert result is (
-                    FinishResult.SUCCESS if isinstance(before.fact, AttemptSucceeded) else FinishResult.FAILED
-                )
-                assert result is FinishResult.SUCCESS or attempt == scheduled.try_count
+            case CallbackDelayed(due_at=due_at, is_free=is_free):
+                again = _Again((due_at - before.recorded_at).total_seconds(), bool(is_free), forgiven)
+                asked = scheduled.try_again_pause
+                assert any(_follows(again, _outcome_of(before), asked, policy) for policy in policies)
+                forgiven += bool(is_free)
+            case CallbackFinished(result=FinishResult.SUCCESS):
+                assert isinstance(before.fact, AttemptSucceeded)
+            case CallbackFinished():
+                is_spent = attempt == scheduled.try_count + forgiven
+                outcome = _outcome_of(before)
+                assert is_spent or any(not _rule(outcome, policy).retry for policy in policies)
             case _:
                 pass
     assert len(call_ids) == attempt, "a call id was used twice"
+
+
+class _Again(NamedTuple):
+    """The pause before another attempt in seconds, whether the failed one is free, and how many were before it."""
+
+    pause: float
+    is_free: bool
+    forgiven: int
+
+
+def _follows(again: _Again, outcome: Outcome, asked: int, policy: RetryPolicy) -> bool:
+    """Whether the policy has that follow the outcome, for a callback that ``asked`` for its pause."""
+    rule = _rule(outcome, policy)
+    may_be_free = outcome is Outcome.CONGESTION and again.forgiven < policy.free_congestions
+    least = asked if rule.pause is None else rule.pause
+    most = max(least, BACK_OFF_MAX_S) if again.is_free else least
+    in_time = least <= again.pause <= most * (1 + policy.jitter_percent / 100) + _ROUNDING_S
+    return rule.retry and again.is_free == may_be_free and in_time
+
+
+def _rule(outcome: Outcome, policy: RetryPolicy) -> Rule:
+    return policy.outcomes.get(outcome, Rule())
+
+
+def _outcome_of(event: Recorded[CallbackFact]) -> Outcome:
+    assert isinstance(event.fact, AttemptFailed)
+    return event.fact.end.outcome

@@ -20,6 +20,7 @@ from infrastructure.database import Pool, service_dsn
 from infrastructure.deciding import read_streams
 from infrastructure.dispatch.dispatcher import Connect, run_dispatcher
 from infrastructure.dispatch.lease import Lease
+from infrastructure.dispatch.pacing import BOUNDLESS, Pace, Pacing
 from infrastructure.dispatch.placing import Announce
 from infrastructure.dispatch.term import Term
 from infrastructure.event_log.postgres_log import APPEND, Command, call_door, read_identity
@@ -124,15 +125,19 @@ class Exchange:
             lease, identity = Lease(pool, GATEWAY), await read_identity(self.owner)
             assert await lease.take()
             gateway = SimulatedGateway(self.address)
-            yield Term(lease, pool, gateway, identity, due=asyncio.Event(), hang_up=asyncio.Event())
+            yield Term(lease, pool, gateway, identity, Pacing(), due=asyncio.Event(), hang_up=asyncio.Event())
             await lease.release()
         finally:
             await pool.close()
 
-    def dispatch(self, *, announce: Announce = tell_nobody, connect: Connect | None = None) -> asyncio.Task[None]:
+    def dispatch(
+        self, *, announce: Announce = tell_nobody, connect: Connect | None = None, pace: Pace = BOUNDLESS
+    ) -> asyncio.Task[None]:
         """Start a dispatcher."""
         stop, connect = asyncio.Event(), connect or (lambda: SimulatedGateway(self.address))
-        dispatching = run_dispatcher(service_dsn(self.dsn), connect, stop, gateway=GATEWAY, announce=announce)
+        dispatching = run_dispatcher(
+            service_dsn(self.dsn), connect, stop, gateway=GATEWAY, announce=announce, pace=pace
+        )
         task = asyncio.create_task(dispatching)
         self._running[task] = stop
         return task

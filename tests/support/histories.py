@@ -16,9 +16,9 @@ from domain.callback.events import (
     Leg,
     Outcome,
 )
-from domain.callback.retrying import RetryPolicy
+from domain.callback.retrying import FREE_CONGESTIONS_MAX, JITTER_MAX_PERCENT, PAUSE_MAX_S, RetryPolicy, Rule
 from domain.callback_queue import callback_queue as queues
-from domain.callback_queue.events import QueueCreated, QueueFact, QueueStatus
+from domain.callback_queue.events import CallingRules, QueueCreated, QueueFact, QueueStatus
 from domain.errors import Refused
 from domain.model import Fact, Recorded
 from domain.task.events import CallDetails, Priority, TaskFact, TaskFiled, TaskType
@@ -166,7 +166,25 @@ call_ends = st.builds(
 )
 
 
-def _decide_callback(draw: st.DrawFn, callback: callbacks.Callback) -> list[CallbackFact]:
+CONTRACT = RetryPolicy()
+"""The rule where nobody chose another."""
+RULED = [outcome for outcome in Outcome if outcome not in {Outcome.SUCCESS, Outcome.LOST}]
+"""What a policy can have a rule for."""
+retry_policies = st.builds(
+    RetryPolicy,
+    outcomes=st.dictionaries(
+        st.sampled_from(RULED),
+        st.builds(Rule, retry=st.booleans(), pause=st.none() | st.integers(0, 600) | st.just(PAUSE_MAX_S)),
+    ),
+    jitter_percent=st.integers(0, JITTER_MAX_PERCENT),
+    free_congestions=st.integers(0, 3) | st.just(FREE_CONGESTIONS_MAX),
+)
+calling_rules = st.builds(
+    CallingRules, retry_policy=st.none() | retry_policies, client_leg=st.none() | st.sampled_from(Leg)
+)
+
+
+def _decide_callback(draw: st.DrawFn, callback: callbacks.Callback, policy: RetryPolicy) -> list[CallbackFact]:
     attempt = callback.attempt + draw(st.sampled_from([0, 0, 0, -1, 1]))
     command = draw(st.sampled_from(["start", "end", "retry"] * 4 + ["join", "join", "delete"]))
     try:
@@ -178,7 +196,7 @@ def _decide_callback(draw: st.DrawFn, callback: callbacks.Callback) -> list[Call
             case "end":
                 return callback.call_ended(attempt, draw(call_ends))
             case "retry":
-                return callback.decide_retry(RetryPolicy())
+                return callback.decide_retry(policy)
             case _:
                 return callback.delete()
     except Refused:
@@ -186,13 +204,13 @@ def _decide_callback(draw: st.DrawFn, callback: callbacks.Callback) -> list[Call
 
 
 @st.composite
-def callback_histories(draw: st.DrawFn, *, steps: int = 40) -> list[CallbackFact]:
-    """A legal sequence of facts of one callback, whatever clients and the switch did."""
+def callback_histories(draw: st.DrawFn, *, steps: int = 40, policy: RetryPolicy = CONTRACT) -> list[CallbackFact]:
+    """A legal sequence of facts of one callback in a queue of that policy, whatever clients and the switch did."""
     facts: list[CallbackFact] = [draw(scheduled_facts)]
     stream = f"callback/{CALLBACK_ID}"
     callback = callbacks.evolve(None, recorded(facts, stream)[0])
     for _ in range(draw(st.integers(0, steps))):
-        facts += _decide_callback(draw, callback)
+        facts += _decide_callback(draw, callback, policy)
         for event in recorded(facts, stream)[callback.version :]:
             callback = callbacks.evolve(callback, event)
     return facts
@@ -200,8 +218,13 @@ def callback_histories(draw: st.DrawFn, *, steps: int = 40) -> list[CallbackFact
 
 def _decide_queue(draw: st.DrawFn, queue: queues.CallbackQueue) -> list[QueueFact]:
     try:
-        if draw(st.integers(0, 5)) == 0:
-            return queue.delete()
+        match draw(st.sampled_from(["delete", "rules", "change", "change", "change"])):
+            case "delete":
+                return queue.delete()
+            case "rules":
+                return queue.choose_rules(draw(calling_rules))
+            case _:
+                pass
         return queue.change(
             name=draw(st.none() | st.sampled_from(["Callbacks", "Ночная смена"])),
             comment=draw(_maybe),

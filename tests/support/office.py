@@ -11,6 +11,8 @@ from msgspec.structs import asdict
 
 from application.callers import Request
 from application.organizations import SettingsPatch
+from application.ports import Envelope
+from domain.callback.events import CallbackFact
 from domain.values import Role
 from infrastructure.database import service_dsn
 from interfaces.api.app import create_app
@@ -110,6 +112,13 @@ class Office:
         answer = await self.post_callbacks(queue, *(tasks or ({},)))
         assert answer.status_code == 201, answer.text
         return answer.json()
+
+    async def happens(self, callback: dict[str, Any], *facts: CallbackFact) -> int:
+        """Record what a dispatcher would; answer the log position of it."""
+        stream = f"callback/{callback['id']}"
+        version = (await self.services.log.read(stream))[-1].version
+        envelope = Envelope(organization_id=self.organization_id, actor="dispatcher")
+        return (await self.services.log.append(stream, version, facts, envelope)).position
 
     async def get(self, path: str, headers: Headers | None = None, **params: Any) -> httpx.Response:
         """Ask as the agent, unless headers say otherwise."""

@@ -101,12 +101,12 @@ async def timetable(views: Views) -> dict[int, tuple[Any, ...]]:
     return {row[0]: row[1:] for row in rows}
 
 
-async def organization(views: Views, *, phone: str | None = OPERATOR, **settings: Any) -> None:
-    """Make organisation 1, with an operator 1 whose line has that number."""
+async def organization(views: Views, number: int = 1, *, phone: str | None = OPERATOR, **settings: Any) -> None:
+    """Make an organisation, with an operator 1 whose line has that number."""
     text = msgspec.json.encode(Settings(**settings)).decode()
-    await views.do("INSERT INTO perezvon_1.organizations VALUES (1, 'Справка', %s, now())", text)
+    await views.do("INSERT INTO perezvon_1.organizations VALUES (%s, 'Справка', %s, now())", number, text)
     await views.do(
-        "INSERT INTO perezvon_1.operators (organization_id, number, name, phone) VALUES (1, 1, 'L', %s)", phone
+        "INSERT INTO perezvon_1.operators (organization_id, number, name, phone) VALUES (%s, 1, 'L', %s)", number, phone
     )
 
 

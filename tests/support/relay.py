@@ -1,4 +1,4 @@
-"""A port that leads to a database, and can be shut and opened: the database goes away without being stopped."""
+"""A port that leads to a server, and can be shut and opened: the server goes away without being stopped."""
 
 import socket
 import threading
@@ -8,18 +8,18 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 class Relay:
-    """A relay to the server of an address; shut until `open` is called."""
+    """A relay to the server of an address, of which Postgres's form names any host and port; shut until `open` is called."""
 
     def __init__(self, dsn: str) -> None:
         parts = conninfo_to_dict(dsn)
         self._host, self._server_port = str(parts["host"]), int(str(parts.get("port", "5432")))
         with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port = int(probe.getsockname()[1])
+            self.port = int(probe.getsockname()[1])
         self._sockets: list[socket.socket] = []
-        self.dsn = make_conninfo(dsn, host="127.0.0.1", port=self._port)
+        self.dsn = make_conninfo(dsn, host="127.0.0.1", port=self.port)
 
     def open(self) -> None:
-        listener = socket.create_server(("127.0.0.1", self._port))
+        listener = socket.create_server(("127.0.0.1", self.port))
         self._sockets.append(listener)
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 

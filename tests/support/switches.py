@@ -1,6 +1,8 @@
 """Switches to prove adapters of the port CallGateway on: what its contract tests need of each."""
 
 import asyncio
+import itertools
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Protocol, Self
@@ -8,12 +10,18 @@ from typing import Protocol, Self
 import msgspec
 
 from application.gateway import CallGateway, GatewayEvent
+from infrastructure.gateways.asterisk.client import AsteriskGateway
+from infrastructure.gateways.asterisk.options import AsteriskOptions
 from infrastructure.gateways.simulated.address import address_of, listen
 from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.faults import Faults
 from infrastructure.gateways.simulated.network import Network
 from infrastructure.gateways.simulated.server import serving
+from tests.asterisk.processes import free_port
+from tests.asterisk.real_switch import RealSwitch
+from tests.asterisk.server import SECRET, TRUNK, USER
+from tests.support.ami_relay import AmiRelay
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +138,85 @@ async def simulated_switch() -> AsyncGenerator[Switch]:
         yield switch
     finally:
         await switch.close()
+
+
+class AsteriskSwitch:
+    """A real Asterisk with phones behind it, its Manager Interface reached by way of a relay.
+
+    Each switch has numbers of its own, though one Asterisk serves all.
+    """
+
+    ring_s, talk_s = 2.0, 1.0
+    _serial = itertools.count()
+
+    def __init__(self, real: RealSwitch) -> None:
+        self._asterisk, self._phones = real.asterisk, real.phones
+        self._port = free_port()
+        self.relay = AmiRelay(self._port, real.asterisk.port)
+        number = f"{next(self._serial):05}"
+        self.numbers = Numbers(
+            answers=f"10{number}",
+            busy=f"20{number}",
+            rings=f"30{number}",
+            rejects=f"40{number}",
+            unknown=f"50{number}",
+            congested=f"60{number}",
+            leaves=f"70{number}",
+        )
+
+    def gateway(self, *, patience_s: float = 5.0) -> AbstractAsyncContextManager[CallGateway]:
+        return AsteriskGateway(
+            AsteriskOptions(host="127.0.0.1", port=self._port, user=USER, secret=SECRET, trunk=TRUNK),
+            patience_s=patience_s,
+        )
+
+    async def most_dials(self) -> int:
+        """Tell how often a number of this switch's own was dialled, as its phones have it."""
+        called = Counter(invite.number for invite in self._phones.invites())
+        return max(called[number] for number in msgspec.structs.astuple(self.numbers))
+
+    async def cut_next_place(self, *, written: bool) -> None:
+        self.relay.cuts_place = written
+
+    async def lose_events(self) -> None:
+        self.relay.loses_events = True
+
+    async def fall_silent(self) -> None:
+        self._asterisk.freeze()
+
+    async def restart(self, *, keep_ledger: bool) -> None:
+        if keep_ledger:
+            await asyncio.to_thread(self._asterisk.commit_ledger)
+        self._asterisk.kill()
+        if not keep_ledger:
+            self._asterisk.forget_ledger()
+        self._asterisk.launch()
+        await asyncio.to_thread(self._asterisk.wait_until_booted)
+
+    @asynccontextmanager
+    async def away(self) -> AsyncGenerator[None]:
+        await self.relay.shut()
+        try:
+            yield
+        finally:
+            await self.relay.open()
+
+    def tidy_up(self) -> None:
+        """End what calls are left."""
+        self._asterisk.thaw()
+        self._asterisk.command("channel request hangup all")
+        self._phones.check()
+
+
+@asynccontextmanager
+async def asterisk_switch(real: RealSwitch) -> AsyncGenerator[Switch]:
+    """Lend the real switch."""
+    switch = AsteriskSwitch(real)
+    async with switch.relay:
+        try:
+            yield switch
+        finally:
+            switch.tidy_up()
 
 
 class Ear:

@@ -14,7 +14,7 @@ from domain.model import Fact, Recorded
 from domain.task.task import Task
 from infrastructure import checkpoints
 from infrastructure.audit_trail_query import PostgresAuditTrail
-from infrastructure.batches import BatchReader
+from infrastructure.batches import BatchReader, Wanted
 from infrastructure.callback_list_query import PostgresCallbackList
 from infrastructure.database import Pool, service_dsn
 from infrastructure.digest import Digestion
@@ -62,7 +62,7 @@ class Views(msgspec.Struct, frozen=True):
     async def fold_in_batches_of(self, size: int) -> None:
         """Bring all projections up to the log by batches of so many events."""
         for projection in PROJECTIONS.values():
-            reader = BatchReader(projection.streams, await read_identity(self.owner), most=size)
+            reader = BatchReader(projection.wanted, await read_identity(self.owner), most=size)
             position = await checkpoints.take(self.owner, projection.name) or 0
             while batch := await reader.after(self.owner, position):
                 async with self.owner.transaction():
@@ -98,9 +98,9 @@ class Views(msgspec.Struct, frozen=True):
         values = ([1], [stream], [version], [topic], [state], [1], ["member/m1"], [None], [None], [None])
         await self.owner.execute(APPEND, values)
 
-    async def events(self, streams: str | tuple[str, ...] = "") -> list[Recorded[Any]]:
-        """What was recorded, of the streams whose names begin so."""
-        batch = await BatchReader(streams, await read_identity(self.owner), most=100_000).after(self.owner, 0)
+    async def events(self, wanted: Wanted = "") -> list[Recorded[Any]]:
+        """What was recorded, of the streams whose names begin so, or of these topics."""
+        batch = await BatchReader(wanted, await read_identity(self.owner), most=100_000).after(self.owner, 0)
         return [event for event in batch.events if isinstance(event, Recorded)] if batch else []
 
     async def do(self, statement: str, *values: Any) -> None:

@@ -5,13 +5,17 @@ from typing import Any
 
 import pytest
 
+from domain.callback.events import Leg, Outcome
+from domain.callback.retrying import RetryPolicy, Rule
 from domain.callback_queue.callback_queue import COMMENT_MAX, LIMIT_MAX, NAME_MAX, CallbackQueue, create, replay
 from domain.callback_queue.events import (
+    CallingRules,
     QueueCreated,
     QueueDeleted,
     QueueDescribed,
     QueueFact,
     QueueLimitChanged,
+    QueueRulesChosen,
     QueueStatus,
     QueueSwitchedOff,
     QueueSwitchedOn,
@@ -134,3 +138,29 @@ def test_a_stream_that_does_not_begin_with_a_creation_is_an_error() -> None:
     with pytest.raises(ValueError, match="begins with QueueDeleted"):
         replay(recorded([QueueDeleted()], stream=f"queue/{QUEUE_ID}"))
     assert replay([]) is None
+
+
+RULES = CallingRules(retry_policy=RetryPolicy(outcomes={Outcome.BUSY: Rule(pause=9)}), client_leg=Leg.B)
+
+
+def test_a_queue_begins_with_no_rules_of_its_own_and_takes_them_whole() -> None:
+    assert given().rules == CallingRules()
+    assert given().choose_rules(RULES) == [QueueRulesChosen(rules=RULES)]
+    queue = given(QueueRulesChosen(rules=RULES))
+    assert (queue.rules, queue.version) == (RULES, 2)
+    assert queue.choose_rules(RULES) == []
+    only_leg = CallingRules(client_leg=Leg.B)
+    assert queue.choose_rules(only_leg) == [QueueRulesChosen(rules=only_leg)]
+    assert queue.choose_rules(CallingRules()) == [QueueRulesChosen(rules=CallingRules())]
+
+
+def test_an_empty_policy_is_a_choice_and_none_is_the_organisations() -> None:
+    contract = CallingRules(retry_policy=RetryPolicy())
+    assert given().choose_rules(contract) == [QueueRulesChosen(rules=contract)]
+
+
+def test_rules_that_cannot_be_are_refused_and_so_are_those_of_a_deleted_queue() -> None:
+    impossible = CallingRules(retry_policy=RetryPolicy(jitter_percent=21))
+    assert refused_field(lambda: given().choose_rules(impossible)) == "retry_policy.jitter_percent"
+    with pytest.raises(AlreadyDeleted):
+        given(QueueDeleted()).choose_rules(RULES)

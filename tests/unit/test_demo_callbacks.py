@@ -10,25 +10,29 @@ import msgspec
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from application.phones import e164
+from application.phones import e164, line
 from application.queue_queries import Idle, QueueStanding
 from application.webhooks import check_target
-from interfaces.bootstrap import Counts
+from interfaces.bootstrap import AsteriskOptions, Counts
 from interfaces.demo.environment import demo_environment
-from interfaces.demo.plan import PLANS, callbacks
+from interfaces.demo.figures import Figures, attempts_of
+from interfaces.demo.plan import Cast, callbacks
 from interfaces.demo.progress import cells, showing
 from interfaces.demo.receiver import Receiver
-from interfaces.demo.report import Figures, report
-from interfaces.settings import from_environment
+from interfaces.demo.report import report
+from interfaces.demo.simulated_cast import simulated_cast
+from interfaces.demo.switch_cast import switch_cast, warning
+from interfaces.settings import BadSetting, from_environment
 from interfaces.webhook_options import webhook_options
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 NOW = 1_795_305_600
-PLACED = [task for tasks in callbacks(Receiver(SECRET)) for task in tasks]
+CAST, ON_SWITCH = simulated_cast(), switch_cast()
+PLACED = [task for tasks in callbacks(CAST, Receiver(SECRET)) for task in tasks]
 
 
 def test_three_hundred_people_are_called_whose_numbers_are_nobodys() -> None:
-    assert [len(tasks) for tasks in callbacks(Receiver(SECRET))] == [plan.callbacks for plan in PLANS]
+    assert [len(tasks) for tasks in callbacks(CAST, Receiver(SECRET))] == [plan.callbacks for plan in CAST.plans]
     numbers = [e164(task["b_number"], "KZ", "b_number") for task in PLACED]
     assert len(set(numbers)) == len(PLACED) == 300
     assert all(re.fullmatch(r"\+7701000\d{4}", number) for number in numbers)
@@ -43,7 +47,33 @@ def test_the_phones_do_all_that_phones_can_do_and_most_answer() -> None:
 
 
 def test_some_callbacks_begin_later() -> None:
-    assert sum("start_time_utc" in task for task in PLACED) == sum(plan.later for plan in PLANS) > 0
+    assert sum("start_time_utc" in task for task in PLACED) == sum(plan.later for plan in CAST.plans) > 0
+
+
+def test_on_a_real_switch_only_extensions_of_four_digits_are_dialled_and_none_begins_as_an_emergency_number() -> None:
+    placed = [task for tasks in callbacks(ON_SWITCH, Receiver(SECRET)) for task in tasks]
+    assert len(placed) == 60
+    dialled = {*(task[key] for task in placed for key in ("a_number", "b_number")), *ON_SWITCH.example}
+    assert not ON_SWITCH.customers_of_tasks
+    assert all(re.fullmatch("[0-9]{4}", number) for number in dialled)
+    assert all(line(number, "KZ", "b_number") == number for number in dialled)
+    assert not any(number.startswith(("101", "102", "103", "104", "112")) for number in dialled)
+    assert {number[:2] for number in dialled} == {"10", "11", "20", "30", "31", "40", "50", "60", "70"}
+
+
+def test_before_a_real_switch_dials_all_numbers_and_the_trunk_are_told() -> None:
+    switch = AsteriskOptions(host="::1", port=5038, user="u", secret="s3cret", trunk="carrier")
+    told = warning(ON_SWITCH, switch)
+    assert "trunk carrier of the Asterisk at [::1]:5038" in " ".join(told.split())
+    dialled = set(re.findall(r"[0-9]{4}", told.partition("these extensions")[2]))
+    assert dialled == {*ON_SWITCH.agents, *ON_SWITCH.customers}
+    assert "s3cret" not in told
+
+
+@pytest.mark.parametrize("cast", [CAST, ON_SWITCH], ids=["simulated", "switch"])
+def test_somebody_in_the_first_queue_cannot_be_had_at_once(cast: Cast) -> None:
+    first = callbacks(cast, Receiver(SECRET))[0]
+    assert any(task["b_number"][-4] == cast.tried_again for task in first)
 
 
 def test_its_environment_opens_this_machine_and_what_was_open_before() -> None:
@@ -55,6 +85,16 @@ def test_its_environment_opens_this_machine_and_what_was_open_before() -> None:
     assert [str(network) for network in webhook_options(settings).opened] == ["10.0.0.0/8", "127.0.0.1/32"]
     assert settings.simulated_speed == 3
     assert from_environment(demo_environment({})).simulated_speed == 20
+
+
+def test_on_a_real_switch_it_dials_only_when_it_is_told_to_and_not_faster_than_is_set() -> None:
+    with pytest.raises(BadSetting, match="--asterisk"):
+        demo_environment({"PEREZVON_GATEWAY": "asterisk"})
+    chosen = demo_environment({"PEREZVON_GATEWAY": "asterisk"}, on_switch=True)
+    assert from_environment(chosen).calls_per_second == 10
+    slow = demo_environment({"PEREZVON_CALLS_PER_SECOND": "0.5"}, on_switch=True)
+    assert from_environment(slow).calls_per_second == 0.5
+    assert from_environment(demo_environment({})).calls_per_second is None
 
 
 def webhook(sequence: int = 1, *, secret: str = SECRET, age_s: int = 0) -> tuple[dict[str, str], bytes]:
@@ -155,11 +195,10 @@ def test_the_report_says_how_it_went() -> None:
         outcomes=Counter({"success: ANSWER b": 305, "failed: BUSY b busy": 5}),
         tasks=Counter({"completed": 9, "failed": 1}),
         deliveries=Counter({"delivered": 2, "expired": 1}),
-        before=counts(100, 5),
-        after=counts(600, 20),
+        calls=(counts(100, 5), counts(600, 20)),
         seconds=21.4,
     )
-    assert report(figures, received).splitlines() == [
+    assert report(figures, CAST, received).splitlines() == [
         "300 people were called back, and 10 for tasks, in 21 s:",
         "    305  success: ANSWER b",
         "      5  failed: BUSY b busy",
@@ -167,4 +206,40 @@ def test_the_report_says_how_it_went() -> None:
         "Most calls at once: 20 there; the limits are 12 + 8 = 20",
         "Webhooks: 2 of 3 delivered; 2 verified, 0 refused, 1 repeated, 0 out of order",
         "Tasks carried out: 9 completed, 1 failed",
+    ]
+
+
+def attempt(position: int, kind: str, **end: str) -> dict[str, object]:
+    return {"position": position, "type": f"callback.{kind}.v1", "data": {"end": end} if end else {}}
+
+
+def test_the_report_of_a_real_switch_tells_what_stands_on_record() -> None:
+    busy = {"outcome": "busy", "leg": "b", "sip": "SIP 486 Busy Here"}
+    events = [
+        attempt(7, "attempt_started"),
+        attempt(9, "attempt_failed", **busy),
+        attempt(12, "attempt_started"),
+        attempt(13, "attempt_succeeded"),
+        attempt(20, "call_ended", outcome="success"),
+        attempt(8, "attempt_started"),
+        attempt(10, "attempt_failed", **busy),
+    ]
+    calls = attempts_of(events)
+    assert (calls.count, calls.most, calls.ends) == (3, 2, {"b: busy (SIP 486 Busy Here)": 2, "joined": 1})
+    figures = Figures(
+        outcomes=Counter({"success: ANSWER b": 1, "failed: BUSY b busy": 1}),
+        calls=calls,
+        tasks=Counter(),
+        deliveries=Counter(),
+        seconds=3,
+    )
+    assert report(figures, ON_SWITCH, receiver()).splitlines() == [
+        "60 people were called back, in 3 s:",
+        "      1  success: ANSWER b",
+        "      1  failed: BUSY b busy",
+        "Attempts: 3, 1 of them retries, by what the switch said of them:",
+        "      2  b: busy (SIP 486 Busy Here)",
+        "      1  joined",
+        "Most calls at once: 2 on record; the limits are 6 + 4 = 10",
+        "Webhooks: 0 of 0 delivered; 0 verified, 0 refused, 0 repeated, 0 out of order",
     ]

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import get_args
+from typing import Any, cast, get_args
 
 import msgspec
 import pytest
@@ -25,9 +25,46 @@ def test_the_stored_fact_reads_and_writes_as_its_golden_file_says(tag: str) -> N
             assert json.loads(encode(fact)) == json.loads(stored), "the shape of a stored fact changed"
 
 
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.before_*.json")), ids=lambda path: path.name)
+def test_a_fact_that_was_stored_before_a_field_was_there_reads_as_if_it_was_none(path: Path) -> None:
+    tag = path.name.partition(".before_")[0]
+    stored = path.read_bytes()
+    fact = decode(tag, stored)
+    assert type(fact) is FACTS[tag]
+    assert _without_none(json.loads(encode(fact))) == _without_none(json.loads(stored))
+
+
+def _without_none(plain: Any) -> Any:
+    if not isinstance(plain, dict):
+        return plain
+    items = cast("dict[str, Any]", plain).items()
+    return {name: _without_none(value) for name, value in items if value is not None}
+
+
 def test_there_is_a_golden_file_for_each_tag_and_no_other() -> None:
-    known = {path.name.removesuffix(".json").removesuffix(".least") for path in GOLDEN.glob("*.json")}
-    assert known == {*FACTS, *UPCASTERS}
+    names = (path.name.removesuffix(".json").removesuffix(".least") for path in GOLDEN.glob("*.json"))
+    assert {name.partition(".before_")[0] for name in names} == {*FACTS, *UPCASTERS}
+
+
+def test_a_field_of_a_later_release_keeps_no_fact_from_being_read() -> None:
+    """While a release rolls out, those of before read what it writes."""
+    for path in GOLDEN.glob("*.json"):
+        tag = path.name.removesuffix(".json").removesuffix(".least").partition(".before_")[0]
+        later = json.dumps(_with_more(json.loads(path.read_bytes()))).encode()
+        assert decode(tag, later) == decode(tag, path.read_bytes())
+
+
+def _with_more(plain: Any) -> Any:
+    """Answer the same with a field more in every object whose keys are names of fields."""
+    if not isinstance(plain, dict):
+        return plain
+    items = cast("dict[str, Any]", plain).items()
+    more = {name: _with_more(value) if name != "outcomes" else _with_more_in_each(value) for name, value in items}
+    return {**more, "of_a_later_release": 1}
+
+
+def _with_more_in_each(plain: dict[str, Any]) -> dict[str, Any]:
+    return {name: _with_more(value) for name, value in plain.items()}
 
 
 def test_tags_are_unique_and_well_formed() -> None:

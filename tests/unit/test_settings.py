@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from rich.pretty import pretty_repr
 
 from domain.organization.events import Settings as OrganizationSettings
 from interfaces.settings import BadSetting, Settings, from_environment
@@ -48,6 +49,9 @@ def test_settings_are_read_from_the_environment() -> None:
         ("METRICS_PORT", "70000"),
         ("SHUTDOWN_SECONDS", "-1"),
         ("GATEWAY", "pigeons"),
+        ("CALLS_PER_SECOND", "0"),
+        ("CALLS_PER_SECOND", "1001"),
+        ("CHANNELS", "1"),
         ("SIMULATOR_ADDRESS", "8078"),
         ("SIMULATED_SPEED", "0"),
         ("SIMULATED_SPEED", "inf"),
@@ -56,3 +60,15 @@ def test_settings_are_read_from_the_environment() -> None:
 def test_a_setting_that_cannot_be_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=name.lower()):
         from_environment({f"PEREZVON_{name}": value})
+
+
+def test_settings_never_show_their_secrets() -> None:
+    secrets = {
+        "PEREZVON_DATABASE_URL": "s3cret-1",
+        "PEREZVON_SECRETS_KEY": "s3cret-2",
+        "PEREZVON_ASTERISK_SECRET": "s3cret-3",
+    }
+    settings = from_environment({**secrets, "PEREZVON_ASTERISK_USER": "somebody"})
+    for shown in (repr(settings), str(settings), pretty_repr(settings)):
+        assert "s3cret" not in shown
+        assert "somebody" in shown

@@ -1,0 +1,146 @@
+"""What is known of a call (contract 2, ``cdr``): all that the record says of it, and nothing else."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from application.callback_queues import CallbackQueues
+from application.callers import Caller
+from application.errors import CallNotFound, QueueNotFound
+from application.ports import EventLog
+from domain.callback.callback import replay
+from domain.callback.events import (
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    CallbackScheduled,
+    CallEnd,
+    CallEnded,
+    Leg,
+    Outcome,
+)
+from domain.model import Recorded
+from domain.values import Permission
+
+
+class Dialled(msgspec.Struct, frozen=True, kw_only=True):
+    """The attempt of a callback for which a call was started."""
+
+    callback_id: int
+    attempt: int
+
+
+class CallIndex(Protocol):
+    """Whose attempt a call is."""
+
+    async def find(self, call_id: UUID, organization_id: int) -> Dialled | None:
+        """Answer the attempt, if the organisation has that call. Raises StorageAway.
+
+        A call is found from its start on, and for ever; while the view ``call_history`` is more than a second behind,
+        one that it does not show yet is missed once it has ended.
+        """
+        ...
+
+
+class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A call. Times are when the log learned of it; what is None has not happened, or nobody knows it."""
+
+    call_id: str
+    organization_id: int
+    callback_id: int
+    attempt: int
+    scheduled: CallbackScheduled
+    started_at: datetime
+    joined_at: datetime | None
+    ended_at: datetime | None
+    is_joined: bool
+    end: CallEnd | None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the attempt came out: a success as soon as A and B are joined, whatever ends the call afterwards."""
+        return Outcome.SUCCESS if self.is_joined else self.end and self.end.outcome
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the call lasted from its start, ringing and all; of a lost one nobody knows."""
+        if self.ended_at is None or self.end is None or self.end.outcome is Outcome.LOST:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
+    def answered(self, leg: Leg) -> bool | None:
+        """Whether that phone was answered: A's was when B's was rung, and both were when they are joined."""
+        if self.is_joined:
+            return True
+        if self.end is None or self.end.leg is None:
+            return None
+        if leg is Leg.B:
+            return False
+        return self.end.leg is Leg.B or self.end.outcome is Outcome.ABANDONED
+
+
+class CallHistory:
+    """Answers what is known of calls, read from the log and so always as of now."""
+
+    def __init__(self, index: CallIndex, log: EventLog, queues: CallbackQueues) -> None:
+        """Find calls by the ``index``."""
+        self._index = index
+        self._log = log
+        self._queues = queues
+
+    async def get(self, call_id: UUID, caller: Caller) -> CallRecord:
+        """Answer the call of the caller's organisation. Raises CallNotFound, StorageAway.
+
+        That of a callback that is deleted, or in a deleted queue, is shown to auditors only.
+        """
+        dialled = await self._index.find(call_id, caller.organization_id)
+        if dialled is None:
+            raise CallNotFound
+        events = await self._log.read(f"callback/{dialled.callback_id}")
+        if not caller.may(Permission.AUDIT):
+            await self._check_shown(events, caller.organization_id)
+        return call_record(events, dialled)
+
+    async def _check_shown(self, events: Sequence[Recorded[Any]], organization_id: int) -> None:
+        callback = replay(events)
+        if callback is None or callback.is_deleted:
+            raise CallNotFound
+        try:
+            await self._queues.get(callback.scheduled.queue_id, organization_id)
+        except QueueNotFound as error:
+            raise CallNotFound from error
+
+
+def call_record(events: Sequence[Recorded[Any]], dialled: Dialled) -> CallRecord:
+    """Answer what the callback's facts, oldest first, say of the call of an attempt that they say was started."""
+    started = joined = ended = None
+    for event in events:
+        match event.fact:
+            case AttemptStarted(attempt=dialled.attempt):
+                started = event
+            case AttemptSucceeded(attempt=dialled.attempt):
+                joined = event
+            case AttemptFailed(attempt=dialled.attempt) | CallEnded(attempt=dialled.attempt):
+                ended = event
+            case _:
+                pass
+    if started is None:
+        msg = f"callback/{dialled.callback_id} has no attempt {dialled.attempt}"
+        raise ValueError(msg)
+    # Heard of with the end only: when they were joined, nobody told.
+    is_told_late = joined is not None and ended is not None and joined.recorded_at == ended.recorded_at
+    return CallRecord(
+        call_id=started.fact.call_id,
+        organization_id=started.organization_id or 0,
+        callback_id=dialled.callback_id,
+        attempt=dialled.attempt,
+        scheduled=events[0].fact,
+        started_at=started.recorded_at,
+        joined_at=joined.recorded_at if joined and not is_told_late else None,
+        ended_at=ended.recorded_at if ended else None,
+        is_joined=joined is not None,
+        end=ended.fact.end if ended else None,
+    )

@@ -1,0 +1,33 @@
+"""What the dialplan of a switch must hold, and which of it is missing (docs/asterisk/extensions.conf)."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+CONTEXTS: Mapping[str, Mapping[str, str]] = {  # by context: what is told of a piece, and how a line with it looks
+    "perezvon": {
+        "an extension for numbers with a plus: `_[+0-9]!`": r"_\S*\+.* => ",
+        "`Set(B_STARTED=1)`": r"Set\(B_STARTED=1\)",
+        "`Set(TIMEOUT(absolute)=…)`": r"Set\(TIMEOUT\(absolute\)=.*MAX_SECONDS",
+        "`Set(CALLERID(num)=${B_CALLER})`": r"Set\(CALLERID\(num\)=\$\{B_CALLER\}\)",
+        "`Dial(…${FILTER(+0-9,${EXTEN})}…)`": r"Dial\(.*\$\{FILTER\(\+0-9,\$\{EXTEN\}\)\}",
+        "`${PEREZVON_TRUNK}` in its Dial": r"Dial\(.*\$\{PEREZVON_TRUNK\}",
+        "`${B_TIMEOUT}` in its Dial": r"Dial\(.*\$\{B_TIMEOUT\}",
+        "`S(${MAX_SECONDS})` in its Dial": r"Dial\(.*S\(\$\{MAX_SECONDS\}\)",
+        "`Set(CDR_PROP(disable)=1)`": r"Set\(CDR_PROP\(disable\)=1\)",
+        "`Hangup()`": r"Hangup\(",
+    },
+    "perezvon-ledger": {
+        "an extension `s`": r"s => ",
+        "`HANGUPCAUSE_KEYS()`": r"Set\(.*\$\{HANGUPCAUSE_KEYS\(\)\}",
+        "`HANGUPCAUSE(…,tech)`": r"Set\(.*\$\{HANGUPCAUSE\(.*,tech\)\}",
+        "`Set(DB(perezvon/${PEREZVON_CALL_ID})=…)`": r"Set\(DB\(perezvon/\$\{PEREZVON_CALL_ID\}\)=",
+        "a row of seven fields with `|` between them": r"Set\(DB\(perezvon/.*\)=(.*\|){6}\$\{EPOCH\}\)",
+        "`Return()`": r"Return\(",
+    },
+}
+
+
+def lacking(context: str, lines: Iterable[str]) -> list[str]:
+    """Answer what a context of the dialplan lacks. A line is ``extension => Application(data)``."""
+    text = "\n".join(lines)
+    return [piece for piece, look in CONTEXTS[context].items() if not re.search(look, text)]

@@ -1,0 +1,67 @@
+"""A call as an action of the Manager Interface."""
+
+import re
+from collections.abc import Mapping
+from math import ceil
+
+import msgspec
+
+from application.gateway import Call
+
+CONTEXT = "perezvon"
+LEDGER_CONTEXT = "perezvon-ledger"
+CALL_ID = "PEREZVON_CALL_ID"
+
+_NUMBER = re.compile(r"\+?[0-9]{1,32}")
+_CALL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Undialable(ValueError):
+    """A part of the call would alter the action or the dial string; it is named, and not shown."""
+
+
+class Originate(msgspec.Struct, frozen=True):
+    """The fields and the channel variables of an action Originate."""
+
+    fields: Mapping[str, str]
+    variables: Mapping[str, str]
+
+
+def originate(call: Call, trunk: str) -> Originate:
+    r"""Answer the action that rings A through the trunk and sends it on to B's number in the dialplan.
+
+    Raises Undialable unless the numbers are ``\+?[0-9]{1,32}`` and the id is a UUID (telephony, Traps).
+    """
+    for name in ("a_number", "b_number", "a_sees", "b_sees"):
+        if not _NUMBER.fullmatch(getattr(call, name)):
+            raise Undialable(name)
+    if not is_call_id(call.id):
+        raise Undialable("id")
+    fields = {
+        "Async": "true",
+        "ChannelId": call.id,
+        "Channel": f"PJSIP/{call.a_number}@{trunk}",
+        "Context": CONTEXT,
+        "Exten": call.b_number,
+        "Priority": "1",
+        "Timeout": str(_seconds(call.ring_a_s) * 1000),
+        "CallerID": f'"Callback" <{call.a_sees}>',
+    }
+    variables = {
+        f"__{CALL_ID}": call.id,  # two underscores: B inherits it
+        "PEREZVON_TRUNK": trunk,
+        "B_TIMEOUT": str(_seconds(call.ring_b_s)),
+        "B_CALLER": call.b_sees,
+        "MAX_SECONDS": str(_seconds(call.longest_talk_s)),
+        "CHANNEL(hangup_handler_push)": rf"{LEDGER_CONTEXT}\,s\,1",
+    }
+    return Originate(fields, variables)
+
+
+def is_call_id(text: str) -> bool:
+    """Whether it may be the id of a call of ours: a UUID."""
+    return _CALL_ID.fullmatch(text) is not None
+
+
+def _seconds(seconds: float) -> int:
+    return max(1, ceil(seconds))

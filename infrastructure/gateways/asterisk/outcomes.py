@@ -1,0 +1,58 @@
+"""What became of a call, by what the switch says of it (telephony, Outcomes)."""
+
+import re
+
+from domain.callback.events import Leg, Outcome
+from infrastructure.gateways.asterisk import metrics
+
+BY_US = 8
+"""The Q.850 cause with which we hang up, and which no phone and no trunk sends: preemption."""
+
+_NO_ANSWER_CAUSE = 19
+_BY_SIP = {
+    **dict.fromkeys((486, 600), Outcome.BUSY),
+    **dict.fromkeys((408, 480), Outcome.NO_ANSWER),
+    **dict.fromkeys((403, 603, 607), Outcome.REJECTED),
+    **dict.fromkeys((404, 410, 484, 604), Outcome.INVALID_NUMBER),
+    **dict.fromkeys((488, 500, 502, 503, 504), Outcome.CONGESTION),
+}
+_BY_CAUSE = {
+    17: Outcome.BUSY,
+    **dict.fromkeys((18, 19), Outcome.NO_ANSWER),
+    21: Outcome.REJECTED,
+    **dict.fromkeys((1, 22, 28), Outcome.INVALID_NUMBER),
+}
+_CODE = re.compile(r"SIP ([1-6][0-9]{2})\b")
+
+
+def outcome_of(leg: Leg, dial_status: str, cause: int | None, sip: str) -> tuple[Outcome, Leg | None]:
+    """Answer how a call ended and on which leg: by the SIP line of the leg that it came to, then by the cause.
+
+    Args:
+        leg: B once A has answered.
+        dial_status: the switch's word for B.
+        cause: A's, of Q.850.
+        sip: the last status line that the leg's phone sent, such as ``SIP 486 Busy Here``.
+    """
+    if leg is Leg.B and dial_status == "ANSWER":
+        return Outcome.SUCCESS, None
+    if cause == BY_US:
+        return Outcome.CANCELLED, leg
+    if leg is Leg.B and dial_status in {"CANCEL", ""}:  # empty: A was gone before B was dialled
+        return Outcome.ABANDONED, Leg.A
+    code = _CODE.match(sip)
+    if code is None:  # nobody replied, and the trunk is out of reach; or B's phone forwards, which the dialplan refuses
+        return (Outcome.BUSY if dial_status == "BUSY" else Outcome.CONGESTION), leg
+    return _by_code(leg, int(code[1]), dial_status, cause)
+
+
+def _by_code(leg: Leg, code: int, dial_status: str, cause: int | None) -> tuple[Outcome, Leg]:
+    if code < 200:  # noqa: PLR2004 - nobody refused: we rang long enough, or the switch was stopped
+        timed_out = cause == _NO_ANSWER_CAUSE if leg is Leg.A else dial_status == "NOANSWER"
+        return (Outcome.NO_ANSWER if timed_out else Outcome.LOST), leg
+    if code < 300:  # noqa: PLR2004 - answered, and gone before the other was
+        return Outcome.ABANDONED, Leg.A
+    if outcome := _BY_SIP.get(code):
+        return outcome, leg
+    metrics.UNLISTED_CODES.labels(code).inc()
+    return _BY_CAUSE.get(cause or 0, Outcome.CONGESTION), leg

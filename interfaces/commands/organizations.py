@@ -1,0 +1,83 @@
+"""Organisations: creating them, and their settings."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from application.organizations import SettingsPatch
+from interfaces.commands.common import ORGANIZATION_ID, POLICY, TEXT, ask, on_database, request
+from interfaces.output import show, show_items
+
+_CLEARABLE = ("callback_queue", "caller_id", "retry_policy")
+
+
+@click.group()
+def organization() -> None:
+    """Organisations: the tenants, and their settings."""
+
+
+@organization.command("create")
+@click.argument("name", type=TEXT)
+@click.option("--region", default="KZ", show_default=True, type=TEXT, help="Reads national phone numbers (ISO 3166).")
+@on_database
+def create_organization(name: str, region: str, data_dir: Path | None, *, as_json: bool) -> None:
+    """Create an organisation.
+
+    Prints an admin's token, which is shown only now.
+
+    \b
+    Example:
+      perezvon organization create "City hotline" --region KZ
+    """
+    show(ask(data_dir, lambda s: s.organizations.create(name, request(), region=region)), as_json=as_json)
+
+
+@organization.command("set")
+@click.argument("organization_id", type=ORGANIZATION_ID, metavar="ID")
+@click.option("--region", type=TEXT, help="Reads national phone numbers (ISO 3166, such as KZ).")
+@click.option("--timezone", type=TEXT, help="An IANA name, such as Asia/Almaty.")
+@click.option("--open-intake/--no-open-intake", default=None, help="Whether tasks are filed without a token.")
+@click.option("--callback-queue", type=ORGANIZATION_ID, help="The queue that carries out callback tasks.")
+@click.option("--no-callback-queue", is_flag=True, help="Leave callback tasks to the members.")
+@click.option("--callback-tries", type=int, help="1 to 50.")
+@click.option("--callback-pause", type=int, help="Seconds between tries, 0 to 604800.")
+@click.option("--caller-id", type=TEXT, help="The number that calls seem to come from.")
+@click.option("--no-caller-id", is_flag=True, help="Show each of the two the other's number.")
+@click.option("--retry-policy", type=POLICY, help="What follows a failed attempt in queues that chose nothing: JSON.")
+@click.option("--no-retry-policy", is_flag=True, help="Back to the contract's rule.")
+@on_database
+def set_organization(organization_id: int, data_dir: Path | None, *, as_json: bool, **given: Any) -> None:
+    """Change settings of an organisation.
+
+    What is not named stays. Prints them all.
+
+    \b
+    Example:
+      perezvon organization set 1 --timezone Asia/Almaty --no-open-intake
+    """
+    cleared = {name for name in _CLEARABLE if given.pop(f"no_{name}")}
+    changes = {name: value for name, value in given.items() if value is not None}
+    for name in sorted(cleared & changes.keys()):
+        option = name.replace("_", "-")
+        raise click.UsageError(f"Either --{option} or --no-{option}")
+    changes |= dict.fromkeys(cleared)
+    if not changes:
+        raise click.UsageError("Name a setting to change, such as --timezone Asia/Almaty")
+    patch = SettingsPatch(**changes)
+    settings = ask(data_dir, lambda s: s.organizations.change_settings(organization_id, patch, request()))
+    show({"id": organization_id, **msgspec.structs.asdict(settings)}, as_json=as_json)
+
+
+@organization.command("list")
+@on_database
+def list_organizations(data_dir: Path | None, *, as_json: bool) -> None:
+    """List all organisations.
+
+    \b
+    Example:
+      perezvon organization list
+    """
+    rows = ask(data_dir, lambda s: s.directory.organizations())
+    show_items(rows, ("id", "name", "created_at", "settings.region", "settings.timezone"), as_json=as_json)

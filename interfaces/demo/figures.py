@@ -1,0 +1,87 @@
+"""What came of the callbacks, as the API tells it: outcomes, attempts, webhooks."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from interfaces.bootstrap import Counts
+from interfaces.demo.caller import Caller
+from interfaces.demo.exchange import QUEUES, Exchange
+
+_STARTED, _ENDED = "callback.attempt_started.v1", ("callback.attempt_failed.v1", "callback.call_ended.v1")
+
+
+class Attempts(msgspec.Struct, frozen=True, kw_only=True):
+    """The attempts on record: how many, how many calls ran at once at most, and what became of them."""
+
+    count: int
+    most: int
+    ends: Counter[str]
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """How it went. ``outcomes`` and ``tasks`` count what callbacks and tasks came to, ``deliveries`` webhooks by state.
+
+    ``calls`` is what is on record, or what a simulated network had counted before and afterwards; ``seconds`` is how long
+    it took.
+    """
+
+    outcomes: Counter[str]
+    calls: Attempts | tuple[Counts, Counts]
+    tasks: Counter[str]
+    deliveries: Counter[str]
+    seconds: float
+
+
+async def outcomes(exchange: Exchange) -> Counter[str]:
+    """Answer how many callbacks came to what. Raises DemoFailed, httpx.HTTPError."""
+    return Counter(_outcome(row) for rows in await exchange.callbacks() for row in rows)
+
+
+async def attempts(admin: Caller, exchange: Exchange) -> Attempts:
+    """Answer what is on record of all attempts. Raises DemoFailed, httpx.HTTPError."""
+    events: list[dict[str, Any]] = []
+    for queue_id, rows in zip(exchange.queue_ids, await exchange.callbacks(), strict=True):
+        for row in rows:
+            events += (await admin.ask("GET", f"{QUEUES}{queue_id}/task/{row['id']}/history")).json()["items"]
+    return attempts_of(events)
+
+
+def attempts_of(events: Iterable[dict[str, Any]]) -> Attempts:
+    """Answer what the histories of callbacks tell of their attempts."""
+    running = most = count = 0
+    ends: Counter[str] = Counter()
+    for event in sorted(events, key=lambda event: event["position"]):
+        if event["type"] == _STARTED:
+            count, running = count + 1, running + 1
+            most = max(most, running)
+        elif event["type"] in _ENDED:
+            running -= 1
+            ends[_end(event["data"]["end"])] += 1
+    return Attempts(count=count, most=most, ends=ends)
+
+
+async def deliveries(admin: Caller) -> Counter[str]:
+    """Answer how many webhooks are in which state. Raises DemoFailed, httpx.HTTPError."""
+    counted: Counter[str] = Counter()
+    after: int | None = 0
+    while after is not None:
+        page = (await admin.ask("GET", "/v1/webhook-deliveries", after=after, limit=1_000)).json()
+        counted.update(delivery["state"] for delivery in page["items"])
+        after = page["next"]
+    return counted
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    why = str(row["finish_comment"]).partition(" (")[0]  # what the switch said stands in brackets
+    return f"{row['finish_result']}: {why}"
+
+
+def _end(end: dict[str, Any]) -> str:
+    """Answer how a call ended: the leg to blame, the outcome, and what that leg said."""
+    if end["outcome"] == "success":
+        return "joined"
+    words = (f"{end['leg']}:" if end.get("leg") else "", end["outcome"], f"({end['sip']})" if end.get("sip") else "")
+    return " ".join(filter(None, words))

@@ -1,0 +1,40 @@
+"""The demo's cast on the simulated network: 300 people, in a range of numbers that nobody has.
+
+Their phones behave as the thousands digits say: 1 answers, 2 is busy, 3 rings in vain, 4 rejects, 5 is unknown, 6 meets
+congestion, 7 hangs up soon, 8 is busy at first, 9 and 0 are left to chance.
+"""
+
+from itertools import cycle, islice
+
+from interfaces.demo.plan import Cast, Plan
+
+TASKS = 10
+
+_CUSTOMERS = "118119112110138114115118116117"
+_AGENTS = "1" * 26 + "278"
+_AGENT_COUNT = 12
+_PLANS = (
+    Plan(name="Доставка: согласовать время", limit=12, callbacks=180),
+    Plan(name="Магазин: ответить на вопрос", limit=8, callbacks=120, later=20),
+)
+
+
+def simulated_cast() -> Cast:
+    """Answer the cast."""
+    count = sum(plan.callbacks for plan in _PLANS)
+    agents = islice(cycle(_AGENTS), count)
+    return Cast(
+        plans=_PLANS,
+        lines=("101", "102", "103", "104"),
+        agents=[f"{agent}{100 + i % _AGENT_COUNT}" for i, agent in enumerate(agents)],
+        customers=_customers(count),
+        customers_of_tasks=_customers(TASKS),
+        tried_again="8",
+        example=("1101", _customers(1)[0]),
+    )
+
+
+def _customers(count: int) -> list[str]:
+    """Answer the numbers of so many people, one in four as it is written at home."""
+    digits = islice(cycle(_CUSTOMERS), count)
+    return [f"8 (701) 000-{digit}{i:03}" if i % 4 == 1 else f"+7701000{digit}{i:03}" for i, digit in enumerate(digits)]

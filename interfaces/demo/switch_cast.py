@@ -1,0 +1,48 @@
+"""The demo's cast on a real switch: 60 people behind extensions of four digits, never behind a public number.
+
+The phones are those of tests/asterisk, which behave as the first two digits say: 10 and 11 answer, the latter hangs up
+after a talk; 20 is busy, 30 rings, 31 is switched off, 40 rejects, 50 is unknown, 60 meets congestion, 70 answers and
+soon hangs up. No number begins as an emergency number does where the demo plays (101 to 104, 112): a line that dials
+digit by digit would not wait for the fourth. No phone rings its time out, which would take 30 seconds each time. And no
+tasks are carried out, whose callers have public numbers.
+"""
+
+import textwrap
+from itertools import cycle, islice
+
+from interfaces.bootstrap import AsteriskOptions
+from interfaces.demo.plan import Cast, Plan
+
+_FIRST = 30
+_PHONES = ("11", "11", "20", "11", "11", "31", "11", "11", "50", "11")
+_ODD = {12: ("1001", "40"), 22: ("1002", "60"), 34: ("2001", "11"), 46: ("7001", "30")}  # by their places in line
+_PLANS = (
+    Plan(name="Доставка: согласовать время", limit=6, callbacks=36),
+    Plan(name="Магазин: ответить на вопрос", limit=4, callbacks=24, later=6),
+)
+
+
+def switch_cast() -> Cast:
+    """Answer the cast."""
+    count = sum(plan.callbacks for plan in _PLANS)
+    usual = [(f"100{1 + i % 9}", phone) for i, phone in enumerate(islice(cycle(_PHONES), count))]
+    people = [_ODD.get(i, pair) for i, pair in enumerate(usual)]
+    return Cast(
+        plans=_PLANS,
+        lines=("1001", "1002", "1003", "1004"),
+        agents=[agent for agent, _ in people],
+        customers=[f"{phone}{_FIRST + i}" for i, (_, phone) in enumerate(people)],
+        customers_of_tasks=(),
+        tried_again="2",
+        example=("1001", f"11{_FIRST}"),
+    )
+
+
+def warning(cast: Cast, switch: AsteriskOptions) -> str:
+    """Answer what is told before anything is dialled: which numbers, and through which trunk."""
+    agents, customers = (", ".join(sorted(set(numbers))) for numbers in (cast.agents, cast.customers))
+    text = (
+        f"Through the trunk {switch.trunk} of the Asterisk at {switch.address} these extensions will be dialled, and"
+        f" nothing else: {agents}; and then {customers}."
+    )
+    return textwrap.fill(text, width=110, break_on_hyphens=False)

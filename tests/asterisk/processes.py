@@ -1,0 +1,57 @@
+"""Children of ours: they end with us, by their own numbers, and on ports that nobody else has."""
+
+import random
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+_PORTS = range(10_000, 20_000)  # below those that systems lend to whoever asks for any
+_PATIENCE_S = 20.0
+
+
+def launch(command: Sequence[str | Path], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start a program in a folder; it is killed when the thread that started it ends."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, and kill it when it does not."""
+    process.terminate()
+    try:
+        process.wait(_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        kill(process)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End it without asking, and wait until it is gone."""
+    process.kill()
+    process.wait()
+
+
+def free_port(*, together: int = 1) -> int:
+    """Return the first of so many ports in a row which nobody uses, neither by TCP nor by UDP."""
+    while True:
+        port = random.choice(_PORTS)
+        if all(is_free(port + i, kind) for i in range(together) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)):
+            return port
+
+
+def is_free(port: int, kind: socket.SocketKind) -> bool:
+    """Tell whether a port of this machine's own address can be had."""
+    with socket.socket(type=kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,49 @@
+"""Calls through the fake Manager Interface: what it tells of them, and what became of them."""
+
+from uuid import uuid4
+
+from application.gateway import Call, CallOver, LinkUp
+from domain.callback.events import CallEnd, Leg, Outcome
+from tests.support.fake_ami import Asked, FakeAmi, event
+from tests.support.switches import Ear
+
+BUSY_ROW = "A||17|SIP 486 Busy Here|||1795342060"
+BUSY = CallEnd(outcome=Outcome.BUSY, leg=Leg.A, sip="SIP 486 Busy Here", cause=17)
+
+
+def new_call() -> Call:
+    return Call(id=str(uuid4()), a_number="+77010001001", b_number="101", a_sees="101", b_sees="100")
+
+
+def has_row(ami: FakeAmi, row: str = BUSY_ROW) -> None:
+    ami.replies["DBGet"] = lambda asked: asked.listed((f"Key: {asked.get('Key')}", f"Val: {row}"))
+
+
+def hangup(call_id: str, *lines: str) -> bytes:
+    return event("Hangup", f"Uniqueid: {call_id}", f"Linkedid: {call_id}", *lines, "Cause: 17")
+
+
+def failure(call_id: str, action_id: str = "perezvon-9") -> bytes:
+    return event(
+        "OriginateResponse", f"ActionID: {action_id}", "Response: Failure", "Reason: 0", f"Uniqueid: {call_id}"
+    )
+
+
+async def over(ear: Ear, call_id: str) -> CallEnd:
+    told = await ear.until(lambda event: isinstance(event, CallOver) and event.call_id == call_id)
+    assert isinstance(told, CallOver)
+    return told.end
+
+
+async def heard_so_far(ami: FakeAmi, ear: Ear) -> list[object]:
+    """Return what is heard by the time that the end of yet another call is."""
+    last = str(uuid4())
+    has_row(ami)
+    ami.say(hangup(last))
+    await over(ear, last)
+    return [one for one in ear.heard if not isinstance(one, LinkUp) and one != CallOver(last, BUSY)]
+
+
+def silence(_: Asked) -> bytes:
+    """Answer nothing."""
+    return b""
