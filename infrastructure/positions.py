@@ -12,9 +12,13 @@ from infrastructure.database import Pool
 from infrastructure.handlers import HANDLERS
 from infrastructure.statements import statement
 
+READERS = "readers"
+"""The channel on which a view that rests hears that somebody waits for it."""
+
 _POLL_S = 0.005
 
 _POSITIONS = statement("SELECT name, position FROM {schema}.checkpoints")
+_TELL = f"NOTIFY {READERS}".encode()
 _LAGS = statement(
     "SELECT v.name, coalesce(c.position, 0), greatest(coalesce(head.position, 0) - coalesce(c.position, 0), 0),"
     " greatest(coalesce(extract(epoch FROM clock_timestamp() - oldest.recorded_at), 0), 0)::float8,"
@@ -40,6 +44,7 @@ class PostgresViewPositions:
         self._reading = reading
         self._waiters: set[_Waiter] = set()
         self._poll: asyncio.Task[None] | None = None
+        self._has_come = False  # a waiter, since the views were told last
 
     async def position(self, name: str) -> int:
         """See the port."""
@@ -50,6 +55,7 @@ class PostgresViewPositions:
         """See the port. One query serves all who wait in this process; nothing is asked while nobody waits."""
         waiter = _Waiter(name, position, asyncio.get_running_loop().create_future())
         self._waiters.add(waiter)
+        self._has_come = True
         if self._poll is None:
             self._poll = asyncio.create_task(self._poll_while_somebody_waits())
         try:
@@ -82,6 +88,9 @@ class PostgresViewPositions:
         try:
             async with self._reading.connection() as connection:
                 reached = dict[str, int](await (await connection.execute(_POSITIONS)).fetchall())
+                if self._has_come and any(reached.get(waiter.name, 0) < waiter.position for waiter in self._waiters):
+                    self._has_come = False
+                    await connection.execute(_TELL)
         except StorageAway as error:
             for waiter in self._waiters:
                 if not waiter.arrived.done():

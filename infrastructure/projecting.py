@@ -12,7 +12,7 @@ from infrastructure.claims import forget_old_claims
 from infrastructure.database import Pool
 from infrastructure.handlers import HANDLERS, handlers
 from infrastructure.new_events import NewEvents, woken
-from infrastructure.positions import PostgresViewPositions
+from infrastructure.positions import READERS, PostgresViewPositions
 from infrastructure.runner import Runner
 
 _LAG_EVERY_S = 5.0
@@ -27,7 +27,7 @@ async def run_projections(dsn: str, stop: asyncio.Event) -> None:
     ``dsn`` is the service's. A batch that is under way is finished first. Recovers by itself when Postgres comes back.
     """
     pool = Pool(dsn, size=len(HANDLERS) + 1, name="projections")
-    new_events = NewEvents(dsn)
+    new_events, readers = NewEvents(dsn), NewEvents(dsn, READERS)
     positions = PostgresViewPositions(pool)
 
     async def show_lags() -> None:
@@ -40,14 +40,15 @@ async def run_projections(dsn: str, stop: asyncio.Event) -> None:
     await pool.open()
     try:
         async with asyncio.TaskGroup() as group:
-            listening = group.create_task(new_events.run())
+            listening = [group.create_task(heard.run()) for heard in (new_events, readers)]
             for handler in handlers().values():
-                group.create_task(Runner(handler, pool, new_events).run(stop))
+                group.create_task(Runner(handler, pool, new_events, readers).run(stop))
             group.create_task(_every(_LAG_EVERY_S, show_lags, stop))
             group.create_task(_every(_CLEAN_EVERY_S, clean, stop))
             await stop.wait()
-            new_events.wake_all()
-            listening.cancel()
+            for heard, task in zip((new_events, readers), listening, strict=True):
+                heard.wake_all()
+                task.cancel()
     finally:
         await pool.close()
 

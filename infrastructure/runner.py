@@ -26,6 +26,7 @@ _LOOK_AHEAD = 5 * BATCH_EVENTS  # how much of the log one query may pass over
 _FEW_EVENTS = 200
 _REST = 8  # times as long as handling few took: the busier the machine, the longer
 _LONGEST_REST_S = 0.05
+_REST_OF_VIEW_S = 0.2  # unless somebody waits for it: half of what a worker does in a steady flow is to commit views
 
 # A policy writes nothing when nothing concerns it, but for its checkpoint, so seldom as nobody takes for a standstill.
 _STALE_S = 0.5
@@ -37,11 +38,12 @@ _logger = structlog.get_logger(__name__)
 class Runner:
     """Runs one handler. Any number may run at once, in any number of processes: one leads, for one batch."""
 
-    def __init__(self, handler: Handler, pool: Pool, new_events: NewEvents) -> None:
-        """Work over a connection of ``pool``, whenever ``new_events`` wakes."""
+    def __init__(self, handler: Handler, pool: Pool, new_events: NewEvents, readers: NewEvents) -> None:
+        """Work over a connection of ``pool``, whenever ``new_events`` wakes; ``readers`` does where one waits for a view."""
         self._handler = handler
         self._pool = pool
         self._wake = new_events.subscribe()
+        self._hurry = readers.subscribe()
         self._reader: BatchReader | None = None
         self._is_quiet = False
         self._seen = 0  # after the checkpoint there is nothing wanted up to here
@@ -68,9 +70,16 @@ class Runner:
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 continue
             if behind < _FEW_EVENTS:
-                await woken(stop, min(_REST * (monotonic() - began), _LONGEST_REST_S))
+                await self._rest(stop, monotonic() - began)
             if not behind:
                 await woken(self._wake)
+
+    async def _rest(self, stop: asyncio.Event, handled_s: float) -> None:
+        if isinstance(self._handler, Policy):
+            await woken(stop, min(_REST * handled_s, _LONGEST_REST_S))
+        else:
+            await woken(self._hurry, _REST_OF_VIEW_S)
+            self._hurry.clear()
 
     async def step(self) -> int:
         """Handle one batch; answer its count, 0 when there is nothing to do or another leads.

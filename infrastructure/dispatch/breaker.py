@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from application.gateway import CallOver, Progress, Progressed
 from domain.callback.events import CallEnd, Leg, Outcome
+from infrastructure.dispatch import metrics
 
 IN_A_ROW = 5
 FIRST_PAUSE_S = 30.0
@@ -112,6 +113,7 @@ class Breaker:
             self._pause(self._clock())
 
     def _pause(self, begins: float) -> None:
+        metrics.PAUSES.inc()
         self.until = begins + min(FIRST_PAUSE_S * 2.0 ** min(self.pauses, _DOUBLINGS), LONGEST_PAUSE_S)
         self.pauses += 1
         self._probe = None

@@ -5,7 +5,6 @@ import time
 from math import inf
 from typing import assert_never
 
-import msgspec
 import structlog
 
 from application.gateway import CallOver, LinkDown, LinkUp, Progressed
@@ -17,6 +16,7 @@ from infrastructure.dispatch.recording import Recording
 from infrastructure.dispatch.starting import Starting
 from infrastructure.dispatch.sweeping import Sweeping
 from infrastructure.dispatch.term import Term
+from infrastructure.dispatch.unreadable import BATCH
 from infrastructure.new_events import woken
 
 POLL_S = 1.0
@@ -57,10 +57,12 @@ async def _dispatch(term: Term, placing: Placing, stop: asyncio.Event) -> None:
         term.due.clear()
         if time.monotonic() >= swept_at + POLL_S:
             swept_at = time.monotonic() if await sweeping.sweep() == 0 else 0.0
-        room = int(min(placing.room, term.pacing.room(placing.in_hand))) if term.link_is_up else 0
-        if room and (started := await starting.start(room)):
+        room = int(min(BATCH, placing.room, term.pacing.room(placing.in_hand))) if term.link_is_up else 0
+        if room:
+            started = await starting.start(room)
             placing.take(started)
-            continue
+            if len(started) == room:
+                continue
         await _show_standing(term)
         if room:
             await woken(term.due, min(POLL_S, max(0.0, await starting.seconds_to_next())))
@@ -82,9 +84,6 @@ async def _show_standing(term: Term) -> None:
     """Put down how the gateway stands, if that has changed."""
     if standing := term.pacing.news():
         await term.lease.show_standing(standing)
-        is_open = standing.paused_s is not None
-        metrics.BREAKER_OPEN.labels(term.lease.gateway).set(is_open)
-        _logger.info("the pace has changed", gateway=term.lease.gateway, **msgspec.to_builtins(standing))
 
 
 async def _wake_at(stop: asyncio.Event, due: asyncio.Event) -> None:
@@ -110,6 +109,7 @@ async def _follow_link(term: Term, event: LinkUp | LinkDown) -> None:
             _logger.info("the switch is reached", gateway=term.lease.gateway, started=started)
             term.link_is_up = True
             term.pacing.breaker.link_up(started)
+            term.show_breaker()
             await term.lease.show_link(up=True)
             term.doubt.set()
             term.stir()

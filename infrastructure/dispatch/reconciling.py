@@ -121,17 +121,17 @@ class Reconciling:
         """Hang up a call that lasts too long, once; its end is heard as any other's, or found the next time."""
         if call_id in self._overdue or not self._term.lease.may_speak():
             return
+        await self._term.gateway.hang_up(call_id)
         self._overdue.add(call_id)
         metrics.OVERDUE.inc()
-        _logger.warning("a call lasted too long and is hung up", call_id=call_id, longest_s=LONGEST_S)
-        await self._term.gateway.hang_up(call_id)
+        _logger.warning("a call that lasted too long was hung up", call_id=call_id, longest_s=LONGEST_S)
 
     def _hear(self, news: Progressed | CallOver) -> None:
         self._recording.hear(news)
         # That a call is at A, or at B, tells no more than that it was tried there.
         proves = isinstance(news, CallOver) or news.progress is Progress.JOINED
-        if proves and self._term.pacing.breaker.found(news):
-            self._term.stir()
+        if proves:
+            self._term.weigh(news, is_found=True)
 
     def _is_known(self, call: _Open, found: Found) -> bool:
         match found:

@@ -5,15 +5,19 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from uuid import UUID, uuid5
 
+import structlog
 from psycopg import AsyncConnection
 
 from application.gateway import CallGateway, CallOver, Progressed
 from infrastructure.batches import END
 from infrastructure.database import Pool
+from infrastructure.dispatch import metrics
 from infrastructure.dispatch.lease import Lease
 from infrastructure.dispatch.open_calls import KnownCalls
 from infrastructure.dispatch.pacing import Pacing
 from infrastructure.event_mapper import LogIdentity
+
+_logger = structlog.get_logger(__name__)
 
 
 class Term:
@@ -56,10 +60,22 @@ class Term:
         self.changed.set()
         self.changed.clear()
 
-    def weigh(self, news: Progressed | CallOver) -> None:
-        """Let the breaker know what the switch tells, as it comes."""
-        if self.pacing.breaker.hear(news):
+    def weigh(self, news: Progressed | CallOver, *, is_found: bool = False) -> None:
+        """Let the breaker know what the switch tells, as it comes, or what was found out by asking."""
+        breaker = self.pacing.breaker
+        if breaker.found(news) if is_found else breaker.hear(news):
+            self.show_breaker()
             self.stir()
+
+    def show_breaker(self) -> None:
+        """Tell operators how the breaker stands."""
+        breaker, gateway = self.pacing.breaker, self.lease.gateway
+        metrics.BREAKER_OPEN.labels(gateway).set(not breaker.is_closed)
+        if breaker.is_closed:
+            _logger.info("calls may start", gateway=gateway)
+        else:
+            wait_s = round(max(0.0, breaker.paused_s or 0.0), 1)
+            _logger.warning("no call but a probe starts", gateway=gateway, pauses=breaker.pauses, in_s=wait_s)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncConnection]:

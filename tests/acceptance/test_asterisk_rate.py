@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.asterisk.real_switch import RealSwitch
-from tests.benchmarks.bench_switch import FINISHED, LIMIT, RATE, dialling
-from tests.benchmarks.callbacks import call_queue, number_in
+from tests.benchmarks.bench_switch import LIMIT, RATE, dialling
+from tests.benchmarks.callbacks import call_queue
 from tests.benchmarks.mixed_calls import WAYS, faults, outcomes_of, people, rung_of
 from tests.support.waiting import eventually
 
@@ -22,9 +22,9 @@ async def test_forty_callbacks_a_second_of_all_kinds_are_dialled_once_each_and_c
 ) -> None:
     ways = [way for way in WAYS if (way.a, way.b) != ("10", "30")]  # it rings for half a minute
     wanted = people(datetime.now(UTC) + LEAD, round(SECONDS * RATE), RATE, ways)
-    with dialling(asterisk, database):
+    with dialling(asterisk, database) as running:
         async with call_queue(database, LIMIT) as queue:
             await queue.switch_on()
             await queue.put([one.callback for one in wanted])
-        await asyncio.to_thread(eventually, lambda: number_in(database, FINISHED) == len(wanted), timeout=60)
+        await asyncio.to_thread(eventually, lambda: running.finished(database) == len(wanted), timeout=60)
     assert faults(wanted, outcomes_of(database), rung_of(asterisk.phones)) == []

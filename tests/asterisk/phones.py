@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.asterisk.processes import end, free_port, is_free, launch
+from tests.asterisk.processes import free_port, is_free, kill, launch
 from tests.asterisk.scenario import scenario
 from tests.asterisk.tree import Tree
 
@@ -56,9 +56,9 @@ class Phones:
         assert self._process.poll() is None, f"SIPp ended with {self._process.returncode}:\n{self._said()}"
 
     def end(self) -> None:
-        """End them."""
+        """End them at once: asked to, SIPp would wait for the calls that it plays."""
         if self._process:
-            end(self._process)
+            kill(self._process)
 
     def invites(self) -> list[Invite]:
         """Return every call of a phone so far, in their order; what SIP repeats on the wire is one."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 _PORTS = range(10_000, 20_000)  # below those that systems lend to whoever asks for any
 _PATIENCE_S = 20.0
+_KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 
 
 def launch(command: Sequence[str | Path], folder: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -38,11 +39,26 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def free_port(*, together: int = 1) -> int:
-    """Return the first of so many ports in a row which nobody uses, neither by TCP nor by UDP."""
+    """Return the first of so many ports in a row which nobody uses, neither by TCP nor by UDP.
+
+    They are this process's until it ends, also while what uses them is down: no other run of tests is given them.
+    """
     while True:
-        port = random.choice(_PORTS)
-        if all(is_free(port + i, kind) for i in range(together) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)):
-            return port
+        first = random.choice(_PORTS)
+        ports = range(first, first + together)
+        if all(map(_reserve, ports)) and all(is_free(port, kind) for port in ports for kind in _KINDS):
+            return first
+
+
+def _reserve(port: int) -> bool:
+    mark = socket.socket(socket.AF_UNIX)
+    try:
+        mark.bind(f"\0perezvon-test-port-{port}")  # in Linux's abstract namespace: no file, and gone with us
+    except OSError:
+        mark.close()
+        return False
+    mark.detach()
+    return True
 
 
 def is_free(port: int, kind: socket.SocketKind) -> bool:

@@ -25,6 +25,7 @@ from tests.benchmarks.mixed_calls import Finished, Wanted, faults, outcomes_of, 
 from tests.benchmarks.processor import family_of_server, load
 from tests.benchmarks.support import Bench, progress, settings_of, spread
 from tests.chaos.processes import CLI, Process
+from tests.support.running import alive
 from tests.support.waiting import eventually
 
 RATE = 40.0
@@ -33,7 +34,7 @@ LIMIT = 10_000
 _LEAD = timedelta(seconds=15)  # by then all are scheduled, and the worker leads
 _PATIENCE_S = 120.0
 _GOAL_PERCENT = 25
-FINISHED = "SELECT count(*) FROM perezvon_1.stored_events WHERE topic = 'callback.finished.v1'"
+_FINISHED = "SELECT count(*) FROM perezvon_1.stored_events WHERE topic = 'callback.finished.v1'"
 _LINKED = "SELECT count(*) FROM perezvon_1.gateway_leases WHERE link_up"
 
 
@@ -42,6 +43,15 @@ class Dialling(msgspec.Struct, frozen=True):
 
     worker: Process
     real: RealSwitch
+
+    def finished(self, dsn: str) -> int:
+        """Answer how many callbacks have finished. Raises AssertionError when Asterisk runs no more.
+
+        22.10 has a race of its own at the end of calls, seen once in some 25,000 callbacks on two busy cores
+        (https://github.com/asterisk/asterisk/issues/1985).
+        """
+        assert alive(self.real.asterisk.pid), "Asterisk itself has crashed"
+        return number_in(dsn, _FINISHED)
 
     def pids(self, dsn: str) -> dict[str, Sequence[int]]:
         """Answer whose time is measured: a server's backends come and go, so they are asked for each time."""
@@ -95,7 +105,7 @@ async def measure(dsn: str, running: Dialling, seconds: int, rate: float) -> dic
         progress(f"{len(wanted)} callbacks are scheduled")
         await asyncio.sleep((begin - datetime.now(UTC)).total_seconds())
         loads = await load(lambda: running.pids(dsn), seconds)
-        await asyncio.to_thread(eventually, lambda: number_in(dsn, FINISHED) == len(wanted), timeout=_PATIENCE_S)
+        await asyncio.to_thread(eventually, lambda: running.finished(dsn) == len(wanted), timeout=_PATIENCE_S)
     return compared(wanted, outcomes_of(dsn), rung_of(running.real.phones)) | {
         "wanted_per_s": rate,
         "percent_of_a_core": loads,

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 import pytest
+from prometheus_client import REGISTRY
 
 from application.gateway import Call, Found, GatewayDown, Placed
 from domain.callback.events import CallEnd, Outcome
@@ -16,7 +17,7 @@ from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.faults import Faults
 from infrastructure.gateways.simulated.network import Network
 from infrastructure.webhooks.outbox import Message
-from tests.support.dispatching import ANSWERS, BUSY, FAST, RINGS, Exchange, open_exchange
+from tests.support.dispatching import ANSWERS, BUSY, FAST, GATEWAY, RINGS, Exchange, open_exchange
 from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
@@ -91,12 +92,18 @@ async def test_no_more_channels_are_taken_than_there_are_also_by_the_leader_that
     assert exchange.network.counts().most == 3
     await until(exchange, "NOT is_full")
 
+    async def none_is_counted() -> bool:
+        return REGISTRY.get_sample_value("perezvon_open_calls") == 0
+
+    await eventually_async(none_is_counted)
+
 
 async def test_five_congestions_in_a_row_and_nothing_more_starts(exchange: Exchange) -> None:
     ids = await exchange.callbacks(await exchange.queue(1), [CONGESTED] * 20)
     first = exchange.dispatch()
     await until(exchange, "pauses = 1 AND paused_until > clock_timestamp() + interval '20 s'")
     assert await started(exchange, ids) == ids[:5]
+    assert REGISTRY.get_sample_value("perezvon_gateway_breaker_open", {"gateway": GATEWAY}) == 1
     await exchange.stop(first)
     others = await exchange.callbacks(await exchange.queue(), [ANSWERS])
     exchange.dispatch()
@@ -266,22 +273,22 @@ async def test_a_call_that_lasts_longer_than_any_may_is_hung_up_once(
     monkeypatch.setattr(reconciling, "LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(reconciling, "LONGEST_S", 0.5)
     hung_up: list[str] = []
+    asked: list[int] = []
 
     class Counting(SimulatedGateway):
         async def hang_up(self, call_id: str) -> None:
             hung_up.append(call_id)
-            if len(hung_up) > 1:
-                await super().hang_up(call_id)
+
+        async def find(self, call_ids: Sequence[str]) -> Sequence[Found]:
+            asked.append(len(hung_up))
+            return await super().find(call_ids)
 
     async with open_exchange(database, Network(speed=1.0)) as exchange:
-        (forgotten,) = await exchange.callbacks(await exchange.queue(), [RINGS])
+        await exchange.callbacks(await exchange.queue(), [RINGS])
         exchange.dispatch(connect=lambda: Counting(exchange.address))
 
-        async def was_hung_up() -> bool:
-            return bool(hung_up)
+        async def was_asked_after_again_and_again() -> bool:
+            return len(asked) > asked.count(0) + 3
 
-        await eventually_async(was_hung_up)
-        await exchange.do("UPDATE perezvon_1.open_calls SET hang_up = true")
-        await exchange.notify()
-        await exchange.all_ended([forgotten])
-        assert len(hung_up) == 2
+        await eventually_async(was_asked_after_again_and_again)
+        assert len(hung_up) == 1

@@ -10,10 +10,11 @@ from prometheus_client import REGISTRY
 from application.errors import StorageAway
 from application.queries import Lag
 from domain.task.events import TaskStarted
-from infrastructure import metrics
+from infrastructure import metrics, runner
 from infrastructure.database import Pool, service_dsn
 from infrastructure.handlers import HANDLERS
 from infrastructure.positions import PostgresViewPositions
+from infrastructure.projecting import run_projections
 from tests.support.histories import filed
 from tests.support.views import Views, new_task, open_views
 
@@ -110,3 +111,16 @@ async def test_when_the_database_is_lost_who_waits_is_told_so(views: Views) -> N
             await waiting
     finally:
         await pool.close()
+
+
+async def test_a_view_that_rests_is_roused_when_somebody_waits_for_it(
+    views: Views, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_REST_OF_VIEW_S", 3600.0)
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run_projections(service_dsn(views.dsn), stop))
+        for title in ("A", "B"):  # it rests after the first
+            position = await views.record(f"task/{new_task()}", filed(title))
+            assert await views.positions.wait_for("task_list", position, timeout_s=30)
+        stop.set()

@@ -50,7 +50,8 @@ class Views(msgspec.Struct, frozen=True):
 
     def runner(self, name: str) -> Runner:
         """A runner of the projection or policy that nobody wakes."""
-        return Runner(handlers()[name], self.pool, NewEvents(self.dsn))
+        new_events = NewEvents(self.dsn)
+        return Runner(handlers()[name], self.pool, new_events, readers=new_events)
 
     async def catch_up(self, *names: str) -> None:
         """Bring these projections and policies, or all projections, up to the log."""
