@@ -24,9 +24,8 @@ _LOOK_AHEAD = 5 * BATCH_EVENTS  # how much of the log one query may pass over
 # What comes in a steady flow is handled in fewer, bigger batches: else each commit of one would be followed at once by a
 # commit of every handler, and the calls that are due would wait for those. What comes after a while is handled at once.
 _FEW_EVENTS = 200
-_REST = 8  # times as long as handling few took: the busier the machine, the longer
-_LONGEST_REST_S = 0.05
-_REST_OF_VIEW_S = 0.2  # unless somebody waits for it: half of what a worker does in a steady flow is to commit views
+_REST_OF_POLICY_S = 0.1
+_REST_OF_VIEW_S = 0.5  # unless somebody waits for it: half of what a worker does in a steady flow is to commit views
 
 # A policy writes nothing when nothing concerns it, but for its checkpoint, so seldom as nobody takes for a standstill.
 _STALE_S = 0.5
@@ -56,7 +55,6 @@ class Runner:
         name = self._handler.name
         while not stop.is_set():
             self._wake.clear()
-            began = monotonic()
             try:
                 behind = await self.step()
                 pause = _FIRST_PAUSE_S
@@ -70,13 +68,14 @@ class Runner:
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 continue
             if behind < _FEW_EVENTS:
-                await self._rest(stop, monotonic() - began)
+                await self._rest(stop)
             if not behind:
                 await woken(self._wake)
 
-    async def _rest(self, stop: asyncio.Event, handled_s: float) -> None:
+    async def _rest(self, stop: asyncio.Event) -> None:
+        """Let a little gather after few events: in a steady flow, what a batch costs is hardly more than one event does."""
         if isinstance(self._handler, Policy):
-            await woken(stop, min(_REST * handled_s, _LONGEST_REST_S))
+            await woken(stop, _REST_OF_POLICY_S)
         else:
             await woken(self._hurry, _REST_OF_VIEW_S)
             self._hurry.clear()

@@ -58,14 +58,13 @@ async def _dispatch(term: Term, placing: Placing, stop: asyncio.Event) -> None:
         if time.monotonic() >= swept_at + POLL_S:
             swept_at = time.monotonic() if await sweeping.sweep() == 0 else 0.0
         room = int(min(BATCH, placing.room, term.pacing.room(placing.in_hand))) if term.link_is_up else 0
-        if room:
-            started = await starting.start(room)
+        next_in_s = await starting.seconds_to_next() if room else inf  # far cheaper than to start nothing
+        if next_in_s <= 0 and (started := await starting.start(room)):
             placing.take(started)
-            if len(started) == room:
-                continue
+            continue
         await _show_standing(term)
         if room:
-            await woken(term.due, min(POLL_S, max(0.0, await starting.seconds_to_next())))
+            await woken(term.due, min(POLL_S, max(0.0, next_in_s)))
         elif placing.room:
             await _held(term)
         else:

@@ -11,6 +11,7 @@ from infrastructure.dispatch.standing import Standing
 
 CHANNELS_OF_A_CALL = 2
 _BURST_S = 0.1
+_GATHERED_S = 0.2
 _LEAST_BURST = 2.0
 _HAIR = 1e-9  # what floating point may take off a whole token
 
@@ -26,18 +27,20 @@ BOUNDLESS = Pace()
 
 
 class Bucket:
-    """Tokens, one for each call: they come at the rate, and a tenth of a second's, or two, are kept for a burst.
+    """Tokens, one for each call: they come at the rate, and those of ``burst_s`` seconds, or two, are kept for a burst.
 
     It begins empty: leaders that follow one another keep the rate together.
     """
 
-    def __init__(self, per_second: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, per_second: float | None, clock: Callable[[], float] = time.monotonic, *, burst_s: float = _BURST_S
+    ) -> None:
         """None is boundless."""
         self._rate = per_second or inf
         self._clock = clock
         self._tokens = 0.0 if per_second else inf
         self._at = clock()
-        self.most = max(_LEAST_BURST, self._rate * _BURST_S)
+        self.most = max(_LEAST_BURST, self._rate * burst_s)
 
     @property
     def tokens(self) -> float:
@@ -72,7 +75,7 @@ class Pacing:
         self.breaker = Breaker(standing.paused_s, standing.pauses, clock)
         self.placing = Bucket(pace.calls_per_second, clock)
         self.open_calls = standing.open_calls
-        self._starting = Bucket(pace.calls_per_second, clock)
+        self._starting = Bucket(pace.calls_per_second, clock, burst_s=_GATHERED_S)
         self._batch = 1.0 if pace.calls_per_second is None else self._starting.most / 2
         self._most = inf if pace.channels is None else pace.channels // CHANNELS_OF_A_CALL
         self._shown = (self.breaker.until, standing.pauses, standing.is_full)
@@ -85,7 +88,7 @@ class Pacing:
     def room(self, in_hand: int) -> float:
         """Answer how many calls may start now, while so many that started have not been dialled.
 
-        At high rates, tokens are left to gather to half a burst: each start costs a transaction.
+        At high rates tokens are left to gather for a tenth of a second: each start costs a transaction.
         """
         if not self.breaker.is_closed and (in_hand or not self.breaker.wants_probe):
             return 0.0

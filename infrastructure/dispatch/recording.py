@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
+from time import monotonic
 
 import msgspec
 import structlog
@@ -19,6 +20,8 @@ from infrastructure.dispatch.term import Term
 from infrastructure.statements import statement
 
 BATCH = 1000
+APART_S = 0.05  # so long after a small batch began, what came meanwhile is the next one
+_SMALL = 64
 WAITING = 10_000
 
 _LOCK = statement("SELECT FROM {schema}.queue_slots WHERE queue_id = ANY(%s) ORDER BY queue_id FOR UPDATE")
@@ -74,12 +77,19 @@ class Recording:
             await self._went.wait()
 
     async def run(self) -> None:
-        """Record until cancelled. Raises Fenced, StorageAway: what was heard is then asked of the switch again."""
+        """Record until cancelled. Raises Fenced, StorageAway: what was heard is then asked of the switch again.
+
+        What is heard after a rest is recorded at once; in a steady flow, small batches wait for company.
+        """
+        next_at = 0.0
         while True:
             await self._came.wait()
-            await asyncio.sleep(0)  # what is ready to be heard in this turn of the loop comes along
+            await asyncio.sleep(max(0.0, next_at - monotonic()))  # what is ready in this turn of the loop comes along
+            began, most = monotonic(), 0
             while batch := self._next_batch():
                 await self._record(batch)
+                most = max(most, len(batch))
+            next_at = began + APART_S if most < _SMALL else began
             self._came.clear()
             self._went.set()
 

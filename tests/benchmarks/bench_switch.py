@@ -1,8 +1,8 @@
 """Callbacks through a real Asterisk: how many a second with every outcome right, how late, and what they cost.
 
 One worker process (everything that `perezvon work` runs), Asterisk, and SIPp as all phones: they answer, are busy, refuse
-or do not answer in twenty ways, and keep the record of when each number was called. Callbacks are due at even intervals,
-each has one try.
+or do not answer in twenty ways, and keep the record of when each number was called. Each callback has one try. Paced: all
+are due at once, and the rate is the setting of the switch. Even: they are due one after the other, which shows how late.
 """
 
 import asyncio
@@ -34,6 +34,8 @@ LIMIT = 10_000
 _LEAD = timedelta(seconds=15)  # by then all are scheduled, and the worker leads
 _PATIENCE_S = 120.0
 _GOAL_PERCENT = 25
+_EVEN_PARTS = 3  # of the time that the paced calls have, the even ones get one part
+_NO_PACE = 1000.0
 _FINISHED = "SELECT count(*) FROM perezvon_1.stored_events WHERE topic = 'callback.finished.v1'"
 _LINKED = "SELECT count(*) FROM perezvon_1.gateway_leases WHERE link_up"
 
@@ -66,20 +68,25 @@ class Dialling(msgspec.Struct, frozen=True):
 
 def run(bench: Bench, seconds: int = SECONDS, rate: float = RATE) -> dict[str, Any]:
     """Have so many people called back a second; answer rates, outcomes, lateness and loads."""
-    dsn = bench.database("switch")
-    migrate(dsn)
     if (tree := found()) is None:
         sys.exit("there is no Asterisk: get it with ./run asterisk --fetch")
-    with real_switch(tree) as real, dialling(real, dsn) as running:
-        return asyncio.run(measure(dsn, running, seconds, rate)) | {"server": settings_of(dsn)}
+    measured: dict[str, Any] = {"wanted_per_s": rate}
+    for name, pace, lasting in (("paced", rate, seconds), ("even", _NO_PACE, max(1, seconds // _EVEN_PARTS))):
+        dsn = bench.database(f"switch_{name}")
+        migrate(dsn)
+        with real_switch(tree) as real, dialling(real, dsn, pace) as running:
+            measured[name] = asyncio.run(measure(dsn, running, lasting, rate, together=name == "paced"))
+        measured["server"] = settings_of(dsn)
+    worker = measured["paced"]["percent_of_a_core"]["worker"]
+    return measured | {"goals": {f"worker <= {_GOAL_PERCENT} % of a core at 40/s": worker}}
 
 
 @contextmanager
-def dialling(real: RealSwitch, dsn: str) -> Generator[Dialling]:
-    """Run a worker that dials through this switch, as fast as it can."""
+def dialling(real: RealSwitch, dsn: str, pace: float = _NO_PACE) -> Generator[Dialling]:
+    """Run a worker that dials through this switch, so many calls a second at most."""
     environment = real.asterisk.environment | {
         "PEREZVON_DATABASE_URL": dsn,
-        "PEREZVON_CALLS_PER_SECOND": "1000",
+        "PEREZVON_CALLS_PER_SECOND": str(pace),
         "PEREZVON_CHANNELS": str(2 * LIMIT),
         "PEREZVON_LOG_LEVEL": "warning",
     }
@@ -93,12 +100,12 @@ def dialling(real: RealSwitch, dsn: str) -> Generator[Dialling]:
         worker.end()
 
 
-async def measure(dsn: str, running: Dialling, seconds: int, rate: float) -> dict[str, Any]:
+async def measure(dsn: str, running: Dialling, seconds: int, rate: float, *, together: bool) -> dict[str, Any]:
     """Schedule, wait for the last one's end, and compare."""
     async with call_queue(dsn, LIMIT) as queue:
         await queue.switch_on()
         begin = datetime.now(UTC) + _LEAD
-        wanted = people(begin, round(seconds * rate), rate)
+        wanted = people(begin, round(seconds * rate), rate, together=together)
         await queue.put([one.callback for one in wanted])
         await asyncio.to_thread(eventually, lambda: views_are_up(dsn), timeout=_PATIENCE_S)
         assert datetime.now(UTC) < begin, "scheduling took longer than the lead"
@@ -106,27 +113,29 @@ async def measure(dsn: str, running: Dialling, seconds: int, rate: float) -> dic
         await asyncio.sleep((begin - datetime.now(UTC)).total_seconds())
         loads = await load(lambda: running.pids(dsn), seconds)
         await asyncio.to_thread(eventually, lambda: running.finished(dsn) == len(wanted), timeout=_PATIENCE_S)
-    return compared(wanted, outcomes_of(dsn), rung_of(running.real.phones)) | {
-        "wanted_per_s": rate,
-        "percent_of_a_core": loads,
-        "goals": {f"worker <= {_GOAL_PERCENT} % of a core at 40/s": loads["worker"]},
-    }
+    late = {} if together else lateness(wanted, outcomes_of(dsn), rung_of(running.real.phones))
+    return compared(wanted, outcomes_of(dsn), rung_of(running.real.phones)) | late | {"percent_of_a_core": loads}
 
 
 def compared(
     wanted: Sequence[Wanted], outcomes: Mapping[str, Finished], rung: Mapping[str, Sequence[float]]
 ) -> dict[str, Any]:
-    """Answer rate, outcomes and lateness."""
+    """Answer rate and outcomes."""
     wrong = faults(wanted, outcomes, rung)
     dialled = [rung[one.a][0] for one in wanted if one.a in rung]
-    joined = [(at - one.due).total_seconds() for one in wanted if (at := outcomes[one.a].joined_at) is not None]
-    late = [rung[one.a][0] - one.due.timestamp() for one in wanted if one.a in rung]
     return {
         "callbacks": len(wanted),
         "dialled_per_s": round((len(dialled) - 1) / (max(dialled) - min(dialled)), 2),
         "outcomes": Counter(outcomes[one.a].comment.partition(" (")[0] for one in wanted),
         "wrong": len(wrong),
         "examples": wrong[:10],
-        "due_to_dialled_ms": spread(late),
-        "due_to_joined_ms": spread(joined),
     }
+
+
+def lateness(
+    wanted: Sequence[Wanted], outcomes: Mapping[str, Finished], rung: Mapping[str, Sequence[float]]
+) -> dict[str, Any]:
+    """Answer how late calls were dialled, and when A and B were joined."""
+    late = [rung[one.a][0] - one.due.timestamp() for one in wanted if one.a in rung]
+    joined = [(at - one.due).total_seconds() for one in wanted if (at := outcomes[one.a].joined_at) is not None]
+    return {"due_to_dialled_ms": spread(late), "due_to_joined_ms": spread(joined)}

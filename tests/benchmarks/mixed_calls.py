@@ -66,12 +66,19 @@ class Wanted(msgspec.Struct, frozen=True):
         return NewCallback(a_number=self.a, b_number=self.b, start_time=self.due)
 
 
-def people(begin: datetime, number: int, rate: float, ways: Sequence[Way] = WAYS) -> list[Wanted]:
-    """Answer so many callbacks, each due when its turn is: the same ones in each run."""
+def people(
+    begin: datetime, number: int, rate: float, ways: Sequence[Way] = WAYS, *, together: bool = False
+) -> list[Wanted]:
+    """Answer so many callbacks, each due when its turn is, or all ``together``: the same ones in each run."""
     dealt = [way for way in ways for _ in range(way.percent)]
     chosen = Random(number).choices(dealt, k=number)
     return [
-        Wanted(begin + timedelta(seconds=turn / rate), f"+77{way.a}{turn:07}", f"+77{way.b}{turn:07}", way.comment)
+        Wanted(
+            begin if together else begin + timedelta(seconds=turn / rate),
+            f"+77{way.a}{turn:07}",
+            f"+77{way.b}{turn:07}",
+            way.comment,
+        )
         for turn, way in enumerate(chosen)
     ]
 
