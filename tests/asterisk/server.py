@@ -89,10 +89,9 @@ class Asterisk:
         self.wait_until_booted()
 
     def launch(self) -> None:
-        """Start it, and no more; not in the second in which it last started: by that one start is told from another."""
+        """Start it, and no more; not in a second in which it last started: by that one start is told from another."""
         while int(time.time()) == self._started:
             time.sleep(0.05)
-        self._started = int(time.time())
         command = [*self._tree.asterisk, "-C", self._folder / "etc/asterisk.conf", "-f"]
         self._process = launch(command, self._folder, self._folder / "log/output")
 
@@ -104,6 +103,7 @@ class Asterisk:
             assert self._process.poll() is None, f"Asterisk ended at once:\n{self.log}"
             assert time.monotonic() < deadline, f"Asterisk did not come up:\n{self.log}"
             time.sleep(0.05)
+        self._started = int(time.time())  # it says when itself, at some moment until now
         assert "Unable to bind" not in self.log, f"Asterisk came up without a port of its own:\n{self.log}"
 
     def stop(self) -> None:
