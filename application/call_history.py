@@ -10,7 +10,7 @@ import msgspec
 from application.callback_queues import CallbackQueues
 from application.callers import Caller
 from application.errors import CallNotFound, QueueNotFound
-from application.ports import EventLog
+from application.ports.event_log import EventLog
 from domain.callback.callback import replay
 from domain.callback.events import (
     AttemptFailed,

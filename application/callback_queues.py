@@ -8,7 +8,7 @@ import msgspec
 from application.callers import Request
 from application.errors import ClaimTaken, ConcurrentUpdate, QueueNotFound
 from application.idempotency import answered, claim_of
-from application.ports import Claim, EventLog, Numbers
+from application.ports.event_log import Claim, EventLog, Numbers
 from domain.callback_queue.callback_queue import CallbackQueue, create, replay
 from domain.callback_queue.events import CallingRules, QueueFact, QueueStatus
 from domain.errors import AlreadyDeleted

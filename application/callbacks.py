@@ -8,12 +8,12 @@ import msgspec
 
 from application.callback_queues import CallbackQueues
 from application.callers import Request
-from application.destinations import Network
+from application.cooperative import in_turns
 from application.errors import CallbackNotFound, ClaimTaken, ConcurrentUpdate, OrganizationNotFound
 from application.idempotency import answered, claim_of
-from application.ports import Claim, Directory, EventLog, Numbers
-from application.scheduling import NewCallback, Scheduling
-from application.turns import in_turns
+from application.new_callbacks import NewCallback, Scheduling
+from application.ports.event_log import Claim, Directory, EventLog, Numbers
+from application.webhook_targets import Network
 from domain.callback.callback import Callback, evolve, replay
 from domain.callback.events import CallbackFact
 from domain.model import Recorded

@@ -4,7 +4,7 @@ import hashlib
 
 from application.callers import Request
 from application.errors import KeyReused
-from application.ports import Claim, Claimed, EventLog
+from application.ports.event_log import Claim, Claimed, EventLog
 
 
 def claim_of(request: Request, scope: str) -> Claim | None:

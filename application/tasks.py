@@ -17,7 +17,7 @@ from application.errors import (
 from application.idempotency import answered, claim_of
 from application.ids import digest_of, uuid7
 from application.phones import e164
-from application.ports import Claim, Claimed, Directory, EventLog, OperatorHolder
+from application.ports.event_log import Claim, Claimed, Directory, EventLog, OperatorHolder
 from domain.errors import InvalidField
 from domain.model import Recorded
 from domain.task.events import CallDetails, Priority, TaskFact, TaskFiled, TaskType

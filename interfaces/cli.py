@@ -12,17 +12,17 @@ from msgspec.structs import replace
 
 from interfaces.commands.administration import member, operator, token
 from interfaces.commands.doctor import doctor
+from interfaces.commands.errors import trouble_of
+from interfaces.commands.history import history, replay
 from interfaces.commands.organizations import organization
+from interfaces.commands.output import json_text
+from interfaces.commands.processes import migrate, serve, up, work
 from interfaces.commands.queue_board import queue_board
-from interfaces.commands.record import history, replay
-from interfaces.commands.refusals import trouble_of
-from interfaces.commands.serving import migrate, serve, up, work
 from interfaces.commands.simulator import simulator
 from interfaces.commands.views import rebuild, retry_parked
 from interfaces.commands.webhooks import webhook_secret
-from interfaces.logging import set_up_logging
-from interfaces.output import json_text
-from interfaces.settings import from_environment
+from interfaces.config.log_setup import set_up_logging
+from interfaces.config.settings import from_environment
 
 _LASTING = {"up", "serve", "work", "simulator"}
 _INTERRUPTED = 130

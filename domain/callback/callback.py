@@ -26,7 +26,7 @@ from domain.callback.events import (
     Outcome,
 )
 from domain.callback.outcomes import comment_of
-from domain.callback.retrying import Failure, RetryPolicy, after
+from domain.callback.retry_policy import Failure, RetryPolicy, after
 from domain.errors import AlreadyDeleted, NotWaiting
 from domain.model import Recorded
 

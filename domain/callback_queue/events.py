@@ -5,7 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from domain.callback.events import Leg
-from domain.callback.retrying import RetryPolicy
+from domain.callback.retry_policy import RetryPolicy
 from domain.model import Fact
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from domain.callback.retrying import RetryPolicy
+from domain.callback.retry_policy import RetryPolicy
 from domain.model import Fact, Personal
 from domain.values import Role
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from application.gateway import CallOver, Progress, Progressed
+from application.ports.call_gateway import CallOver, Progress, Progressed
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.dispatch import metrics
 

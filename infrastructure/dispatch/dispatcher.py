@@ -8,17 +8,17 @@ import psycopg
 import structlog
 
 from application.errors import StorageAway
-from application.gateway import CallGateway
-from infrastructure.database import Pool
+from application.ports.call_gateway import CallGateway
 from infrastructure.dispatch import metrics
-from infrastructure.dispatch.leading import lead
+from infrastructure.dispatch.call_placer import Announce
+from infrastructure.dispatch.gateway_state import read_standing
+from infrastructure.dispatch.leader import lead
+from infrastructure.dispatch.leadership_term import Term
 from infrastructure.dispatch.lease import Fenced, Lease
 from infrastructure.dispatch.pacing import BOUNDLESS, Pace, Pacing
-from infrastructure.dispatch.placing import Announce
-from infrastructure.dispatch.standing import read_standing
-from infrastructure.dispatch.term import Term
-from infrastructure.event_log.postgres_log import read_identity
-from infrastructure.new_events import NewEvents, woken
+from infrastructure.event_log.log import read_identity
+from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.notifications import NewEvents, woken
 
 CHANNEL = "timetable"
 

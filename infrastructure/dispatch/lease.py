@@ -9,10 +9,10 @@ import psycopg
 from psycopg import AsyncConnection
 
 from application.errors import StorageAway
-from infrastructure.database import Pool
 from infrastructure.dispatch import metrics
-from infrastructure.dispatch.standing import Standing, write_standing
-from infrastructure.statements import statement
+from infrastructure.dispatch.gateway_state import Standing, write_standing
+from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.sql import statement
 
 LEASE_S = 2.0
 RENEW_S = 0.5

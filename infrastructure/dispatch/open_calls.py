@@ -6,8 +6,9 @@ from uuid import UUID
 import msgspec
 from psycopg import AsyncConnection
 
-from infrastructure.deciding import Facts, read_streams
-from infrastructure.statements import statement
+from application.policies.decision import Facts
+from infrastructure.event_log.decisions import read_streams
+from infrastructure.postgres.sql import statement
 
 KEPT = 10_000
 

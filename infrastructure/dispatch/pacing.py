@@ -7,7 +7,7 @@ from math import inf
 import msgspec
 
 from infrastructure.dispatch.breaker import Breaker
-from infrastructure.dispatch.standing import Standing
+from infrastructure.dispatch.gateway_state import Standing
 
 CHANNELS_OF_A_CALL = 2
 _BURST_S = 0.1

@@ -6,16 +6,7 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection
 
-from domain.callback.events import AttemptStarted, AttemptSucceeded, CallbackCancelled, CallbackFinished
-from domain.callback_queue.callback_queue import replay as replay_queue
-from domain.model import Recorded, tag_of
-from domain.organization.events import Settings
-from domain.task.events import TaskCancelled, TaskCompleted, TaskFailed, TaskFiled, TaskReprocessed, TaskType
-from domain.task.task import Task
-from domain.task.task import replay as replay_task
-from infrastructure.deciding import Decision, decide, read_streams
-from infrastructure.numbers import draw_callback_ids
-from infrastructure.policies.callbacks_of_tasks import (
+from application.policies.carry_out_callback_tasks import (
     Decide,
     Means,
     beginning,
@@ -26,9 +17,19 @@ from infrastructure.policies.callbacks_of_tasks import (
     wants_callback,
     withdraw,
 )
-from infrastructure.policies.schedules import Schedules
-from infrastructure.policy import actor_of, caused
-from infrastructure.statements import statement
+from application.policies.decision import Decision
+from domain.callback.events import AttemptStarted, AttemptSucceeded, CallbackCancelled, CallbackFinished
+from domain.callback_queue.callback_queue import replay as replay_queue
+from domain.model import Recorded, tag_of
+from domain.organization.events import Settings
+from domain.task.events import TaskCancelled, TaskCompleted, TaskFailed, TaskFiled, TaskReprocessed, TaskType
+from domain.task.task import Task
+from domain.task.task import replay as replay_task
+from infrastructure.event_log.decisions import decide, read_streams
+from infrastructure.event_log.sequences import draw_callback_ids
+from infrastructure.policies.schedule_cache import Schedules
+from infrastructure.postgres.sql import statement
+from infrastructure.subscriptions.handler import actor_of, caused
 
 _CALLBACKS, _TASKS = "callback/", "task/"
 _BEGINNINGS = (TaskFiled, TaskReprocessed)

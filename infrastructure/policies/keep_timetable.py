@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection
 
+from application.policies.keep_timetable import FACTS, Due, Plan, plan
 from domain.model import Recorded, tag_of
-from infrastructure.policies.schedules import Schedules
-from infrastructure.policies.timetable_plan import FACTS, Due, Plan, plan
-from infrastructure.statements import statement
+from infrastructure.policies.schedule_cache import Schedules
+from infrastructure.postgres.sql import statement
 
 CHANNEL = "timetable"
 """Is notified when there may be something to start, or a call to hang up."""

@@ -7,7 +7,7 @@ from psycopg import AsyncConnection
 
 from domain.callback.events import AttemptStarted, AttemptSucceeded, CallbackCancelled, CallbackFinished
 from domain.model import Recorded, tag_of
-from infrastructure.policies.schedules import Schedules
+from infrastructure.policies.schedule_cache import Schedules
 from infrastructure.webhooks.outbox import message_of, put
 
 

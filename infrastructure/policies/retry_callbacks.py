@@ -8,14 +8,15 @@ import msgspec
 from msgspec.structs import replace
 from psycopg import AsyncConnection
 
+from application.policies.decision import Decision, Facts
 from domain.callback.callback import replay
 from domain.callback.events import AttemptFailed, CallbackCancelled, CallbackDelayed, CallbackFact
-from domain.callback.retrying import RetryPolicy
+from domain.callback.retry_policy import RetryPolicy
 from domain.model import Recorded, tag_of
-from infrastructure.deciding import Decision, Facts, decide, read_streams
-from infrastructure.policies.schedules import Schedules
-from infrastructure.policy import caused
-from infrastructure.statements import statement
+from infrastructure.event_log.decisions import decide, read_streams
+from infrastructure.policies.schedule_cache import Schedules
+from infrastructure.postgres.sql import statement
+from infrastructure.subscriptions.handler import caused
 
 _QUEUES = statement(
     "SELECT q.queue_id, q.is_deleted, coalesce(q.retry_policy, o.settings -> 'retry_policy')::text"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from msgspec.structs import replace
 
-from infrastructure.webhooks.schedule import Health
+from infrastructure.webhooks.delivery_schedule import Health
 
 IN_FLIGHT_MAX = 32
 FAILURES_MAX = 10

@@ -9,12 +9,12 @@ import psycopg
 import structlog
 
 from application.errors import StorageAway
-from infrastructure.database import Pool
-from infrastructure.new_events import woken
-from infrastructure.webhooks import lanes
-from infrastructure.webhooks.attempting import Attempts
-from infrastructure.webhooks.held_lane import HeldLane
-from infrastructure.webhooks.lanes import LEASE_BEYOND_TIMEOUT_S, Delivery
+from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.notifications import woken
+from infrastructure.webhooks import lane_leases
+from infrastructure.webhooks.attempt import Attempts
+from infrastructure.webhooks.lane_leases import LEASE_BEYOND_TIMEOUT_S, Delivery
+from infrastructure.webhooks.lane_window import HeldLane
 from infrastructure.webhooks.results import Result, record
 
 IN_FLIGHT_MAX = 512
@@ -73,17 +73,17 @@ class Deliverer:
             free = min(IN_FLIGHT_MAX - len(self._sending), LANES_MAX - len(self._lanes), HELD_MAX - len(self._held))
             if free > 0:
                 until = monotonic() + self._begin_s
-                for leased in await lanes.lease(connection, most=free, seconds=self._lease_s):
+                for leased in await lane_leases.lease(connection, most=free, seconds=self._lease_s):
                     self._drop(leased.id)
                     self._lanes[leased.id] = HeldLane(leased, until)
             rooms = self._rooms()
             if rooms:
-                self._take(rooms, await lanes.heads(connection, rooms, self._held))
+                self._take(rooms, await lane_leases.heads(connection, rooms, self._held))
             idle = [lane for lane in self._lanes.values() if lane.is_untouched and not lane.can_send]
             for lane in idle:
                 self._drop(lane.id)
             if idle:
-                await lanes.release(connection, [(lane.id, lane.fence) for lane in idle])
+                await lane_leases.release(connection, [(lane.id, lane.fence) for lane in idle])
 
     def _rooms(self) -> dict[UUID, int]:
         left = HELD_MAX - len(self._held)
@@ -192,6 +192,6 @@ class Deliverer:
             async with asyncio.timeout(_PARTING_S):
                 await self._record()
                 async with self._pool.connection() as connection:
-                    await lanes.release(connection, [(lane.id, lane.fence) for lane in held])
+                    await lane_leases.release(connection, [(lane.id, lane.fence) for lane in held])
         except (StorageAway, TimeoutError, psycopg.Error) as error:
             _logger.warning("webhooks left to others", lanes=len(held), error=str(error))

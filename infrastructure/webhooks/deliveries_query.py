@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from application.webhooks import AttemptRow, DeliveryFilter, DeliveryNotFound, DeliveryRow
-from infrastructure.database import Pool
-from infrastructure.statements import statement
+from application.ports.webhooks import AttemptRow, DeliveryFilter, DeliveryNotFound, DeliveryRow
+from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.sql import statement
+from infrastructure.webhooks.delivery_schedule import FLAGGED_AFTER
 from infrastructure.webhooks.outbox import CHANNEL, Kind
-from infrastructure.webhooks.schedule import FLAGGED_AFTER
 
 _COLUMNS = (
     "id, number, callback_id, kind, url, body, sequence, position, state, recorded_at,"

@@ -10,11 +10,11 @@ import psycopg
 import structlog
 
 from application.errors import StorageAway
-from infrastructure.database import Pool
-from infrastructure.group_work import GroupWork
-from infrastructure.statements import statement
-from infrastructure.webhooks.attempting import Attempts
-from infrastructure.webhooks.lanes import Delivery
+from infrastructure.postgres.batching import GroupWork
+from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.sql import statement
+from infrastructure.webhooks.attempt import Attempts
+from infrastructure.webhooks.lane_leases import Delivery
 from infrastructure.webhooks.outbox import CHANNEL, Message
 from infrastructure.webhooks.results import Result, record
 

@@ -20,7 +20,7 @@ from domain.callback.events import (
     CallbackScheduled,
 )
 from domain.model import Recorded, tag_of
-from infrastructure.statements import statement
+from infrastructure.postgres.sql import statement
 
 CHANNEL = "webhooks"
 KEPT_FOR = timedelta(days=30)

@@ -11,12 +11,12 @@ import msgspec
 import structlog
 from psycopg import AsyncConnection
 
-from application.webhooks import DeliveryState
-from infrastructure.statements import statement
+from application.ports.webhooks import DeliveryState
+from infrastructure.postgres.sql import statement
 from infrastructure.webhooks import metrics
 from infrastructure.webhooks.breaker import Breaker
-from infrastructure.webhooks.lanes import Delivery
-from infrastructure.webhooks.schedule import FLAGGED_AFTER, NOT_ALLOWED, Answer, Next, Standing, decide
+from infrastructure.webhooks.delivery_schedule import FLAGGED_AFTER, NOT_ALLOWED, Answer, Next, Standing, decide
+from infrastructure.webhooks.lane_leases import Delivery
 
 _COLUMNS = tuple(field.name for field in msgspec.structs.fields(Breaker))
 _LANES = statement(

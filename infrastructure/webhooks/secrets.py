@@ -10,15 +10,15 @@ from psycopg import AsyncConnection
 
 from application.callers import Request
 from application.errors import ConcurrentUpdate, OrganizationNotFound
-from application.webhooks import SecretUnreadable
+from application.ports.webhooks import SecretUnreadable
 from domain.organization.organization import replay
-from infrastructure.database import Pool
-from infrastructure.event_log.postgres_log import Command, PostgresEventLog, call_door
-from infrastructure.event_mapper import encode
-from infrastructure.group_work import GroupWork
-from infrastructure.statements import statement
-from infrastructure.webhooks.sealing import Sealing
-from infrastructure.webhooks.signing import KEY_BYTES, secret_of
+from infrastructure.event_log.codec import encode
+from infrastructure.event_log.log import Command, PostgresEventLog, call_door
+from infrastructure.postgres.batching import GroupWork
+from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.sql import statement
+from infrastructure.webhooks.secret_encryption import Sealing
+from infrastructure.webhooks.signatures import KEY_BYTES, secret_of
 
 OLD_MAX = 10
 _CACHED_SECONDS = 5.0

@@ -10,9 +10,9 @@ import aiohttp
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, TCPConnector
 from yarl import URL
 
-from application.webhooks import BadTarget, WebhookOptions, check_target
-from infrastructure.webhooks.guard import Blocked, BoundedResolver, Guard, Lookup, system_lookup
-from infrastructure.webhooks.schedule import NOT_ALLOWED, Answer
+from application.ports.webhooks import BadTarget, WebhookOptions, check_target
+from infrastructure.webhooks.delivery_schedule import NOT_ALLOWED, Answer
+from infrastructure.webhooks.ssrf_guard import Blocked, BoundedResolver, Guard, Lookup, system_lookup
 
 CONNECT_SECONDS = 5.0
 BODY_SECONDS = 2.0

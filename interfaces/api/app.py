@@ -8,22 +8,22 @@ from litestar import Litestar
 from litestar.datastructures import State
 
 from application.errors import StorageAway
-from interfaces.api.administration import administration_router
-from interfaces.api.audit import audit_router
-from interfaces.api.bodies import BODY_BYTES_MAX, CheckedRequest
-from interfaces.api.call_history import call_history_routers
-from interfaces.api.callback_queues import queues_routers
-from interfaces.api.context import Api
-from interfaces.api.docs_page import docs_router
-from interfaces.api.edge import EdgeLayer
-from interfaces.api.health import health_router
-from interfaces.api.problems import dialect_by_path, handlers
-from interfaces.api.queue_board import queue_board_router
-from interfaces.api.queue_rules import queue_rules_router
-from interfaces.api.tasks import tasks_router
-from interfaces.api.webhooks import webhooks_router
-from interfaces.bootstrap import Services
-from interfaces.settings import Settings
+from interfaces.api.openapi.docs_page import docs_router
+from interfaces.api.routes.administration import administration_router
+from interfaces.api.routes.audit import audit_router
+from interfaces.api.routes.call_history import call_history_routers
+from interfaces.api.routes.callback_queues import queues_routers
+from interfaces.api.routes.health import health_router
+from interfaces.api.routes.queue_board import queue_board_router
+from interfaces.api.routes.queue_rules import queue_rules_router
+from interfaces.api.routes.tasks import tasks_router
+from interfaces.api.routes.webhooks import webhooks_router
+from interfaces.api.web.asgi_middleware import EdgeLayer
+from interfaces.api.web.context import Api
+from interfaces.api.web.error_responses import dialect_by_path, handlers
+from interfaces.api.web.json_body import BODY_BYTES_MAX, CheckedRequest
+from interfaces.bootstrap.services import Services
+from interfaces.config.settings import Settings
 
 _NOTING_SECONDS = 30.0
 

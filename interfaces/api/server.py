@@ -12,11 +12,11 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from interfaces.api.app import create_app
-from interfaces.api.context import Api
-from interfaces.bootstrap import services
-from interfaces.loop import loop_factory
-from interfaces.settings import Settings
-from interfaces.webhook_options import webhook_options
+from interfaces.api.web.context import Api
+from interfaces.bootstrap.services import services
+from interfaces.config.settings import Settings
+from interfaces.config.webhooks import webhook_options
+from interfaces.processes.event_loop import loop_factory
 
 _KEEP_ALIVE_SECONDS = 75  # longer than proxies keep their side, or they would send into a closing connection
 

@@ -12,12 +12,12 @@ import msgspec
 
 from application.callers import Request
 from application.ids import uuid7
-from domain.callback.retrying import RetryPolicy
-from interfaces.bootstrap import Services, services
-from interfaces.location import service_address
-from interfaces.retry_policies import ChosenPolicy, policy_of
-from interfaces.settings import from_environment
-from interfaces.webhook_options import webhook_options
+from domain.callback.retry_policy import RetryPolicy
+from interfaces.bootstrap.services import Services, services
+from interfaces.config.database import service_address
+from interfaces.config.retry_policies import ChosenPolicy, policy_of
+from interfaces.config.settings import from_environment
+from interfaces.config.webhooks import webhook_options
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from application.errors import StorageAway
-from application.queries import Lag
-from interfaces.bootstrap import (
+from application.queries.task_list import Lag
+from interfaces.bootstrap.services import (
     POLICIES,
     Check,
     LocalPostgresError,
@@ -18,10 +18,10 @@ from interfaces.bootstrap import (
     examine_switch,
 )
 from interfaces.commands.common import ask, on_database
-from interfaces.location import NoDatabase, owner_address
-from interfaces.output import show_json
-from interfaces.settings import BadSetting, Settings, from_environment
-from interfaces.switch_options import switch_of
+from interfaces.commands.output import show_json
+from interfaces.config.database import NoDatabase, owner_address
+from interfaces.config.gateway import switch_of
+from interfaces.config.settings import BadSetting, Settings, from_environment
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 

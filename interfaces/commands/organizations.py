@@ -8,7 +8,7 @@ import msgspec
 
 from application.organizations import SettingsPatch
 from interfaces.commands.common import ORGANIZATION_ID, POLICY, TEXT, ask, on_database, request
-from interfaces.output import show, show_items
+from interfaces.commands.output import show, show_items
 
 _CLEARABLE = ("callback_queue", "caller_id", "retry_policy")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from application.errors import OrganizationNotFound
-from application.queue_queries import QueueStanding
-from interfaces.bootstrap import Services
+from application.queries.callback_list import QueueStanding
+from interfaces.bootstrap.services import Services
 from interfaces.commands.common import ORGANIZATION_ID, ask, on_database
-from interfaces.output import show_items
+from interfaces.commands.output import show_items
 
 _COLUMNS = (
     "id",

@@ -4,13 +4,13 @@ import re
 
 import click
 
-from interfaces.bootstrap import Capacity, Network
+from interfaces.bootstrap.services import Capacity, Network
 from interfaces.commands.common import json_option
-from interfaces.lifeline import end_with_parent
-from interfaces.listening import adopt
-from interfaces.output import show_json
-from interfaces.settings import ADDRESS, SIMULATOR, from_environment
-from interfaces.simulator import listen, simulate
+from interfaces.commands.output import show_json
+from interfaces.config.settings import ADDRESS, SIMULATOR, from_environment
+from interfaces.processes.parent_watch import end_with_parent
+from interfaces.processes.simulator import listen, simulate
+from interfaces.processes.sockets import adopt
 
 
 class _Address(click.ParamType[str]):

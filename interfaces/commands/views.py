@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from interfaces.bootstrap import HANDLERS, REBUILDABLE, Rebuilding, RebuildReport, RetryReport, service_dsn
-from interfaces.bootstrap import rebuild as rebuild_view
-from interfaces.bootstrap import retry_parked as retry
+from interfaces.bootstrap.services import HANDLERS, REBUILDABLE, Rebuilding, RebuildReport, RetryReport, service_dsn
+from interfaces.bootstrap.services import rebuild as rebuild_view
+from interfaces.bootstrap.services import retry_parked as retry
 from interfaces.commands.common import on_database
-from interfaces.commands.refusals import DIFFERENT, FAILED
-from interfaces.location import owner_address, service_address
-from interfaces.output import show_json
+from interfaces.commands.errors import DIFFERENT, FAILED
+from interfaces.commands.output import show_json
+from interfaces.config.database import owner_address, service_address
 
 
 @click.command()

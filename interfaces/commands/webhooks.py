@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from interfaces.commands.common import DURATION, ORGANIZATION_ID, ask, on_database, request
-from interfaces.output import show
+from interfaces.commands.output import show
 
 _organization = click.option(
     "--organization", "organization_id", type=ORGANIZATION_ID, required=True, help="The organisation's id."

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from interfaces.settings import BadSetting
+from interfaces.config.settings import BadSetting
 
 _SPEED = "20"
 _CALLS_PER_SECOND = "10"  # a test switch bears more than a carrier's trunk

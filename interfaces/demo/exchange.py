@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from application.queue_queries import QueueStanding
+from application.queries.callback_list import QueueStanding
 from interfaces.demo.caller import Caller
 from interfaces.demo.plan import Cast, callbacks
 from interfaces.demo.receiver import Receiver

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from interfaces.bootstrap import Counts
+from interfaces.bootstrap.services import Counts
 from interfaces.demo.caller import Caller
 from interfaces.demo.exchange import QUEUES, Exchange
 

@@ -4,10 +4,10 @@ import shlex
 
 import msgspec
 
+from interfaces.commands.output import json_text
 from interfaces.demo.day import Day
 from interfaces.demo.exchange import QUEUES
 from interfaces.demo.staff import NAME, Staff
-from interfaces.output import json_text
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from collections import Counter
 import click
 import httpx
 
-from interfaces.bootstrap import AsteriskOptions, Control, service_dsn, services
+from interfaces.bootstrap.services import AsteriskOptions, Control, service_dsn, services
 from interfaces.demo.caller import Caller
 from interfaces.demo.day import live_through
 from interfaces.demo.exchange import Exchange

@@ -10,7 +10,7 @@ tasks are carried out, whose callers have public numbers.
 import textwrap
 from itertools import cycle, islice
 
-from interfaces.bootstrap import AsteriskOptions
+from interfaces.bootstrap.services import AsteriskOptions
 from interfaces.demo.plan import Cast, Plan
 
 _FIRST = 30

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from domain.values import Role
-from interfaces.bootstrap import HANDLERS
+from interfaces.bootstrap.services import HANDLERS
 from tests.support.office import Office, Service, served
 from tests.support.waiting import eventually_async
 

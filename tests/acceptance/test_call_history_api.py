@@ -9,10 +9,10 @@ import pytest
 
 from domain.callback.events import AttemptFailed, AttemptStarted, CallbackFinished, CallEnd, FinishResult, Leg, Outcome
 from domain.values import Role
-from infrastructure.dispatch import reconciling
+from infrastructure.dispatch import reconciler
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.network import Network
-from interfaces.api.clients import BASES
+from interfaces.api.web.path_params import BASES
 from tests.support.dispatching import ANSWERS, BUSY, FAST, RINGS, Exchange, open_exchange
 from tests.support.office import Office, service_with_worker
 from tests.support.waiting import eventually_async
@@ -201,7 +201,7 @@ async def test_each_attempt_of_a_callback_has_a_call_of_its_own(centre: Office) 
 async def test_of_a_lost_call_nobody_knows_how_long_it_was_nor_who_answered(
     centre: Office, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciling, "LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(reconciler, "LOOK_AGAIN_S", 0.0)
     _, call_id = await dialled(centre, RINGS, ANSWERS)
 
     async def rings() -> bool:

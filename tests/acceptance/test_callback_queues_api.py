@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain.values import Role
-from interfaces.api.clients import BASES
+from interfaces.api.web.path_params import BASES
 from tests.support.office import QUEUES, UNLIMITED, Office, served
 
 pytestmark = pytest.mark.anyio

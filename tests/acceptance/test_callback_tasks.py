@@ -7,8 +7,8 @@ import pytest
 
 from domain.callback.callback import Status
 from domain.model import Recorded
-from infrastructure.batches import BatchReader
-from infrastructure.event_log.postgres_log import read_identity
+from infrastructure.event_log.log import read_identity
+from infrastructure.event_log.reader import BatchReader
 from infrastructure.gateways.simulated.network import Network
 from tests.support.dispatching import ANSWERS, BUSY, FAST, RINGS, Exchange, open_exchange
 from tests.support.office import Office, service_with_worker

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from application.destinations import networks_of
-from application.webhooks import WebhookOptions
+from application.ports.webhooks import WebhookOptions
+from application.webhook_targets import networks_of
 from domain.callback.events import (
     AttemptFailed,
     AttemptStarted,
@@ -21,8 +21,8 @@ from domain.callback.events import (
     Outcome,
 )
 from domain.values import Role
-from infrastructure.database import service_dsn
-from interfaces.bootstrap import services
+from infrastructure.postgres.connections import service_dsn
+from interfaces.bootstrap.services import services
 from tests.support.office import Office, Service, served
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from application.callers import Caller, Request
 from application.tasks import Changed, FileTask
 from domain.task.task import Status
 from domain.values import Role
-from interfaces.bootstrap import HANDLERS, Services, service_dsn, services
+from interfaces.bootstrap.services import HANDLERS, Services, service_dsn, services
 from interfaces.cli import main, perezvon
 from tests.support.databases import DatabaseServer
 from tests.support.shell import Shell, run

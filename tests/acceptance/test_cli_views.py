@@ -7,8 +7,8 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from infrastructure.projections import PROJECTIONS
-from interfaces.bootstrap import run_projections, service_dsn
+from infrastructure.read_models.registry import PROJECTIONS
+from interfaces.bootstrap.services import run_projections, service_dsn
 from tests.support.shell import Shell, run
 from tests.support.waiting import eventually_async
 

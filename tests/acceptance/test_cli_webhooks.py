@@ -4,7 +4,7 @@ from base64 import b64encode
 
 import pytest
 
-from infrastructure.webhooks.signing import key_of
+from infrastructure.webhooks.signatures import key_of
 from tests.support.shell import Shell
 
 pytest_plugins = ["tests.support.shells"]

@@ -53,6 +53,6 @@ async def test_no_other_file_is_served_and_no_path_is_told(service: Service, nam
 
 
 def test_what_is_shipped_of_swagger_ui_has_its_licence_and_version() -> None:
-    folder = files("interfaces.api") / "static" / "swagger-ui"
+    folder = files("interfaces.api.openapi") / "static" / "swagger-ui"
     assert "Apache License" in (folder / "LICENSE").read_text(encoding="utf-8")
     assert "swagger-ui-dist 5." in (folder / "NOTICE").read_text(encoding="utf-8")

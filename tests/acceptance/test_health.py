@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from infrastructure.database import service_dsn
-from interfaces.bootstrap import HANDLERS, services
-from interfaces.settings import Settings
+from infrastructure.postgres.connections import service_dsn
+from interfaces.bootstrap.services import HANDLERS, services
+from interfaces.config.settings import Settings
 from tests.support.databases import DatabaseServer
 from tests.support.office import Office, Service, served
 from tests.support.waiting import eventually_async

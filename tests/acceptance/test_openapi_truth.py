@@ -22,8 +22,8 @@ from schemathesis.schemas import APIOperation
 
 from domain.callback.events import AttemptStarted
 from domain.values import Role
-from interfaces.api.docs_page import openapi_document
-from interfaces.api.examples import CALL_ID
+from interfaces.api.openapi.docs_page import openapi_document
+from interfaces.api.openapi.examples import CALL_ID
 from tests.support.databases import DatabaseServer
 from tests.support.office import QUEUES, Office, Service, service_with_worker
 from tests.support.webhooks import message, put_all

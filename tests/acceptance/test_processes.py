@@ -12,7 +12,7 @@ import httpx
 import psycopg
 import pytest
 
-from interfaces.bootstrap import HANDLERS
+from interfaces.bootstrap.services import HANDLERS
 from tests.support.relay import Relay
 from tests.support.shell import Shell
 from tests.support.waiting import eventually
@@ -102,7 +102,7 @@ def test_the_worker_waits_for_its_database_and_comes_back_to_it(
 
 def test_who_waits_in_vain_says_so_and_ends(nowhere: Shell, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setenv("PEREZVON_DATABASE_URL", f"host=127.0.0.1 port={port}")
-    monkeypatch.setattr("interfaces.location._PATIENCE_S", 0)
+    monkeypatch.setattr("interfaces.config.database._PATIENCE_S", 0)
     code, _, err = nowhere.run("work")
     assert code == 1
     assert err.startswith("The database cannot be reached: ")

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 import httpx
 import pytest
 
-from interfaces.settings import Settings
+from interfaces.config.settings import Settings
 from tests.support.office import Office, Service, changed, served
 
 pytestmark = pytest.mark.anyio

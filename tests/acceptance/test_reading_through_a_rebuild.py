@@ -7,13 +7,13 @@ from itertools import accumulate, count
 
 import pytest
 
-from application.queries import TaskListFilter, TaskPage
+from application.queries.task_list import TaskListFilter, TaskPage
 from domain.task.events import TaskCancelled, TaskCompleted, TaskFact, TaskStarted
 from domain.task.task import Status
-from infrastructure import rebuild as rebuilding
-from infrastructure.database import service_dsn
-from infrastructure.projecting import run_projections
-from infrastructure.rebuild import RebuildReport, rebuild
+from infrastructure.operations import rebuild as rebuilding
+from infrastructure.operations.projection_worker import run_projections
+from infrastructure.operations.rebuild import RebuildReport, rebuild
+from infrastructure.postgres.connections import service_dsn
 from tests.support.histories import filed
 from tests.support.views import Views, new_task, open_views
 

@@ -10,7 +10,7 @@ from litestar.routes import HTTPRoute
 
 from domain.callback.events import AttemptStarted
 from domain.values import Permission, Role
-from interfaces.api.clients import BASES
+from interfaces.api.web.path_params import BASES
 from tests.support.office import NUMBERS, QUEUES, Headers, Office, Service
 from tests.support.waiting import eventually_async
 

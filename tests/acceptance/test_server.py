@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from infrastructure.database import service_dsn
-from interfaces.api.bodies import CheckedRequest
+from infrastructure.postgres.connections import service_dsn
 from interfaces.api.server import BoundedProtocol, serving
+from interfaces.api.web.json_body import CheckedRequest
 from tests.support.office import UNLIMITED, Office, Service
 from tests.support.waiting import eventually
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from application.gateway import Call, CallGateway, Ended, Placed
+from application.ports.call_gateway import Call, CallGateway, Ended, Placed
 from domain.callback.events import Outcome
 from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.control import Control

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from application.queries import TaskListFilter, TaskPage
+from application.queries.task_list import TaskListFilter, TaskPage
 from domain.values import Role
 from tests.support.office import Office, Service, served
 

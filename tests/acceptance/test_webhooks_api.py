@@ -8,7 +8,7 @@ import pytest
 
 from domain.values import Role
 from infrastructure.webhooks.outbox import Message
-from infrastructure.webhooks.signing import key_of
+from infrastructure.webhooks.signatures import key_of
 from tests.support.office import Office, Service
 from tests.support.receiving import Receiver, receiving
 from tests.support.waiting import eventually_async

@@ -79,7 +79,7 @@ def test_each_folder_of_code_is_a_package() -> None:
 
 
 def test_migrations_are_numbered_without_gaps() -> None:
-    names = sorted(path.name for path in ROOT.glob("infrastructure/schema/*.sql"))
+    names = sorted(path.name for path in ROOT.glob("infrastructure/migrations/*.sql"))
     assert misnumbered(names) == []
 
 

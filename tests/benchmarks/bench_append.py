@@ -18,8 +18,8 @@ from psycopg import conninfo
 
 from application.callers import Request
 from application.tasks import FileTask
-from infrastructure.database import migrate, service_dsn
-from interfaces.bootstrap import services
+from infrastructure.postgres.connections import migrate, service_dsn
+from interfaces.bootstrap.services import services
 from tests.benchmarks.support import Bench, commits, settings_of
 
 IN_FLIGHT = (64, 256, 512)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from infrastructure.database import migrate
+from infrastructure.postgres.connections import migrate
 from tests.benchmarks.serving import Tenant, make_tenant, serving
 from tests.benchmarks.support import Bench, progress, settings_of
 from tests.support.http_client import Connection

@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from infrastructure.database import migrate
+from infrastructure.postgres.connections import migrate
 from tests.benchmarks import peers
 from tests.benchmarks.callbacks import call_queue, dialling, number_in, views_are_up
 from tests.benchmarks.support import Bench, progress, settings_of

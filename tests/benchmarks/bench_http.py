@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from infrastructure.database import migrate
+from infrastructure.postgres.connections import migrate
 from tests.benchmarks.bench_append import DESCRIPTION, TITLE
 from tests.benchmarks.serving import make_tenant, serving
 from tests.benchmarks.support import Bench, commits, percentile, progress, settings_of

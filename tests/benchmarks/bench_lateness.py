@@ -14,9 +14,9 @@ from typing import Any
 
 import psycopg
 
-from application.gateway import Ended
-from infrastructure.database import migrate
+from application.ports.call_gateway import Ended
 from infrastructure.gateways.simulated.client import SimulatedGateway
+from infrastructure.postgres.connections import migrate
 from tests.benchmarks import peers
 from tests.benchmarks.callbacks import call_queue, dialling, number_in, views_are_up
 from tests.benchmarks.support import Bench, progress, scattered, settings_of, spread

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from infrastructure.database import migrate
+from infrastructure.postgres.connections import migrate
 from tests.benchmarks.serving import Tenant, make_tenant, serving
 from tests.benchmarks.support import Bench, percentile, progress, settings_of
 from tests.support.http_client import Connection

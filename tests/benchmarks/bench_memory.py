@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from infrastructure.database import migrate
 from infrastructure.gateways.simulated.control import Control
+from infrastructure.postgres.connections import migrate
 from tests.benchmarks.bench_bulk import QUEUES, callback
 from tests.benchmarks.callbacks import ANSWERS, dialling, number_in, views_are_up
 from tests.benchmarks.serving import Tenant, make_tenant, serving

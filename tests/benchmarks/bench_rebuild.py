@@ -16,12 +16,12 @@ import psycopg
 from psycopg import AsyncConnection
 
 from application.ids import uuid7
-from application.ports import Envelope
+from application.ports.event_log import Envelope
 from domain.task.events import CallDetails, Priority, TaskCompleted, TaskFiled, TaskStarted, TaskType
-from infrastructure.database import migrate
-from infrastructure.event_log.postgres_log import Command, call_door
-from infrastructure.event_mapper import encode
-from infrastructure.rebuild import rebuild
+from infrastructure.event_log.codec import encode
+from infrastructure.event_log.log import Command, call_door
+from infrastructure.operations.rebuild import rebuild
+from infrastructure.postgres.connections import migrate
 from tests.benchmarks.bench_append import DESCRIPTION, TITLE, library_environment
 from tests.benchmarks.support import Bench, progress, settings_of
 

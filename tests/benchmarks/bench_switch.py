@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from infrastructure.database import migrate
+from infrastructure.postgres.connections import migrate
 from tests.asterisk.real_switch import RealSwitch, real_switch
 from tests.asterisk.tree import found
 from tests.benchmarks.callbacks import call_queue, number_in, views_are_up

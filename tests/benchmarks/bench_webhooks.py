@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
-from infrastructure.database import migrate, service_dsn
+from infrastructure.postgres.connections import migrate, service_dsn
 from infrastructure.webhooks.outbox import put
 from tests.benchmarks.support import Bench, progress, settings_of
 from tests.support.webhooks import message

@@ -12,13 +12,13 @@ import psycopg
 
 from application.callback_queues import NewQueue, QueueChange
 from application.callers import Caller, Request
-from application.scheduling import NewCallback
-from application.webhooks import WebhookOptions
+from application.new_callbacks import NewCallback
+from application.ports.webhooks import WebhookOptions
 from domain.callback_queue.events import QueueStatus
 from domain.values import Role
-from infrastructure.database import service_dsn
-from infrastructure.handlers import HANDLERS
-from interfaces.bootstrap import Services, services
+from infrastructure.operations.subscribers import HANDLERS
+from infrastructure.postgres.connections import service_dsn
+from interfaces.bootstrap.services import Services, services
 from tests.chaos.processes import Process
 from tests.support.waiting import eventually
 

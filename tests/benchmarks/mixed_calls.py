@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 
-from application.scheduling import NewCallback
+from application.new_callbacks import NewCallback
 from domain.callback.events import AttemptSucceeded, CallbackFinished, CallbackScheduled
 from tests.asterisk.phones import Phones
 from tests.chaos.verdict import read_streams

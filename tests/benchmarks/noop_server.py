@@ -12,11 +12,11 @@ from application.tasks import Changed
 from domain.task.events import CallDetails
 from domain.task.task import Task
 from interfaces.api import server
-from interfaces.api.bodies import CheckedRequest
-from interfaces.api.task_bodies import NewTask, TaskAnswer, answer_of
-from interfaces.bootstrap import Services
+from interfaces.api.routes.task_bodies import NewTask, TaskAnswer, answer_of
+from interfaces.api.web.json_body import CheckedRequest
+from interfaces.bootstrap.services import Services
 from interfaces.cli import main
-from interfaces.settings import Settings
+from interfaces.config.settings import Settings
 
 _encoder = msgspec.json.Encoder()
 _create_app = server.create_app

@@ -10,8 +10,8 @@ import msgspec
 
 from application.callers import Request
 from domain.values import Role
-from infrastructure.database import service_dsn
-from interfaces.bootstrap import services
+from infrastructure.postgres.connections import service_dsn
+from interfaces.bootstrap.services import services
 from tests.chaos.processes import Process, answers, free_port
 from tests.support.waiting import eventually
 

@@ -11,7 +11,7 @@ import psycopg
 from msgspec.structs import replace
 
 from domain.callback.events import CallbackScheduled
-from infrastructure.database import migrate
+from infrastructure.postgres.connections import migrate
 from tests.asterisk.real_switch import real_switch
 from tests.asterisk.tree import found
 from tests.chaos.asterisk_verdict import Found, History, Seen, judge

@@ -12,7 +12,7 @@ from random import Random
 
 import msgspec
 
-from infrastructure.database import migrate
+from infrastructure.postgres.connections import migrate
 from tests.chaos.calls_verdict import CallsVerdict, judge
 from tests.chaos.processes import Postgres, log, throw_away_folder
 from tests.chaos.switchboard import LIMIT, Switchboard, switchboard

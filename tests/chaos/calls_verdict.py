@@ -17,8 +17,8 @@ from domain.callback.events import (
 )
 from domain.model import Recorded
 from infrastructure.gateways.simulated.network import Counts
-from infrastructure.projections import PROJECTIONS
-from infrastructure.rebuild import rebuild
+from infrastructure.operations.rebuild import rebuild
+from infrastructure.read_models.registry import PROJECTIONS
 from tests.chaos.verdict import events_and_gaps, read_streams
 from tests.support.callback_laws import check_history
 from tests.support.receiving import Received

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from application.callers import Request
-from infrastructure.database import service_dsn
-from interfaces.bootstrap import services
+from infrastructure.postgres.connections import service_dsn
+from interfaces.bootstrap.services import services
 from tests.chaos.phones import Planned
 
 _QUEUES = "/api/ver1.0/client/@me/task_scheduler/"

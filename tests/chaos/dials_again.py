@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from application.gateway import Call, Placed
+from application.ports.call_gateway import Call, Placed
 from infrastructure.gateways.asterisk.client import AsteriskGateway
 from interfaces.cli import main
 

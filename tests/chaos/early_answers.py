@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from application.ports import Appended, Claim, Envelope
+from application.ports.event_log import Appended, Claim, Envelope
 from domain.model import Fact
-from infrastructure.event_log.postgres_log import Command, PostgresEventLog, judged
-from infrastructure.event_mapper import LogIdentity, encode
+from infrastructure.event_log.codec import LogIdentity, encode
+from infrastructure.event_log.log import Command, PostgresEventLog, judged
 from interfaces.cli import main
 
 _background: set[asyncio.Task[Appended]] = set()

@@ -10,9 +10,9 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from application.destinations import networks_of
-from application.scheduling import NewCallback
-from application.webhooks import WebhookOptions
+from application.new_callbacks import NewCallback
+from application.ports.webhooks import WebhookOptions
+from application.webhook_targets import networks_of
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.network import Counts
 from tests.benchmarks.callbacks import call_queue, number_in, views_are_up

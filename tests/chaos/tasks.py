@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 import psycopg
 
-from infrastructure.database import LOG_TABLE, SCHEMA, migrate
+from infrastructure.postgres.connections import LOG_TABLE, SCHEMA, migrate
 from tests.chaos.load import Load
 from tests.chaos.processes import CLI, Postgres, Process, answers, free_port, log, show_logs, throw_away_folder
 from tests.chaos.verdict import Verdict, judge

@@ -8,8 +8,8 @@ import psycopg
 
 from domain.model import Recorded
 from domain.task.task import replay
-from infrastructure.database import LOG_TABLE, SCHEMA
-from infrastructure.event_mapper import COLUMNS, LogIdentity, recorded
+from infrastructure.event_log.codec import COLUMNS, LogIdentity, recorded
+from infrastructure.postgres.connections import LOG_TABLE, SCHEMA
 from tests.chaos.load import Promise
 
 

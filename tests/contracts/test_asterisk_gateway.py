@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from application.gateway import Absent, Ended, GatewayDown, LinkUp, Live, Placed, Progress
+from application.ports.call_gateway import Absent, Ended, GatewayDown, LinkUp, Live, Placed, Progress
 from infrastructure.gateways.asterisk import metrics
 from infrastructure.gateways.asterisk.client import AsteriskGateway
 from tests.support.fake_ami import CHALLENGE, SECRET, Asked, FakeAmi

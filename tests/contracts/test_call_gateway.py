@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from application.gateway import (
+from application.ports.call_gateway import (
     Absent,
     Call,
     CallGateway,

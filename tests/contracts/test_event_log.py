@@ -10,11 +10,11 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from application.errors import ClaimTaken, ConcurrentUpdate, StorageAway
-from application.ports import Appended, Claim, Claimed, Envelope
+from application.ports.event_log import Appended, Claim, Claimed, Envelope
 from domain.model import Fact, Recorded
 from domain.task.events import TaskCancelled, TaskPutBack, TaskStarted
-from infrastructure.event_log.postgres_log import PostgresEventLog
-from infrastructure.event_mapper import UnknownFact
+from infrastructure.event_log.codec import UnknownFact
+from infrastructure.event_log.log import PostgresEventLog
 from tests.support.histories import filed
 from tests.support.logs import ENVELOPE, held_door, open_log, waiting_at_the_door
 from tests.support.waiting import eventually
@@ -222,7 +222,7 @@ async def test_a_call_carries_no_more_bytes_than_its_bound(log: PostgresEventLog
 async def test_when_too_much_waits_the_log_says_so_at_once(
     log: PostgresEventLog, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infrastructure.group_work.WAITING_BYTES", 10_000)
+    monkeypatch.setattr("infrastructure.postgres.batching.WAITING_BYTES", 10_000)
     async with held_door(database):
         waiting = [asyncio.create_task(append(log, f"task/{n}", 0, [filed("x" * 4_000)])) for n in range(2)]
         await asyncio.to_thread(eventually, lambda: waiting_at_the_door(database))

@@ -8,7 +8,7 @@ from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory
 from eventsourcing.tests import persistence as shipped
 from eventsourcing.utils import Environment
 
-from infrastructure.event_log.recorder import EventLogProcessRecorder, EventLogRecorder
+from infrastructure.event_log.library_recorder import EventLogProcessRecorder, EventLogRecorder
 from tests.support.library import library_variables
 
 

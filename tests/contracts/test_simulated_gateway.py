@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from application.gateway import Call, CallOver, GatewayDown, LinkDown, LinkUp, Placed
+from application.ports.call_gateway import Call, CallOver, GatewayDown, LinkDown, LinkUp, Placed
 from domain.callback.events import Outcome
 from infrastructure.gateways.simulated.address import address_of, listen
 from infrastructure.gateways.simulated.client import SimulatedGateway
@@ -69,7 +69,7 @@ async def test_a_restart_on_demand_is_answered_and_cuts_all_links(address: str) 
 async def test_who_does_not_listen_loses_the_link_and_so_knows_that_something_was_missed(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infrastructure.gateways.ears._MOST_UNHEARD", 2)
+    monkeypatch.setattr("infrastructure.gateways.event_buffer._MOST_UNHEARD", 2)
     async with SimulatedGateway(address) as gateway:
         events = gateway.events()
         assert isinstance((await anext(events))[0], LinkUp)

@@ -6,11 +6,11 @@ from msgspec.structs import replace
 
 from domain.callback.callback import Callback, Status, evolve, replay
 from domain.callback.events import AttemptStarted, CallbackFact
-from domain.callback.retrying import RetryPolicy
+from domain.callback.retry_policy import RetryPolicy
 from domain.callback_queue import callback_queue as queues
 from domain.callback_queue.events import QueueFact
 from domain.model import Recorded, tag_of
-from infrastructure.event_mapper import decode, encode
+from infrastructure.event_log.codec import decode, encode
 from tests.support.callback_laws import check_history
 from tests.support.histories import (
     CALLBACK_ID,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from domain.model import Recorded
 from domain.task.events import TaskFact
 from domain.task.task import Task, replay
-from infrastructure import rebuild as rebuilding
-from infrastructure.projections import PROJECTIONS
-from infrastructure.rebuild import rebuild
+from infrastructure.operations import rebuild as rebuilding
+from infrastructure.operations.rebuild import rebuild
+from infrastructure.read_models.registry import PROJECTIONS
 from tests.support.histories import task_histories
 from tests.support.views import Views, new_task, open_views, row_of
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from domain.callback import callback as callbacks
 from domain.callback.callback import Callback, Status
 from domain.callback.events import AttemptSucceeded, CallbackFact, CallEnd, Outcome
-from domain.callback.retrying import RetryPolicy, Rule
+from domain.callback.retry_policy import RetryPolicy, Rule
 from domain.callback_queue import callback_queue as queues
 from domain.callback_queue.events import CallingRules, QueueFact, QueueStatus
 from domain.errors import AlreadyDeleted, NotWaiting

@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from application.queue_queries import CallbackRow, QueueRow, callback_row, queue_row
+from application.queries.callback_list import CallbackRow, QueueRow, callback_row, queue_row
 from domain.callback import callback as callbacks
 from domain.callback.events import AttemptFailed, AttemptStarted, AttemptSucceeded, CallbackFact, CallbackScheduled
 from domain.callback_queue import callback_queue as queues
 from domain.callback_queue.events import QueueFact
 from domain.model import Recorded
-from infrastructure import rebuild as rebuilding
-from infrastructure.projections import PROJECTIONS
-from infrastructure.rebuild import rebuild
+from infrastructure.operations import rebuild as rebuilding
+from infrastructure.operations.rebuild import rebuild
+from infrastructure.read_models.registry import PROJECTIONS
 from tests.support.histories import callback_histories, queue_histories
 from tests.support.views import Views, open_views
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from domain.model import tag_of
 from domain.task.events import TaskFact, TaskReprocessed
 from domain.task.task import Status, evolve, replay
-from infrastructure.event_mapper import decode, encode
+from infrastructure.event_log.codec import decode, encode
 from tests.support.histories import recorded, task_histories
 
 

@@ -19,7 +19,7 @@ from domain.callback.events import (
     FinishResult,
     Outcome,
 )
-from domain.callback.retrying import BACK_OFF_MAX_S, RetryPolicy, Rule
+from domain.callback.retry_policy import BACK_OFF_MAX_S, RetryPolicy, Rule
 from domain.model import Recorded
 from tests.support.histories import CONTRACT
 

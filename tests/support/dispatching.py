@@ -12,23 +12,23 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from application.ports import Envelope
+from application.ports.event_log import Envelope
 from domain.callback.callback import Callback, replay
 from domain.callback.events import CallbackDetails, CallbackScheduled
 from domain.model import Fact, Recorded, tag_of
-from infrastructure.database import Pool, service_dsn
-from infrastructure.deciding import read_streams
+from infrastructure.dispatch.call_placer import Announce
 from infrastructure.dispatch.dispatcher import Connect, run_dispatcher
+from infrastructure.dispatch.leadership_term import Term
 from infrastructure.dispatch.lease import Lease
 from infrastructure.dispatch.pacing import BOUNDLESS, Pace, Pacing
-from infrastructure.dispatch.placing import Announce
-from infrastructure.dispatch.term import Term
-from infrastructure.event_log.postgres_log import APPEND, Command, call_door, read_identity
-from infrastructure.event_mapper import encode
+from infrastructure.event_log.codec import encode
+from infrastructure.event_log.decisions import read_streams
+from infrastructure.event_log.log import APPEND, Command, call_door, read_identity
 from infrastructure.gateways.simulated.address import listen
 from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.network import Network
 from infrastructure.gateways.simulated.server import serving
+from infrastructure.postgres.connections import Pool, service_dsn
 from infrastructure.webhooks.outbox import Message
 from tests.support.waiting import eventually_async
 

@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from application.gateway import Call, CallOver, LinkUp
+from application.ports.call_gateway import Call, CallOver, LinkUp
 from domain.callback.events import CallEnd, Leg, Outcome
 from tests.support.fake_ami import Asked, FakeAmi, event
 from tests.support.switches import Ear

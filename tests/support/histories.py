@@ -16,7 +16,7 @@ from domain.callback.events import (
     Leg,
     Outcome,
 )
-from domain.callback.retrying import FREE_CONGESTIONS_MAX, JITTER_MAX_PERCENT, PAUSE_MAX_S, RetryPolicy, Rule
+from domain.callback.retry_policy import FREE_CONGESTIONS_MAX, JITTER_MAX_PERCENT, PAUSE_MAX_S, RetryPolicy, Rule
 from domain.callback_queue import callback_queue as queues
 from domain.callback_queue.events import CallingRules, QueueCreated, QueueFact, QueueStatus
 from domain.errors import Refused

@@ -3,7 +3,7 @@
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
-from infrastructure.database import SCHEMA
+from infrastructure.postgres.connections import SCHEMA
 
 
 def library_variables(dsn: str) -> dict[str, str]:

@@ -8,11 +8,11 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
-from application.ports import Appended, Envelope
+from application.ports.event_log import Appended, Envelope
 from domain.model import Fact, Recorded
-from infrastructure.database import Pool, service_dsn
-from infrastructure.event_log.postgres_log import Command, PostgresEventLog, call_door
-from infrastructure.event_mapper import encode
+from infrastructure.event_log.codec import encode
+from infrastructure.event_log.log import Command, PostgresEventLog, call_door
+from infrastructure.postgres.connections import Pool, service_dsn
 from tests.support.histories import filed
 
 ENVELOPE = Envelope(

@@ -11,13 +11,13 @@ from msgspec.structs import asdict
 
 from application.callers import Request
 from application.organizations import SettingsPatch
-from application.ports import Envelope
+from application.ports.event_log import Envelope
 from domain.callback.events import CallbackFact
 from domain.values import Role
-from infrastructure.database import service_dsn
+from infrastructure.postgres.connections import service_dsn
 from interfaces.api.app import create_app
-from interfaces.bootstrap import Services, run_projections, services
-from interfaces.settings import Settings
+from interfaces.bootstrap.services import Services, run_projections, services
+from interfaces.config.settings import Settings
 
 _SETUP = Request(request_id="setup")
 QUEUES = "/api/ver1.0/client/@me/task_scheduler/"

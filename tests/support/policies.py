@@ -12,8 +12,8 @@ from domain.callback.events import AttemptFailed, AttemptStarted, CallbackFact
 from domain.model import Fact, Recorded, tag_of
 from domain.organization.events import Settings
 from domain.task.events import TaskType
-from infrastructure.deciding import read_streams
-from infrastructure.policies import POLICIES
+from infrastructure.event_log.decisions import read_streams
+from infrastructure.policies.registry import POLICIES
 from tests.support.histories import BUSY, call_id_of, filed, queue_created, scheduled
 from tests.support.views import Views, new_task
 

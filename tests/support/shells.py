@@ -10,7 +10,7 @@ from typing import TextIO
 import pytest
 import structlog
 
-from interfaces.settings import Settings
+from interfaces.config.settings import Settings
 from tests.support.shell import Shell
 
 

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 import msgspec
 
-from application.gateway import CallGateway, GatewayEvent
+from application.ports.call_gateway import CallGateway, GatewayEvent
 from infrastructure.gateways.asterisk.client import AsteriskGateway
 from infrastructure.gateways.asterisk.options import AsteriskOptions
 from infrastructure.gateways.simulated.address import address_of, listen

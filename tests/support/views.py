@@ -8,25 +8,25 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection
 
-from application.ports import Envelope
-from application.queries import TaskRow
+from application.ports.event_log import Envelope
+from application.queries.task_list import TaskRow
 from domain.model import Fact, Recorded
 from domain.task.task import Task
-from infrastructure import checkpoints
-from infrastructure.audit_trail_query import PostgresAuditTrail
-from infrastructure.batches import BatchReader, Wanted
-from infrastructure.callback_list_query import PostgresCallbackList
-from infrastructure.database import Pool, service_dsn
-from infrastructure.digest import Digestion
-from infrastructure.event_log.postgres_log import APPEND, Command, call_door, read_identity
-from infrastructure.event_mapper import encode
-from infrastructure.handlers import handlers
-from infrastructure.new_events import NewEvents
-from infrastructure.positions import PostgresViewPositions
-from infrastructure.projections import PROJECTIONS
-from infrastructure.queue_board_query import PostgresQueueBoard
-from infrastructure.runner import Runner
-from infrastructure.task_list_query import PostgresTaskList
+from infrastructure.event_log.codec import encode
+from infrastructure.event_log.log import APPEND, Command, call_door, read_identity
+from infrastructure.event_log.reader import BatchReader, Wanted
+from infrastructure.operations.subscribers import handlers
+from infrastructure.operations.view_lag import PostgresViewPositions
+from infrastructure.postgres.connections import Pool, service_dsn
+from infrastructure.postgres.notifications import NewEvents
+from infrastructure.read_models.audit_trail.query import PostgresAuditTrail
+from infrastructure.read_models.callback_list.query import PostgresCallbackList
+from infrastructure.read_models.queue_board.query import PostgresQueueBoard
+from infrastructure.read_models.registry import PROJECTIONS
+from infrastructure.read_models.task_list.query import PostgresTaskList
+from infrastructure.subscriptions import checkpoints
+from infrastructure.subscriptions.batch_handling import Digestion
+from infrastructure.subscriptions.runner import Runner
 
 _numbers = count(1)
 

@@ -7,10 +7,10 @@ import signal
 import sys
 from contextlib import nullcontext
 
-from infrastructure.webhooks.delivering import run_deliveries
-from interfaces.loop import loop_factory
-from interfaces.settings import from_environment
-from interfaces.webhook_options import webhook_options
+from infrastructure.webhooks.delivery_worker import run_deliveries
+from interfaces.config.settings import from_environment
+from interfaces.config.webhooks import webhook_options
+from interfaces.processes.event_loop import loop_factory
 
 
 async def main(dsn: str) -> None:

@@ -16,10 +16,10 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from application.destinations import networks_of
-from application.webhooks import WebhookOptions
-from infrastructure.database import service_dsn
-from infrastructure.webhooks.delivering import run_deliveries
+from application.ports.webhooks import WebhookOptions
+from application.webhook_targets import networks_of
+from infrastructure.postgres.connections import service_dsn
+from infrastructure.webhooks.delivery_worker import run_deliveries
 from infrastructure.webhooks.outbox import Kind, Message, put
 
 OPENED = networks_of("127.0.0.0/8,::1/128")

@@ -11,7 +11,7 @@ from typing import Self
 import msgspec
 import structlog
 
-from application.gateway import GatewayDown
+from application.ports.call_gateway import GatewayDown
 from infrastructure.gateways.asterisk import metrics
 from infrastructure.gateways.asterisk.messages import Message, encode
 from infrastructure.gateways.asterisk.options import AsteriskOptions

@@ -8,16 +8,16 @@ from typing import Self
 
 import structlog
 
-from application.gateway import Call, Found, GatewayDown, GatewayEvent, Placed
+from application.ports.call_gateway import Call, Found, GatewayDown, GatewayEvent, Placed
 from infrastructure.gateways.asterisk import metrics
 from infrastructure.gateways.asterisk.ami import Ami, Refused
-from infrastructure.gateways.asterisk.finding import find
-from infrastructure.gateways.asterisk.following import KINDS, Following
+from infrastructure.gateways.asterisk.call_events import KINDS, Following
+from infrastructure.gateways.asterisk.call_lookup import find
 from infrastructure.gateways.asterisk.messages import Message
 from infrastructure.gateways.asterisk.options import AsteriskOptions
 from infrastructure.gateways.asterisk.originate import Undialable, is_call_id, originate
 from infrastructure.gateways.asterisk.outcomes import BY_US
-from infrastructure.gateways.kept_link import KeptLink
+from infrastructure.gateways.reconnecting_link import KeptLink
 
 _NO_CHANNEL = "No such channel"
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from application.gateway import Ended
+from application.ports.call_gateway import Ended
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.gateways.asterisk import metrics
 from infrastructure.gateways.asterisk.outcomes import outcome_of

@@ -6,7 +6,7 @@ from math import ceil
 
 import msgspec
 
-from application.gateway import Call
+from application.ports.call_gateway import Call
 
 CONTEXT = "perezvon"
 LEDGER_CONTEXT = "perezvon-ledger"

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from application.gateway import Call, Found, GatewayDown, GatewayEvent, Placed
-from infrastructure.gateways.kept_link import KeptLink
+from application.ports.call_gateway import Call, Found, GatewayDown, GatewayEvent, Placed
+from infrastructure.gateways.reconnecting_link import KeptLink
 from infrastructure.gateways.simulated.line import Line
 from infrastructure.gateways.simulated.protocol import (
     Done,

@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 
 import msgspec
 
-from application.gateway import GatewayDown
+from application.ports.call_gateway import GatewayDown
 from infrastructure.gateways.simulated.address import connect
 from infrastructure.gateways.simulated.link import Link
 from infrastructure.gateways.simulated.protocol import Answer, Answered, Asked, News, Question, Said

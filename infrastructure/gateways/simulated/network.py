@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from application.gateway import Absent, Call, CallOver, Ended, Found, Live, Placed, Progress, Progressed
+from application.ports.call_gateway import Absent, Call, CallOver, Ended, Found, Live, Placed, Progress, Progressed
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.gateways.simulated.agenda import Agenda
 from infrastructure.gateways.simulated.capacity import Capacity
+from infrastructure.gateways.simulated.event_stream import Event, Telling
 from infrastructure.gateways.simulated.faults import Faults
 from infrastructure.gateways.simulated.ledger import Ledger
 from infrastructure.gateways.simulated.phones import ABANDONED, Behaviour, Phones, end_of
-from infrastructure.gateways.simulated.telling import Event, Telling
 
 RINGS_S = 2.0
 TALKS_S = 10.0

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from application.gateway import Call, Placed, Progress
+from application.ports.call_gateway import Call, Placed, Progress
 from domain.callback.events import CallEnd
 from infrastructure.gateways.simulated.faults import Faults
 from infrastructure.gateways.simulated.network import Counts

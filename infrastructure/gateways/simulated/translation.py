@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from application.gateway import Absent, CallOver, Ended, Found, Live, Progressed
+from application.ports.call_gateway import Absent, CallOver, Ended, Found, Live, Progressed
+from infrastructure.gateways.simulated.event_stream import Event
 from infrastructure.gateways.simulated.protocol import Known, News
-from infrastructure.gateways.simulated.telling import Event
 
 
 def known_of(found: Found) -> Known:

@@ -1,0 +1,89 @@
+"""Checking very many new callbacks, without holding up whoever else the process serves."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from application.cooperative import in_turns
+from application.errors import InvalidFields
+from application.phones import line
+from application.ports.webhooks import BadTarget, check_target
+from application.webhook_targets import Network
+from domain.callback.events import CallbackDetails, CallbackScheduled
+from domain.errors import InvalidField
+
+FAULTS_MAX = 50
+"""So many faults of a request are told; then it is bad enough."""
+
+
+class NewCallback(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback to schedule: numbers and URLs as they were given; ``try_again_pause`` is in seconds."""
+
+    a_number: str
+    b_number: str
+    start_time: datetime
+    name: str | None = None
+    extension_id: int | None = None
+    try_count: int = 1
+    try_again_pause: int = 60
+    url_before: str | None = None
+    url_before_again: str | None = None
+    url_success: str | None = None
+    url_after: str | None = None
+
+
+class Scheduling:
+    """Makes facts of new callbacks in a queue; their faults are named by index, such as ``tasks[3].a_number``."""
+
+    def __init__(self, queue_id: int, region: str, opened: tuple[Network, ...]) -> None:
+        """Read national numbers as of ``region``; take webhooks into the ``opened`` networks too."""
+        self._queue_id = queue_id
+        self._region = region
+        self._opened = opened
+        self._faults: list[InvalidField] = []
+
+    async def facts(self, wanted: Sequence[NewCallback], ids: Sequence[int]) -> list[CallbackScheduled]:
+        """Answer a fact for each, in their order. Raises InvalidFields, with up to 50 faults."""
+        facts: list[CallbackScheduled] = []
+        async for index, (new, callback_id) in in_turns(enumerate(zip(wanted, ids, strict=True))):
+            facts.append(self._fact(index, new, callback_id))
+            if len(self._faults) >= FAULTS_MAX:
+                break
+        if self._faults:
+            raise InvalidFields(self._faults[:FAULTS_MAX])
+        return facts
+
+    def _fact(self, index: int, new: NewCallback, callback_id: int) -> CallbackScheduled:
+        return CallbackScheduled(
+            queue_id=self._queue_id,
+            try_count=new.try_count,
+            try_again_pause=new.try_again_pause,
+            start_time=new.start_time,
+            personal=CallbackDetails(
+                subject=f"callback/{callback_id}",
+                a_number=self._line(index, "a_number", new.a_number),
+                b_number=self._line(index, "b_number", new.b_number),
+                name=new.name,
+            ),
+            extension_id=new.extension_id,
+            url_before=self._target(index, "url_before", new.url_before),
+            url_before_again=self._target(index, "url_before_again", new.url_before_again),
+            url_success=self._target(index, "url_success", new.url_success),
+            url_after=self._target(index, "url_after", new.url_after),
+        )
+
+    def _line(self, index: int, field: str, text: str) -> str:
+        try:
+            return line(text, self._region, field)
+        except InvalidField as fault:
+            self._faults.append(InvalidField(f"tasks[{index}].{field}", str(fault), fault.kind))
+            return text
+
+    def _target(self, index: int, field: str, url: str | None) -> str | None:
+        try:
+            if url is not None:
+                check_target(url, self._opened)
+        except BadTarget as fault:
+            self._faults.append(InvalidField(f"tasks[{index}].{field}", str(fault), fault.kind))
+        return url

@@ -1,0 +1,1 @@
+"""The process manager, pure: decisions of the policies, without SQL."""

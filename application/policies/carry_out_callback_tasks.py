@@ -1,0 +1,120 @@
+"""How a task of type callback and the callback that carries it out follow each other: the pure part."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+import msgspec
+
+from application.policies.decision import Decide
+from domain.callback.callback import Status as CallbackStatus
+from domain.callback.callback import replay as replay_callback
+from domain.callback.events import (
+    AttemptStarted,
+    AttemptSucceeded,
+    CallbackCancelled,
+    CallbackDetails,
+    CallbackFact,
+    CallbackFinished,
+    CallbackScheduled,
+    FinishResult,
+)
+from domain.model import Recorded
+from domain.organization.events import Settings
+from domain.task.events import TaskFact, TaskType
+from domain.task.task import Status, Task
+from domain.task.task import replay as replay_task
+
+_NAME_MAX = 200
+_DELETED = "CANCEL the callback was deleted"
+
+
+class Means(msgspec.Struct, frozen=True, kw_only=True):
+    """What an organisation gives to carry out a task: settings, the number of the operator's line, and the state of its queue."""
+
+    settings: Settings
+    a_number: str | None
+    has_queue: bool
+
+
+def wants_callback(task: Task | None, attempt: int) -> bool:
+    """Whether the task, as it is now, is still to be carried out by a callback in that try of it."""
+    return (
+        task is not None
+        and task.task_type is TaskType.CALLBACK
+        and task.details.caller_phone is not None
+        and task.attempt == attempt
+        and task.status in {Status.PENDING, Status.IN_PROGRESS}
+    )
+
+
+def obstacle(task: Task, means: Means) -> str | None:
+    """Answer why no callback can be scheduled for the task, if so."""
+    if not means.has_queue:
+        return f"No callback: there is no queue {means.settings.callback_queue}"
+    if means.a_number is None:
+        return f"No callback: operator {task.operator_number} has no number"
+    return None
+
+
+def callback_of(task: Task, means: Means, start_time: datetime) -> CallbackScheduled:
+    """Answer the callback that carries out a task to which there is no obstacle: it rings the operator, then the caller."""
+    settings, details = means.settings, task.details
+    return CallbackScheduled(
+        queue_id=settings.callback_queue or 0,
+        try_count=settings.callback_tries,
+        try_again_pause=settings.callback_pause,
+        start_time=start_time,
+        personal=CallbackDetails(
+            subject=details.subject,
+            a_number=means.a_number or "",
+            b_number=details.caller_phone or "",
+            name=details.title[:_NAME_MAX],
+        ),
+        task_id=task.id,
+    )
+
+
+def beginning(fact: CallbackScheduled) -> Decide:
+    """Decide to schedule the callback, in a stream of its own."""
+    return lambda events: [] if events else [fact]
+
+
+def failing(error_message: str) -> Decide:
+    """Decide that a task failed, and why."""
+    return partial(_change, status=Status.FAILED, error_message=error_message)
+
+
+def follow(fact: CallbackFact) -> Decide | None:
+    """Answer what is to be decided about a task when this happened to its callback; None is nothing."""
+    match fact:
+        case AttemptStarted():
+            return _take_up
+        case AttemptSucceeded():
+            return partial(_change, status=Status.COMPLETED)
+        case CallbackFinished(result=FinishResult.FAILED, comment=comment):
+            return failing(comment)
+        case CallbackCancelled():
+            return failing(_DELETED)
+        case _:
+            return None
+
+
+def withdraw(events: Sequence[Recorded[CallbackFact]]) -> Sequence[CallbackFact]:
+    """Decide to cancel the callback of a task that somebody ended otherwise, unless it is over."""
+    callback = replay_callback(events)
+    if callback is None or callback.is_deleted or callback.status is CallbackStatus.FINISHED:
+        return []
+    return callback.delete()
+
+
+def _take_up(events: Sequence[Recorded[TaskFact]]) -> Sequence[TaskFact]:
+    task = replay_task(events)
+    return task.change_status(Status.IN_PROGRESS) if task and task.status is Status.PENDING else []
+
+
+def _change(
+    events: Sequence[Recorded[TaskFact]], *, status: Status, error_message: str | None = None
+) -> Sequence[TaskFact]:
+    task = replay_task(events)
+    return task.change_status(status, error_message=error_message) if task else []

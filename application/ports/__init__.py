@@ -1,0 +1,1 @@
+"""Ports: what the use cases require of the outside world, as protocols with their data."""

@@ -1,0 +1,1 @@
+"""The access directory: who may sign in, written in the transaction that records it."""

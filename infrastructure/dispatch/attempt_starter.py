@@ -1,0 +1,161 @@
+"""Starting what is due: the one transaction that puts attempts on record and takes their slots."""
+
+from collections.abc import Sequence
+
+import msgspec
+from psycopg import AsyncConnection
+
+from application.caller_ids import caller_ids
+from application.policies.decision import Decision, Facts
+from application.ports.call_gateway import Call
+from application.ports.event_log import Appended, Envelope
+from domain.callback.callback import replay
+from domain.callback.events import AttemptStarted, CallbackFact, CallbackScheduled
+from domain.model import Recorded
+from infrastructure.dispatch import metrics
+from infrastructure.dispatch.due_queue import Due, seconds_to_next, take
+from infrastructure.dispatch.leadership_term import Term
+from infrastructure.dispatch.open_calls import OpenCall
+from infrastructure.dispatch.quarantine import Unreadable
+from infrastructure.event_log.codec import UnknownFact
+from infrastructure.event_log.decisions import decide, read_streams
+from infrastructure.postgres.sql import statement
+from infrastructure.webhooks.outbox import Message, message_of, put
+
+_OPEN = statement(
+    "WITH given AS MATERIALIZED (SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::int[],"
+    " %b::bigint[], %b::text[], %b::bigint[]) WITH ORDINALITY AS g (call_id, callback_id, queue_id, organization_id,"
+    " attempt, position, correlation, client_line, turn)),"
+    " begun AS (INSERT INTO {schema}.open_calls (call_id, callback_id, queue_id, organization_id, attempt, position,"
+    " correlation, client_line, gateway, fence, started_at) SELECT call_id, callback_id, queue_id, organization_id,"
+    " attempt, position, correlation, client_line, %b, %b, %b FROM given)"
+    " UPDATE {schema}.queue_slots AS s SET taken = s.taken + b.calls,"
+    " served_at = statement_timestamp() + b.turn * interval '1 microsecond'"
+    " FROM (SELECT queue_id, count(*)::int AS calls, max(turn) AS turn FROM given GROUP BY queue_id) AS b"
+    " WHERE s.queue_id = b.queue_id"
+)
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt on record, to be dialled after the first try of ``message``; ``late_s`` after it was due."""
+
+    call: Call
+    message: Message | None
+    late_s: float
+    facts: Facts
+    open_call: OpenCall
+
+
+class Starting:
+    """Starts due attempts, batch by batch."""
+
+    def __init__(self, term: Term) -> None:
+        """Start for as long as the term lasts."""
+        self._term = term
+        self._unreadable = Unreadable()
+
+    async def seconds_to_next(self) -> float:
+        """Answer when something can be started next: at once is 0 or less, infinite is not before something changes."""
+        async with self._term.pool.connection() as connection:
+            return await seconds_to_next(connection, self._unreadable.ids)
+
+    async def start(self, most: int) -> Sequence[Started]:
+        """Start at most so many; none when nothing is due in a queue with a free slot. Raises Fenced, StorageAway.
+
+        They are on record, and hold their slots, when this returns. A callback whose stream cannot be read is found by
+        halving, and left alone from then on.
+        """
+        most = min(most, self._unreadable.most)
+        taken: list[Due] = []
+        try:
+            async with self._term.transaction() as connection:
+                taken = await take(connection, self._unreadable.ids, most)
+                started = await self._begin(connection, taken) if taken else []
+        except ValueError as error:  # of reading: UnknownFact, or a stream that begins in its middle
+            self._unreadable.is_among([due.callback_id for due in taken], error)
+            return await self.start(most)
+        self._unreadable.is_not_among_these()
+        if taken:
+            self._note(taken, started)
+        return started
+
+    async def _begin(self, connection: AsyncConnection, taken: Sequence[Due]) -> list[Started]:
+        """Put an attempt of each on record; a callback that waits no more just loses its row."""
+        streams = await read_streams(connection, [due.stream for due in taken])
+        decisions = [self._decision(due, streams[due.stream]) for due in taken]
+        started = [
+            _started(due, streams[due.stream], outcome)
+            for due, outcome in zip(taken, await decide(connection, decisions), strict=True)
+            if outcome is not None
+        ]
+        if not started:
+            return []
+        await self._open(connection, started)
+        if messages := [one.message for one in started if one.message]:
+            await put(connection, messages, leased_to=self._term.lease.holder)
+        return started
+
+    def _decision(self, due: Due, facts: Facts) -> Decision:
+        return Decision(
+            stream=due.stream,
+            decide=self._start_attempt,
+            envelope=Envelope(
+                organization_id=due.organization_id,
+                actor="dispatcher",
+                causation=str(due.position),
+                correlation=facts[-1].correlation if facts else None,
+            ),
+            known=facts,
+        )
+
+    def _start_attempt(self, facts: Facts) -> list[CallbackFact]:
+        callback = replay(facts)
+        if callback is None or not callback.waits:
+            return []
+        return callback.start_attempt(self._term.call_id(callback.id, callback.attempt + 1))
+
+    async def _open(self, connection: AsyncConnection, started: Sequence[Started]) -> None:
+        columns = zip(*(msgspec.structs.astuple(one.open_call) for one in started), strict=True)
+        lease, at = self._term.lease, started[0].facts[-1].recorded_at
+        values = (*map(list, columns), lease.gateway, lease.fence, at)
+        await connection.cursor(binary=True).execute(_OPEN, values, prepare=True)
+
+    def _note(self, taken: Sequence[Due], started: Sequence[Started]) -> None:
+        for one in started:
+            self._term.calls.keep(one.open_call, one.facts)
+        metrics.BATCHES.labels("start").observe(len(taken))
+        metrics.STARTED.inc(len(started))
+        metrics.OPEN_CALLS.inc(len(started))
+        self._term.pacing.started(len(started))
+
+
+def _started(due: Due, before: Facts, outcome: Appended) -> Started:
+    event: Recorded[AttemptStarted] = outcome.events[0]
+    scheduled = before[0].fact
+    if not isinstance(scheduled, CallbackScheduled):
+        raise UnknownFact(f"{due.stream} begins with {type(scheduled).__name__}")
+    details = scheduled.personal
+    a_sees, b_sees = caller_ids(details.a_number, details.b_number, due.shown_number)
+    return Started(
+        call=Call(
+            id=event.fact.call_id,
+            a_number=details.a_number,
+            b_number=details.b_number,
+            a_sees=a_sees,
+            b_sees=b_sees,
+            extension_id=scheduled.extension_id,
+        ),
+        message=message_of(event, scheduled),
+        late_s=(event.recorded_at - due.due_at).total_seconds(),
+        facts=[*before, event],
+        open_call=OpenCall(
+            call_id=event.fact.call_id,
+            callback_id=due.callback_id,
+            queue_id=due.queue_id,
+            organization_id=due.organization_id,
+            attempt=event.fact.attempt,
+            position=event.position,
+            correlation=event.correlation,
+            client_line=due.client_line,
+        ),
+    )

@@ -1,0 +1,78 @@
+"""Our facts as the ``eventsourcing`` library hands events about."""
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.persistence import Mapper, MapperDeserialisationError, Notification, StoredEvent
+
+from domain.catalogue import FACTS
+from domain.model import Recorded, tag_of
+from infrastructure.event_log.codec import LogIdentity, Row, encode, recorded
+from infrastructure.event_log.upcasters import UPCASTERS
+
+
+def is_fact(topic: str) -> bool:
+    """Tell whether the topic is the tag of a fact, of today's or of an older shape."""
+    return topic in FACTS or topic in UPCASTERS
+
+
+@dataclass(frozen=True)
+class StoredFact(Notification):
+    """A stored event that is a fact of ours, with the whole row: the library's class has no room for the envelope."""
+
+    row: Row = field(repr=False)
+    identity: LogIdentity = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, row: Row, identity: LogIdentity) -> "StoredFact":
+        """Make one of a row with ``infrastructure.event_mapper.COLUMNS``."""
+        position, stream, version, topic, state = row[:5]
+        return cls(stream, version, topic, state, position, row, identity)
+
+    @property
+    def envelope(self) -> tuple[int | None, str | None, str | None, str | None, str | None]:
+        """Organisation, actor, reason, causation and correlation."""
+        return self.row[6:]
+
+
+class FactMapper(Mapper[str]):
+    """Facts of ours to and from ``domain.model.Recorded``; whatever else as the library's mapper does it.
+
+    Facts are stored as JSON, neither compressed nor encrypted by the library's settings: perezvon reads them too.
+    """
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
+        """Answer the event as it is stored. A fact keeps its envelope; the log gives position, time and its id anew."""
+        if not isinstance(domain_event, Recorded):
+            return super().to_stored_event(domain_event)
+        event = cast("Recorded[Any]", domain_event)
+        row = (
+            event.position,
+            event.stream,
+            event.version,
+            tag_of(event.fact),
+            encode(event.fact),
+            event.recorded_at,
+            event.organization_id,
+            event.actor,
+            event.reason,
+            event.causation,
+            event.correlation,
+        )
+        return StoredFact.of(row, LogIdentity([(event.position, event.log_id)]))
+
+    def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[str]:
+        """Answer the event that was stored.
+
+        Raises UnknownFact for a fact that is not what its tag says, and MapperDeserialisationError for one that
+        comes without its envelope, as from a notification log on another machine.
+        """
+        if isinstance(stored_event, StoredFact):
+            return recorded(stored_event.row, stored_event.identity)
+        if is_fact(stored_event.topic):
+            raise MapperDeserialisationError(
+                f"{stored_event.originator_id}@{stored_event.originator_version} was not read from the log itself: "
+                "a fact without its envelope is nothing that can be replayed"
+            )
+        return super().to_domain_event(stored_event)

@@ -1,0 +1,77 @@
+"""What the switch knows of calls: its channels first, then its ledger, for a call may end in between."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+
+from application.ports.call_gateway import Absent, Ended, Found, GatewayDown, Live, Progress
+from infrastructure.gateways.asterisk.ami import Ami, Answer, Refused
+from infrastructure.gateways.asterisk.ledger import FAMILY, ended_of
+from infrastructure.gateways.asterisk.messages import Message
+from infrastructure.gateways.asterisk.originate import CALL_ID
+
+_NO_ROW = "Database entry not found"
+
+
+async def find(ami: Ami, call_ids: Sequence[str]) -> list[Found]:
+    """Answer what is known of each call, in their order. Raises GatewayDown."""
+    if not call_ids:
+        return []
+    channels = (await ami.ask("CoreShowChannels")).items
+    known: dict[str, Found] = {**_live(channels, set(call_ids))}
+    without_channel = [call_id for call_id in call_ids if call_id not in known]
+    rows = await asyncio.gather(*(_row(ami, call_id) for call_id in without_channel))
+    known |= {call_id: row for call_id, row in zip(without_channel, rows, strict=True) if row}
+    left_over = _left_over(channels)
+    return [known.get(call_id) or left_over.get(call_id) or Absent() for call_id in call_ids]
+
+
+def row_in(call_id: str, answer: Answer | GatewayDown) -> Ended | None:
+    """Answer what the ledger tells of a call, None when it has no row. Raises GatewayDown when it could not be asked."""
+    match answer:
+        case Refused(reason=reason) if reason == _NO_ROW:
+            return None
+        case GatewayDown():
+            raise answer
+        case Answer(items=[row, *_]):
+            return ended_of(call_id, row.get("Val"))
+        case _:
+            raise GatewayDown("DBGet: the answer holds no row")
+
+
+async def _row(ami: Ami, call_id: str) -> Ended | None:
+    try:
+        answer = await ami.ask("DBGet", Family=FAMILY, Key=call_id)
+    except Refused as refusal:
+        answer = refusal
+    return row_in(call_id, answer)
+
+
+def _live(channels: Iterable[Message], call_ids: Collection[str]) -> dict[str, Live]:
+    """Answer those of the calls whose A has a channel."""
+    a_channels: dict[str, Message] = {}
+    b_is_up: set[str] = set()
+    for channel in channels:
+        if (call_id := channel.get("Uniqueid")) in call_ids:
+            a_channels[call_id] = channel
+        elif _is_up(channel):
+            b_is_up.add(channel.get("Linkedid"))
+    return {call_id: Live(_progress(channel, call_id in b_is_up)) for call_id, channel in a_channels.items()}
+
+
+def _progress(a_channel: Message, b_is_up: bool) -> Progress:  # noqa: FBT001 - one of two facts
+    if not _is_up(a_channel):
+        return Progress.RINGING_A
+    return Progress.JOINED if b_is_up or a_channel.get("BridgeId") else Progress.RINGING_B
+
+
+def _is_up(channel: Message) -> bool:
+    return channel.get("ChannelStateDesc") == "Up"
+
+
+def _left_over(channels: Iterable[Message]) -> dict[str, Live]:
+    """Answer the calls that have channels but A's own: after a transfer others carry the call's id on."""
+    return {
+        call_id: Live(Progress.JOINED if channel.get("BridgeId") else Progress.RINGING_B)
+        for channel in channels
+        if (call_id := channel.variable(CALL_ID))
+    }

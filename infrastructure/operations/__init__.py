@@ -1,0 +1,1 @@
+"""Operations: rebuild, retry of parked streams, view lag, doctor."""

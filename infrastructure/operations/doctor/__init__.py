@@ -1,0 +1,1 @@
+"""Checks of ``perezvon doctor``."""

@@ -1,0 +1,167 @@
+"""What ``perezvon doctor`` asks a database: is it fit to keep the record?"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import Connection, sql
+
+from infrastructure.postgres.connections import APP_ROLE, LOG_TABLE, SCHEMA, migrations
+from infrastructure.postgres.sql import statement
+
+_SAFE = ("fsync", "full_page_writes", "synchronous_commit")
+_SKEW_S = 2.0
+_LISTENER = "perezvon new events"
+_TRUNCATE_BIT = 32  # of pg_trigger.tgtype
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """What one question found: ``state`` is ok, warn or fail; ``advice`` says what to do about the latter two."""
+
+    name: str
+    state: str
+    message: str
+    advice: str | None = None
+
+
+def examine(dsn: str) -> Iterator[Check]:
+    """Ask one question after the other, as the database's owner; what depends on a failed answer is not asked.
+
+    Nothing is changed. Raises psycopg.OperationalError when the connection breaks in between.
+    """
+    with psycopg.connect(dsn, connect_timeout=5, autocommit=True) as connection:
+        yield _ok("database", f"PostgreSQL {connection.info.parameter_status('server_version')} answers")
+        yield _durability(connection)
+        schema = _schema(connection)
+        yield schema
+        if schema.state == "fail":
+            return
+        role = _role(connection)
+        yield role
+        for check in (_fence, _search, _secrets, _clock, _worker):
+            yield _answered(check, connection)
+
+
+def _ok(name: str, message: str) -> Check:
+    return Check(name=name, state="ok", message=message)
+
+
+def _answered(check: Callable[[Connection], Check], connection: Connection) -> Check:
+    try:
+        return check(connection)
+    except psycopg.errors.ProgrammingError as error:  # something is missing that a migration makes
+        name, advice = check.__name__.strip("_"), "Run `perezvon migrate`"
+        return Check(name=name, state="fail", message=str(error).partition("\n")[0], advice=advice)
+
+
+def _durability(connection: Connection) -> Check:
+    rows = connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", (list(_SAFE),)).fetchall()
+    unsafe = [f"{name} = {setting}" for name, setting in sorted(rows) if setting == "off"]
+    if unsafe:
+        advice = "Switch them on in postgresql.conf: a crash may lose what was answered"
+        return Check(name="durability", state="fail", message=", ".join(unsafe), advice=advice)
+    return _ok("durability", "fsync, full_page_writes and synchronous_commit are on")
+
+
+def _schema(connection: Connection) -> Check:
+    newest = max(number for number, _ in migrations())
+    if _value(connection, b"SELECT to_regclass(%s)", f"{SCHEMA}.migrations") is None:
+        found = None
+    else:
+        found = _value(connection, statement("SELECT max(number) FROM {schema}.migrations"))
+    if found is None or found < newest:
+        message = "No schema yet" if found is None else f"Schema {found}, this program wants {newest}"
+        return Check(name="schema", state="fail", message=message, advice="Run `perezvon migrate`")
+    return _ok("schema", f"Schema {found}")
+
+
+def _role(connection: Connection) -> Check:
+    usable = b"SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = %s"
+    if _value(connection, usable, APP_ROLE):
+        return _ok("role", f"The service runs as {APP_ROLE}")
+    message = f"The service runs as the owner: there is no role {APP_ROLE}, or the owner may not take it"
+    advice = f"As a superuser: CREATE ROLE {APP_ROLE}; GRANT {APP_ROLE} TO the owner; then run `perezvon migrate`"
+    return Check(name="role", state="warn", message=message, advice=advice)
+
+
+def _fence(connection: Connection) -> Check:
+    advice = "Restore the trigger append_only as schema/0001 makes it, and find out who removed it"
+    for change in ("UPDATE {log} SET reason = NULL WHERE false", "DELETE FROM {log} WHERE false"):
+        if not _refused(connection, statement(change)):
+            return Check(name="fence", state="fail", message=f"The log allows {change.split()[0]}", advice=advice)
+    guarded = (
+        b"SELECT count(*) FROM pg_trigger WHERE tgrelid = %s::regclass AND tgname = 'append_only'"
+        b" AND tgenabled IN ('O', 'A') AND tgtype & %s <> 0"
+    )
+    if not _value(connection, guarded, f"{SCHEMA}.{LOG_TABLE}", _TRUNCATE_BIT):
+        return Check(name="fence", state="fail", message="The log allows TRUNCATE", advice=advice)
+    privileges = b"SELECT has_table_privilege(oid, %s, 'UPDATE, DELETE, TRUNCATE') FROM pg_roles WHERE rolname = %s"
+    if _value(connection, privileges, f"{SCHEMA}.{LOG_TABLE}", APP_ROLE):
+        message = f"{APP_ROLE} may change the log, and is stopped by the trigger alone"
+        return Check(name="fence", state="warn", message=message, advice="Run `perezvon migrate`")
+    return _ok("fence", "The log refuses to be changed")
+
+
+def _refused(connection: Connection, change: bytes) -> bool:
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(change)
+    except psycopg.errors.InsufficientPrivilege:
+        return True
+    return False
+
+
+def _search(connection: Connection) -> Check:
+    home = _value(
+        connection,
+        b"SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm'",
+    )
+    if home is None:
+        return Check(name="search", state="fail", message="No pg_trgm", advice="Run `perezvon migrate`")
+    trigrams = sql.SQL("SELECT cardinality({}.show_trgm('я'))").format(sql.Identifier(home)).as_bytes(None)
+    if _value(connection, trigrams):
+        return _ok("search", "Titles in Cyrillic are found")
+    message = "Trigrams are blind to Cyrillic: searches are slow, and minded of case"
+    advice = "Make the database anew with a UTF-8 locale such as C.UTF-8, from a dump"
+    return Check(name="search", state="warn", message=message, advice=advice)
+
+
+def _secrets(connection: Connection) -> Check:
+    beside = _value(
+        connection,
+        statement("SELECT count(*) FROM {schema}.webhook_secrets WHERE get_byte(sealed, 0) = 0 AND expires_at > now()"),
+    )
+    if beside:
+        message = f"{beside} webhook secrets are sealed with a key that stands beside them in the database"
+        advice = "Set PEREZVON_SECRETS_KEY for every process, then `perezvon webhook-secret rotate`"
+        return Check(name="secrets", state="warn", message=message, advice=advice)
+    return _ok("secrets", "No webhook secret is sealed with a key that stands beside it")
+
+
+def _clock(connection: Connection) -> Check:
+    before = datetime.now(UTC)
+    now = _value(connection, b"SELECT clock_timestamp()")
+    last = _value(connection, statement("SELECT recorded_at FROM {log} ORDER BY notification_id DESC LIMIT 1"))
+    skew = (now - before).total_seconds()
+    if last is not None and (ahead := (last - now).total_seconds()) > _SKEW_S:
+        message = f"The last event is recorded {ahead:.0f} s in the future: times stand still until then"
+        return Check(name="clock", state="warn", message=message, advice="Set the database server's clock")
+    if abs(skew) > _SKEW_S:
+        message = f"The database's clock is {skew:+.0f} s off this machine's"
+        return Check(name="clock", state="warn", message=message, advice="Run NTP on both")
+    return _ok("clock", "The database's clock agrees with this machine's")
+
+
+def _worker(connection: Connection) -> Check:
+    listening = b"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
+    count = _value(connection, listening, _LISTENER)
+    if count:
+        return _ok("worker", f"{count} at work")
+    return Check(name="worker", state="fail", message="No worker is connected", advice="Start `perezvon work`")
+
+
+def _value(connection: Connection, query: bytes, *values: object) -> Any:
+    row = connection.execute(query, values or None).fetchone()
+    return row[0] if row else None

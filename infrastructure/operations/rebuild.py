@@ -1,0 +1,203 @@
+"""Building a projection anew from the log, beside the live one, and putting it in its place.
+
+Readers notice nothing: they read the live tables until, in one transaction, the new ones take their names. The old ones
+are kept, their names ending in ``__old``, until the next rebuild begins; nothing keeps them up with the log.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from time import perf_counter
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection
+
+from application.errors import StorageAway
+from infrastructure.access_directory.rebuild import ACCESS_DIRECTORY, rebuild_access_directory
+from infrastructure.event_log.log import read_identity
+from infrastructure.event_log.reader import Batch, BatchReader
+from infrastructure.operations.shadow_tables import NEW, Difference, ShadowTables
+from infrastructure.postgres.connections import lost_database_is_storage_away
+from infrastructure.postgres.sql import statement
+from infrastructure.read_models.registry import PROJECTIONS
+from infrastructure.subscriptions import checkpoints
+from infrastructure.subscriptions.batch_handling import Digestion
+from infrastructure.subscriptions.projection import Projection
+
+REBUILDABLE = (*PROJECTIONS, ACCESS_DIRECTORY)
+
+_REBUILDS = 0x7065_7262  # "perb": the class of the advisory locks that keep two rebuilds apart
+_BATCH_EVENTS = 20_000  # the more at once, the fewer rows are written twice; the bytes of a batch bound it too
+_NEAR_EVENTS = 1000
+_LOCK_TRIES = 30
+# Longer than the second after which Postgres sends an autovacuum away that stands in the way of a lock.
+_LOCK_SETTINGS = b"SET LOCAL lock_timeout = '1500ms'"
+_LOCK_PAUSE_S = 0.5
+
+_SETTINGS = b"SET synchronous_commit = off; SET maintenance_work_mem = '256MB'"
+_LAST_SETTINGS = b"SET LOCAL synchronous_commit = on; SET LOCAL work_mem = '64MB'"
+_ALONE = statement("SELECT pg_try_advisory_lock(%s, hashtext(%s))")
+_FORGET_PARKED = statement("DELETE FROM {schema}.parked_streams WHERE name = %s")
+_RENAME_PARKED = statement("UPDATE {schema}.parked_streams SET name = %s WHERE name = %s")
+_COUNT_PARKED = statement("SELECT count(*) FROM {schema}.parked_streams WHERE name = %s")
+
+Progress = Callable[[int, int], None]
+
+
+class RebuildUnderWay(Exception):
+    """Somebody else is rebuilding this view."""
+
+
+class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rebuild found: up to ``position`` of the log it folded ``events`` in ``seconds``.
+
+    ``swapped`` is whether the view is now the rebuilt one; differences stop that unless they were accepted.
+    """
+
+    name: str
+    position: int
+    events: int
+    seconds: float
+    parked: int
+    differences: list[Difference]
+    swapped: bool
+
+    @property
+    def differs(self) -> bool:
+        """Whether the rebuilt view differs from the one that was live."""
+        return any(found.differing or found.missing or found.extra for found in self.differences)
+
+
+async def rebuild(dsn: str, name: str, *, accept: bool, progress: Progress) -> RebuildReport:
+    """Build the view anew, compare it with the live one at one position, and put it in its place when they are equal.
+
+    Args:
+        dsn: the database, for the role that owns it.
+        name: one of ``REBUILDABLE``.
+        accept: put it in its place also when they differ.
+        progress: is told the position that is reached and the one to reach.
+
+    Raises:
+        KeyError: there is no such view.
+        RebuildUnderWay: another rebuild of it is running.
+        StorageAway: the database is lost, or the live tables are locked by others for minutes. A rebuild begins anew.
+    """
+    began = perf_counter()
+    if name == ACCESS_DIRECTORY:
+        position, events = await rebuild_access_directory(dsn)
+        return RebuildReport(
+            name=name,
+            position=position,
+            events=events,
+            seconds=perf_counter() - began,
+            parked=0,
+            differences=[],
+            swapped=True,
+        )
+    projection = PROJECTIONS[name]
+    async with (
+        lost_database_is_storage_away(),
+        await AsyncConnection.connect(dsn, autocommit=True) as writing,
+        await AsyncConnection.connect(dsn, autocommit=True) as reading,
+    ):
+        await writing.execute(_SETTINGS)
+        if await (await writing.execute(_ALONE, (_REBUILDS, name))).fetchone() != (True,):
+            raise RebuildUnderWay(f"Another rebuild of {name} is running")
+        reader = BatchReader(projection.wanted, await read_identity(reading), most=_BATCH_EVENTS)
+        under_way = _Rebuild(writing, reading, projection, reader, progress)
+        await under_way.load()
+        differences, swapped = await under_way.compare_and_swap(accept=accept)
+        (parked,) = await (await writing.execute(_COUNT_PARKED, (name if swapped else name + NEW,))).fetchone() or (0,)
+    return RebuildReport(
+        name=name,
+        position=under_way.position,
+        events=under_way.position,
+        seconds=perf_counter() - began,
+        parked=parked,
+        differences=differences,
+        swapped=swapped,
+    )
+
+
+class _Rebuild:
+    """One rebuild: ``writing`` folds into the shadow tables while ``reading`` fetches the next batch."""
+
+    def __init__(
+        self,
+        writing: AsyncConnection,
+        reading: AsyncConnection,
+        projection: Projection,
+        reader: BatchReader,
+        progress: Progress,
+    ) -> None:
+        self._writing = writing
+        self._reading = reading
+        self._name = projection.name
+        self._shadow = ShadowTables(writing, projection.tables)
+        self._reader = reader
+        self._digestion = Digestion(writing, projection, NEW)
+        self._progress = progress
+        self.position = 0
+
+    async def load(self) -> None:
+        """Fill the shadow tables up to nearly where the live ones stand."""
+        await checkpoints.begin(self._writing, self._name)
+        await self._shadow.create()
+        await self._writing.execute(_FORGET_PARKED, (self._name + NEW,))
+        await self._catch_up()
+        await self._shadow.finish()
+        await self._catch_up()
+
+    async def compare_and_swap(self, *, accept: bool) -> tuple[list[Difference], bool]:
+        """Bring the shadow tables to exactly where the live ones stand, which stop there meanwhile; compare, and swap."""
+        async with self._writing.transaction():
+            await self._writing.execute(_LAST_SETTINGS)
+            await self._fold_until(await checkpoints.hold(self._writing, self._name))
+            differences = await self._shadow.compare()
+            if not accept and any(found.differing or found.missing or found.extra for found in differences):
+                return differences, False
+            await self._lock()
+            await self._shadow.swap()
+            await self._writing.execute(_FORGET_PARKED, (self._name,))
+            await self._writing.execute(_RENAME_PARKED, (self._name, self._name + NEW))
+        return differences, True
+
+    async def _catch_up(self) -> None:
+        """Come near the live view; where it moves about as fast as this, more tries would not end."""
+        tried = 1 << 63
+        while (gap := await checkpoints.read(self._writing, self._name) - self.position) > _NEAR_EVENTS:
+            if 2 * gap > tried:
+                return
+            tried = gap
+            await self._fold_until(self.position + gap)
+
+    async def _fold_until(self, position: int) -> None:
+        async with aclosing(self._read_ahead(position)) as batches:
+            async for batch in batches:
+                async with self._writing.transaction():
+                    await self._digestion.digest(batch.events)
+                self.position = batch.position
+                self._progress(self.position, position)
+
+    async def _read_ahead(self, until: int) -> AsyncGenerator[Batch]:
+        """Yield batch after batch; the next one is fetched and decoded while one is folded."""
+        ahead = asyncio.create_task(self._reader.after(self._reading, self.position, until=until))
+        try:
+            while batch := await ahead:
+                ahead = asyncio.create_task(self._reader.after(self._reading, batch.position, until=until))
+                yield batch
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+
+    async def _lock(self) -> None:
+        """Wait for the readers of this moment, but never keep new ones waiting for long."""
+        await self._writing.execute(_LOCK_SETTINGS)
+        for _ in range(_LOCK_TRIES):
+            with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                async with self._writing.transaction():
+                    await self._shadow.lock()
+                return
+            await asyncio.sleep(_LOCK_PAUSE_S)
+        raise StorageAway(f"The tables of {self._name} are locked by somebody else")

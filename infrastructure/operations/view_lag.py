@@ -1,0 +1,104 @@
+"""How far the views have come, and waiting for them."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from application.errors import StorageAway
+from application.queries.task_list import Lag
+from infrastructure.operations.subscribers import HANDLERS
+from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.sql import statement
+from infrastructure.subscriptions import checkpoints
+
+READERS = "readers"
+"""The channel on which a view that rests hears that somebody waits for it."""
+
+_POLL_S = 0.005
+
+_POSITIONS = statement("SELECT name, position FROM {schema}.checkpoints")
+_TELL = f"NOTIFY {READERS}".encode()
+_LAGS = statement(
+    "SELECT v.name, coalesce(c.position, 0), greatest(coalesce(head.position, 0) - coalesce(c.position, 0), 0),"
+    " greatest(coalesce(extract(epoch FROM clock_timestamp() - oldest.recorded_at), 0), 0)::float8,"
+    " (SELECT count(*) FROM {schema}.parked_streams AS p WHERE p.name = v.name)"
+    " FROM unnest(%s::text[]) AS v (name) LEFT JOIN {schema}.checkpoints AS c ON c.name = v.name"
+    " LEFT JOIN LATERAL (SELECT notification_id AS position FROM {log} ORDER BY 1 DESC LIMIT 1) AS head ON true"
+    " LEFT JOIN LATERAL (SELECT recorded_at FROM {log} WHERE notification_id > coalesce(c.position, 0)"
+    " ORDER BY notification_id LIMIT 1) AS oldest ON true ORDER BY v.name"
+)
+
+
+class _Waiter(msgspec.Struct, eq=False):
+    name: str
+    position: int
+    arrived: asyncio.Future[None]
+
+
+class PostgresViewPositions:
+    """The port ``ViewPositions`` on Postgres."""
+
+    def __init__(self, reading: Pool) -> None:
+        """Read over ``reading``."""
+        self._reading = reading
+        self._waiters: set[_Waiter] = set()
+        self._poll: asyncio.Task[None] | None = None
+        self._has_come = False  # a waiter, since the views were told last
+
+    async def position(self, name: str) -> int:
+        """See the port."""
+        async with self._reading.connection() as connection:
+            return await checkpoints.read(connection, name)
+
+    async def wait_for(self, name: str, position: int, timeout_s: float) -> bool:
+        """See the port. One query serves all who wait in this process; nothing is asked while nobody waits."""
+        waiter = _Waiter(name, position, asyncio.get_running_loop().create_future())
+        self._waiters.add(waiter)
+        self._has_come = True
+        if self._poll is None:
+            self._poll = asyncio.create_task(self._poll_while_somebody_waits())
+        try:
+            async with asyncio.timeout(timeout_s):
+                await waiter.arrived
+        except TimeoutError:
+            return False
+        finally:
+            self._waiters.discard(waiter)
+        return True
+
+    async def lags(self) -> Sequence[Lag]:
+        """See the port."""
+        async with self._reading.connection() as connection:
+            cursor = await connection.execute(_LAGS, (sorted(HANDLERS),))
+            return [
+                Lag(name=name, position=position, events=events, seconds=seconds, parked=parked)
+                for name, position, events, seconds, parked in await cursor.fetchall()
+            ]
+
+    async def _poll_while_somebody_waits(self) -> None:
+        try:
+            while self._waiters:
+                await self._look()
+                await asyncio.sleep(_POLL_S if self._waiters else 0)
+        finally:
+            self._poll = None
+
+    async def _look(self) -> None:
+        try:
+            async with self._reading.connection() as connection:
+                reached = dict[str, int](await (await connection.execute(_POSITIONS)).fetchall())
+                if self._has_come and any(reached.get(waiter.name, 0) < waiter.position for waiter in self._waiters):
+                    self._has_come = False
+                    await connection.execute(_TELL)
+        except StorageAway as error:
+            for waiter in self._waiters:
+                if not waiter.arrived.done():
+                    waiter.arrived.set_exception(error)
+            self._waiters.clear()
+            return
+        for waiter in list(self._waiters):
+            if reached.get(waiter.name, 0) >= waiter.position:
+                self._waiters.discard(waiter)
+                if not waiter.arrived.done():
+                    waiter.arrived.set_result(None)

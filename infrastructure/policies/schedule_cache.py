@@ -1,0 +1,56 @@
+"""What was asked for: the first fact of callbacks whose later ones come by."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection
+
+from domain.callback.events import CallbackScheduled
+from domain.model import Recorded
+from infrastructure.event_log.codec import decode
+from infrastructure.postgres.sql import statement
+
+_KEPT = 10_000  # of a kilobyte or so
+_STREAMS = "callback/"
+_FIRST = statement(
+    "SELECT originator_id, topic, state FROM {log} WHERE originator_id = ANY(%s) AND originator_version = 1"
+)
+
+
+class Schedules:
+    """Knows the schedules of callbacks that it was asked for lately; reads the others from the log, where they never change."""
+
+    def __init__(self, kept: int = _KEPT) -> None:
+        """Remember so many."""
+        self._kept = kept
+        self._log_id: UUID | None = None
+        self._known: dict[str, CallbackScheduled] = {}  # those used longest ago come first
+
+    async def of(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> dict[str, CallbackScheduled]:
+        """Answer, by stream, the schedule of each callback that has an event here. Raises UnknownFact."""
+        if events[-1].log_id != self._log_id:  # another log, or one that was restored: its numbers may mean others
+            self._log_id, self._known = events[-1].log_id, {}
+        known, found = self._known, dict[str, CallbackScheduled]()
+        missing: set[str] = set()
+        for event in events:
+            stream = event.stream
+            if stream in found or stream in missing or not stream.startswith(_STREAMS):
+                continue
+            if fact := event.fact if isinstance(event.fact, CallbackScheduled) else known.pop(stream, None):
+                found[stream] = fact
+            else:
+                missing.add(stream)
+        if missing:
+            found |= await _read(connection, missing)
+        known |= found
+        for stream in list(islice(known, max(len(known) - self._kept, 0))):
+            del known[stream]
+        return found
+
+
+async def _read(connection: AsyncConnection, streams: Iterable[str]) -> dict[str, CallbackScheduled]:
+    cursor = await connection.cursor(binary=True).execute(_FIRST, (list(streams),), prepare=True)
+    firsts = [(stream, decode(topic, state)) for stream, topic, state in await cursor.fetchall()]
+    return {stream: fact for stream, fact in firsts if isinstance(fact, CallbackScheduled)}

@@ -1,0 +1,1 @@
+"""Postgres access: connections, migrations, SQL texts, notifications and batching."""

@@ -1,0 +1,63 @@
+"""Hearing that there is something to do: whoever waits is woken by a NOTIFY, and a little later without it."""
+
+import asyncio
+from contextlib import suppress
+
+import psycopg
+import structlog
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
+
+from infrastructure.postgres.cancellation import heeding_cancellation
+from infrastructure.postgres.connections import LOG_TABLE
+
+_POLL_S = 1.0
+_RECONNECT_S = 1.0
+
+_logger = structlog.get_logger(__name__)
+
+
+class NewEvents:
+    """Wakes those who wait. Works without LISTEN too, where a pooler stands in between: then each poll is a wake-up."""
+
+    def __init__(self, dsn: str, channel: str = LOG_TABLE) -> None:
+        """Listen to a channel, the log's or one of ours, over a connection of its own to ``dsn``."""
+        self._channel = channel
+        name = "new events" if channel == LOG_TABLE else channel
+        self._dsn = make_conninfo(dsn, application_name=f"perezvon {name}", connect_timeout=3)
+        self._wakes: set[asyncio.Event] = set()
+
+    def subscribe(self) -> asyncio.Event:
+        """Answer an event that is set whenever somebody notified the channel; the subscriber clears it."""
+        wake = asyncio.Event()
+        self._wakes.add(wake)
+        return wake
+
+    def wake_all(self) -> None:
+        """Wake all subscribers."""
+        for wake in self._wakes:
+            wake.set()
+
+    async def run(self) -> None:
+        """Listen until cancelled; connect again whenever the connection is lost."""
+        while True:
+            try:
+                with heeding_cancellation():
+                    await self._listen()
+            except psycopg.Error as error:
+                _logger.warning("not listening", channel=self._channel, error=type(error).__name__)
+                await asyncio.sleep(_RECONNECT_S)
+
+    async def _listen(self) -> None:
+        async with await AsyncConnection.connect(self._dsn, autocommit=True) as connection:
+            await connection.execute(f"LISTEN {self._channel}".encode())
+            self.wake_all()
+            async for _ in connection.notifies():
+                self.wake_all()
+
+
+async def woken(wake: asyncio.Event, seconds: float = _POLL_S) -> None:
+    """Wait until the event is set, so many seconds at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await wake.wait()

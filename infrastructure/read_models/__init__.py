@@ -1,0 +1,1 @@
+"""Read models: one package per view, with its projection and its query."""

@@ -1,0 +1,60 @@
+"""Who did what, when, and why? One row an event of the log."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from domain.model import Recorded, tag_of
+from infrastructure.postgres.sql import statement
+from infrastructure.subscriptions.projection import Table
+
+# Which of them were copied before: none, but for the asking.
+_THERE = "SELECT position FROM {schema}.audit_trail{suffix} WHERE position BETWEEN %s AND %s"
+_COLUMNS = {
+    "position": "int8",
+    "stream": "text",
+    "version": "int8",
+    "type": "text",
+    "recorded_at": "timestamptz",
+    "organization_id": "int8",
+    "actor": "text",
+    "reason": "text",
+    "causation": "text",
+    "correlation": "text",
+}
+_COPY = f"COPY {{schema}}.audit_trail{{suffix}} ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT binary)"
+
+
+class AuditTrailProjection:
+    """Copies the envelopes."""
+
+    name = "audit_trail"
+    wanted = ""
+    tables = (Table("audit_trail", key=("position",)),)
+
+    async def apply(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> None:
+        """See the protocol."""
+        span = (events[0].position, events[-1].position)
+        cursor = await connection.execute(statement(_THERE, suffix), span, prepare=False)
+        there = {position for (position,) in await cursor.fetchall()}
+        async with connection.cursor().copy(statement(_COPY, suffix)) as copy:
+            copy.set_types(list(_COLUMNS.values()))
+            for event in events:
+                if event.position not in there:
+                    await copy.write_row(_row(event))
+
+
+def _row(event: Recorded[Any]) -> tuple[Any, ...]:
+    return (
+        event.position,
+        event.stream,
+        event.version,
+        tag_of(event.fact),
+        event.recorded_at,
+        event.organization_id,
+        event.actor,
+        event.reason,
+        event.causation,
+        event.correlation,
+    )

@@ -1,0 +1,63 @@
+"""Which queues does an organisation have?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from psycopg import AsyncConnection
+
+from domain.callback_queue.callback_queue import CallbackQueue, evolve
+from domain.model import Recorded
+from infrastructure.postgres.sql import statement
+from infrastructure.subscriptions.projection import Table, VersionGap
+
+_STREAMS = "queue/"
+# Its rules are no column: nothing that is listed tells of them.
+_COLUMNS = tuple(name for name in CallbackQueue.__struct_fields__ if name != "rules")
+_STANDING = (
+    f"SELECT {', '.join(_COLUMNS)} FROM {{schema}}.queue_board{{suffix}}"
+    " WHERE id = ANY(ARRAY(SELECT json_array_elements_text(%s::json)::bigint))"
+)
+_PUT = (
+    f"INSERT INTO {{schema}}.queue_board{{suffix}} ({', '.join(_COLUMNS)}) SELECT {', '.join(_COLUMNS)}"
+    " FROM json_populate_recordset(NULL::{schema}.queue_board{suffix}, %s::json)"
+    " ON CONFLICT (id) DO UPDATE SET version = excluded.version, name = excluded.name, comment = excluded.comment,"
+    " status = excluded.status, concurrent_task_limit = excluded.concurrent_task_limit, is_deleted = excluded.is_deleted"
+)
+
+
+class QueueBoardProjection:
+    """Folds queues as the domain does. Their callbacks are counted where they are listed."""
+
+    name = "queue_board"
+    wanted = _STREAMS
+    tables = (Table("queue_board", key=("id",)),)
+
+    async def apply(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> None:
+        """See the protocol."""
+        queues = {queue.id: queue for queue in await _standing(connection, events, suffix)}
+        changed: set[int] = set()
+        for event in events:
+            queue_id = _id_of(event)
+            was = queues.get(queue_id)
+            folded = was.version if was else 0
+            if event.version <= folded:
+                continue
+            if event.version > folded + 1:
+                raise VersionGap(event, folded)
+            queues[queue_id] = evolve(was, event)
+            changed.add(queue_id)
+        if changed:
+            text = msgspec.json.encode([queues[queue_id] for queue_id in sorted(changed)]).decode()
+            await connection.execute(statement(_PUT, suffix), (text,), prepare=False)
+
+
+async def _standing(connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> list[CallbackQueue]:
+    ids = msgspec.json.encode({_id_of(event) for event in events}).decode()
+    cursor = await connection.execute(statement(_STANDING, suffix), (ids,), prepare=False)
+    rows = [dict(zip(_COLUMNS, row, strict=True)) for row in await cursor.fetchall()]
+    return msgspec.convert(rows, list[CallbackQueue])
+
+
+def _id_of(event: Recorded[Any]) -> int:
+    return int(event.stream.removeprefix(_STREAMS))

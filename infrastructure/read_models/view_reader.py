@@ -1,0 +1,28 @@
+"""Reading from views that a rebuild may swap at any moment."""
+
+from typing import Any
+
+from psycopg.errors import DeadlockDetected
+
+from application.errors import StorageAway
+from infrastructure.postgres.connections import Pool
+
+
+async def rows_of(reading: Pool, query: bytes, values: dict[str, Any], *, prepare: bool) -> list[tuple[Any, ...]]:
+    """Answer the query's rows. Raises StorageAway.
+
+    A kept plan locks its tables in another order than a new one, so the swap of a rebuild can stand across: then it is
+    asked again.
+    """
+    try:
+        return await _rows(reading, query, values, prepare=prepare)
+    except StorageAway as error:
+        if not isinstance(error.__cause__, DeadlockDetected):
+            raise
+        return await _rows(reading, query, values, prepare=prepare)
+
+
+async def _rows(reading: Pool, query: bytes, values: dict[str, Any], *, prepare: bool) -> list[tuple[Any, ...]]:
+    async with reading.connection() as connection:
+        cursor = await connection.cursor(binary=True).execute(query, values, prepare=prepare)
+        return await cursor.fetchall()

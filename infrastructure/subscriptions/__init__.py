@@ -1,0 +1,1 @@
+"""Subscriptions: keep projections and policies up to date with the log."""

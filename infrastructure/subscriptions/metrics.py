@@ -1,0 +1,21 @@
+"""What the worker tells Prometheus about those who follow the log: projections and policies."""
+
+from prometheus_client import Counter, Gauge
+
+from application.queries.task_list import Lag
+
+EVENTS = Counter("perezvon_handler_events", "Events that this worker handled, passed over or parked", ["handler"])
+BATCHES = Counter("perezvon_handler_batches", "Batches that this worker committed", ["handler"])
+RETRIES = Counter("perezvon_handler_retries", "Batches that were given up for now, and why", ["handler", "error"])
+_LAG_EVENTS = Gauge("perezvon_handler_lag_events", "Events that the view or policy has not seen yet", ["handler"])
+_LAG_SECONDS = Gauge(
+    "perezvon_handler_lag_seconds", "Age of the oldest event that the view or policy has not seen", ["handler"]
+)
+_PARKED = Gauge("perezvon_handler_parked_streams", "Streams that wait for retry-parked", ["handler"])
+
+
+def show(lag: Lag) -> None:
+    """Set the gauges of a projection or policy."""
+    _LAG_EVENTS.labels(lag.name).set(lag.events)
+    _LAG_SECONDS.labels(lag.name).set(lag.seconds)
+    _PARKED.labels(lag.name).set(lag.parked)

@@ -1,0 +1,1 @@
+"""Route handlers and their bodies, one file per resource."""

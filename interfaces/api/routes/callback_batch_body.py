@@ -1,0 +1,73 @@
+"""The body of up to 10,000 callbacks, decoded a few at a time: other requests have their turn, and memory is bounded."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from application.cooperative import in_turns
+from application.new_callbacks import FAULTS_MAX
+from application.new_callbacks import NewCallback as Wanted
+from domain.errors import InvalidField
+from interfaces.api.routes.queue_bodies import CALLBACKS_MAX, NewCallback, wanted_of
+from interfaces.api.web.json_body import CheckedRequest, decoded
+from interfaces.api.web.request_errors import Fault, RequestInvalid
+
+_COMMAS_UNSUSPICIOUS = 500_000
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]')
+
+
+class _Envelope(msgspec.Struct):
+    tasks: msgspec.Raw
+
+
+async def callbacks_in(request: CheckedRequest) -> Sequence[Wanted]:
+    """Answer the callbacks that the body asks for, in their order.
+
+    Raises UnsupportedMedia, and RequestInvalid with up to 50 faults, such as on ``tasks``, 3, ``a_number``.
+    """
+    tasks = decoded(await request.json_text(), _Envelope).tasks
+    if _holds_too_many(tasks):
+        raise _number_of_callbacks()
+    elements: list[msgspec.Raw] = decoded(tasks, list[msgspec.Raw], ("body", "tasks"))
+    if not 1 <= len(elements) <= CALLBACKS_MAX:
+        raise _number_of_callbacks()
+    now, wanted, faults = datetime.now(UTC), list[Wanted](), list[Fault]()
+    async for index, element in in_turns(enumerate(elements)):
+        try:
+            wanted.append(wanted_of(decoded(element, NewCallback, ("body", "tasks", index)), now))
+        except RequestInvalid as error:
+            faults.extend(error.faults)
+        except InvalidField as error:
+            faults.append(Fault(("body", "tasks", index, error.field), str(error), error.kind))
+        if len(faults) >= FAULTS_MAX:
+            break
+    if faults:
+        raise RequestInvalid(faults[:FAULTS_MAX])
+    return wanted
+
+
+def _number_of_callbacks() -> RequestInvalid:
+    return RequestInvalid([Fault(("body", "tasks"), f"Expected 1 to {CALLBACKS_MAX} callbacks", "list_length")])
+
+
+def _holds_too_many(array: msgspec.Raw) -> bool:
+    """Count a suspiciously long array's elements before any is made: millions fit into a body, and none is small then."""
+    text = memoryview(array)
+    if bytes(text).count(b",") < _COMMAS_UNSUSPICIOUS:
+        return False
+    depth = elements = 0
+    for token in _TOKEN.finditer(text):
+        match token[0]:
+            case b"[" | b"{":
+                depth += 1
+            case b"]" | b"}":
+                depth -= 1
+            case b"," if depth == 1:
+                elements += 1
+                if elements >= CALLBACKS_MAX:
+                    return True
+            case _:
+                pass
+    return False

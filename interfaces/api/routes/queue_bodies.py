@@ -1,0 +1,207 @@
+"""What contract 2 takes and answers: the bodies of ``/client/{client_id}/task_scheduler``."""
+
+from datetime import datetime
+from typing import Annotated, Literal, cast
+
+import msgspec
+from msgspec import Meta
+
+from application.new_callbacks import NewCallback as Wanted
+from application.ports.webhooks import URL_MAX
+from application.queries.callback_list import CallbackRow, QueueRow
+from domain.callback.events import FinishResult
+from domain.callback_queue.callback_queue import LIMIT_MAX
+from domain.callback_queue.events import QueueStatus
+from interfaces.api.routes.queue_times import SECONDS_AHEAD_MAX, shown, start_time
+from interfaces.api.routes.task_bodies import POSITION_MAX
+from interfaces.api.web.field_types import DATE_OR_SECONDS, PAUSE, PHONE, URL, Name, Text200, Text2000
+
+CALLBACKS_MAX = 10_000
+ROWS_MAX = 1_000
+PAUSE_MAX_S = 604_800
+NUMBER_MAX = 10**18 - 1
+
+Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="Callbacks at one time.")]
+NoInterval = Annotated[
+    None, Meta(description="Business hours of the queue. Not built yet: anything but null is refused.")
+]
+# Patterns of these two are told but not searched for: the use case checks both, and of ten thousand each costs.
+Number = Annotated[
+    str,
+    Meta(
+        min_length=2,
+        max_length=64,
+        description="E.164, a national number of the organisation's region, or an extension of 2 to 8 digits.",
+        examples=["+77011234567"],
+        extra_json_schema={"anyOf": [{"pattern": "^[0-9]{2,8}$"}, {"pattern": PHONE}]},
+    ),
+]
+Target = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=URL_MAX,
+        description="http or https, to a public address.",
+        examples=["https://crm.example/callbacks"],
+        extra_json_schema={"pattern": URL},
+    ),
+]
+Pause = Annotated[str, Meta(pattern=PAUSE)] | Annotated[int, Meta(ge=0, le=PAUSE_MAX_S)]
+Start = Annotated[str, Meta(pattern=DATE_OR_SECONDS)] | Annotated[int, Meta(ge=0, le=SECONDS_AHEAD_MAX)]
+Status = Literal["scheduled", "executed", "delayed", "finished"]
+
+
+class NewQueue(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue to create. Unknown keys are ignored; null is as if left out."""
+
+    name: Name
+    comment: Text2000 | None = None
+    status: Annotated[QueueStatus, Meta(description="Without it: off.")] | None = None
+    concurrent_task_limit: Annotated[Limit, Meta(description="Callbacks at one time; without it: 1.")] | None = None
+    interval_id: NoInterval = None
+
+
+class ChangeQueue(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a queue shall be otherwise; what is left out, or null, stays. Unknown keys are ignored."""
+
+    name: Name | None = None
+    comment: Text2000 | None = None
+    status: QueueStatus | None = None
+    concurrent_task_limit: Limit | None = None
+    interval_id: NoInterval = None
+
+
+class NewCallback(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback to schedule: A is rung first, then B. Unknown keys are ignored; null is as if left out."""
+
+    a_number: Number
+    b_number: Number
+    name: Text200 | None = None
+    extension_id: Annotated[int, Meta(ge=0, le=POSITION_MAX, description="Whose account pays for the call.")] | None = (
+        None
+    )
+    try_count: Annotated[int, Meta(ge=1, le=50, description="Most attempts; without it: 1.")] | None = None
+    try_again_pause: Annotated[Pause, Meta(description="Seconds, at most 604,800; without it: 60.")] | None = None
+    url_before: Target | None = None
+    url_before_again: Target | None = None
+    url_success: Target | None = None
+    url_after: Target | None = None
+    start_time_utc: (
+        Annotated[Start, Meta(description="YYYY-MM-DD HH:MM:SS in UTC, or seconds from now; at most a year ahead.")]
+        | None
+    ) = None
+
+
+class NewCallbacks(msgspec.Struct, frozen=True, kw_only=True):
+    """Callbacks to schedule, all or none."""
+
+    tasks: Annotated[list[NewCallback], Meta(min_length=1, max_length=CALLBACKS_MAX)]
+
+
+class QueueListQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list of queues is asked for: without any of these, the first 1,000."""
+
+    page: Annotated[int, Meta(ge=1, le=1_000_000, description="Counted from 1.")] | None = None
+    per_page: Annotated[int, Meta(ge=1, le=ROWS_MAX, description="Without it: 20.")] | None = None
+    after: Annotated[int, Meta(ge=0, le=NUMBER_MAX, description="Those whose ids are above this one.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=ROWS_MAX, description="Without it: 1,000.")] | None = None
+    position: Annotated[
+        int,
+        Meta(
+            ge=0, le=POSITION_MAX, description="A log position that the list shall show; waited for, at most a second."
+        ),
+    ] = msgspec.field(name="Perezvon-Position", default=0)
+
+
+class CallbackListQuery(QueueListQuery, frozen=True, kw_only=True):
+    """What a list of callbacks is asked for: without any of these, the first 1,000."""
+
+    status: Status | None = None
+    finish_result: FinishResult | None = None
+
+
+class QueueAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback queue. Every key is always there; what is not set is null."""
+
+    id: int
+    name: str
+    comment: str | None
+    status: QueueStatus
+    concurrent_task_limit: int
+    create_date_utc: str
+
+
+class CallbackAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback. Every key is always there; what is not set or not known yet is null."""
+
+    id: int
+    scheduler_id: int
+    name: str | None
+    a_number: str
+    b_number: str
+    extension_id: int | None
+    try_count: int
+    try_again_pause: str
+    url_before: str | None
+    url_before_again: str | None
+    url_success: str | None
+    url_after: str | None
+    start_time_utc: str
+    status: Status
+    finish_result: FinishResult | None
+    finish_comment: str | None
+    cdr: Annotated[str | None, Meta(description="The uuid of the last attempt's call; call_history tells of it.")]
+    create_date_utc: str
+
+
+def wanted_of(new: NewCallback, now: datetime) -> Wanted:
+    """Answer the callback that is asked for. Raises InvalidField on ``start_time_utc``."""
+    return Wanted(
+        a_number=new.a_number,
+        b_number=new.b_number,
+        start_time=start_time(new.start_time_utc, now),
+        name=new.name,
+        extension_id=new.extension_id,
+        try_count=1 if new.try_count is None else new.try_count,
+        try_again_pause=60 if new.try_again_pause is None else int(new.try_again_pause),
+        url_before=new.url_before,
+        url_before_again=new.url_before_again,
+        url_success=new.url_success,
+        url_after=new.url_after,
+    )
+
+
+def queue_answer(row: QueueRow) -> QueueAnswer:
+    """Answer a queue as the contract shows it."""
+    return QueueAnswer(
+        id=row.id,
+        name=row.name,
+        comment=row.comment,
+        status=QueueStatus(row.status),
+        concurrent_task_limit=row.concurrent_task_limit,
+        create_date_utc=shown(row.created_at),
+    )
+
+
+def callback_answer(row: CallbackRow) -> CallbackAnswer:
+    """Answer a callback as the contract shows it."""
+    return CallbackAnswer(
+        id=row.id,
+        scheduler_id=row.queue_id,
+        name=row.name,
+        a_number=row.a_number,
+        b_number=row.b_number,
+        extension_id=row.extension_id,
+        try_count=row.try_count,
+        try_again_pause=str(row.try_again_pause),
+        url_before=row.url_before,
+        url_before_again=row.url_before_again,
+        url_success=row.url_success,
+        url_after=row.url_after,
+        start_time_utc=shown(row.start_time),
+        status=cast("Status", row.status),
+        finish_result=FinishResult(row.finish_result) if row.finish_result else None,
+        finish_comment=row.finish_comment,
+        cdr=row.call_id,
+        create_date_utc=shown(row.created_at),
+    )

@@ -1,0 +1,34 @@
+"""What the paths of contract 2 name: the client, which is the caller's organisation, a queue, and a callback in it."""
+
+import re
+
+from application.errors import CallbackNotFound, NotFound, QueueNotFound
+from interfaces.api.web.context import AnyRequest, visit_of
+from interfaces.api.web.request_errors import ClientNotFound
+
+BASES = ("/api/ver1.0/client", "/client")
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+
+
+async def of_own_client(request: AnyRequest) -> None:
+    """Check of every call: the path names the caller's own organisation. Raises ClientNotFound."""
+    client_id = request.path_params["client_id"]
+    if client_id not in {"@me", str(visit_of(request).member.organization_id)}:
+        raise ClientNotFound
+
+
+def queue_id_of(request: AnyRequest) -> int:
+    """Answer the number of the queue in the path. Raises QueueNotFound for what cannot be one."""
+    return _number(request.path_params["scheduler_id"], QueueNotFound)
+
+
+def callback_id_of(request: AnyRequest) -> int:
+    """Answer the number of the callback in the path. Raises CallbackNotFound for what cannot be one."""
+    return _number(request.path_params["task_id"], CallbackNotFound)
+
+
+def _number(text: str, missing: type[NotFound]) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise missing
+    return int(text)

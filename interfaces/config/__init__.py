@@ -1,0 +1,1 @@
+"""Configuration: settings and what they mean for the database, the gateway and webhooks."""

@@ -1,0 +1,91 @@
+"""What the settings of a deployment mean for its switch (docs/settings.md)."""
+
+import asyncio
+import re
+import ssl
+
+from interfaces.bootstrap.services import AsteriskOptions, Pace, examine_switch
+from interfaces.config.settings import SIMULATOR, BadSetting, Settings
+
+PORT, TLS_PORT = 5038, 5039  # as Asterisk has them
+
+_ADDRESS = re.compile(r"([^:/@\s\[\]]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+_LAST_PORT = 65_535
+_CALLS_PER_SECOND = 1.0  # what the meanest carrier allows
+
+
+class SwitchNotReady(Exception):
+    """A switch cannot be dialled as it is installed; the message says why, and what to do."""
+
+    code = "switch_not_ready"
+
+
+def require_ready(switch: AsteriskOptions) -> None:
+    """Ask the switch whether it can be dialled. Raises SwitchNotReady."""
+    for check in asyncio.run(examine_switch(switch)):
+        if check.state == "fail":
+            raise SwitchNotReady(f"{check.name}: {check.message}\n{check.advice}")
+
+
+def switch_of(settings: Settings) -> AsteriskOptions | str:
+    """Answer where to dial: an Asterisk, or the address of the simulated network. Raises BadSetting."""
+    if settings.gateway == "asterisk":
+        return asterisk_options(settings)
+    return settings.simulator_address or SIMULATOR
+
+
+def pace_of(settings: Settings) -> Pace:
+    """Answer how fast may be dialled, and over how many channels; only a simulated network is boundless by itself."""
+    default = _CALLS_PER_SECOND if settings.gateway == "asterisk" else None
+    return Pace(calls_per_second=settings.calls_per_second or default, channels=settings.channels)
+
+
+def asterisk_options(settings: Settings) -> AsteriskOptions:
+    """Answer how to reach the Asterisk that is set. Raises BadSetting, which never tells the secret."""
+    host, port = _address(settings.asterisk_address)
+    if not settings.asterisk_secret:
+        raise BadSetting(
+            "PEREZVON_ASTERISK_SECRET is not set: give it the secret of"
+            f" [{settings.asterisk_user}] in the switch's manager.conf (docs/asterisk.md)"
+        )
+    tls = _tls(settings.asterisk_tls)
+    try:
+        return AsteriskOptions(
+            host=host,
+            port=port,
+            user=settings.asterisk_user,
+            secret=settings.asterisk_secret,
+            trunk=settings.asterisk_trunk,
+            tls=tls,
+        )
+    except ValueError as error:
+        name, _, why = str(error).partition(": ")
+        raise BadSetting(f"PEREZVON_ASTERISK_{name.upper()}: {why}") from None
+
+
+def asterisk_environment(address: str, settings: Settings) -> dict[str, str]:
+    """Answer variables that have calls dialled over the Asterisk at a host, with a port or on the usual one."""
+    if not _ADDRESS.fullmatch(address):
+        host = f"[{address}]" if ":" in address and not address.startswith("[") else address
+        address = f"{host}:{TLS_PORT if settings.asterisk_tls else PORT}"
+    return {"PEREZVON_GATEWAY": "asterisk", "PEREZVON_ASTERISK_ADDRESS": address}
+
+
+def _address(text: str) -> tuple[str, int]:
+    found = _ADDRESS.fullmatch(text)
+    if found is None or not 0 < int(found[2]) <= _LAST_PORT:
+        raise BadSetting(
+            f"PEREZVON_ASTERISK_ADDRESS: {text!r} is no host and port such as 10.0.0.5:{PORT} or [::1]:{PORT}"
+        )
+    return found[1].strip("[]"), int(found[2])
+
+
+def _tls(text: str | None) -> ssl.SSLContext | None:
+    if text is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=None if text == "on" else text)
+    except OSError as error:  # an SSLError too
+        raise BadSetting(
+            f"PEREZVON_ASTERISK_TLS: expected `on`, or a file of CA certificates; {text!r} cannot be read as one"
+        ) from error

@@ -1,0 +1,66 @@
+"""Log lines: JSON for machines, colours for a terminal; the standard library's loggers come out the same way."""
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import msgspec
+import structlog
+from structlog.typing import Processor
+
+from interfaces.config.settings import BadSetting, Settings
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_CHATTY = ("httpx", "httpcore", "asyncio")
+_encoder = msgspec.json.Encoder(enc_hook=repr)
+
+
+def set_up_logging(settings: Settings, stream: TextIO = sys.stderr) -> None:
+    """Log to ``stream`` as the settings say: ``log_format`` auto is console on a terminal, JSON elsewhere.
+
+    Raises BadSetting on ``log_level`` and ``log_format``.
+    """
+    level = _LEVELS.get(settings.log_level.lower())
+    if level is None:
+        raise BadSetting(f"PEREZVON_LOG_LEVEL: expected one of {', '.join(_LEVELS)}")
+    told: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendered = _renderers(settings, stream)
+    structlog.configure(
+        processors=[*told, *rendered],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*told, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def _renderers(settings: Settings, stream: TextIO) -> list[Processor]:
+    match settings.log_format:
+        case "auto":
+            for_people = stream.isatty()
+        case "console" | "json":
+            for_people = settings.log_format == "console"
+        case _:
+            raise BadSetting("PEREZVON_LOG_FORMAT: expected auto, console or json")
+    if for_people:
+        # The traceback that is the default here prints local variables, and secrets with them.
+        formatter = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=formatter)]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
+
+
+def _json(line: Any, **_: Any) -> str:
+    return _encoder.encode(line).decode()

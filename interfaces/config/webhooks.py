@@ -1,0 +1,38 @@
+"""What the settings of a deployment mean for webhooks."""
+
+from base64 import b64decode
+
+from application.ports.webhooks import WebhookOptions
+from application.webhook_targets import Network, networks_of
+from interfaces.config.settings import BadSetting, Settings
+
+_KEY_BYTES = 32
+
+
+def webhook_options(settings: Settings) -> WebhookOptions:
+    """Answer what was set. Raises BadSetting."""
+    return WebhookOptions(
+        opened=_networks(settings.webhook_allow_nets),
+        timeout=settings.webhook_timeout_seconds,
+        before_wait=settings.webhook_before_seconds,
+        secrets_key=_key(settings.secrets_key),
+    )
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return networks_of(text)
+    except ValueError as error:
+        raise BadSetting(f"PEREZVON_WEBHOOK_ALLOW_NETS: {error}") from error
+
+
+def _key(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        key = b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise BadSetting("PEREZVON_SECRETS_KEY: expected 32 random bytes in base64")  # and never what it was
+    return key

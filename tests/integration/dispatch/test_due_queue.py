@@ -1,0 +1,184 @@
+"""Which due callbacks start next: turns of organisations and queues, one call at a time for each client, caller ids."""
+
+from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
+
+import pytest
+
+from infrastructure.dispatch import due_queue
+from infrastructure.dispatch.attempt_starter import Started, Starting
+from tests.support.dispatching import ANSWERS, BUSY, RINGS, Exchange, open_exchange
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def exchange(database: str) -> AsyncIterator[Exchange]:
+    async with open_exchange(database) as opened:
+        yield opened
+
+
+async def starts(starting: Starting, *batches: int) -> list[list[Started]]:
+    return [[*await starting.start(most)] for most in batches]
+
+
+def organizations(batches: Sequence[Sequence[Started]]) -> list[int]:
+    return [one.open_call.organization_id for batch in batches for one in batch]
+
+
+def callbacks(batches: Sequence[Sequence[Started]]) -> list[int]:
+    return [one.open_call.callback_id for batch in batches for one in batch]
+
+
+async def fill(exchange: Exchange, queue_id: int, rows: int) -> None:
+    """Have more wait, younger than what was scheduled before; it is never read."""
+    await exchange.do(
+        "INSERT INTO perezvon_1.timetable (callback_id, queue_id, organization_id, due_at, position)"
+        " SELECT -n, %s, 1, clock_timestamp(), n FROM generate_series(1, %s) AS n",
+        queue_id,
+        rows,
+    )
+
+
+@pytest.mark.parametrize("batches", [[1] * 12, [2] * 6, [3] * 4, [5, 1, 2, 4]])
+async def test_an_organisation_with_ten_thousand_older_callbacks_has_every_other_call(
+    exchange: Exchange, batches: Sequence[int]
+) -> None:
+    large, small = await exchange.queue(organization_id=1), await exchange.queue(organization_id=2)
+    await exchange.callbacks(large, [ANSWERS] * 20, organization_id=1)
+    await fill(exchange, large, 10_000)
+    await exchange.callbacks(small, [ANSWERS] * 20, organization_id=2)
+    async with exchange.leading() as term:
+        served = organizations(await starts(Starting(term), *batches))
+    assert served == [1, 2] * 6
+
+
+async def test_queues_of_an_organisation_take_turns_call_by_call(exchange: Exchange) -> None:
+    queues = [await exchange.queue() for _ in range(3)]
+    ids = [await exchange.callbacks(queue, [ANSWERS] * 4) for queue in queues]
+    async with exchange.leading() as term:
+        served = callbacks(await starts(Starting(term), 1, 1, 2, 2, 1, 2))
+    assert served == [ids[turn % 3][turn // 3] for turn in range(9)]
+
+
+async def test_many_queues_with_little_are_no_more_turns_for_their_organisation(exchange: Exchange) -> None:
+    for _ in range(6):
+        await exchange.callbacks(await exchange.queue(organization_id=1), [ANSWERS], organization_id=1)
+    await exchange.callbacks(await exchange.queue(organization_id=2), [ANSWERS] * 6, organization_id=2)
+    async with exchange.leading() as term:
+        assert organizations(await starts(Starting(term), *[1] * 12)) == [1, 2] * 6
+
+
+async def test_turns_are_known_to_the_leader_that_follows(exchange: Exchange) -> None:
+    for organization_id in (1, 2):
+        queue = await exchange.queue(organization_id=organization_id)
+        await exchange.callbacks(queue, [ANSWERS] * 5, organization_id=organization_id)
+    served: list[int] = []
+    for _ in range(6):
+        async with exchange.leading() as term:
+            served += organizations(await starts(Starting(term), 1))
+    assert served == [1, 2] * 3
+
+
+async def with_option(exchange: Exchange, ids: Sequence[int], *, leg: str = "b", line: int | None = 7) -> None:
+    """Let the queues of these callbacks have one call for each client, whose line is that one."""
+    await exchange.do(f"UPDATE perezvon_1.timetable SET {leg}_line = %s WHERE callback_id = ANY(%s)", line, [*ids])
+    await exchange.do(
+        "UPDATE perezvon_1.queue_slots SET client_leg = %s WHERE queue_id IN"
+        " (SELECT queue_id FROM perezvon_1.timetable WHERE callback_id = ANY(%s))",
+        leg,
+        [*ids],
+    )
+    await exchange.notify()
+
+
+async def test_a_client_has_one_call_at_a_time_and_others_do_not_wait_for_it(exchange: Exchange) -> None:
+    queue = await exchange.queue(is_on=False)
+    same = await exchange.callbacks(queue, [BUSY, ANSWERS, RINGS, BUSY])
+    others = await exchange.callbacks(queue, [RINGS] * 3)
+    await with_option(exchange, same)
+    await exchange.do("UPDATE perezvon_1.queue_slots SET is_on = true")
+    exchange.dispatch()
+    await exchange.all_ended([*same, *others])
+    histories = await exchange.histories([*same, *others])
+    spans = [(facts[1].position, facts[-1].position) for facts in histories.values()]
+    mine, (first_other, *_) = spans[: len(same)], spans[len(same) :]
+    assert all(end < begin for (_, end), (begin, _) in pairwise(mine))
+    assert first_other[0] < mine[1][0]
+
+
+async def test_of_two_calls_to_a_client_in_one_batch_the_older_is_started(exchange: Exchange) -> None:
+    by_a, by_b = await exchange.queue(), await exchange.queue()
+    first = await exchange.callbacks(by_a, [ANSWERS] * 2)
+    second = await exchange.callbacks(by_b, [ANSWERS] * 2)
+    await with_option(exchange, [*first, second[0]], leg="a")
+    await with_option(exchange, [second[0]], leg="b")
+    await with_option(exchange, [second[1]], leg="b", line=8)
+    async with exchange.leading() as term:
+        assert callbacks(await starts(Starting(term), 100, 100)) == [first[0], second[1]]
+        assert await exchange.rows("SELECT client_line FROM perezvon_1.open_calls ORDER BY 1") == [(7,), (8,)]
+    assert await exchange.rows("SELECT taken FROM perezvon_1.queue_slots") == [(1,), (1,)]
+
+
+@pytest.mark.parametrize("line", [None, 7])
+async def test_who_waits_for_nobody(exchange: Exchange, line: int | None) -> None:
+    """Rows from before the option was there, and queues without the option."""
+    ids = await exchange.callbacks(await exchange.queue(), [ANSWERS] * 3)
+    await with_option(exchange, ids, line=line)
+    if line:
+        await exchange.do("UPDATE perezvon_1.queue_slots SET client_leg = NULL")
+    async with exchange.leading() as term:
+        assert callbacks(await starts(Starting(term), 1, 100)) == ids
+
+
+async def test_a_queue_in_which_all_wait_for_their_client_has_no_turn_and_wakes_nobody(exchange: Exchange) -> None:
+    queue, other = await exchange.queue(), await exchange.queue()
+    running, *waiting = await exchange.callbacks(queue, [ANSWERS] * 3)
+    await with_option(exchange, [running, *waiting])
+    async with exchange.leading() as term:
+        starting = Starting(term)
+        assert callbacks(await starts(starting, 1)) == [running]
+        assert await starting.seconds_to_next() > 1e9
+        theirs = await exchange.callbacks(other, [ANSWERS] * 2)
+        await exchange.do("UPDATE perezvon_1.queue_slots SET served_at = now() WHERE queue_id = %s", other)
+        assert await starting.seconds_to_next() <= 0
+        assert callbacks(await starts(starting, 1, 1, 1)) == theirs
+        assert await starting.seconds_to_next() > 1e9
+
+
+async def test_the_number_that_an_organisation_shows_is_dialled_with(exchange: Exchange) -> None:
+    for organization_id, settings in ((1, '{"caller_id": "+77172000000"}'), (2, "{}")):
+        await exchange.do(
+            "INSERT INTO perezvon_1.organizations (id, name, settings, created_at) VALUES (%s, 'x', %s, now())",
+            organization_id,
+            settings,
+        )
+        queue = await exchange.queue(organization_id=organization_id)
+        await exchange.callbacks(queue, [ANSWERS], organization_id=organization_id)
+    async with exchange.leading() as term:
+        ((with_number, without),) = await starts(Starting(term), 10)
+    assert (with_number.call.a_sees, with_number.call.b_sees) == ("+77172000000", "+77172000000")
+    assert (without.call.a_sees, without.call.b_sees) == ("1001", ANSWERS)
+
+
+@pytest.mark.parametrize("query", ["_NEXT", "_HOLD", "_TAKE"])
+async def test_a_client_that_has_a_call_is_found_by_index(exchange: Exchange, query: str) -> None:
+    queue = await exchange.queue()
+    await fill(exchange, queue, 20_000)
+    await exchange.do("UPDATE perezvon_1.timetable SET b_line = -callback_id")
+    await exchange.do("UPDATE perezvon_1.queue_slots SET client_leg = 'b'")
+    await exchange.do(
+        "INSERT INTO perezvon_1.open_calls (call_id, callback_id, queue_id, organization_id, attempt, position, gateway,"
+        " fence, started_at, client_line) SELECT gen_random_uuid(), n, %s, 1, 1, 1, 'g', 1, now(), n"
+        " FROM generate_series(100, 10000) AS n",
+        queue,
+    )
+    await exchange.do("ANALYZE")
+    values = {"unreadable": list[int](), "most": 2, "queues": [queue], "shares": [2]}
+    async with exchange.owner.transaction(force_rollback=True):
+        rows = await exchange.owner.execute(b"EXPLAIN (ANALYZE, BUFFERS OFF) " + getattr(due_queue, query), values)
+        plan = "\n".join([row[0] for row in await rows.fetchall()])
+    assert "open_calls_client" in plan
+    assert "timetable_due" in plan
+    assert "Seq Scan on open_calls" not in plan
+    assert "Seq Scan on timetable" not in plan

@@ -1,0 +1,164 @@
+"""One worker leads a gateway: others wait, take over when its lease runs out, and void whatever it still does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from psycopg import AsyncConnection
+
+from domain.callback.events import CallEnd, Outcome
+from infrastructure.dispatch import lease as leases
+from infrastructure.dispatch import reconciler
+from infrastructure.dispatch.attempt_starter import Starting
+from infrastructure.dispatch.lease import Fenced, Lease
+from infrastructure.postgres.connections import Pool, service_dsn
+from tests.support.dispatching import ANSWERS, Exchange, open_exchange
+from tests.support.waiting import eventually_async
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    opened = Pool(service_dsn(database), size=4, name="test")
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def exchange(database: str) -> AsyncIterator[Exchange]:
+    async with open_exchange(database) as opened:
+        yield opened
+
+
+async def run_out(dsn: str) -> None:
+    """Have the present lease run out, by the clock of Postgres."""
+    async with await AsyncConnection.connect(dsn, autocommit=True) as owner:
+        await owner.execute("UPDATE perezvon_1.gateway_leases SET until = clock_timestamp() - interval '1 s'")
+
+
+async def test_while_one_leads_nobody_else_does(pool: Pool) -> None:
+    one, other = Lease(pool, "g"), Lease(pool, "g")
+    assert await one.take()
+    assert one.holds
+    assert not await other.take()
+    assert not other.holds
+
+
+async def test_gateways_are_led_apart(pool: Pool) -> None:
+    assert await Lease(pool, "g").take()
+    assert await Lease(pool, "h").take()
+
+
+async def test_a_released_lease_is_free_at_once_and_the_next_fence_is_higher(pool: Pool) -> None:
+    one, other = Lease(pool, "g"), Lease(pool, "g")
+    assert await one.take()
+    await one.release()
+    assert not one.holds
+    assert await other.take()
+    assert other.fence == one.fence + 1
+
+
+async def test_a_lease_that_ran_out_is_taken_and_the_late_leader_is_refused(pool: Pool, database: str) -> None:
+    late, next_one = Lease(pool, "g"), Lease(pool, "g")
+    assert await late.take()
+    await run_out(database)
+    assert await next_one.take()
+    async with pool.connection() as connection, connection.transaction():
+        await next_one.check(connection)
+        with pytest.raises(Fenced):
+            await late.check(connection)
+    with pytest.raises(Fenced):
+        await late.keep()
+    await late.release()
+    assert not await Lease(pool, "g").take()
+
+
+async def test_a_takeover_waits_for_what_the_leader_before_is_committing(pool: Pool, database: str) -> None:
+    late, next_one = Lease(pool, "g"), Lease(pool, "g")
+    assert await late.take()
+    await run_out(database)
+    async with pool.connection() as connection:
+        async with connection.transaction():
+            await late.check(connection)
+            taking = asyncio.create_task(next_one.take())
+            await eventually_async(lambda: _somebody_waits_for_a_lock(pool))
+            assert not taking.done()
+        assert await taking
+
+
+async def _somebody_waits_for_a_lock(pool: Pool) -> bool:
+    async with pool.connection() as connection:
+        rows = await connection.execute("SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted")
+        return await rows.fetchone() is not None
+
+
+async def test_a_leader_renews_while_its_transactions_are_open(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "RENEW_S", 0.01)
+    lease = Lease(pool, "g")
+    assert await lease.take()
+
+    async def renewed() -> bool:
+        async with pool.connection() as other:
+            rows = await other.execute("SELECT FROM perezvon_1.gateway_leases WHERE xmin <> %s::xid", before)
+            return await rows.fetchone() is not None
+
+    async with pool.connection() as connection, connection.transaction():
+        before = await (await connection.execute("SELECT xmin::text FROM perezvon_1.gateway_leases")).fetchone()
+        await lease.check(connection)
+        keeping = asyncio.create_task(lease.keep())
+        await eventually_async(renewed)
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    assert keeping.cancelled()
+
+
+async def test_without_postgres_a_lease_lasts_until_it_runs_out(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "LEASE_S", 0.3)
+    monkeypatch.setattr(leases, "RENEW_S", 0.01)
+    pool = Pool(service_dsn(database), size=1, name="test")
+    await pool.open()
+    lease = Lease(pool, "g")
+    assert await lease.take()
+    async with pool.connection():  # all others wait for a connection
+        with pytest.raises(Fenced):
+            await lease.keep()
+    assert not lease.holds
+    assert not lease.may_speak()
+    await pool.close()
+
+
+async def test_a_leader_that_another_followed_can_start_nothing(exchange: Exchange) -> None:
+    (one,) = await exchange.callbacks(await exchange.queue(), [ANSWERS])
+    async with exchange.leading() as late:
+        await run_out(exchange.dsn)
+        async with exchange.leading():
+            with pytest.raises(Fenced):
+                await Starting(late).start(1)
+    assert await exchange.tags(one) == ["scheduled"]
+
+
+async def test_a_leader_whose_lease_ran_out_says_nothing_to_the_switch(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = await exchange.callbacks(await exchange.queue(), [ANSWERS])
+    monkeypatch.setattr(Lease, "holds", property(lambda lease: lease.fence > 1))
+    monkeypatch.setattr(reconciler, "LOOK_AGAIN_S", 0.05)
+    first = exchange.dispatch()
+    await exchange.all_started([one])
+    await exchange.stop(first)
+    exchange.dispatch()
+    await exchange.all_ended([one])
+    assert exchange.network.counts().placed == 0
+    assert (await exchange.callback(one)).last_end == CallEnd(outcome=Outcome.LOST)
+
+
+async def test_a_dispatcher_that_stops_lets_another_lead_at_once(exchange: Exchange) -> None:
+    first = exchange.dispatch()
+    queue = await exchange.queue()
+    ids = await exchange.callbacks(queue, [ANSWERS])
+    await exchange.all_ended(ids)
+    await exchange.stop(first)
+    rows = await exchange.rows("SELECT until < clock_timestamp(), link_up FROM perezvon_1.gateway_leases")
+    assert rows == [(True, False)]

@@ -1,0 +1,120 @@
+"""Which URLs are taken for webhooks, before anybody asks a resolver."""
+
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from application.ports.webhooks import BadTarget, check_target
+from application.webhook_targets import is_allowed, literal, networks_of
+
+HERE = networks_of("127.0.0.0/8, ::1/128")
+PRIVATE = [
+    "127.0.0.1", "localhost", "LOCALHOST.", "app.localhost", "[::1]", "[::ffff:7f00:1]", "[::ffff:127.0.0.1]", "2130706433",
+    "0x7f000001", "0x7F.1", "127.1", "0177.0.0.1", "0.0.0.0", "0", "169.254.169.254", "169.254.169.254.",  # noqa: S104 - nothing is bound to it
+    "[64:ff9b::a9fe:a9fe]", "[64:ff9b::7f00:1]", "[::127.0.0.1]", "[2002:7f00:1::]", "10.0.0.1", "172.31.255.255",
+    "192.168.1.1", "100.64.0.1", "224.0.0.1", "255.255.255.255", "198.18.0.1", "203.0.113.7", "[fe80::1]", "[fc00::1]",
+    "[ff02::1]", "[2001:db8::1]", "[::]", "１２７.0.0.1", "127。0。0。1", "ⓛocalhost",
+]  # fmt: skip
+PUBLIC = [
+    "example.com",
+    "EXAMPLE.com.",
+    "8.8.8.8",
+    "[2606:4700::1111]",
+    "xn--80ak6aa92e.com",
+    "пример.рф",
+    "127.0.0.1.example.com",
+]
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_private_address_is_refused_in_every_spelling(scheme: str, host: str) -> None:
+    with pytest.raises(BadTarget) as refused:
+        check_target(f"{scheme}://{host}/hook")
+    assert refused.value.kind == "destination_not_allowed"
+
+
+@pytest.mark.parametrize("host", PUBLIC)
+@pytest.mark.parametrize("scheme", ["http", "https", "HTTPS"])
+@pytest.mark.parametrize("port", ["", ":80", ":443", ":1024", ":65535"])
+def test_a_public_server_is_taken(scheme: str, host: str, port: str) -> None:
+    check_target(f"{scheme}://{host}{port}/hook?a=1#b")
+
+
+@pytest.mark.parametrize("port", [1, 22, 25, 81, 1023])
+def test_a_port_of_another_service_is_refused(port: int) -> None:
+    for host in ("example.com", "8.8.8.8"):
+        with pytest.raises(BadTarget):
+            check_target(f"https://{host}:{port}/")
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("https://user@example.com/", "url_userinfo"),
+        ("https://user:pw@example.com/", "url_userinfo"),
+        ("https://@example.com/", "url_userinfo"),
+        ("ftp://example.com/", "url_parsing"),
+        ("unix:///var/run/docker.sock", "url_parsing"),
+        ("file:///etc/passwd", "url_parsing"),
+        ("example.com/hook", "url_parsing"),
+        ("https://", "url_parsing"),
+        ("https:///hook", "url_parsing"),
+        ("https://example.com:0/", "url_parsing"),
+        ("https://example.com:70000/", "url_parsing"),
+        ("https://[::1/", "url_parsing"),
+        ("https://[fe80::1%25eth0]/", "url_parsing"),
+        ("https://127.0.0.256/", "url_parsing"),
+        ("https://1.2.3.4.5/", "url_parsing"),
+        ("https://exa mple.com/", "url_parsing"),
+        ("https://example.com/\r\nx: y", "url_parsing"),
+        ("https://example.com\\@127.0.0.1/", "url_parsing"),
+        ("https://127.0.0.1%2eexample.com/", "url_parsing"),
+        ("https://example.com/" + "a" * 2_048, "string_too_long"),
+    ],
+)
+def test_what_is_no_address_of_a_server_is_refused_with_a_reason(url: str, kind: str) -> None:
+    with pytest.raises(BadTarget) as refused:
+        check_target(url)
+    assert refused.value.kind == kind
+    assert str(refused.value).startswith("Expected ")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8/", "http://127.1:22/", "http://localhost:3000/", "http://[::1]:9/"]
+)
+def test_opened_networks_are_taken_on_any_port(url: str) -> None:
+    check_target(url, HERE)
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.1/", "http://169.254.169.254/", "http://192.168.0.1:8080/"])
+def test_opening_one_network_opens_no_other(url: str) -> None:
+    with pytest.raises(BadTarget):
+        check_target(url, HERE)
+
+
+def test_networks_are_read_from_a_list() -> None:
+    assert [str(network) for network in networks_of("10.0.0.0/8, fd00::/8,")] == ["10.0.0.0/8", "fd00::/8"]
+    with pytest.raises(ValueError, match=r"10\.0\.0\.1/8"):
+        networks_of("10.0.0.1/8")
+
+
+@given(st.ip_addresses(v=4), st.sampled_from([80, 443, 8080]))
+def test_an_address_within_ipv6_is_as_allowed_as_itself(address: object, port: int) -> None:
+    mapped = ip_address(f"::ffff:{address}")
+    assert is_allowed(mapped, port) == is_allowed(ip_address(str(address)), port)
+
+
+@given(st.ip_addresses(v=4))
+def test_an_address_is_known_as_a_number_in_base_8_10_and_16(address: object) -> None:
+    known = ip_address(str(address))
+    assert literal(str(int(known))) == literal(hex(int(known))) == literal(f"0{int(known):o}") == known
+
+
+@given(st.ip_addresses(v=6))
+def test_only_the_global_part_of_ipv6_is_allowed(address: object) -> None:
+    known = ip_address(str(address))
+    if is_allowed(known, 443) and not getattr(known, "ipv4_mapped", None):
+        assert int(known) >> 125 == 1

@@ -1,0 +1,125 @@
+"""What the settings of a deployment mean for its switch."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from interfaces.bootstrap.services import AsteriskOptions, Pace
+from interfaces.config.gateway import asterisk_environment, asterisk_options, pace_of, switch_of
+from interfaces.config.settings import SIMULATOR, BadSetting, Settings, from_environment
+from tests.support.certificates import certificate_for
+
+
+def settings(**given: str) -> Settings:
+    """Settings of somebody who has an Asterisk."""
+    chosen = {"gateway": "asterisk", "asterisk_secret": "s3cret", **given}
+    return from_environment({f"PEREZVON_{name.upper()}": value for name, value in chosen.items()})
+
+
+def test_asterisk_is_reached_as_it_is_set() -> None:
+    found = switch_of(settings(asterisk_address="10.0.0.5:5040", asterisk_user="us", asterisk_trunk="carrier-1"))
+    assert isinstance(found, AsteriskOptions)
+    assert (found.host, found.port, found.user, found.secret) == ("10.0.0.5", 5040, "us", "s3cret")
+    assert (found.trunk, found.tls) == ("carrier-1", None)
+
+
+def test_any_other_switch_is_the_simulated_one() -> None:
+    assert switch_of(Settings()) == SIMULATOR
+    assert switch_of(Settings(gateway="simulated", simulator_address="./switch.sock")) == "./switch.sock"
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [("pbx.example.com:1", "pbx.example.com", 1), ("[::1]:5038", "::1", 5038), ("localhost:65535", "localhost", 65535)],
+)
+def test_an_address_is_a_host_and_a_port(address: str, host: str, port: int) -> None:
+    found = asterisk_options(settings(asterisk_address=address))
+    assert (found.host, found.port, found.address) == (host, port, address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "pbx",
+        ":5038",
+        "pbx:",
+        "pbx:0",
+        "pbx:65536",
+        "::1:5038",
+        "/run/switch.sock",
+        "./s:1",
+        "us@pbx:1",
+        "pbx:1\n",
+        "a b:1",
+    ],
+)
+def test_what_is_no_host_and_port_is_refused_by_name(address: str) -> None:
+    with pytest.raises(BadSetting, match=r"^PEREZVON_ASTERISK_ADDRESS: .* is no host and port such as"):
+        asterisk_options(settings(asterisk_address=address))
+
+
+def test_without_a_secret_it_says_where_to_find_it() -> None:
+    with pytest.raises(BadSetting, match=r"^PEREZVON_ASTERISK_SECRET .*\[us\] in the switch's manager\.conf"):
+        asterisk_options(Settings(gateway="asterisk", asterisk_user="us"))
+
+
+@pytest.mark.parametrize("name", ["secret", "user"])
+@pytest.mark.parametrize("text", ["s3cret\r\nAction: Logoff", "s3cret\x00", "s3cret\n", "s3cret\x7f"])
+def test_control_characters_are_refused_and_the_text_is_not_told(name: str, text: str) -> None:
+    with pytest.raises(BadSetting, match=rf"^PEREZVON_ASTERISK_{name.upper()}: ") as refused:
+        asterisk_options(settings(**{f"asterisk_{name}": text}))
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("trunk", ["a b", "a&b", "a/b", "a@b", "a,b", "трубка", "x" * 65])
+def test_a_trunk_that_would_alter_a_dial_string_is_refused(trunk: str) -> None:
+    with pytest.raises(BadSetting, match=r"^PEREZVON_ASTERISK_TRUNK: "):
+        asterisk_options(settings(asterisk_trunk=trunk))
+
+
+def test_nothing_shows_the_secret() -> None:
+    assert "s3cret" not in repr(asterisk_options(settings()))
+
+
+def test_tls_trusts_what_the_machine_trusts_or_what_a_file_holds(tmp_path: Path) -> None:
+    certificate, _ = certificate_for("pbx.example.com", tmp_path)
+    by_machine = asterisk_options(settings(asterisk_tls="on")).tls
+    by_file = asterisk_options(settings(asterisk_tls=str(certificate))).tls
+    assert by_machine
+    assert by_file
+    for context in (by_machine, by_file):
+        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert len(by_file.get_ca_certs()) == 1
+
+
+def test_a_file_of_certificates_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    for path in (tmp_path / "nowhere.pem", empty, tmp_path):
+        with pytest.raises(BadSetting, match=r"^PEREZVON_ASTERISK_TLS: expected `on`, or a file of CA certificates"):
+            asterisk_options(settings(asterisk_tls=str(path)))
+
+
+def test_a_carrier_is_not_overrun_unless_it_is_set_and_a_simulated_network_is_boundless() -> None:
+    assert pace_of(settings()) == Pace(calls_per_second=1)
+    assert pace_of(settings(calls_per_second="7.5", channels="30")) == Pace(calls_per_second=7.5, channels=30)
+    assert pace_of(Settings(gateway="simulated")) == Pace()
+    assert pace_of(Settings(gateway="simulated", calls_per_second=3)) == Pace(calls_per_second=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "tls", "address"),
+    [
+        ("pbx", None, "pbx:5038"),
+        ("pbx", "on", "pbx:5039"),
+        ("pbx:15038", "on", "pbx:15038"),
+        ("10.0.0.5", None, "10.0.0.5:5038"),
+        ("::1", None, "[::1]:5038"),
+        ("[::1]", None, "[::1]:5038"),
+        ("[::1]:7", None, "[::1]:7"),
+    ],
+)
+def test_a_host_named_on_the_command_line_needs_no_port(given: str, tls: str | None, address: str) -> None:
+    chosen = asterisk_environment(given, Settings(asterisk_tls=tls))
+    assert chosen == {"PEREZVON_GATEWAY": "asterisk", "PEREZVON_ASTERISK_ADDRESS": address}

@@ -1,0 +1,164 @@
+"""JSON bodies: what is told of bad ones."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from interfaces.api.web.field_types import NO_NUL, TITLE
+from interfaces.api.web.json_body import decoded
+from interfaces.api.web.request_errors import Fault, RequestInvalid
+from interfaces.api.web.times import in_query, in_utc
+
+Plain = Annotated[str, Meta(pattern=NO_NUL, max_length=5)]
+
+
+class Leg(msgspec.Struct, forbid_unknown_fields=True):
+    number: Plain
+    tries: Annotated[int, Meta(ge=1, le=50)] = 3
+
+
+class Call(msgspec.Struct):
+    title: Annotated[str, Meta(pattern=TITLE)]
+    legs: list[Leg] = []
+    first: Leg | None = None
+    due: datetime | None = None
+
+
+def faults_of(body: bytes, tp: Any = Call) -> list[Fault]:
+    with pytest.raises(RequestInvalid) as refused:
+        decoded(body, tp)
+    return list(refused.value.faults)
+
+
+def places(body: bytes) -> list[tuple[str | int, ...]]:
+    return [fault.loc[1:] for fault in faults_of(body)]
+
+
+def test_a_good_body_is_decoded_and_unknown_keys_are_ignored() -> None:
+    call = decoded(b'{"title": "x", "legs": [{"number": "1"}], "surprise": {}}', Call)
+    assert call == Call(title="x", legs=[Leg(number="1")])
+
+
+def test_every_fault_is_told_with_its_place() -> None:
+    body = (
+        b'{"title": 1, "legs": [{"number": "1"}, {"tries": 0, "extra": 1}], "first": {"number": "123456"}, "due": "x"}'
+    )
+    assert {(fault.loc, fault.kind) for fault in faults_of(body)} == {
+        (("body", "title"), "string_type"),
+        (("body", "legs", 1, "number"), "missing"),
+        (("body", "legs", 1, "tries"), "greater_than_equal"),
+        (("body", "legs", 1, "extra"), "extra_forbidden"),
+        (("body", "first", "number"), "string_too_long"),
+        (("body", "due"), "datetime_parsing"),
+    }
+
+
+@pytest.mark.parametrize("text", ['"7"', "7.0", "true", "null", "[]"])
+def test_nothing_is_coerced_to_a_number(text: str) -> None:
+    assert places(b'{"title": "x", "legs": [{"number": "1", "tries": %s}]}' % text.encode()) == [("legs", 0, "tries")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"{}x",
+        b"\xef\xbb\xbf{}",
+        b"\xff",
+        b'{"title": "\xff"}',
+        b"{'title': 1}",
+        b'{"title": NaN}',
+        b'{"x": ' + b"[" * 100_000,
+        b'{"x": ' + b'{"x": ' * 100_000,
+        rb'{"title": "\ud8zz"}',
+    ],
+)
+def test_what_is_no_json_is_told_of_the_whole(body: bytes) -> None:
+    assert faults_of(body) == [Fault(("body",), "Malformed JSON", "json_invalid")]
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"1", b"[" * 100_000])
+def test_json_of_another_shape_is_told_of_the_whole(body: bytes) -> None:
+    (fault,) = faults_of(body)
+    assert (fault.loc, fault.kind) in {(("body",), "model_type"), (("body",), "json_invalid")}
+
+
+@pytest.mark.parametrize("escape", [r"\ud800", r"\uDFFF", r"\ud800\u0041", r"\udc00\ud800", r"\ud83d"])
+def test_half_a_surrogate_pair_is_told_where_it_stands(escape: str) -> None:
+    body = '{"title": "x", "legs": [{"number": "' + escape + '"}], "surprise": ["' + escape + '"]}'
+    assert set(places(body.encode())) == {("legs", 0, "number"), ("surprise", 0)}
+
+
+def test_half_a_surrogate_pair_in_a_key_is_told_of_what_holds_the_key() -> None:
+    assert places(rb'{"title": "x", "legs": [{"\ud800": 1}]}') == [("legs", 0)]
+
+
+def test_a_whole_surrogate_pair_is_one_character() -> None:
+    assert decoded(rb'{"title": "\ud83d\ude00"}', Call).title == "😀"
+
+
+def test_nul_is_refused_where_it_stands_and_told_in_words() -> None:
+    (fault,) = faults_of(rb'{"title": "x", "legs": [{"number": "1\u0000"}]}')
+    assert fault == Fault(("body", "legs", 0, "number"), "Expected no NUL character", "string_pattern_mismatch")
+
+
+@pytest.mark.parametrize("title", ["", " ", "\n\t\u2003", "x" * 501, " x" + "y" * 500, "a\0b", " \0"])
+def test_a_title_is_1_to_500_characters_and_not_all_blank(title: str) -> None:
+    assert places(msgspec.json.encode({"title": title})) == [("title",)]
+
+
+@pytest.mark.parametrize("title", ["x", " x ", "\u2003x\n", "x" * 500, " " * 1000 + "x y" + " " * 1000, "x\ny"])
+def test_blanks_around_a_title_do_not_count(title: str) -> None:
+    assert decoded(msgspec.json.encode({"title": title}), Call).title == title
+
+
+def test_a_long_blank_title_is_refused_without_much_ado() -> None:
+    assert places(msgspec.json.encode({"title": " " * 2_000_000})) == [("title",)]
+
+
+def test_at_most_fifty_faults_are_told() -> None:
+    assert len(faults_of(msgspec.json.encode({"title": "x", "legs": [{}] * 10_000}))) == 50
+
+
+def test_what_is_echoed_is_short() -> None:
+    (fault,) = faults_of(msgspec.json.encode({"number": "1", "x" * 1_000_000: 1}), Leg)
+    assert fault.loc == ("body", "x" * 100)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "9999-12-31T12:00:00",
+        "2026-02-30T00:00:00Z",
+        "2026-01-01T24:00:00Z",
+        "2026-01-01",
+        "soon",
+    ],
+)
+def test_a_time_that_not_every_zone_can_tell_is_a_fault_beside_the_others(time: str) -> None:
+    body = msgspec.json.encode({"title": "", "due": time})
+    assert {fault.loc[-1] for fault in faults_of(body)} == {"title", "due"}
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    naive, given = in_utc(
+        naive=datetime.fromisoformat("2026-01-01T10:00:00"), given=datetime.fromisoformat("2026-01-01T10:00:00+05:00")
+    )
+    assert naive == datetime(2026, 1, 1, 10, tzinfo=UTC)
+    assert str(given) == "2026-01-01 05:00:00+00:00"
+
+
+def test_times_in_a_query_are_told_by_their_names() -> None:
+    assert in_query(since=None, until="2026-01-01T00:00:00Z") == [None, datetime(2026, 1, 1, tzinfo=UTC)]
+    with pytest.raises(RequestInvalid) as refused:
+        in_query(since="1700000000", until="x")
+    assert [fault.loc for fault in refused.value.faults] == [("query", "since"), ("query", "until")]
+    with pytest.raises(RequestInvalid):
+        in_query(since="0001-01-01T00:00:00+10:00")

@@ -1,0 +1,76 @@
+"""Query strings and headers, decoded."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+import pytest
+from litestar.testing import RequestFactory
+from msgspec import Meta
+
+from interfaces.api.web.query_params import asked_for
+from interfaces.api.web.request_errors import RequestInvalid
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    colour: Colour | None = None
+    text: Annotated[str, Meta(max_length=5)] | None = None
+    also: bool = False
+    page: Annotated[int, Meta(ge=1)] = 1
+    after: Annotated[int, Meta(ge=0)] = msgspec.field(name="X-After", default=0)
+
+
+def asked(query: bytes, **headers: str) -> Wanted:
+    request = RequestFactory().get("/", headers={name.replace("_", "-"): value for name, value in headers.items()})
+    request.scope["query_string"] = query
+    return asked_for(request, Wanted)
+
+
+def test_without_a_question_the_defaults_hold() -> None:
+    assert asked(b"") == Wanted()
+
+
+def test_each_kind_of_value_is_read() -> None:
+    wanted = asked(b"colour=red&text=a+b&also=TRUE&page=7&unknown=1", X_After="9")
+    assert wanted == Wanted(colour=Colour.RED, text="a b", also=True, page=7, after=9)
+
+
+@pytest.mark.parametrize("query", ["text=счёт", "text=%D1%81%D1%87%D1%91%D1%82"])
+def test_cyrillic_is_read_percent_encoded_and_raw(query: str) -> None:
+    assert asked(query.encode()).text == "счёт"
+
+
+def test_the_word_null_is_a_word() -> None:
+    assert asked(b"text=null").text == "null"
+    with pytest.raises(RequestInvalid):
+        asked(b"colour=null")
+    with pytest.raises(RequestInvalid):
+        asked(b"page=null")
+
+
+def test_of_a_parameter_that_is_repeated_the_last_counts() -> None:
+    assert asked(b"page=x&page=2").page == 2
+
+
+def test_bytes_that_are_no_text_do_no_harm() -> None:
+    assert asked(b"text=\xff%ff").text == "\ufffd\ufffd"
+
+
+def test_a_header_is_no_query_parameter() -> None:
+    assert asked(b"X-After=5").after == 0
+
+
+def test_every_fault_is_told_with_its_place() -> None:
+    with pytest.raises(RequestInvalid) as refused:
+        asked(b"colour=blue&text=toolong&also=maybe&page=0", X_After="-1")
+    assert [(fault.loc, fault.kind) for fault in refused.value.faults] == [
+        (("query", "colour"), "enum"),
+        (("query", "text"), "string_too_long"),
+        (("query", "also"), "bool_parsing"),
+        (("query", "page"), "greater_than_equal"),
+        (("header", "X-After"), "greater_than_equal"),
+    ]

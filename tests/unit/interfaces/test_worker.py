@@ -1,0 +1,113 @@
+"""The worker stands or falls as a whole: whoever supervises it starts it again."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from application.ports.webhooks import WebhookOptions
+from interfaces.bootstrap.services import AsteriskOptions, Pace, run_dispatching
+from interfaces.config.gateway import switch_of
+from interfaces.config.settings import BadSetting, Settings
+from interfaces.processes.worker import PartEnded, work
+
+PARTS = ["run_projections", "run_deliveries", "run_dispatching"]
+
+
+async def lasts(_dsn: str, stop: asyncio.Event, *_: object, **__: object) -> None:
+    await stop.wait()
+
+
+async def fails(*_: object, **__: object) -> None:
+    raise LookupError("broken")
+
+
+async def ends(*_: object, **__: object) -> None:
+    pass
+
+
+async def is_told_to_end(_dsn: str, stop: asyncio.Event, *_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    await stop.wait()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return what runs a worker whose parts last, but for those that are named."""
+
+    def running(settings: Settings | None = None, **parts: object) -> None:
+        for part in PARTS:
+            monkeypatch.setattr(f"interfaces.processes.worker.{part}", parts.get(part, lasts))
+        work("", settings or Settings(gateway="simulated"))
+
+    return running
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_fails_ends_the_worker_with_its_error(run: Callable[..., None], part: str) -> None:
+    with pytest.raises(LookupError, match="broken"):
+        run(**{part: fails})
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_ends_by_itself_ends_the_worker(run: Callable[..., None], part: str) -> None:
+    with pytest.raises(PartEnded):
+        run(**{part: ends})
+
+
+def test_all_parts_end_when_the_worker_is_told_to(run: Callable[..., None]) -> None:
+    run(run_projections=is_told_to_end)
+
+
+def test_without_a_gateway_nothing_is_dialled(run: Callable[..., None]) -> None:
+    run(Settings(), run_projections=is_told_to_end, run_dispatching=fails)
+
+
+@pytest.mark.parametrize(
+    ("settings", "pace"),
+    [
+        (Settings(gateway="simulated"), Pace()),
+        (Settings(gateway="simulated", calls_per_second=5, channels=8), Pace(calls_per_second=5, channels=8)),
+        (Settings(gateway="asterisk", asterisk_secret="s3cret"), Pace(calls_per_second=1)),
+    ],
+)
+def test_it_dials_the_switch_that_is_set_at_the_pace_that_is_set(
+    run: Callable[..., None], settings: Settings, pace: Pace
+) -> None:
+    dialled: dict[str, object] = {}
+
+    async def dials(_dsn: str, stop: asyncio.Event, *_: object, **how: object) -> None:
+        dialled.update(how)
+        await is_told_to_end(_dsn, stop)
+
+    run(settings, run_dispatching=dials)
+    assert dialled == {"switch": switch_of(settings), "pace": pace}
+
+
+def test_a_worker_that_cannot_know_its_switch_does_not_begin(run: Callable[..., None]) -> None:
+    with pytest.raises(BadSetting, match="PEREZVON_ASTERISK_SECRET"):
+        run(Settings(gateway="asterisk"), run_projections=fails)
+
+
+@pytest.mark.parametrize(
+    ("switch", "name"),
+    [
+        ("127.0.0.1:1", "simulated"),
+        (AsteriskOptions(host="10.0.0.5", port=5038, user="u", secret="s", trunk="t"), "asterisk"),
+        (AsteriskOptions(host="10.0.0.6", port=5038, user="u", secret="s", trunk="t"), "asterisk"),
+    ],
+)
+def test_calls_are_kept_under_the_kind_of_their_switch_wherever_it_moves(
+    monkeypatch: pytest.MonkeyPatch, switch: AsteriskOptions | str, name: str
+) -> None:
+    led: list[str] = []
+
+    async def leads(*_: object, gateway: str, **__: object) -> None:
+        led.append(gateway)
+
+    monkeypatch.setattr("interfaces.bootstrap.services.run_dispatcher", leads)
+    dispatching = run_dispatching("host=nowhere.invalid", asyncio.Event(), WebhookOptions(), switch=switch, pace=Pace())
+    asyncio.run(dispatching)
+    assert led == [name]
