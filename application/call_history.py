@@ -37,7 +37,7 @@ class CallIndex(Protocol):
     """Whose attempt a call is."""
 
     async def find(self, call_id: UUID, organization_id: int) -> Dialled | None:
-        """Answer the attempt, if the organisation has that call. Raises StorageAway.
+        """Answer the attempt, if the organisation has that call. Raises StorageUnavailable.
 
         A call is found from its start on, and for ever; while the view ``call_history`` is more than a second behind,
         one that it does not show yet is missed once it has ended.
@@ -92,7 +92,7 @@ class CallHistory:
         self._queues = queues
 
     async def get(self, call_id: UUID, caller: Caller) -> CallRecord:
-        """Answer the call of the caller's organisation. Raises CallNotFound, StorageAway.
+        """Answer the call of the caller's organisation. Raises CallNotFound, StorageUnavailable.
 
         That of a callback that is deleted, or in a deleted queue, is shown to auditors only.
         """

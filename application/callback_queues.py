@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from application.callers import Request
-from application.errors import ClaimTaken, ConcurrentUpdate, QueueNotFound
-from application.idempotency import answered, claim_of
-from application.ports.event_log import Claim, EventLog, Numbers
+from application.errors import ConcurrentUpdate, IdempotencyKeyTaken, QueueNotFound
+from application.idempotency import answered, idempotency_key_of
+from application.ports.event_log import EventLog, IdempotencyKey, IdSequences
 from domain.callback_queue.callback_queue import CallbackQueue, create, replay
 from domain.callback_queue.events import CallingRules, QueueFact, QueueStatus
 from domain.errors import AlreadyDeleted
@@ -48,13 +48,13 @@ class ChangedQueue(msgspec.Struct, frozen=True, kw_only=True):
 class CallbackQueues:
     """Creates, changes and shows queues; each is read from the log, so always as of now."""
 
-    def __init__(self, log: EventLog, numbers: Numbers) -> None:
+    def __init__(self, log: EventLog, numbers: IdSequences) -> None:
         """Record in ``log``, under new ``numbers``."""
         self._log = log
         self._numbers = numbers
 
     async def create(self, wanted: NewQueue, request: Request) -> ChangedQueue:
-        """Create a queue. Raises InvalidField, KeyReused, ConcurrentUpdate and StorageAway."""
+        """Create a queue. Raises InvalidField, KeyReused, ConcurrentUpdate and StorageUnavailable."""
         caller = request.holder
         facts = create(
             wanted.name,
@@ -62,15 +62,15 @@ class CallbackQueues:
             status=wanted.status,
             concurrent_task_limit=wanted.concurrent_task_limit,
         )
-        claim = claim_of(request, f"token/{caller.token_id}")
-        if answer := await self._answered(claim):
+        idempotency_key = idempotency_key_of(request, f"token/{caller.token_id}")
+        if answer := await self._answered(idempotency_key):
             return answer
         stream = f"queue/{await self._numbers.new_queue_id()}"
         envelope = request.envelope(caller.organization_id, caller.actor)
         try:
-            appended = await self._log.append(stream, 0, facts, envelope, claim)
-        except ClaimTaken as error:
-            if answer := await self._answered(claim):
+            appended = await self._log.append(stream, 0, facts, envelope, idempotency_key)
+        except IdempotencyKeyTaken as error:
+            if answer := await self._answered(idempotency_key):
                 return answer
             raise ConcurrentUpdate from error
         return _shown(appended.events)
@@ -83,19 +83,19 @@ class CallbackQueues:
         return shown
 
     async def change(self, queue_id: int, wanted: QueueChange, request: Request) -> ChangedQueue:
-        """Change the queue. Raises QueueNotFound, InvalidField, ConcurrentUpdate, StorageAway."""
+        """Change the queue. Raises QueueNotFound, InvalidField, ConcurrentUpdate, StorageUnavailable."""
         given = msgspec.structs.asdict(wanted)
         return await self._change(queue_id, request, lambda queue: queue.change(**given))
 
     async def choose_rules(self, queue_id: int, rules: CallingRules, request: Request) -> ChangedQueue:
         """Choose how the queue calls, beyond the contract; the rules that it had are void.
 
-        Raises QueueNotFound, InvalidField, ConcurrentUpdate, StorageAway.
+        Raises QueueNotFound, InvalidField, ConcurrentUpdate, StorageUnavailable.
         """
         return await self._change(queue_id, request, lambda queue: queue.choose_rules(rules))
 
     async def delete(self, queue_id: int, request: Request) -> ChangedQueue:
-        """Delete the queue; what waits in it is cancelled. Raises QueueNotFound, ConcurrentUpdate, StorageAway."""
+        """Delete the queue; what waits in it is cancelled. Raises QueueNotFound, ConcurrentUpdate, StorageUnavailable."""
         return await self._change(queue_id, request, CallbackQueue.delete)
 
     async def _change(self, queue_id: int, request: Request, decide: Decision) -> ChangedQueue:
@@ -123,8 +123,8 @@ class CallbackQueues:
             raise QueueNotFound
         return events
 
-    async def _answered(self, claim: Claim | None) -> ChangedQueue | None:
-        claimed = await answered(self._log, claim)
+    async def _answered(self, idempotency_key: IdempotencyKey | None) -> ChangedQueue | None:
+        claimed = await answered(self._log, idempotency_key)
         if claimed is None:
             return None
         events: Sequence[Recorded[Any]] = await self._log.read(claimed.stream)

@@ -8,11 +8,11 @@ import msgspec
 
 from application.callback_queues import CallbackQueues
 from application.callers import Request
-from application.cooperative import in_turns
-from application.errors import CallbackNotFound, ClaimTaken, ConcurrentUpdate, OrganizationNotFound
-from application.idempotency import answered, claim_of
-from application.new_callbacks import NewCallback, Scheduling
-from application.ports.event_log import Claim, Directory, EventLog, Numbers
+from application.cooperative import yielding
+from application.errors import CallbackNotFound, ConcurrentUpdate, IdempotencyKeyTaken, OrganizationNotFound
+from application.idempotency import answered, idempotency_key_of
+from application.new_callbacks import NewCallback, NewCallbackFacts
+from application.ports.event_log import Directory, EventLog, IdempotencyKey, IdSequences
 from application.webhook_targets import Network
 from domain.callback.callback import Callback, evolve, replay
 from domain.callback.events import CallbackFact
@@ -36,7 +36,7 @@ class Callbacks:
     def __init__(
         self,
         log: EventLog,
-        numbers: Numbers,
+        numbers: IdSequences,
         directory: Directory,
         queues: CallbackQueues,
         opened: tuple[Network, ...] = (),
@@ -51,23 +51,25 @@ class Callbacks:
     async def schedule(self, queue_id: int, wanted: Sequence[NewCallback], request: Request) -> Scheduled:
         """Schedule at least one callback, all or none, in their order.
 
-        Raises QueueNotFound, InvalidFields (``tasks[3].a_number``), KeyReused, ConcurrentUpdate and StorageAway.
+        Raises QueueNotFound, InvalidFields (``tasks[3].a_number``), KeyReused, ConcurrentUpdate and StorageUnavailable.
         """
         caller = request.holder
         await self._queues.get(queue_id, caller.organization_id)
-        claim = claim_of(request, f"token/{caller.token_id}")
-        if answer := await self._answered(claim, len(wanted)):
+        idempotency_key = idempotency_key_of(request, f"token/{caller.token_id}")
+        if answer := await self._answered(idempotency_key, len(wanted)):
             return answer
         organization = await self._directory.organization(caller.organization_id)
         if organization is None:
             raise OrganizationNotFound
         ids = await self._numbers.new_callback_ids(len(wanted))
-        facts = await Scheduling(queue_id, organization.settings.region, self._opened).facts(wanted, ids)
+        facts = await NewCallbackFacts(queue_id, organization.settings.region, self._opened).facts(wanted, ids)
         envelope = request.envelope(caller.organization_id, caller.actor)
         try:
-            appended = await self._log.append_all([f"callback/{number}" for number in ids], facts, envelope, claim)
-        except ClaimTaken as error:
-            if answer := await self._answered(claim, len(wanted)):
+            appended = await self._log.append_all(
+                [f"callback/{number}" for number in ids], facts, envelope, idempotency_key
+            )
+        except IdempotencyKeyTaken as error:
+            if answer := await self._answered(idempotency_key, len(wanted)):
                 return answer
             raise ConcurrentUpdate from error
         return await _shown(appended.events)
@@ -85,7 +87,7 @@ class Callbacks:
     async def delete(self, queue_id: int, callback_id: int, request: Request) -> int:
         """Cancel the callback, or hide one that is finished; answer the log position where views show that.
 
-        Raises QueueNotFound, CallbackNotFound, ConcurrentUpdate, StorageAway.
+        Raises QueueNotFound, CallbackNotFound, ConcurrentUpdate, StorageUnavailable.
         """
         caller = request.holder
         envelope = request.envelope(caller.organization_id, caller.actor)
@@ -116,9 +118,9 @@ class Callbacks:
             raise CallbackNotFound
         return events
 
-    async def _answered(self, claim: Claim | None, count: int) -> Scheduled | None:
+    async def _answered(self, idempotency_key: IdempotencyKey | None, count: int) -> Scheduled | None:
         """Answer what the claim has done: the same request, so as many callbacks, side by side in the log."""
-        claimed = await answered(self._log, claim)
+        claimed = await answered(self._log, idempotency_key)
         if claimed is None:
             return None
         first = (await self._log.read(claimed.stream))[0]
@@ -126,5 +128,5 @@ class Callbacks:
 
 
 async def _shown(events: Sequence[Recorded[CallbackFact]], *, replayed: bool = False) -> Scheduled:
-    callbacks = [evolve(None, event) async for event in in_turns(events)]
+    callbacks = [evolve(None, event) async for event in yielding(events)]
     return Scheduled(callbacks=callbacks, position=events[-1].position, replayed=replayed)

@@ -9,7 +9,7 @@ T = TypeVar("T")
 _AT_ONCE = 200  # a few milliseconds' work at most
 
 
-async def in_turns(items: Iterable[T]) -> AsyncGenerator[T]:
+async def yielding(items: Iterable[T]) -> AsyncGenerator[T]:
     """Yield the items; after every 200 of them others have their turn."""
     for number, item in enumerate(items, 1):
         yield item

@@ -55,7 +55,7 @@ class PreconditionFailed(Exception):
     code = "precondition_failed"
 
 
-class ClaimTaken(Exception):
+class IdempotencyKeyTaken(Exception):
     """The Idempotency-Key is taken: the command was carried out before, or is another process's just now."""
 
     code = "claim_taken"
@@ -67,7 +67,7 @@ class KeyReused(Exception):
     code = "idempotency_key_reused"
 
 
-class StorageAway(Exception):
+class StorageUnavailable(Exception):
     """The database cannot be reached, or too much is waiting for it; try again shortly."""
 
     code = "storage_away"

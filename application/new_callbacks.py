@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from application.cooperative import in_turns
+from application.cooperative import yielding
 from application.errors import InvalidFields
 from application.phones import line
 from application.ports.webhooks import BadTarget, check_target
@@ -33,7 +33,7 @@ class NewCallback(msgspec.Struct, frozen=True, kw_only=True):
     url_after: str | None = None
 
 
-class Scheduling:
+class NewCallbackFacts:
     """Makes facts of new callbacks in a queue; their faults are named by index, such as ``tasks[3].a_number``."""
 
     def __init__(self, queue_id: int, region: str, opened: tuple[Network, ...]) -> None:
@@ -46,7 +46,7 @@ class Scheduling:
     async def facts(self, wanted: Sequence[NewCallback], ids: Sequence[int]) -> list[CallbackScheduled]:
         """Answer a fact for each, in their order. Raises InvalidFields, with up to 50 faults."""
         facts: list[CallbackScheduled] = []
-        async for index, (new, callback_id) in in_turns(enumerate(zip(wanted, ids, strict=True))):
+        async for index, (new, callback_id) in yielding(enumerate(zip(wanted, ids, strict=True))):
             facts.append(self._fact(index, new, callback_id))
             if len(self._faults) >= FAULTS_MAX:
                 break

@@ -8,16 +8,16 @@ import msgspec
 
 from application.callers import Caller, Request
 from application.errors import (
-    ClaimTaken,
     ConcurrentUpdate,
+    IdempotencyKeyTaken,
     InvalidFields,
     PreconditionFailed,
     TaskNotFound,
 )
-from application.idempotency import answered, claim_of
+from application.idempotency import answered, idempotency_key_of
 from application.ids import digest_of, uuid7
 from application.phones import e164
-from application.ports.event_log import Claim, Claimed, Directory, EventLog, OperatorHolder
+from application.ports.event_log import Directory, EventLog, IdempotencyKey, IdempotencyRecord, OperatorHolder
 from domain.errors import InvalidField
 from domain.model import Recorded
 from domain.task.events import CallDetails, Priority, TaskFact, TaskFiled, TaskType
@@ -83,7 +83,7 @@ class Tasks:
 
         ``operator`` spares the look-up where the caller has it from ``operator()`` already.
         Raises InvalidFields, IntakeClosed, PreconditionFailed (nothing exists yet that If-Match could name),
-        KeyReused and StorageAway.
+        KeyReused and StorageUnavailable.
         """
         operator = operator or await self.operator(command.operator_key)
         caller = request.caller
@@ -93,33 +93,33 @@ class Tasks:
             raise InvalidField("operator_id", "Unknown operator", "unknown_operator")
         if request.if_match is not None:
             raise PreconditionFailed
-        claim = _claim(request, caller, operator)
-        if claim and (answer := await self._answered(claim)):
+        idempotency_key = _claim(request, caller, operator)
+        if idempotency_key and (answer := await self._answered(idempotency_key)):
             return answer
         task_id = uuid7()
         fact = _filed(command, task_id, operator, caller)
         envelope = request.envelope(operator.organization_id, caller.actor if caller else f"operator/{operator.number}")
         try:
-            appended = await self._log.append(f"task/{task_id}", 0, [fact], envelope, claim)
-        except ClaimTaken:
-            return await self._answer_of(claim)
+            appended = await self._log.append(f"task/{task_id}", 0, [fact], envelope, idempotency_key)
+        except IdempotencyKeyTaken:
+            return await self._answer_of(idempotency_key)
         task = evolve(None, appended.events[0])
         return Changed(task=task, position=appended.position, member_name=operator.member_name)
 
     async def change_status(
         self, task_id: str, status: Status, request: Request, *, reason: str | None, error_message: str | None
     ) -> Changed:
-        """Change the status. Raises TaskNotFound, IllegalTransition, InvalidField, PreconditionFailed, StorageAway."""
+        """Change the status. Raises TaskNotFound, IllegalTransition, InvalidField, PreconditionFailed, StorageUnavailable."""
         return await self._change(
             task_id, request, lambda task: task.change_status(status, error_message=error_message), reason
         )
 
     async def link_appeal(self, task_id: str, appeal_id: str, request: Request) -> Changed:
-        """Link an appeal. Raises TaskNotFound, PreconditionFailed, KeyReused, StorageAway."""
+        """Link an appeal. Raises TaskNotFound, PreconditionFailed, KeyReused, StorageUnavailable."""
         return await self._change(task_id, request, lambda task: task.link_appeal(appeal_id))
 
     async def reprocess(self, task_id: str, request: Request) -> Changed:
-        """Try a failed task again. Raises TaskNotFound, IllegalTransition, PreconditionFailed, KeyReused, StorageAway."""
+        """Try a failed task again. Raises TaskNotFound, IllegalTransition, PreconditionFailed, KeyReused, StorageUnavailable."""
         return await self._change(task_id, request, Task.reprocess)
 
     async def get(
@@ -164,47 +164,49 @@ class Tasks:
         if caller is None:
             raise TaskNotFound
         events = await self._events(task_id, caller.organization_id)
-        claim = _claim(request, caller)
-        if claim and (answer := await self._answered(claim)):
+        idempotency_key = _claim(request, caller)
+        if idempotency_key and (answer := await self._answered(idempotency_key)):
             return answer
         for _ in range(_RETRIES):
             shown = await self._shown(events)
             if request.if_match is not None and request.if_match != shown.task.version:
                 raise PreconditionFailed
             facts = decide(shown.task)
-            if not facts and claim is None:
+            if not facts and idempotency_key is None:
                 return shown
             envelope = request.envelope(caller.organization_id, caller.actor, reason)
             try:
-                appended = await self._log.append(f"task/{task_id}", shown.task.version, facts, envelope, claim)
+                appended = await self._log.append(
+                    f"task/{task_id}", shown.task.version, facts, envelope, idempotency_key
+                )
             except ConcurrentUpdate:
                 events = await self._events(task_id, caller.organization_id)
                 continue
-            except ClaimTaken:
-                return await self._answer_of(claim)
+            except IdempotencyKeyTaken:
+                return await self._answer_of(idempotency_key)
             return await self._shown([*events, *appended.events])
         raise ConcurrentUpdate
 
-    async def _answered(self, claim: Claim) -> Changed | None:
-        claimed = await answered(self._log, claim)
+    async def _answered(self, idempotency_key: IdempotencyKey) -> Changed | None:
+        claimed = await answered(self._log, idempotency_key)
         return await self._replayed(claimed) if claimed else None
 
-    async def _answer_of(self, claim: Claim | None) -> Changed:
-        answer = await self._answered(claim) if claim else None
+    async def _answer_of(self, idempotency_key: IdempotencyKey | None) -> Changed:
+        answer = await self._answered(idempotency_key) if idempotency_key else None
         if answer is None:
             raise ConcurrentUpdate
         return answer
 
-    async def _replayed(self, claimed: Claimed) -> Changed:
+    async def _replayed(self, claimed: IdempotencyRecord) -> Changed:
         events: Sequence[Recorded[Any]] = await self._log.read(claimed.stream)
         return await self._shown(events[: claimed.version], replayed=True)
 
 
-def _claim(request: Request, caller: Caller | None, operator: OperatorHolder | None = None) -> Claim | None:
+def _claim(request: Request, caller: Caller | None, operator: OperatorHolder | None = None) -> IdempotencyKey | None:
     scope = (
         f"token/{caller.token_id}" if caller else f"operator/{operator and (operator.organization_id, operator.number)}"
     )
-    return claim_of(request, scope)
+    return idempotency_key_of(request, scope)
 
 
 def _filed(command: FileTask, task_id: str, operator: OperatorHolder, caller: Caller | None) -> TaskFiled:

@@ -25,7 +25,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     correlation: str | None = None
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
     """An Idempotency-Key: ``digest`` names scope and key, ``fingerprint`` the request that it stands for."""
 
     digest: bytes
@@ -33,7 +33,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
 
 
-class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+class IdempotencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a claim has done: the answer is the stream as of that version."""
 
     fingerprint: bytes
@@ -53,17 +53,26 @@ class EventLog(Protocol):
     """The record. Appending is durable when it returns."""
 
     async def append(
-        self, stream: str, version: int, facts: Sequence[Fact], envelope: Envelope, claim: Claim | None = None
+        self,
+        stream: str,
+        version: int,
+        facts: Sequence[Fact],
+        envelope: Envelope,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Appended:
         """Record ``facts`` as versions ``version + 1 …`` of the stream, all or none, with the claim if one is given.
 
-        Raises ConcurrentUpdate when one of the versions exists, ClaimTaken when the claim exists, and
-        StorageAway when nobody can say that it is recorded.
+        Raises ConcurrentUpdate when one of the versions exists, IdempotencyKeyTaken when the claim exists, and
+        StorageUnavailable when nobody can say that it is recorded.
         """
         ...
 
     async def append_all(
-        self, streams: Sequence[str], facts: Sequence[Fact], envelope: Envelope, claim: Claim | None = None
+        self,
+        streams: Sequence[str],
+        facts: Sequence[Fact],
+        envelope: Envelope,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Appended:
         """Begin a new stream with each of the facts, all or none, at positions one after another in their order.
 
@@ -79,20 +88,20 @@ class EventLog(Protocol):
         """Answer the facts from that log position on, at most ``count``."""
         ...
 
-    async def claimed(self, digest: bytes) -> Claimed | None:
+    async def idempotency_record(self, digest: bytes) -> IdempotencyRecord | None:
         """Answer what the claim of the last 24 hours has done, if any."""
         ...
 
 
-class Numbers(Protocol):
+class IdSequences(Protocol):
     """The numbers of new queues and callbacks: never drawn twice, and ascending unless drawn at the same time."""
 
     async def new_queue_id(self) -> int:
-        """Draw the number of a new queue. Raises StorageAway."""
+        """Draw the number of a new queue. Raises StorageUnavailable."""
         ...
 
     async def new_callback_ids(self, count: int) -> Sequence[int]:
-        """Draw the numbers of so many new callbacks, ascending. Raises StorageAway."""
+        """Draw the numbers of so many new callbacks, ascending. Raises StorageUnavailable."""
         ...
 
 

@@ -152,19 +152,19 @@ class WebhookDeliveries(Protocol):
     async def page(
         self, organization_id: int, wanted: DeliveryFilter, *, after: int, limit: int
     ) -> Sequence[DeliveryRow]:
-        """Answer at most ``limit`` deliveries whose numbers follow ``after``, oldest first. Raises StorageAway."""
+        """Answer at most ``limit`` deliveries whose numbers follow ``after``, oldest first. Raises StorageUnavailable."""
         ...
 
     async def one(self, organization_id: int, delivery_id: str) -> DeliveryRow:
-        """Answer a delivery. Raises DeliveryNotFound, StorageAway."""
+        """Answer a delivery. Raises DeliveryNotFound, StorageUnavailable."""
         ...
 
     async def attempts(self, organization_id: int, delivery_id: str) -> Sequence[AttemptRow]:
-        """Answer the attempts of a delivery, oldest first. Raises DeliveryNotFound, StorageAway."""
+        """Answer the attempts of a delivery, oldest first. Raises DeliveryNotFound, StorageUnavailable."""
         ...
 
     async def resend(self, organization_id: int, delivery_id: str) -> DeliveryRow:
-        """Have a delivery sent again at once, on a new schedule. Raises DeliveryNotFound, StorageAway."""
+        """Have a delivery sent again at once, on a new schedule. Raises DeliveryNotFound, StorageUnavailable."""
         ...
 
 
@@ -174,14 +174,14 @@ class WebhookSecrets(Protocol):
     async def current(self, organization_id: int) -> str:
         """Answer the current secret, made now if there is none: ``whsec_`` and 32 bytes in base64.
 
-        Raises OrganizationNotFound, SecretUnreadable, StorageAway.
+        Raises OrganizationNotFound, SecretUnreadable, StorageUnavailable.
         """
         ...
 
     async def rotate(self, organization_id: int, overlap_s: int, request: Request) -> str:
         """Answer a new secret; the old one signs beside it for ``overlap_s`` seconds more.
 
-        The rotation is on record. Raises InvalidField, OrganizationNotFound, SecretUnreadable, ConcurrentUpdate, StorageAway.
+        The rotation is on record. Raises InvalidField, OrganizationNotFound, SecretUnreadable, ConcurrentUpdate, StorageUnavailable.
         """
         ...
 

@@ -74,7 +74,7 @@ class CallbackList(Protocol):
     ) -> CallbackPage:
         """Answer at most ``limit`` callbacks whose ids are above ``after``, without the first ``offset`` of them.
 
-        A queue that is unknown, or another organisation's, has none. The view is ``callback_list``. Raises StorageAway.
+        A queue that is unknown, or another organisation's, has none. The view is ``callback_list``. Raises StorageUnavailable.
         """
         ...
 
@@ -149,14 +149,14 @@ class QueueBoard(Protocol):
     async def queues(self, organization_id: int, *, after: int = 0, offset: int = 0, limit: int) -> QueuePage:
         """Answer at most ``limit`` queues whose ids are above ``after``, without the first ``offset`` of them.
 
-        The view is ``queue_board``. Raises StorageAway.
+        The view is ``queue_board``. Raises StorageUnavailable.
         """
         ...
 
     async def standings(
         self, organization_id: int, *, queue_id: int | None = None, after: int = 0, limit: int
     ) -> QueueStandings:
-        """Answer how at most ``limit`` queues stand, or that one if it is there. Raises StorageAway."""
+        """Answer how at most ``limit`` queues stand, or that one if it is there. Raises StorageUnavailable."""
         ...
 
 

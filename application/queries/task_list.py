@@ -74,7 +74,7 @@ class TaskList(Protocol):
     """The tasks of organisations, newest first."""
 
     async def page(self, organization_id: int, wanted: TaskListFilter, *, page: int, per_page: int) -> TaskPage:
-        """Answer a page, counted from 1; one past the end is empty. Raises StorageAway."""
+        """Answer a page, counted from 1; one past the end is empty. Raises StorageUnavailable."""
         ...
 
 
@@ -114,7 +114,7 @@ class AuditTrail(Protocol):
     """Who did what, when, and why."""
 
     async def page(self, organization_id: int, wanted: AuditTrailFilter, *, after: int, limit: int) -> AuditTrailPage:
-        """Answer at most ``limit`` (1 to 1,000) of the organisation's events after a log position. Raises StorageAway."""
+        """Answer at most ``limit`` (1 to 1,000) of the organisation's events after a log position. Raises StorageUnavailable."""
         ...
 
 
@@ -135,13 +135,13 @@ class ViewPositions(Protocol):
     """How far the views have come."""
 
     async def position(self, name: str) -> int:
-        """Answer the log position that the view has reached; 0 for one that has not begun. Raises StorageAway."""
+        """Answer the log position that the view has reached; 0 for one that has not begun. Raises StorageUnavailable."""
         ...
 
     async def wait_for(self, name: str, position: int, timeout_s: float) -> bool:
-        """Answer whether the view reached the log position within so many seconds. Raises StorageAway."""
+        """Answer whether the view reached the log position within so many seconds. Raises StorageUnavailable."""
         ...
 
     async def lags(self) -> Sequence[Lag]:
-        """Answer each view's lag, by name. Raises StorageAway."""
+        """Answer each view's lag, by name. Raises StorageUnavailable."""
         ...

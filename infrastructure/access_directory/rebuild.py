@@ -30,7 +30,7 @@ async def rebuild_access_directory(dsn: str) -> tuple[int, int]:
     """Empty and refill the directory's tables in one transaction; answer the log's head and the count of facts folded.
 
     When a token was last used is no fact, and is kept. Nothing is recorded meanwhile, but everybody can be looked up.
-    Raises StorageAway, and UnknownFact when a fact cannot be read; then nothing is changed.
+    Raises StorageUnavailable, and UnknownFact when a fact cannot be read; then nothing is changed.
     """
     async with (
         lost_database_is_storage_away(),

@@ -60,7 +60,7 @@ class Starting:
             return await seconds_to_next(connection, self._unreadable.ids)
 
     async def start(self, most: int) -> Sequence[Started]:
-        """Start at most so many; none when nothing is due in a queue with a free slot. Raises Fenced, StorageAway.
+        """Start at most so many; none when nothing is due in a queue with a free slot. Raises Fenced, StorageUnavailable.
 
         They are on record, and hold their slots, when this returns. A callback whose stream cannot be read is found by
         halving, and left alone from then on.

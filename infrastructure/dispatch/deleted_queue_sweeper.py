@@ -34,7 +34,7 @@ class Sweeping:
         self._unreadable = Unreadable()
 
     async def sweep(self) -> int:
-        """Cancel a batch; answer how many waited, 0 when none did. Raises Fenced, StorageAway."""
+        """Cancel a batch; answer how many waited, 0 when none did. Raises Fenced, StorageUnavailable."""
         taken: list[tuple[int, int, int]] = []
         try:
             async with self._term.transaction() as connection:

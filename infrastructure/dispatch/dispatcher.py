@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 import psycopg
 import structlog
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from application.ports.call_gateway import CallGateway
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.call_placer import Announce
@@ -72,7 +72,7 @@ async def _one_term(lease: Lease, serve: Callable[[], Awaitable[None]]) -> bool:
     try:
         if not await lease.take():
             return False
-    except StorageAway as error:
+    except StorageUnavailable as error:
         _logger.warning("no database", error=str(error))
         return False
     _logger.info("became leader", gateway=lease.gateway, fence=lease.fence)
@@ -81,7 +81,7 @@ async def _one_term(lease: Lease, serve: Callable[[], Awaitable[None]]) -> bool:
     try:
         await serve()
         whole = True
-    except* (Fenced, StorageAway, psycopg.Error) as trouble:
+    except* (Fenced, StorageUnavailable, psycopg.Error) as trouble:
         _logger.warning("no longer leader", gateway=lease.gateway, fence=lease.fence, reasons=[*_reasons(trouble)])
     finally:
         metrics.nobody_leads(lease.gateway)

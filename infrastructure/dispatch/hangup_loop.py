@@ -22,7 +22,7 @@ class HangingUp:
         self._placing = placing
 
     async def run(self) -> None:
-        """Hang up until cancelled. Raises StorageAway."""
+        """Hang up until cancelled. Raises StorageUnavailable."""
         while True:
             self._term.hang_up.clear()
             async with self._term.pool.connection() as connection:

@@ -27,7 +27,7 @@ _logger = structlog.get_logger(__name__)
 async def lead(term: Term, announce: Announce, stop: asyncio.Event) -> None:
     """Dispatch until ``stop`` is set, then until what was started is dialled and what was heard is recorded.
 
-    Raises an ExceptionGroup of Fenced, StorageAway, psycopg.Error: then it is over at once.
+    Raises an ExceptionGroup of Fenced, StorageUnavailable, psycopg.Error: then it is over at once.
     """
     metrics.OPEN_CALLS.set(term.pacing.open_calls)
     async with asyncio.TaskGroup() as group:

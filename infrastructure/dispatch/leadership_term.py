@@ -79,7 +79,7 @@ class Term:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncConnection]:
-        """Lend a connection in a transaction that only the leader can commit. Raises Fenced, StorageAway.
+        """Lend a connection in a transaction that only the leader can commit. Raises Fenced, StorageUnavailable.
 
         Statements whose answers nobody fetches share the round trip of the next one.
         """

@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import AsyncConnection
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.gateway_state import Standing, write_standing
 from infrastructure.postgres.connections import Pool
@@ -70,7 +70,7 @@ class Lease:
         return time.monotonic() < self._until
 
     async def take(self) -> bool:
-        """Lead, if nobody else does; answer whether this worker leads. Raises StorageAway."""
+        """Lead, if nobody else does; answer whether this worker leads. Raises StorageUnavailable."""
         began = time.monotonic()
         async with self._pool.connection() as connection:
             await connection.execute(_MAKE, (self.gateway,))
@@ -103,20 +103,20 @@ class Lease:
         return self.holds
 
     async def show_link(self, *, up: bool) -> None:
-        """Note whether the switch can be reached: the queue board tells why nothing starts. Raises StorageAway."""
+        """Note whether the switch can be reached: the queue board tells why nothing starts. Raises StorageUnavailable."""
         metrics.LINK_UP.labels(self.gateway).set(up)
         async with self._pool.connection() as connection:
             await connection.execute(_LINK, (up, self.gateway, self.fence))
 
     async def show_standing(self, standing: Standing) -> None:
-        """Note how the gateway stands, for the queue board and the leader that follows. Raises StorageAway."""
+        """Note how the gateway stands, for the queue board and the leader that follows. Raises StorageUnavailable."""
         async with self._pool.connection() as connection:
             await write_standing(connection, standing, self.gateway, self.fence)
 
     async def release(self) -> None:
         """Let another lead at once; without Postgres the lease runs out by itself."""
         self._until = 0.0
-        with suppress(StorageAway, psycopg.Error):
+        with suppress(StorageUnavailable, psycopg.Error):
             async with self._pool.connection() as connection:
                 await connection.execute(_RELEASE, (self.gateway, self.fence))
 
@@ -125,7 +125,7 @@ class Lease:
         try:
             async with asyncio.timeout(max(0.0, self._until - began)), self._pool.connection() as connection:
                 row = await (await connection.execute(_RENEW, (self.gateway, self.fence))).fetchone()
-        except StorageAway:
+        except StorageUnavailable:
             if self.holds:
                 return
             raise

@@ -78,7 +78,7 @@ class Recording:
             await self._went.wait()
 
     async def run(self) -> None:
-        """Record until cancelled. Raises Fenced, StorageAway: what was heard is then asked of the switch again.
+        """Record until cancelled. Raises Fenced, StorageUnavailable: what was heard is then asked of the switch again.
 
         What is heard after a rest is recorded at once; in a steady flow, small batches wait for company.
         """

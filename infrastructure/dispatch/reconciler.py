@@ -66,7 +66,7 @@ class Reconciling:
         self._overdue: set[str] = set()
 
     async def run(self) -> None:
-        """Compare until cancelled. Raises StorageAway."""
+        """Compare until cancelled. Raises StorageUnavailable."""
         doubt = self._term.doubt
         while True:
             await woken(doubt, LOOK_EVERY_S)

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection, sql
 
-from application.cooperative import in_turns
-from application.errors import ClaimTaken, ConcurrentUpdate
-from application.ports.event_log import Appended, Claim, Envelope
+from application.cooperative import yielding
+from application.errors import ConcurrentUpdate, IdempotencyKeyTaken
+from application.ports.event_log import Appended, Envelope, IdempotencyKey
 from domain.model import Fact, Recorded, tag_of
 from infrastructure.event_log import metrics
 from infrastructure.event_log.codec import LogIdentity
@@ -34,7 +34,7 @@ class Beginnings(msgspec.Struct, frozen=True, kw_only=True):
     facts: Sequence[Fact]
     states: Sequence[bytes]
     envelope: Envelope
-    claim: Claim | None = None
+    idempotency_key: IdempotencyKey | None = None
 
     @property
     def weight(self) -> int:
@@ -44,7 +44,7 @@ class Beginnings(msgspec.Struct, frozen=True, kw_only=True):
 
 async def begin(connection: AsyncConnection, new: Beginnings, identity: LogIdentity) -> Appended | Exception:
     """Pass them through the door; answer what is recorded, or why nothing is."""
-    envelope, claims = new.envelope, [new.claim] if new.claim else []
+    envelope, claims = new.envelope, [new.idempotency_key] if new.idempotency_key else []
     values: dict[str, Any] = {
         "size": [len(new.streams)],
         "streams": list(new.streams),
@@ -56,18 +56,18 @@ async def begin(connection: AsyncConnection, new: Beginnings, identity: LogIdent
         "causation": envelope.causation,
         "correlation": envelope.correlation,
         "claim": [1 for _ in claims],
-        "digest": [claim.digest for claim in claims],
-        "fingerprint": [claim.fingerprint for claim in claims],
+        "digest": [idempotency_key.digest for idempotency_key in claims],
+        "fingerprint": [idempotency_key.fingerprint for idempotency_key in claims],
         "claimed": [new.streams[0] for _ in claims],
         "version": [1 for _ in claims],
-        "status": [claim.status for claim in claims],
+        "status": [idempotency_key.status for idempotency_key in claims],
     }
     cursor = connection.cursor(binary=True)
     await cursor.execute(_BEGIN, values, prepare=True)
     ((verdict, last, at),) = await cursor.fetchall()
     metrics.judged([verdict])
     if verdict != "appended":
-        return ClaimTaken() if verdict == "claimed" else ConcurrentUpdate()
+        return IdempotencyKeyTaken() if verdict == "claimed" else ConcurrentUpdate()
     before = last - len(new.streams)
     events = [
         Recorded(
@@ -83,6 +83,6 @@ async def begin(connection: AsyncConnection, new: Beginnings, identity: LogIdent
             causation=envelope.causation,
             correlation=envelope.correlation,
         )
-        async for position, (stream, fact) in in_turns(enumerate(zip(new.streams, new.facts, strict=True), before + 1))
+        async for position, (stream, fact) in yielding(enumerate(zip(new.streams, new.facts, strict=True), before + 1))
     ]
     return Appended(last, events)

@@ -11,7 +11,7 @@ _FORGET = statement(
 
 
 async def forget_old_claims(pool: Pool) -> int:
-    """Delete the claims that are older than 24 hours, a thousand in a transaction; answer how many. Raises StorageAway."""
+    """Delete the claims that are older than 24 hours, a thousand in a transaction; answer how many. Raises StorageUnavailable."""
     forgotten = 0
     async with pool.connection() as connection:
         while count := (await connection.execute(_FORGET, (_AT_ONCE,))).rowcount:

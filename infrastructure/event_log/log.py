@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection, sql
 
-from application.cooperative import in_turns
-from application.errors import ClaimTaken, ConcurrentUpdate
-from application.ports.event_log import Appended, Claim, Claimed, Envelope
+from application.cooperative import yielding
+from application.errors import ConcurrentUpdate, IdempotencyKeyTaken
+from application.ports.event_log import Appended, Envelope, IdempotencyKey, IdempotencyRecord
 from domain.model import Fact, Recorded, tag_of
 from infrastructure.event_log import metrics
 from infrastructure.event_log.bulk_append import Beginnings, begin
@@ -44,7 +44,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     facts: Sequence[Fact]
     states: Sequence[bytes]
     envelope: Envelope
-    claim: Claim | None = None
+    idempotency_key: IdempotencyKey | None = None
 
     @property
     def weight(self) -> int:
@@ -81,8 +81,15 @@ class Columns:
             reasons.append(envelope.reason)
             causations.append(envelope.causation)
             correlations.append(envelope.correlation)
-        if claim := command.claim:
-            row = (number, claim.digest, claim.fingerprint, command.stream, version, claim.status)
+        if idempotency_key := command.idempotency_key:
+            row = (
+                number,
+                idempotency_key.digest,
+                idempotency_key.fingerprint,
+                command.stream,
+                version,
+                idempotency_key.status,
+            )
             for column, value in zip(self.claims, row, strict=True):
                 column.append(value)
 
@@ -109,7 +116,7 @@ def judged(command: Command, verdict: Verdict, identity: LogIdentity) -> Appende
         case "appended":
             return _appended(command, last or 0, at, identity)
         case "claimed":
-            return ClaimTaken()
+            return IdempotencyKeyTaken()
         case _:
             return ConcurrentUpdate()
 
@@ -146,26 +153,42 @@ class PostgresEventLog:
         self._appends = GroupWork[Command, Appended](self._append_batch, most=512, weigh=lambda command: command.weight)
         self._beginnings = GroupWork[Beginnings, Appended](self._begin_one, most=1, weigh=lambda new: new.weight)
         self._reads = GroupWork[str, Sequence[Recorded[Any]]](self._read_batch, most=16)
-        self._claims = GroupWork[bytes, Claimed | None](self._claimed_batch, most=256)
+        self._claims = GroupWork[bytes, IdempotencyRecord | None](self._claimed_batch, most=256)
 
     async def append(
-        self, stream: str, version: int, facts: Sequence[Fact], envelope: Envelope, claim: Claim | None = None
+        self,
+        stream: str,
+        version: int,
+        facts: Sequence[Fact],
+        envelope: Envelope,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Appended:
         """See the port."""
-        if not facts and claim is None:
+        if not facts and idempotency_key is None:
             raise ValueError("A command without facts and without a claim is nothing to record")
         states = [encode(fact) for fact in facts]
         return await self._appends.ask(
-            Command(stream=stream, version=version, facts=facts, states=states, envelope=envelope, claim=claim)
+            Command(
+                stream=stream,
+                version=version,
+                facts=facts,
+                states=states,
+                envelope=envelope,
+                idempotency_key=idempotency_key,
+            )
         )
 
     async def append_all(
-        self, streams: Sequence[str], facts: Sequence[Fact], envelope: Envelope, claim: Claim | None = None
+        self,
+        streams: Sequence[str],
+        facts: Sequence[Fact],
+        envelope: Envelope,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Appended:
         """See the port."""
-        states = [encode(fact) async for fact in in_turns(facts)]
+        states = [encode(fact) async for fact in yielding(facts)]
         return await self._beginnings.ask(
-            Beginnings(streams=streams, facts=facts, states=states, envelope=envelope, claim=claim)
+            Beginnings(streams=streams, facts=facts, states=states, envelope=envelope, idempotency_key=idempotency_key)
         )
 
     async def read(self, stream: str) -> Sequence[Recorded[Any]]:
@@ -180,7 +203,7 @@ class PostgresEventLog:
             await cursor.execute(_READ_SPAN, (position, position + count), prepare=True)
             return [recorded(row, identity) for row in await cursor.fetchall()]
 
-    async def claimed(self, digest: bytes) -> Claimed | None:
+    async def idempotency_record(self, digest: bytes) -> IdempotencyRecord | None:
         """See the port."""
         return await self._claims.ask(digest)
 
@@ -214,11 +237,11 @@ class PostgresEventLog:
                 found.setdefault(row[1], []).append(recorded(row, identity))
         return [found.get(stream, []) for stream in streams]
 
-    async def _claimed_batch(self, digests: Sequence[bytes]) -> Sequence[Claimed | None]:
+    async def _claimed_batch(self, digests: Sequence[bytes]) -> Sequence[IdempotencyRecord | None]:
         async with self._reading.connection() as connection:
             cursor = await connection.cursor(binary=True).execute(_CLAIMED, (list(digests),), prepare=True)
             found = {
-                digest: Claimed(fingerprint=fingerprint, stream=stream, version=version, status=status)
+                digest: IdempotencyRecord(fingerprint=fingerprint, stream=stream, version=version, status=status)
                 for digest, fingerprint, stream, version, status in await cursor.fetchall()
             }
         return [found.get(digest) for digest in digests]

@@ -12,8 +12,8 @@ _QUEUES = statement(_DRAW.replace("<sequence>", "queue_numbers"))
 _CALLBACKS = statement(_DRAW.replace("<sequence>", "callback_numbers"))
 
 
-class PostgresNumbers:
-    """The port ``Numbers`` on Postgres."""
+class PostgresIdSequences:
+    """The port ``IdSequences`` on Postgres."""
 
     def __init__(self, pool: Pool) -> None:
         """Draw over ``pool``."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import psycopg
 import structlog
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from infrastructure.event_log.idempotency_cleanup import forget_old_claims
 from infrastructure.operations.subscribers import HANDLERS, handlers
 from infrastructure.operations.view_lag import READERS, PostgresViewPositions
@@ -57,6 +57,6 @@ async def _every(seconds: float, do: Callable[[], Awaitable[None]], stop: asynci
     while not stop.is_set():
         try:
             await do()
-        except (StorageAway, psycopg.Error) as error:
+        except (StorageUnavailable, psycopg.Error) as error:
             _logger.warning("not now", what=do.__name__, error=str(error))
         await woken(stop, seconds)

@@ -13,7 +13,7 @@ import msgspec
 import psycopg
 from psycopg import AsyncConnection
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from infrastructure.access_directory.rebuild import ACCESS_DIRECTORY, rebuild_access_directory
 from infrastructure.event_log.log import read_identity
 from infrastructure.event_log.reader import Batch, BatchReader
@@ -81,7 +81,7 @@ async def rebuild(dsn: str, name: str, *, accept: bool, progress: Progress) -> R
     Raises:
         KeyError: there is no such view.
         RebuildUnderWay: another rebuild of it is running.
-        StorageAway: the database is lost, or the live tables are locked by others for minutes. A rebuild begins anew.
+        StorageUnavailable: the database is lost, or the live tables are locked by others for minutes. A rebuild begins anew.
     """
     began = perf_counter()
     if name == ACCESS_DIRECTORY:
@@ -200,4 +200,4 @@ class _Rebuild:
                     await self._shadow.lock()
                 return
             await asyncio.sleep(_LOCK_PAUSE_S)
-        raise StorageAway(f"The tables of {self._name} are locked by somebody else")
+        raise StorageUnavailable(f"The tables of {self._name} are locked by somebody else")

@@ -39,7 +39,7 @@ async def retry_parked(dsn: str, name: str, stream: str | None = None) -> RetryR
     """Bring in the parked streams of a projection or policy, or one of them, each from where it was parked, in its order.
 
     Each goes in a transaction of its own, up to where the checkpoint stands; one that fails again stays parked, with
-    the new error. Raises KeyError for an unknown name, StorageAway.
+    the new error. Raises KeyError for an unknown name, StorageUnavailable.
     """
     handler, report = handlers()[name], RetryReport(name, [], [])
     async with lost_database_is_storage_away(), await AsyncConnection.connect(dsn, autocommit=True) as connection:

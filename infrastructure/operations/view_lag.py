@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from application.queries.task_list import Lag
 from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.postgres.connections import Pool
@@ -91,7 +91,7 @@ class PostgresViewPositions:
                 if self._has_come and any(reached.get(waiter.name, 0) < waiter.position for waiter in self._waiters):
                     self._has_come = False
                     await connection.execute(_TELL)
-        except StorageAway as error:
+        except StorageUnavailable as error:
             for waiter in self._waiters:
                 if not waiter.arrived.done():
                     waiter.arrived.set_exception(error)

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
@@ -30,7 +30,7 @@ class GroupWork(Generic[Ask, Answer]):
     ) -> None:
         """``work`` answers a batch in its order; ``most`` bounds the batch's count, ``weigh`` tells bytes.
 
-        When ``work`` raises anything but StorageAway it has done nothing of the batch; the batch is then tried by halves.
+        When ``work`` raises anything but StorageUnavailable it has done nothing of the batch; the batch is then tried by halves.
         """
         self._work = work
         self._most = most
@@ -42,11 +42,11 @@ class GroupWork(Generic[Ask, Answer]):
     async def ask(self, item: Ask) -> Answer:
         """Answer what ``work`` answers for the item.
 
-        Raises what ``work`` raised or gave as its answer, and StorageAway when too much waits already.
+        Raises what ``work`` raised or gave as its answer, and StorageUnavailable when too much waits already.
         """
         weight = self._weigh(item)
         if self._bytes + weight > WAITING_BYTES:
-            raise StorageAway("Too much is waiting to be recorded")
+            raise StorageUnavailable("Too much is waiting to be recorded")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, weight, future))
         self._bytes += weight
@@ -82,7 +82,7 @@ class GroupWork(Generic[Ask, Answer]):
         answers: Sequence[Answer | Exception]
         try:
             answers = await self._work([item for item, _, _ in batch])
-        except StorageAway as error:
+        except StorageUnavailable as error:
             answers = [error] * len(batch)
         except Exception as error:  # noqa: BLE001 - whoever asked for what cannot be done gets it
             if len(batch) > 1:  # halving finds that one, and spares the others

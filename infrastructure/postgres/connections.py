@@ -10,7 +10,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from infrastructure.postgres.cancellation import heeding_cancellation
 
 SCHEMA = "perezvon_1"
@@ -128,7 +128,7 @@ def grant_to_service(connection: psycopg.Connection) -> None:
 def service_dsn(dsn: str) -> str:
     """Answer the same database for the running service: with its own role, where that can be taken.
 
-    Raises StorageAway when the database cannot be reached, SchemaTooOld when it wants migrating.
+    Raises StorageUnavailable when the database cannot be reached, SchemaTooOld when it wants migrating.
     """
     newest = max(number for number, _ in migrations())
     try:
@@ -143,17 +143,17 @@ def service_dsn(dsn: str) -> str:
                 "SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = %s", (APP_ROLE,)
             ).fetchone()
     except psycopg.OperationalError as error:
-        raise StorageAway(str(error)) from error
+        raise StorageUnavailable(str(error)) from error
     return make_conninfo(dsn, options=f"-c role={APP_ROLE}") if member and member[0] else dsn
 
 
 @asynccontextmanager
 async def lost_database_is_storage_away() -> AsyncGenerator[None]:
-    """Turn a lost connection, an exhausted pool and a server that is stopping into StorageAway."""
+    """Turn a lost connection, an exhausted pool and a server that is stopping into StorageUnavailable."""
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
-        raise StorageAway(type(error).__name__) from error
+        raise StorageUnavailable(type(error).__name__) from error
 
 
 class Pool:
@@ -182,7 +182,7 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[AsyncConnection]:
-        """Lend a connection in autocommit mode. Raises StorageAway when there is none to be had in three seconds.
+        """Lend a connection in autocommit mode. Raises StorageUnavailable when there is none to be had in three seconds.
 
         Whoever is told to stop in the meantime stops.
         """

@@ -3,7 +3,7 @@
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 
 OLDEST = 14
 _THOUSANDS = 10_000  # PostgreSQL 14.5 calls itself 140005
@@ -22,7 +22,7 @@ def reach(dsn: str) -> None:
 
     Raises:
         BadAddress: ``dsn`` is no connection string.
-        StorageAway: nobody answers there, or not to us; the message says why.
+        StorageUnavailable: nobody answers there, or not to us; the message says why.
         ServerTooOld: it is older than PostgreSQL 14.
     """
     try:
@@ -33,7 +33,7 @@ def reach(dsn: str) -> None:
         with psycopg.connect(dsn, connect_timeout=5) as connection:
             version = connection.info.server_version
     except psycopg.OperationalError as error:
-        raise StorageAway(str(error).strip()) from error
+        raise StorageUnavailable(str(error).strip()) from error
     if version < OLDEST * _THOUSANDS:
         raise ServerTooOld(f"The server is PostgreSQL {version // _THOUSANDS}; {OLDEST} or newer is needed")
 

@@ -4,19 +4,19 @@ from typing import Any
 
 from psycopg.errors import DeadlockDetected
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from infrastructure.postgres.connections import Pool
 
 
 async def rows_of(reading: Pool, query: bytes, values: dict[str, Any], *, prepare: bool) -> list[tuple[Any, ...]]:
-    """Answer the query's rows. Raises StorageAway.
+    """Answer the query's rows. Raises StorageUnavailable.
 
     A kept plan locks its tables in another order than a new one, so the swap of a rebuild can stand across: then it is
     asked again.
     """
     try:
         return await _rows(reading, query, values, prepare=prepare)
-    except StorageAway as error:
+    except StorageUnavailable as error:
         if not isinstance(error.__cause__, DeadlockDetected):
             raise
         return await _rows(reading, query, values, prepare=prepare)

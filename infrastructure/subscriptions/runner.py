@@ -7,7 +7,7 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from infrastructure.event_log.log import read_identity
 from infrastructure.event_log.reader import BATCH_EVENTS, BatchReader
 from infrastructure.postgres.connections import Pool
@@ -58,7 +58,7 @@ class Runner:
             try:
                 behind = await self.step()
                 pause = _FIRST_PAUSE_S
-            except (StorageAway, psycopg.Error) as error:
+            except (StorageUnavailable, psycopg.Error) as error:
                 cause = type(error.__cause__ or error).__name__
                 metrics.RETRIES.labels(name, cause).inc()
                 _logger.warning("handler pauses", handler=name, error=str(error), cause=cause, pause_s=pause)
@@ -83,7 +83,7 @@ class Runner:
     async def step(self) -> int:
         """Handle one batch; answer its count, 0 when there is nothing to do or another leads.
 
-        Raises StorageAway, and what psycopg raises where Postgres is at fault; then nothing is changed.
+        Raises StorageUnavailable, and what psycopg raises where Postgres is at fault; then nothing is changed.
         """
         async with self._pool.connection() as connection:
             if self._is_quiet and not await self._is_wanted(connection):

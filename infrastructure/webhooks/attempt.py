@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from application.ports.webhooks import SecretUnreadable
 from infrastructure.webhooks import metrics
 from infrastructure.webhooks.delivery_schedule import Answer
@@ -31,7 +31,7 @@ class Attempts:
             metrics.FIRST_LAG.observe(max(0.0, (at - delivery.recorded_at).total_seconds()))
         try:
             keys = await self._keys.signing(delivery.organization_id)
-        except (SecretUnreadable, StorageAway):
+        except (SecretUnreadable, StorageUnavailable):
             return Result(delivery, Answer(seconds=0.0, error="not_signed"), at, fence, leased_to)
         timestamp = int(at.timestamp())
         headers = {

@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.notifications import woken
 from infrastructure.webhooks import lane_leases
@@ -57,7 +57,7 @@ class Deliverer:
                 self._wake.clear()
                 try:
                     await self._fill()
-                except (StorageAway, psycopg.Error) as error:
+                except (StorageUnavailable, psycopg.Error) as error:
                     _logger.warning("webhooks pause", error=str(error))
                     await woken(stop, _PAUSE_S)
                     continue
@@ -142,7 +142,7 @@ class Deliverer:
             await woken(self._many, FLUSH_SECONDS)
             try:
                 await self._record()
-            except (StorageAway, psycopg.Error) as error:
+            except (StorageUnavailable, psycopg.Error) as error:
                 _logger.warning("webhook results wait", count=len(self._results), error=str(error))
                 await asyncio.sleep(_PAUSE_S)
 
@@ -193,5 +193,5 @@ class Deliverer:
                 await self._record()
                 async with self._pool.connection() as connection:
                     await lane_leases.release(connection, [(lane.id, lane.fence) for lane in held])
-        except (StorageAway, TimeoutError, psycopg.Error) as error:
+        except (StorageUnavailable, TimeoutError, psycopg.Error) as error:
             _logger.warning("webhooks left to others", lanes=len(held), error=str(error))

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import psycopg
 import structlog
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from application.ports.webhooks import WebhookOptions
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.notifications import NewEvents, woken
@@ -78,6 +78,6 @@ async def _every(seconds: float, do: Callable[[Pool], Awaitable[None]], pool: Po
     while not stop.is_set():
         try:
             await do(pool)
-        except (StorageAway, psycopg.Error) as error:
+        except (StorageUnavailable, psycopg.Error) as error:
             _logger.warning("not now", what=do.__name__, error=str(error))
         await woken(stop, seconds)

@@ -9,7 +9,7 @@ import msgspec
 import psycopg
 import structlog
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from infrastructure.postgres.batching import GroupWork
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
@@ -85,7 +85,7 @@ class FirstAttempts:
             finally:
                 self._per_lane[delivery.lane_id] -= 1
             await self._records.ask(result)
-        except (StorageAway, psycopg.Error) as error:
+        except (StorageUnavailable, psycopg.Error) as error:
             _logger.warning("first attempt left to the deliveries", id=message_id, error=str(error))
 
     async def _find(self, leases: Sequence[Lease]) -> Sequence[Delivery | None]:

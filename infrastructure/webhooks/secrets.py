@@ -55,12 +55,12 @@ class SigningKeys:
     async def signing(self, organization_id: int) -> list[bytes]:
         """Answer the keys that sign now, the current one first; a rotation is heeded within five seconds.
 
-        Raises SecretUnreadable, StorageAway.
+        Raises SecretUnreadable, StorageUnavailable.
         """
         return self._fresh(organization_id) or await self._asks.ask(organization_id)
 
     async def living(self, organization_id: int) -> list[bytes]:
-        """Answer the same as of now. Raises SecretUnreadable, StorageAway."""
+        """Answer the same as of now. Raises SecretUnreadable, StorageUnavailable."""
         async with self._pool.connection() as connection:
             rows = await (await connection.execute(_LIVING, (organization_id,))).fetchall()
             if not rows:

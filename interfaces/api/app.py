@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from litestar import Litestar
 from litestar.datastructures import State
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from interfaces.api.openapi.docs_page import docs_router
 from interfaces.api.routes.administration import administration_router
 from interfaces.api.routes.audit import audit_router
@@ -66,7 +66,7 @@ async def _noting_use_of_tokens(app: Litestar) -> AsyncGenerator[None]:
         try:
             if used:
                 await api.services.directory.note_use(sorted(used))
-        except StorageAway:
+        except StorageUnavailable:
             api.tokens_used |= used
 
     async def keep_noting() -> None:

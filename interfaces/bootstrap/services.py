@@ -19,7 +19,7 @@ from infrastructure.access_directory.directory import PostgresDirectory, Postgre
 from infrastructure.dispatch.dispatcher import run_dispatcher
 from infrastructure.dispatch.pacing import Pace
 from infrastructure.event_log.log import PostgresEventLog
-from infrastructure.event_log.sequences import PostgresNumbers
+from infrastructure.event_log.sequences import PostgresIdSequences
 from infrastructure.gateways.asterisk.client import AsteriskGateway
 from infrastructure.gateways.asterisk.doctor import examine_asterisk
 from infrastructure.gateways.asterisk.options import AsteriskOptions
@@ -125,7 +125,7 @@ async def services(dsn: str, webhooks: WebhookOptions | None = None) -> AsyncGen
     for pool in pools:
         await pool.open()
     log = PostgresEventLog(writing, reading)
-    directory, numbers = PostgresDirectory(looking_up), PostgresNumbers(reading)
+    directory, numbers = PostgresDirectory(looking_up), PostgresIdSequences(reading)
     queues, views = CallbackQueues(log, numbers), PostgresViewPositions(reading)
     try:
         yield Services(

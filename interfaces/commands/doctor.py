@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from application.queries.task_list import Lag
 from interfaces.bootstrap.services import (
     POLICIES,
@@ -51,7 +51,7 @@ def doctor(data_dir: Path | None, *, as_json: bool) -> None:
 def _checks(data_dir: Path | None) -> Iterator[Check]:
     try:
         dsn = owner_address(data_dir)
-    except (NoDatabase, LocalPostgresError, BadSetting, StorageAway, ServerTooOld) as error:
+    except (NoDatabase, LocalPostgresError, BadSetting, StorageUnavailable, ServerTooOld) as error:
         advice = "See that Postgres runs, and that PEREZVON_DATABASE_URL or --data-dir names it"
         yield Check(name="database", state="fail", message=str(error), advice=advice)
         return

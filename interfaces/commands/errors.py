@@ -7,7 +7,7 @@ from application.errors import (
     ConcurrentUpdate,
     NotFound,
     OrganizationNotFound,
-    StorageAway,
+    StorageUnavailable,
     TokenNotFound,
 )
 from application.ports.webhooks import SecretUnreadable
@@ -55,7 +55,7 @@ def trouble_of(error: Exception) -> Trouble:
             return Trouble(BAD_INPUT, error.code, message)
         case BadSetting():
             return Trouble(BAD_INPUT, "bad_setting", message)
-        case StorageAway():
+        case StorageUnavailable():
             return Trouble(FAILED, error.code, f"The database cannot be reached: {message}")
         case NoDatabase() | CannotListen() | ConcurrentUpdate() | SecretUnreadable() | SwitchNotReady():
             return Trouble(FAILED, error.code, message)

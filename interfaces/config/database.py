@@ -5,7 +5,7 @@ from pathlib import Path
 
 import structlog
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from interfaces.bootstrap.services import BadAddress, default_home, reach, running_server, service_dsn
 from interfaces.config.settings import BadSetting, from_environment
 
@@ -25,7 +25,7 @@ def owner_address(data_dir: Path | None) -> str:
     """Answer the address of the database for its owner, once somebody has answered there.
 
     ``PEREZVON_DATABASE_URL`` always wins; else it is the running server of the data folder, the user's own
-    folder if none is given. Raises NoDatabase, BadSetting, LocalPostgresError, StorageAway, ServerTooOld.
+    folder if none is given. Raises NoDatabase, BadSetting, LocalPostgresError, StorageUnavailable, ServerTooOld.
     """
     if url := from_environment().database_url:
         return checked(url)
@@ -39,7 +39,7 @@ def owner_address(data_dir: Path | None) -> str:
 
 
 def checked(dsn: str) -> str:
-    """Answer the address itself, once somebody has answered there. Raises BadSetting, StorageAway, ServerTooOld."""
+    """Answer the address itself, once somebody has answered there. Raises BadSetting, StorageUnavailable, ServerTooOld."""
     try:
         reach(dsn)
     except BadAddress as error:
@@ -58,7 +58,7 @@ def reached(data_dir: Path | None) -> str:
     while True:
         try:
             return service_address(data_dir)
-        except StorageAway as error:
+        except StorageUnavailable as error:
             if time.monotonic() > give_up:
                 raise
             _log.warning("the database is away, trying again", error=str(error))

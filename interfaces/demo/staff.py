@@ -32,7 +32,7 @@ class Staff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def hire(organizations: OrganizationsAdmin, numbers: Sequence[str]) -> Staff:
-    """Make the organisation, its members, lines and tokens. Raises StorageAway, SchemaTooOld.
+    """Make the organisation, its members, lines and tokens. Raises StorageUnavailable, SchemaTooOld.
 
     Each line is a number, but for the last one, a robot, which has none.
     """

@@ -36,7 +36,7 @@ async def run_demo(url: str, dsn: str, switch: AsteriskOptions | str) -> None:
         DemoFailed: the API refused a part of it.
         GatewayDown: the phone network is away.
         httpx.HTTPError: the API is away.
-        StorageAway: the database is.
+        StorageUnavailable: the database is.
         SchemaTooOld: the database wants migrating.
     """
     cast = simulated_cast() if isinstance(switch, str) else switch_cast()

@@ -68,7 +68,7 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
 
     Raises:
         LocalPostgresError: Postgres cannot run here.
-        StorageAway: the database of the settings is away.
+        StorageUnavailable: the database of the settings is away.
         BadSetting: the switch cannot be reached as it is set.
         SwitchNotReady: the demo cannot dial it.
     """

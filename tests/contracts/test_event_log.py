@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from application.errors import ClaimTaken, ConcurrentUpdate, StorageAway
-from application.ports.event_log import Appended, Claim, Claimed, Envelope
+from application.errors import ConcurrentUpdate, IdempotencyKeyTaken, StorageUnavailable
+from application.ports.event_log import Appended, Envelope, IdempotencyKey, IdempotencyRecord
 from domain.model import Fact, Recorded
 from domain.task.events import TaskCancelled, TaskPutBack, TaskStarted
 from infrastructure.event_log.codec import UnknownFact
@@ -45,8 +45,8 @@ async def append(
     return await log.append(stream, version, facts, ENVELOPE, claim(key) if key else None)
 
 
-def claim(key: str) -> Claim:
-    return Claim(digest=key.encode(), fingerprint=b"print of " + key.encode(), status=201)
+def claim(key: str) -> IdempotencyKey:
+    return IdempotencyKey(digest=key.encode(), fingerprint=b"print of " + key.encode(), status=201)
 
 
 def as_owner(database: str, statement: str, *values: object) -> None:
@@ -94,7 +94,7 @@ async def test_refused_commands_cost_their_neighbours_nothing_and_leave_no_gaps(
         ConcurrentUpdate,
         4,
         ConcurrentUpdate,
-        ClaimTaken,
+        IdempotencyKeyTaken,
         5,
     ]
     events = [event for stream in (A, B, C, D) for event in await log.read(stream)]
@@ -109,42 +109,46 @@ async def test_a_version_is_taken_only_by_what_is_recorded(log: PostgresEventLog
         append(log, A, 1, key="k"),  # claimed: takes none either
         append(log, A, 1, [TaskPutBack()]),
     )
-    assert [type(outcome) for outcome in outcomes] == [ConcurrentUpdate, ClaimTaken, Appended]
+    assert [type(outcome) for outcome in outcomes] == [ConcurrentUpdate, IdempotencyKeyTaken, Appended]
 
 
 async def test_a_claim_is_taken_only_by_what_is_recorded(log: PostgresEventLog) -> None:
     await append(log, A)
     outcomes = await together(append(log, A, 0, key="k"), append(log, A, 1, key="k"), append(log, B, key="k"))
-    assert [type(outcome) for outcome in outcomes] == [ConcurrentUpdate, Appended, ClaimTaken]
+    assert [type(outcome) for outcome in outcomes] == [ConcurrentUpdate, Appended, IdempotencyKeyTaken]
 
 
 async def test_a_claim_tells_afterwards_what_it_has_done(log: PostgresEventLog) -> None:
-    assert await log.claimed(b"k") is None
+    assert await log.idempotency_record(b"k") is None
     await append(log, A, 0, [filed(), TaskStarted()], key="k")
-    assert await log.claimed(b"k") == Claimed(fingerprint=b"print of k", stream=A, version=2, status=201)
+    assert await log.idempotency_record(b"k") == IdempotencyRecord(
+        fingerprint=b"print of k", stream=A, version=2, status=201
+    )
 
 
 async def test_a_claim_and_its_facts_are_recorded_both_or_neither(log: PostgresEventLog) -> None:
     await append(log, A)
     with pytest.raises(ConcurrentUpdate):
         await append(log, A, 0, key="k")
-    assert await log.claimed(b"k") is None
+    assert await log.idempotency_record(b"k") is None
     await append(log, A, 1, key="k")
-    with pytest.raises(ClaimTaken):
+    with pytest.raises(IdempotencyKeyTaken):
         await append(log, B, key="k")
     assert list(await log.read(B)) == []
 
 
 async def test_of_one_key_given_twice_at_once_one_is_recorded_and_the_other_told_so(log: PostgresEventLog) -> None:
     outcomes = await together(*(append(log, A, key="k") for _ in range(5)), append(log, B))
-    assert [type(outcome) for outcome in outcomes] == [Appended, *[ClaimTaken] * 4, Appended]
+    assert [type(outcome) for outcome in outcomes] == [Appended, *[IdempotencyKeyTaken] * 4, Appended]
 
 
 async def test_a_claim_without_facts_is_recorded_beside_the_facts_of_others(log: PostgresEventLog) -> None:
     await append(log, A)
     outcomes = await together(append(log, B), append(log, A, 1, [], key="k"), append(log, C))
     assert [outcome.position for outcome in outcomes] == [2, 2, 3]
-    assert await log.claimed(b"k") == Claimed(fingerprint=b"print of k", stream=A, version=1, status=201)
+    assert await log.idempotency_record(b"k") == IdempotencyRecord(
+        fingerprint=b"print of k", stream=A, version=1, status=201
+    )
 
 
 async def test_a_command_without_facts_and_claim_is_refused_by_itself(log: PostgresEventLog) -> None:
@@ -156,12 +160,14 @@ async def test_a_claim_is_forgotten_after_a_day(log: PostgresEventLog, database:
     age = "UPDATE perezvon_1.stored_events_claims SET claimed_at = claimed_at - %s"
     await append(log, A, key="k")
     as_owner(database, age, timedelta(hours=23, minutes=59))
-    with pytest.raises(ClaimTaken):
+    with pytest.raises(IdempotencyKeyTaken):
         await append(log, B, key="k")
     as_owner(database, age, timedelta(minutes=1))
-    assert await log.claimed(b"k") is None
+    assert await log.idempotency_record(b"k") is None
     await append(log, B, key="k")
-    assert await log.claimed(b"k") == Claimed(fingerprint=b"print of k", stream=B, version=1, status=201)
+    assert await log.idempotency_record(b"k") == IdempotencyRecord(
+        fingerprint=b"print of k", stream=B, version=1, status=201
+    )
 
 
 async def test_time_never_runs_backwards_in_the_log_even_when_the_clock_does(
@@ -226,7 +232,7 @@ async def test_when_too_much_waits_the_log_says_so_at_once(
     async with held_door(database):
         waiting = [asyncio.create_task(append(log, f"task/{n}", 0, [filed("x" * 4_000)])) for n in range(2)]
         await asyncio.to_thread(eventually, lambda: waiting_at_the_door(database))
-        with pytest.raises(StorageAway):
+        with pytest.raises(StorageUnavailable):
             await append(log, A, 0, [filed("x" * 4_000)])
     assert [appended.position for appended in await asyncio.gather(*waiting)] == [1, 2]
     await append(log, A, 0, [filed("x" * 4_000)])
@@ -239,7 +245,7 @@ async def test_a_lost_connection_is_storage_away_and_the_next_command_finds_anot
         asked = asyncio.create_task(append(log, A))
         (process,) = await asyncio.to_thread(eventually, lambda: waiting_at_the_door(database))
         as_owner(database, "SELECT pg_terminate_backend(%s)", process)
-        with pytest.raises(StorageAway):
+        with pytest.raises(StorageUnavailable):
             await asked
     assert (await append(log, A)).position == 1
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from application.cooperative import in_turns
+from application.cooperative import yielding
 from application.new_callbacks import FAULTS_MAX
 from application.new_callbacks import NewCallback as Wanted
 from domain.errors import InvalidField
@@ -34,7 +34,7 @@ async def callbacks_in(request: CheckedRequest) -> Sequence[Wanted]:
     if not 1 <= len(elements) <= CALLBACKS_MAX:
         raise _number_of_callbacks()
     now, wanted, faults = datetime.now(UTC), list[Wanted](), list[Fault]()
-    async for index, element in in_turns(enumerate(elements)):
+    async for index, element in yielding(enumerate(elements)):
         try:
             wanted.append(wanted_of(decoded(element, NewCallback, ("body", "tasks", index)), now))
         except RequestInvalid as error:

@@ -2,7 +2,7 @@
 
 from litestar import delete, get, post
 
-from application.cooperative import in_turns
+from application.cooperative import yielding
 from application.queries.callback_list import CallbackListFilter, callback_row
 from domain.callback.callback import Status
 from domain.values import Permission
@@ -44,7 +44,7 @@ async def schedule_callbacks(request: CheckedRequest) -> Answer[list[CallbackAns
     headers = {"Perezvon-Position": str(scheduled.position)}
     if scheduled.replayed:
         headers["Idempotency-Replayed"] = "true"
-    answers = [callback_answer(callback_row(callback)) async for callback in in_turns(scheduled.callbacks)]
+    answers = [callback_answer(callback_row(callback)) async for callback in yielding(scheduled.callbacks)]
     return Answer(answers, headers, status_code=201)
 
 

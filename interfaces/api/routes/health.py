@@ -6,7 +6,7 @@ import msgspec
 from litestar import Response, Router, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from application.queries.task_list import Lag
 from interfaces.api.web.context import Api, visit_of
 from interfaces.api.web.error_responses import handlers, own_dialect
@@ -46,7 +46,7 @@ async def ready(request: CheckedRequest) -> Response[Readiness]:
     lags: Sequence[Lag] = []
     try:
         lags = await api.services.views.lags()
-    except StorageAway:
+    except StorageUnavailable:
         reasons.append("database away")
     else:
         reasons += _behind(api, lags)

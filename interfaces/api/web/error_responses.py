@@ -14,14 +14,14 @@ from litestar.exceptions import HTTPException, ValidationException
 from application.errors import (
     CallbackNotFound,
     CallNotFound,
-    ClaimTaken,
     ConcurrentUpdate,
+    IdempotencyKeyTaken,
     InvalidFields,
     KeyReused,
     NotFound,
     PreconditionFailed,
     QueueNotFound,
-    StorageAway,
+    StorageUnavailable,
 )
 from application.ports.webhooks import SecretUnreadable
 from application.tasks import IntakeClosed
@@ -57,10 +57,14 @@ ANSWERS: dict[type[Exception], tuple[int, str, str]] = {
     ClientNotFound: (404, "client_not_found", "Client not found"),
     NotFound: (404, "not_found", "Not found"),
     ConcurrentUpdate: (409, "concurrent_update", "Somebody else is changing this just now; try again"),
-    ClaimTaken: (409, "concurrent_update", "The same Idempotency-Key is being carried out just now; try again"),
+    IdempotencyKeyTaken: (
+        409,
+        "concurrent_update",
+        "The same Idempotency-Key is being carried out just now; try again",
+    ),
     PreconditionFailed: (412, "precondition_failed", "If-Match is not the version that stands"),
     KeyReused: (422, "idempotency_key_reused", "Validation failed"),
-    StorageAway: (503, "storage_away", "Not available just now; try again shortly"),
+    StorageUnavailable: (503, "storage_away", "Not available just now; try again shortly"),
     SecretUnreadable: (503, "secret_unreadable", "Secrets cannot be read: their key, PEREZVON_SECRETS_KEY, is another"),
     IntakeClosed: (401, "intake_closed", "This organisation files tasks with a token only"),
     RequestInvalid: (422, "invalid", "Validation failed"),
@@ -182,7 +186,7 @@ def _headers_of(error: Exception, status: int) -> dict[str, str]:
             standing = {"Limit": str(burst), "Remaining": "0", "Reset": str(ceil(reset))}
             told = {f"X-RateLimit-{name}": value for name, value in standing.items()}
             return {"Retry-After": str(ceil(seconds)), **told}
-        case StorageAway():
+        case StorageUnavailable():
             return {"Retry-After": "1"}
         case TooSlow():
             return {"Connection": "close"}

@@ -1,15 +1,15 @@
-"""The port ``EventLog``: beginning many streams at once; and the port ``Numbers``."""
+"""The port ``EventLog``: beginning many streams at once; and the port ``IdSequences``."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from application.errors import ClaimTaken, ConcurrentUpdate, StorageAway
-from application.ports.event_log import Claim
+from application.errors import ConcurrentUpdate, IdempotencyKeyTaken, StorageUnavailable
+from application.ports.event_log import IdempotencyKey
 from domain.task.events import TaskCancelled, TaskStarted
 from infrastructure.event_log.log import PostgresEventLog
-from infrastructure.event_log.sequences import PostgresNumbers
+from infrastructure.event_log.sequences import PostgresIdSequences
 from infrastructure.postgres.connections import Pool, service_dsn
 from tests.support.histories import filed
 from tests.support.logs import ENVELOPE, held_door, open_log, waiting_at_the_door
@@ -28,15 +28,15 @@ async def log(database: str) -> AsyncIterator[PostgresEventLog]:
 
 
 @pytest.fixture
-async def numbers(database: str) -> AsyncIterator[PostgresNumbers]:
+async def numbers(database: str) -> AsyncIterator[PostgresIdSequences]:
     pool = Pool(service_dsn(database), size=4, name="numbers")
     await pool.open()
-    yield PostgresNumbers(pool)
+    yield PostgresIdSequences(pool)
     await pool.close()
 
 
-def claim(key: str) -> Claim:
-    return Claim(digest=key.encode(), fingerprint=b"print of " + key.encode(), status=201)
+def claim(key: str) -> IdempotencyKey:
+    return IdempotencyKey(digest=key.encode(), fingerprint=b"print of " + key.encode(), status=201)
 
 
 async def test_many_streams_begin_side_by_side_in_their_order_with_one_envelope(log: PostgresEventLog) -> None:
@@ -58,16 +58,16 @@ async def test_one_stream_that_exists_keeps_all_from_beginning(log: PostgresEven
     with pytest.raises(ConcurrentUpdate):
         await log.append_all(STREAMS, FACTS, ENVELOPE, claim("k"))
     assert len(await log.read_span(1, 100)) == 1
-    assert await log.claimed(b"k") is None
+    assert await log.idempotency_record(b"k") is None
     await log.append(STREAMS[0], 0, [TaskStarted()], ENVELOPE)
 
 
 async def test_a_claim_is_of_the_first_stream_and_keeps_the_same_from_beginning_twice(log: PostgresEventLog) -> None:
     await log.append_all(STREAMS, FACTS, ENVELOPE, claim("k"))
-    claimed = await log.claimed(b"k")
+    claimed = await log.idempotency_record(b"k")
     assert claimed
     assert (claimed.stream, claimed.version, claimed.status) == (STREAMS[0], 1, 201)
-    with pytest.raises(ClaimTaken):
+    with pytest.raises(IdempotencyKeyTaken):
         await log.append_all(["task/x", "task/y"], FACTS[:2], ENVELOPE, claim("k"))
     assert await log.read("task/x") == []
 
@@ -90,13 +90,13 @@ async def test_what_waits_to_begin_is_bounded(log: PostgresEventLog, database: s
     async with held_door(database):
         waiting = [asyncio.create_task(log.append_all(streams, facts, ENVELOPE)) for _ in range(3)]
         await asyncio.to_thread(eventually, lambda: waiting_at_the_door(database))
-        with pytest.raises(StorageAway):
+        with pytest.raises(StorageUnavailable):
             await log.append_all(["task/late"], facts, ENVELOPE)
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(answer) for answer in answers[1:]] == [ConcurrentUpdate, ConcurrentUpdate]
 
 
-async def test_numbers_ascend_carry_the_shard_and_are_never_drawn_twice(numbers: PostgresNumbers) -> None:
+async def test_numbers_ascend_carry_the_shard_and_are_never_drawn_twice(numbers: PostgresIdSequences) -> None:
     drawn = await asyncio.gather(*(numbers.new_callback_ids(500) for _ in range(8)))
     assert all(list(ids) == sorted(ids) for ids in drawn)
     together = {number for ids in drawn for number in ids}

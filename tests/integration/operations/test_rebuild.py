@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from application.ids import digest_of
 from application.queries.task_list import TaskListFilter
 from domain.organization.events import (
@@ -186,7 +186,7 @@ async def test_a_lost_connection_ends_a_rebuild_and_changes_nothing(views: Views
                 " WHERE l.locktype = 'advisory' AND d.datname = current_database() AND l.pid <> pg_backend_pid()"
             )
 
-    with pytest.raises(StorageAway):
+    with pytest.raises(StorageUnavailable):
         await rebuild(views.dsn, "task_list", accept=False, progress=lose)
     assert await views.dump("task_list") == before
     assert (await again(views)).swapped
@@ -251,7 +251,7 @@ async def test_a_swap_that_others_never_allow_is_given_up(views: Views, monkeypa
     before = await views.dump("task_list")
     async with await AsyncConnection.connect(views.dsn) as reader:
         await reader.execute("SELECT FROM perezvon_1.task_list LIMIT 1")
-        with pytest.raises(StorageAway, match="locked by somebody else"):
+        with pytest.raises(StorageUnavailable, match="locked by somebody else"):
             await again(views)
     assert await views.dump("task_list") == before
 

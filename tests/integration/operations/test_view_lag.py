@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from prometheus_client import REGISTRY
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from application.queries.task_list import Lag
 from domain.task.events import TaskStarted
 from infrastructure.operations.projection_worker import run_projections
@@ -107,7 +107,7 @@ async def test_when_the_database_is_lost_who_waits_is_told_so(views: Views) -> N
                     " WHERE datname = current_database() AND application_name = 'perezvon doomed'"
                 )
             await asyncio.wait([waiting], timeout=0.01)
-        with pytest.raises(StorageAway):
+        with pytest.raises(StorageUnavailable):
             await waiting
     finally:
         await pool.close()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from psycopg import AsyncConnection
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from application.policies.decision import Decision
 from application.ports.event_log import Envelope
 from domain.callback.events import AttemptStarted, AttemptSucceeded, CallbackCancelled, CallbackFinished, FinishResult
@@ -113,7 +113,7 @@ async def test_a_policy_that_dies_before_the_commit_has_done_nothing_and_does_it
 
     monkeypatch.setattr(kind, "react", die_afterwards)
     running = views.runner(name)
-    with pytest.raises(StorageAway):
+    with pytest.raises(StorageUnavailable):
         await running.step()
     assert await outcome(views, streams) == before
     monkeypatch.undo()

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from application.queries.task_list import TaskListFilter
 from domain.task.events import AppealLinked, TaskCompleted, TaskStarted
 from infrastructure.event_log.codec import encode
@@ -65,7 +65,7 @@ async def test_a_batch_and_its_checkpoint_are_one_transaction(views: Views, monk
         await connection.execute("SELECT 1")
 
     monkeypatch.setattr(TaskListProjection, "apply", die_afterwards)
-    with pytest.raises(StorageAway):
+    with pytest.raises(StorageUnavailable):
         await views.runner("task_list").step()
     assert await listed(views) == []
     assert await views.positions.position("task_list") == 0
@@ -260,9 +260,9 @@ async def test_one_parked_stream_can_be_retried_alone(
 @pytest.mark.parametrize(
     ("trouble", "raised"),
     [
-        (psycopg.errors.DeadlockDetected, StorageAway),
-        (psycopg.errors.DiskFull, StorageAway),
-        (psycopg.errors.QueryCanceled, StorageAway),
+        (psycopg.errors.DeadlockDetected, StorageUnavailable),
+        (psycopg.errors.DiskFull, StorageUnavailable),
+        (psycopg.errors.QueryCanceled, StorageUnavailable),
         (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedTable),
     ],
 )

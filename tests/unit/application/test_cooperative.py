@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from application.cooperative import in_turns
+from application.cooperative import yielding
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_all_are_yielded_in_their_order() -> None:
-    assert [number async for number in in_turns(range(1_001))] == list(range(1_001))
-    assert [number async for number in in_turns([])] == []
+    assert [number async for number in yielding(range(1_001))] == list(range(1_001))
+    assert [number async for number in yielding([])] == []
 
 
 async def test_others_have_their_turn_after_every_two_hundred() -> None:
@@ -23,7 +23,7 @@ async def test_others_have_their_turn_after_every_two_hundred() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(neighbour())
-    async for number in in_turns(range(1, 1_001)):
+    async for number in yielding(range(1, 1_001)):
         reached = number
     task.cancel()
     assert seen == [200, 400, 600, 800, 1_000]

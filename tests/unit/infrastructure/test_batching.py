@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from infrastructure.postgres.batching import BATCH_BYTES, WAITING_BYTES, GroupWork
 
 pytestmark = pytest.mark.anyio
@@ -55,12 +55,12 @@ async def test_a_batch_that_breaks_tells_all_its_askers_and_the_next_goes_on() -
         nonlocal calls
         calls += 1
         if calls == 1:
-            raise StorageAway
+            raise StorageUnavailable
         return list(items)
 
     group = GroupWork[int, int](work, most=2)
     answers = await asyncio.gather(*(group.ask(n) for n in range(4)), return_exceptions=True)
-    assert [isinstance(answer, StorageAway) for answer in answers] == [True, True, False, False]
+    assert [isinstance(answer, StorageUnavailable) for answer in answers] == [True, True, False, False]
 
 
 async def test_somebody_who_gave_up_waiting_does_not_disturb_the_others() -> None:
@@ -86,7 +86,7 @@ async def test_too_much_waiting_is_refused_at_once() -> None:
     group = GroupWork[int, int](work, most=10, weigh=lambda _: WAITING_BYTES // 2)
     asked = [asyncio.create_task(group.ask(n)) for n in (2, 4)]
     await asyncio.sleep(0)
-    with pytest.raises(StorageAway):
+    with pytest.raises(StorageUnavailable):
         await group.ask(6)
     work.go.set()
     assert await asyncio.gather(*asked) == [20, 40]

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from application.errors import StorageAway
+from application.errors import StorageUnavailable
 from infrastructure.postgres.cancellation import heeding_cancellation
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,7 @@ async def test_a_cancellation_counts_that_looks_like_a_lost_database() -> None:
     asked = asyncio.Event()
 
     async def ask_and_go_on() -> None:
-        with suppress(StorageAway), heeding_cancellation():
+        with suppress(StorageUnavailable), heeding_cancellation():
             await ask()
 
     async def ask() -> None:
@@ -47,7 +47,7 @@ async def test_a_cancellation_counts_that_looks_like_a_lost_database() -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            raise StorageAway("QueryCanceled") from None
+            raise StorageUnavailable("QueryCanceled") from None
 
     task = asyncio.create_task(ask_and_go_on())
     await asked.wait()
@@ -72,8 +72,8 @@ async def test_whoever_was_told_before_may_still_tidy_up() -> None:
 
 
 async def test_errors_of_others_pass() -> None:
-    with pytest.raises(StorageAway), heeding_cancellation():
-        raise StorageAway("gone")
+    with pytest.raises(StorageUnavailable), heeding_cancellation():
+        raise StorageUnavailable("gone")
 
 
 async def test_a_time_limit_stays_one() -> None:
