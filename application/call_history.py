@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, assert_never
 from uuid import UUID
 
 import msgspec
@@ -11,11 +11,17 @@ from application.callback_queues import CallbackQueues
 from application.callers import Caller
 from application.errors import CallNotFound, QueueNotFound
 from application.ports.event_log import EventLog
+from application.queries.call_history import CallIndex, Dialled
 from domain.callback.callback import replay
 from domain.callback.events import (
     AttemptFailed,
     AttemptStarted,
     AttemptSucceeded,
+    CallbackCancelled,
+    CallbackDelayed,
+    CallbackFact,
+    CallbackFinished,
+    CallbackRemoved,
     CallbackScheduled,
     CallEnd,
     CallEnded,
@@ -25,24 +31,8 @@ from domain.callback.events import (
 from domain.model import Recorded
 from domain.values import Permission
 
-
-class Dialled(msgspec.Struct, frozen=True, kw_only=True):
-    """The attempt of a callback for which a call was started."""
-
-    callback_id: int
-    attempt: int
-
-
-class CallIndex(Protocol):
-    """Whose attempt a call is."""
-
-    async def find(self, call_id: UUID, organization_id: int) -> Dialled | None:
-        """Answer the attempt, if the organisation has that call. Raises StorageUnavailable.
-
-        A call is found from its start on, and for ever; while the view ``call_history`` is more than a second behind,
-        one that it does not show yet is missed once it has ended.
-        """
-        ...
+Handled = AttemptStarted | AttemptSucceeded | AttemptFailed | CallEnded
+Ignored = CallbackScheduled | CallbackDelayed | CallbackFinished | CallbackCancelled | CallbackRemoved
 
 
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,15 +108,18 @@ def call_record(events: Sequence[Recorded[Any]], dialled: Dialled) -> CallRecord
     """Answer what the callback's facts, oldest first, say of the call of an attempt that they say was started."""
     started = joined = ended = None
     for event in events:
-        match event.fact:
-            case AttemptStarted(attempt=dialled.attempt):
+        fact: CallbackFact = event.fact
+        if isinstance(fact, Ignored) or fact.attempt != dialled.attempt:
+            continue
+        match fact:
+            case AttemptStarted():
                 started = event
-            case AttemptSucceeded(attempt=dialled.attempt):
+            case AttemptSucceeded():
                 joined = event
-            case AttemptFailed(attempt=dialled.attempt) | CallEnded(attempt=dialled.attempt):
+            case AttemptFailed() | CallEnded():
                 ended = event
             case _:
-                pass
+                assert_never(fact)
     if started is None:
         msg = f"callback/{dialled.callback_id} has no attempt {dialled.attempt}"
         raise ValueError(msg)

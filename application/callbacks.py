@@ -12,7 +12,8 @@ from application.cooperative import yielding
 from application.errors import CallbackNotFound, ConcurrentUpdate, IdempotencyKeyTaken, OrganizationNotFound
 from application.idempotency import answered, idempotency_key_of
 from application.new_callbacks import NewCallback, NewCallbackFacts
-from application.ports.event_log import Directory, EventLog, IdempotencyKey, IdSequences
+from application.ports.directory import Directory
+from application.ports.event_log import EventLog, IdempotencyKey, IdSequences
 from application.webhook_targets import Network
 from domain.callback.callback import Callback, evolve, replay
 from domain.callback.events import CallbackFact

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from application.ports.event_log import Envelope
+from domain.model import Envelope
 from domain.values import Permission, Role
 
 

@@ -71,3 +71,13 @@ class StorageUnavailable(Exception):
     """The database cannot be reached, or too much is waiting for it; try again shortly."""
 
     code = "storage_away"
+
+
+class DeliveryNotFound(NotFound):
+    """No such delivery, or it is so old that it is forgotten."""
+
+
+class SecretUnreadable(Exception):
+    """A secret was sealed with another key than the one that is set (PEREZVON_SECRETS_KEY)."""
+
+    code = "secret_unreadable"

@@ -8,8 +8,7 @@ import msgspec
 from application.cooperative import yielding
 from application.errors import InvalidFields
 from application.phones import line
-from application.ports.webhooks import BadTarget, check_target
-from application.webhook_targets import Network
+from application.webhook_targets import BadTarget, Network, check_target
 from domain.callback.events import CallbackDetails, CallbackScheduled
 from domain.errors import InvalidField
 

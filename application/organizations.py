@@ -10,7 +10,7 @@ from application.callers import Request
 from application.errors import ConcurrentUpdate, OrganizationNotFound, TokenNotFound
 from application.ids import digest_of, new_operator_key, new_token_id, new_token_secret, uuid7
 from application.phones import known_region, line
-from application.ports.event_log import Directory, Organizations
+from application.ports.directory import Directory, Organizations
 from domain.callback.retry_policy import RetryPolicy
 from domain.errors import InvalidField, UnknownToken
 from domain.organization.events import OrganizationCreated, OrganizationFact, Settings, TokenIssued

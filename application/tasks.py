@@ -17,7 +17,8 @@ from application.errors import (
 from application.idempotency import answered, idempotency_key_of
 from application.ids import digest_of, uuid7
 from application.phones import e164
-from application.ports.event_log import Directory, EventLog, IdempotencyKey, IdempotencyRecord, OperatorHolder
+from application.ports.directory import Directory, OperatorHolder
+from application.ports.event_log import EventLog, IdempotencyKey, IdempotencyRecord
 from domain.errors import InvalidField
 from domain.model import Recorded
 from domain.task.events import CallDetails, Priority, TaskFact, TaskFiled, TaskType

@@ -3,10 +3,13 @@
 The tables decide, not ``ipaddress.is_global``, which takes addresses that lead back into a private network.
 """
 
+import re
 import socket
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import SplitResult, urlsplit
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -36,6 +39,20 @@ _DENIED_V6 = [IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002
 _PORTS = {80, 443}
 _UNPRIVILEGED = 1024
 
+URL_MAX = 2_048
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_UNWANTED = re.compile(r"[\x00-\x20\x7f\\]")
+_ORIGIN = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
+_REFUSED = "Expected the address of a public server; this one is private, or its port is not 80, 443 or above 1023"
+
+
+class BadTarget(ValueError):
+    """A URL cannot be a webhook's target; the message is a sentence for the client, ``kind`` a stable word."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
 
 def networks_of(text: str) -> tuple[Network, ...]:
     """Answer the networks of a comma-separated list of CIDRs. Raises ValueError, with the text that is none."""
@@ -50,7 +67,11 @@ def is_allowed(address: Address, port: int, opened: Iterable[Network] = ()) -> b
         address = address.ipv4_mapped or address
     if any(address in network for network in opened):
         return True
-    return (port in _PORTS or port >= _UNPRIVILEGED) and _is_public(address)
+    return _is_usual(port) and _is_public(address)
+
+
+def _is_usual(port: int) -> bool:
+    return port in _PORTS or port >= _UNPRIVILEGED
 
 
 def _is_public(address: Address) -> bool:
@@ -91,3 +112,50 @@ def _plain(host: str) -> str:
 def is_open(opened: Sequence[Network]) -> bool:
     """Whether a network of this machine itself is opened: then its name is, too."""
     return any(network.is_loopback for network in opened)
+
+
+def check_target(url: str, opened: tuple[Network, ...] = ()) -> None:
+    """Check a URL as a webhook's target, without asking any resolver. Raises BadTarget.
+
+    A courtesy to the client: whoever sends checks each address again where the connection is opened.
+    """
+    if len(url) > URL_MAX:
+        raise BadTarget(f"Expected at most {URL_MAX} characters", "string_too_long")
+    if _UNWANTED.search(url):
+        raise BadTarget("Expected an address without blanks, control characters and backslashes", "url_parsing")
+    origin = _ORIGIN.match(url)
+    if origin is None:
+        raise BadTarget("Expected an http or https address", "url_parsing")
+    _check_origin(origin[0], opened)
+
+
+@lru_cache(maxsize=4096)
+def _check_origin(origin: str, opened: tuple[Network, ...]) -> None:
+    """Check the part of a URL up to its path: callbacks come by the thousand with few of these."""
+    parts, host, port = _split(origin)
+    if parts.username is not None or parts.password is not None:
+        raise BadTarget("Expected an address without a user name or password", "url_userinfo")
+    try:
+        address = literal(host)
+    except ValueError as error:
+        raise BadTarget("Expected a host name or an address", "url_parsing") from error
+    if not (_is_likely(host, port, opened) if address is None else is_allowed(address, port, opened)):
+        raise BadTarget(_REFUSED, "destination_not_allowed")
+
+
+def _split(url: str) -> tuple[SplitResult, str, int]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise BadTarget("Expected an http or https address", "url_parsing") from error
+    if parts.scheme not in _DEFAULT_PORTS or not host or "%" in host or port == 0:
+        raise BadTarget("Expected an http or https address", "url_parsing")
+    return parts, host, port or _DEFAULT_PORTS[parts.scheme]
+
+
+def _is_likely(host: str, port: int, opened: tuple[Network, ...]) -> bool:
+    """Whether a name may be public: with networks opened it may also stand for one of theirs, on any port."""
+    if is_local_name(host):
+        return is_open(opened)
+    return bool(opened) or _is_usual(port)

@@ -68,3 +68,17 @@ class Recorded(msgspec.Struct, Generic[F_co], frozen=True, kw_only=True):
 def tag_of(fact: Fact | type[Fact]) -> str:
     """Answer the stable tag of a fact or of its type, such as ``task.filed.v1``."""
     return str(fact.__struct_config__.tag)
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """Who causes the facts of a command, for which organisation, and why.
+
+    ``actor`` reads ``member/<id>``, ``token/<id>``, ``operator/<number>``, ``policy/<name>`` or ``cli``;
+    ``causation`` and ``correlation`` are request ids or positions of events.
+    """
+
+    organization_id: int
+    actor: str
+    reason: str | None = None
+    causation: str | None = None
+    correlation: str | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import assert_never
 
 import msgspec
 
@@ -24,6 +25,8 @@ from domain.organization.events import Settings
 from domain.task.events import TaskFact, TaskType
 from domain.task.task import Status, Task
 from domain.task.task import replay as replay_task
+
+CallbackFacts = AttemptStarted | AttemptSucceeded | CallbackFinished | CallbackCancelled
 
 _NAME_MAX = 200
 _DELETED = "CANCEL the callback was deleted"
@@ -85,19 +88,19 @@ def failing(error_message: str) -> Decide:
     return partial(_change, status=Status.FAILED, error_message=error_message)
 
 
-def follow(fact: CallbackFact) -> Decide | None:
+def follow(fact: CallbackFacts) -> Decide | None:
     """Answer what is to be decided about a task when this happened to its callback; None is nothing."""
     match fact:
         case AttemptStarted():
             return _take_up
         case AttemptSucceeded():
             return partial(_change, status=Status.COMPLETED)
-        case CallbackFinished(result=FinishResult.FAILED, comment=comment):
-            return failing(comment)
+        case CallbackFinished(result=result, comment=comment):
+            return failing(comment) if result is FinishResult.FAILED else None
         case CallbackCancelled():
             return failing(_DELETED)
         case _:
-            return None
+            assert_never(fact)
 
 
 def withdraw(events: Sequence[Recorded[CallbackFact]]) -> Sequence[CallbackFact]:

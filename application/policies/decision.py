@@ -5,8 +5,7 @@ from typing import Any
 
 import msgspec
 
-from application.ports.event_log import Envelope
-from domain.model import Fact, Recorded
+from domain.model import Envelope, Fact, Recorded
 
 Facts = Sequence[Recorded[Any]]
 Decide = Callable[[Facts], Sequence[Fact]]

@@ -2,16 +2,27 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
 from application.phone_line_key import line_key
-from domain.callback.events import CallbackCancelled, CallbackDelayed, CallbackRemoved, CallbackScheduled
+from domain.callback.events import (
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    CallbackCancelled,
+    CallbackDelayed,
+    CallbackFinished,
+    CallbackRemoved,
+    CallbackScheduled,
+    CallEnded,
+)
 from domain.callback_queue.events import (
     CallingRules,
     QueueCreated,
     QueueDeleted,
+    QueueDescribed,
     QueueLimitChanged,
     QueueRulesChosen,
     QueueStatus,
@@ -20,19 +31,10 @@ from domain.callback_queue.events import (
 )
 from domain.model import Recorded
 
-FACTS = (
-    QueueCreated,
-    QueueLimitChanged,
-    QueueSwitchedOn,
-    QueueSwitchedOff,
-    QueueRulesChosen,
-    QueueDeleted,
-    CallbackScheduled,
-    CallbackDelayed,
-    CallbackCancelled,
-    CallbackRemoved,
-)
-"""What changes the timetable. An attempt's start does not: whoever starts one takes the row away with it."""
+QueueChanges = QueueLimitChanged | QueueSwitchedOn | QueueSwitchedOff | QueueRulesChosen | QueueDeleted
+Handled = QueueCreated | QueueChanges | CallbackScheduled | CallbackDelayed | CallbackCancelled | CallbackRemoved
+# The attempt starter deletes the row of the callback that it starts.
+Ignored = QueueDescribed | AttemptStarted | AttemptSucceeded | AttemptFailed | CallEnded | CallbackFinished
 
 
 class Slots(msgspec.Struct, kw_only=True):
@@ -80,12 +82,13 @@ class Plan(msgspec.Struct):
     """Callbacks that are no longer wanted: they wait no more, and their calls are hung up."""
 
 
-def plan(events: Iterable[Recorded[Any]], schedules: Mapping[str, CallbackScheduled]) -> Plan:
+def plan(events: Iterable[Recorded[Handled]], schedules: Mapping[str, CallbackScheduled]) -> Plan:
     """Answer what the events, in their order, make of queues and callbacks; ``schedules`` are the callbacks' by stream."""
     made = Plan(opened=[], changed={}, due={}, unwanted=set())
     for event in events:
         number = int(event.stream.partition("/")[2])
-        match event.fact:
+        fact = event.fact
+        match fact:
             case CallbackScheduled(start_time=due_at) | CallbackDelayed(due_at=due_at):
                 made.due[number] = _due(number, event, schedules[event.stream], due_at)
             case CallbackCancelled() | CallbackRemoved():
@@ -94,8 +97,10 @@ def plan(events: Iterable[Recorded[Any]], schedules: Mapping[str, CallbackSchedu
             case QueueCreated(status=status, concurrent_task_limit=slots):
                 is_on = status is QueueStatus.ON
                 made.opened.append(NewQueue(number, event.organization_id or 0, is_on, slots))
+            case QueueLimitChanged() | QueueSwitchedOn() | QueueSwitchedOff() | QueueRulesChosen() | QueueDeleted():
+                _change(made.changed.setdefault(number, Slots(queue_id=number)), fact)
             case _:
-                _change(made.changed.setdefault(number, Slots(queue_id=number)), event.fact)
+                assert_never(fact)
     return made
 
 
@@ -105,9 +110,7 @@ def _due(number: int, event: Recorded[Any], scheduled: CallbackScheduled, due_at
     return Due(number, scheduled.queue_id, organization_id, due_at, event.position, event.version, *lines)
 
 
-def _change(
-    slots: Slots, fact: QueueLimitChanged | QueueSwitchedOn | QueueSwitchedOff | QueueRulesChosen | QueueDeleted
-) -> None:
+def _change(slots: Slots, fact: QueueChanges) -> None:
     match fact:
         case QueueLimitChanged(concurrent_task_limit=limit):
             slots.slots = limit
@@ -119,3 +122,5 @@ def _change(
             slots.rules = rules
         case QueueDeleted():
             slots.is_deleted = True
+        case _:
+            assert_never(fact)

@@ -1,16 +1,20 @@
 """The port to a telephone switch: it rings A, then B, and joins them (telephony, The port)."""
 
-from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
+from application.ports.diagnosis import Check
 from domain.callback.events import CallEnd
 
 RING_S = 30.0
 LONGEST_TALK_S = 7200.0
+MAX_CLOCK_SKEW = timedelta(minutes=5)
+"""An end that the switch dates earlier than this before the attempt belongs to another call of the same id."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,4 +124,40 @@ class CallGateway(Protocol):
 
     def events(self) -> AsyncIterator[Sequence[GatewayEvent]]:
         """Yield what happened, all that came in since the last time at once. LinkUp comes first after each connect."""
+        ...
+
+
+class GatewayKind(Protocol):
+    """A switch as a deployment configures it: connects to it, diagnoses it, and names it to child processes."""
+
+    @property
+    def name(self) -> str:
+        """The kind's name. Calls are stored under it, so that they are found again when the switch moves."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """The switch's address, for people and logs."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """A noun phrase that says through what calls go, such as "the trunk t of the Asterisk at 10.0.0.5:5038"."""
+        ...
+
+    @property
+    def rings_phones(self) -> bool:
+        """Whether calls reach real phones: then they cost money, disturb people and need a pace."""
+        ...
+
+    def connect(self) -> AbstractAsyncContextManager[CallGateway]:
+        """Return a connection, which is kept from ``async with`` until its end."""
+        ...
+
+    async def examine(self) -> list[Check]:
+        """Check whether the switch is ready to be dialled. Changes nothing there, and rings no phone."""
+        ...
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the environment variables with which a child process dials this switch."""
         ...

@@ -1,96 +1,13 @@
 """Webhooks as the use cases see them: which targets are taken, and what became of deliveries."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
 from typing import Protocol
-from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from application.callers import Request
-from application.errors import NotFound
-from application.webhook_targets import Network, is_allowed, is_local_name, is_open, literal
-
-URL_MAX = 2_048
-_PORTS = {"http": 80, "https": 443}
-_UNWANTED = re.compile(r"[\x00-\x20\x7f\\]")
-_ORIGIN = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
-_REFUSED = "Expected the address of a public server; this one is private, or its port is not 80, 443 or above 1023"
-
-
-class BadTarget(ValueError):
-    """A URL cannot be a webhook's target; the message is a sentence for the client, ``kind`` a stable word."""
-
-    def __init__(self, message: str, kind: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
-class DeliveryNotFound(NotFound):
-    """No such delivery, or it is so old that it is forgotten."""
-
-
-class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deployment sets for webhooks; times are in seconds.
-
-    ``opened`` are private networks that may be reached all the same. ``secrets_key`` are 32 bytes that seal secrets;
-    without it a key in the database does.
-    """
-
-    opened: tuple[Network, ...] = ()
-    timeout: float = 15.0
-    before_wait: float = 3.0
-    secrets_key: bytes | None = None
-
-
-def check_target(url: str, opened: tuple[Network, ...] = ()) -> None:
-    """Check a URL as a webhook's target, without asking any resolver. Raises BadTarget.
-
-    A courtesy to the client: whoever sends checks each address again where the connection is opened.
-    """
-    if len(url) > URL_MAX:
-        raise BadTarget(f"Expected at most {URL_MAX} characters", "string_too_long")
-    if _UNWANTED.search(url):
-        raise BadTarget("Expected an address without blanks, control characters and backslashes", "url_parsing")
-    origin = _ORIGIN.match(url)
-    if origin is None:
-        raise BadTarget("Expected an http or https address", "url_parsing")
-    _check_origin(origin[0], opened)
-
-
-@lru_cache(maxsize=4096)
-def _check_origin(origin: str, opened: tuple[Network, ...]) -> None:
-    """Check the part of a URL up to its path: callbacks come by the thousand with few of these."""
-    parts, host, port = _split(origin)
-    if parts.username is not None or parts.password is not None:
-        raise BadTarget("Expected an address without a user name or password", "url_userinfo")
-    try:
-        address = literal(host)
-    except ValueError as error:
-        raise BadTarget("Expected a host name or an address", "url_parsing") from error
-    if not (_is_likely(host, port, opened) if address is None else is_allowed(address, port, opened)):
-        raise BadTarget(_REFUSED, "destination_not_allowed")
-
-
-def _split(url: str) -> tuple[SplitResult, str, int]:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise BadTarget("Expected an http or https address", "url_parsing") from error
-    if parts.scheme not in _PORTS or not host or "%" in host or port == 0:
-        raise BadTarget("Expected an http or https address", "url_parsing")
-    return parts, host, port or _PORTS[parts.scheme]
-
-
-def _is_likely(host: str, port: int, opened: tuple[Network, ...]) -> bool:
-    """Whether a name may be public: with networks opened it may also stand for one of theirs, on any port."""
-    if is_local_name(host):
-        return is_open(opened)
-    return bool(opened) or port in _PORTS.values() or port >= 1024  # noqa: PLR2004 - unprivileged
 
 
 class DeliveryState(StrEnum):
@@ -184,9 +101,3 @@ class WebhookSecrets(Protocol):
         The rotation is on record. Raises InvalidField, OrganizationNotFound, SecretUnreadable, ConcurrentUpdate, StorageUnavailable.
         """
         ...
-
-
-class SecretUnreadable(Exception):
-    """A secret was sealed with another key than the one that is set (PEREZVON_SECRETS_KEY)."""
-
-    code = "secret_unreadable"

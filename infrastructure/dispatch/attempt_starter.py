@@ -8,19 +8,19 @@ from psycopg import AsyncConnection
 from application.caller_ids import caller_ids
 from application.policies.decision import Decision, Facts
 from application.ports.call_gateway import Call
-from application.ports.event_log import Appended, Envelope
+from application.ports.event_log import Appended
 from domain.callback.callback import replay
 from domain.callback.events import AttemptStarted, CallbackFact, CallbackScheduled
-from domain.model import Recorded
+from domain.model import Envelope, Recorded
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.due_queue import Due, seconds_to_next, take
 from infrastructure.dispatch.leadership_term import Term
 from infrastructure.dispatch.open_calls import OpenCall
 from infrastructure.dispatch.quarantine import Unreadable
 from infrastructure.event_log.codec import UnknownFact
-from infrastructure.event_log.decisions import decide, read_streams
+from infrastructure.event_log.decisions import decide_and_append, read_streams
 from infrastructure.postgres.sql import statement
-from infrastructure.webhooks.outbox import Message, message_of, put
+from infrastructure.webhooks.outbox import Message, enqueue, message_of
 
 _OPEN = statement(
     "WITH given AS MATERIALIZED (SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::int[],"
@@ -85,14 +85,14 @@ class Starting:
         decisions = [self._decision(due, streams[due.stream]) for due in taken]
         started = [
             _started(due, streams[due.stream], outcome)
-            for due, outcome in zip(taken, await decide(connection, decisions), strict=True)
+            for due, outcome in zip(taken, await decide_and_append(connection, decisions), strict=True)
             if outcome is not None
         ]
         if not started:
             return []
         await self._open(connection, started)
         if messages := [one.message for one in started if one.message]:
-            await put(connection, messages, leased_to=self._term.lease.holder)
+            await enqueue(connection, messages, leased_to=self._term.lease.holder)
         return started
 
     def _decision(self, due: Due, facts: Facts) -> Decision:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from psycopg import AsyncConnection
 
 from application.policies.decision import Decision, Facts
-from application.ports.event_log import Envelope
 from domain.callback.callback import replay
 from domain.callback.events import CallbackFact
+from domain.model import Envelope
 from infrastructure.dispatch.leadership_term import Term
 from infrastructure.dispatch.quarantine import Unreadable
-from infrastructure.event_log.decisions import decide, read_streams
+from infrastructure.event_log.decisions import decide_and_append, read_streams
 from infrastructure.postgres.sql import statement
 
 _HOLD = statement(
@@ -73,7 +73,7 @@ async def _cancel(connection: AsyncConnection, taken: Sequence[tuple[int, int, i
         for callback_id, organization_id, position in taken
         if (stream := f"callback/{callback_id}")
     ]
-    await decide(connection, decisions)
+    await decide_and_append(connection, decisions)
 
 
 def _deleted(facts: Facts) -> Sequence[CallbackFact]:

@@ -11,13 +11,14 @@ from psycopg import AsyncConnection
 
 from application.policies.decision import Decision, Facts
 from application.ports.call_gateway import CallOver, Progress, Progressed
-from application.ports.event_log import Appended, Envelope
+from application.ports.event_log import Appended
 from domain.callback.callback import replay
 from domain.callback.events import CallbackFact, CallEnd, Outcome
+from domain.model import Envelope
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.leadership_term import Term
 from infrastructure.dispatch.open_calls import OpenCall
-from infrastructure.event_log.decisions import decide
+from infrastructure.event_log.decisions import decide_and_append
 from infrastructure.postgres.sql import statement
 
 BATCH = 1000
@@ -140,7 +141,7 @@ class Recording:
             queues = sorted({call.queue_id for call in ended})
             await connection.execute(_LOCK, (queues,))
         decisions = [_decision(call, facts, batch[call.call_id]) for call, facts in known.values()]
-        outcomes = await decide(connection, decisions)
+        outcomes = await decide_and_append(connection, decisions)
         if ended:
             await connection.execute(_CLOSE, ([call.call_id for call in ended],))
         return outcomes

@@ -8,11 +8,11 @@ from psycopg import AsyncConnection, sql
 
 from application.cooperative import yielding
 from application.errors import ConcurrentUpdate, IdempotencyKeyTaken
-from application.ports.event_log import Appended, Envelope, IdempotencyKey
-from domain.model import Fact, Recorded, tag_of
+from application.ports.event_log import Appended, IdempotencyKey
+from domain.model import Envelope, Fact, Recorded, tag_of
 from infrastructure.event_log import metrics
 from infrastructure.event_log.codec import LogIdentity
-from infrastructure.postgres.connections import LOG_TABLE, SCHEMA
+from infrastructure.postgres.sql import LOG_TABLE, SCHEMA
 
 _door = sql.Identifier(SCHEMA, f"{LOG_TABLE}_append").as_string(None)
 
@@ -27,7 +27,7 @@ _BEGIN = (
 ).encode()
 
 
-class Beginnings(msgspec.Struct, frozen=True, kw_only=True):
+class NewStreams(msgspec.Struct, frozen=True, kw_only=True):
     """The first fact of each of many new streams, ready to be stored. A claim is of the first stream."""
 
     streams: Sequence[str]
@@ -42,7 +42,9 @@ class Beginnings(msgspec.Struct, frozen=True, kw_only=True):
         return 512 * len(self.states) + sum(map(len, self.states))
 
 
-async def begin(connection: AsyncConnection, new: Beginnings, identity: LogIdentity) -> Appended | Exception:
+async def append_new_streams(
+    connection: AsyncConnection, new: NewStreams, identity: LogIdentity
+) -> Appended | Exception:
     """Pass them through the door; answer what is recorded, or why nothing is."""
     envelope, claims = new.envelope, [new.idempotency_key] if new.idempotency_key else []
     values: dict[str, Any] = {
@@ -65,7 +67,7 @@ async def begin(connection: AsyncConnection, new: Beginnings, identity: LogIdent
     cursor = connection.cursor(binary=True)
     await cursor.execute(_BEGIN, values, prepare=True)
     ((verdict, last, at),) = await cursor.fetchall()
-    metrics.judged([verdict])
+    metrics.count_verdicts([verdict])
     if verdict != "appended":
         return IdempotencyKeyTaken() if verdict == "claimed" else ConcurrentUpdate()
     before = last - len(new.streams)

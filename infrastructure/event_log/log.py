@@ -9,13 +9,14 @@ from psycopg import AsyncConnection, sql
 
 from application.cooperative import yielding
 from application.errors import ConcurrentUpdate, IdempotencyKeyTaken
-from application.ports.event_log import Appended, Envelope, IdempotencyKey, IdempotencyRecord
-from domain.model import Fact, Recorded, tag_of
+from application.ports.event_log import Appended, IdempotencyKey, IdempotencyRecord
+from domain.model import Envelope, Fact, Recorded, tag_of
 from infrastructure.event_log import metrics
-from infrastructure.event_log.bulk_append import Beginnings, begin
-from infrastructure.event_log.codec import COLUMNS, LogIdentity, encode, recorded
-from infrastructure.postgres.batching import GroupWork
-from infrastructure.postgres.connections import LOG_TABLE, SCHEMA, Pool
+from infrastructure.event_log.bulk_append import NewStreams, append_new_streams
+from infrastructure.event_log.codec import COLUMNS, LogIdentity, decode_row, encode
+from infrastructure.postgres.batching import Batcher
+from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.sql import LOG_TABLE, SCHEMA
 
 _log = sql.Identifier(SCHEMA, LOG_TABLE).as_string(None)
 _door = sql.Identifier(SCHEMA, f"{LOG_TABLE}_append").as_string(None)
@@ -55,7 +56,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 Verdict = tuple[str, int | None, datetime]
 
 
-class Columns:
+class AppendArrays:
     """A batch of commands as the arrays that the door takes."""
 
     def __init__(self) -> None:
@@ -94,12 +95,12 @@ class Columns:
                 column.append(value)
 
 
-async def call_door(connection: AsyncConnection, commands: Sequence[Command]) -> list[Verdict]:
+async def append_batch(connection: AsyncConnection, commands: Sequence[Command]) -> list[Verdict]:
     """Pass a batch through the door; answer its verdict on each command, in order.
 
     Takes the log's lock until the connection's transaction ends, so it is a transaction's last call but one.
     """
-    columns = Columns()
+    columns = AppendArrays()
     for number, command in enumerate(commands, 1):
         columns.add(number, command)
     with_claims = bool(columns.claims[0])
@@ -109,7 +110,7 @@ async def call_door(connection: AsyncConnection, commands: Sequence[Command]) ->
     return await cursor.fetchall()
 
 
-def judged(command: Command, verdict: Verdict, identity: LogIdentity) -> Appended | Exception:
+def outcome_of(command: Command, verdict: Verdict, identity: LogIdentity) -> Appended | Exception:
     """Answer what a verdict means to who asked."""
     outcome, last, at = verdict
     match outcome:
@@ -150,10 +151,12 @@ class PostgresEventLog:
         self._writing = writing
         self._reading = reading
         self._identity: LogIdentity | None = None
-        self._appends = GroupWork[Command, Appended](self._append_batch, most=512, weigh=lambda command: command.weight)
-        self._beginnings = GroupWork[Beginnings, Appended](self._begin_one, most=1, weigh=lambda new: new.weight)
-        self._reads = GroupWork[str, Sequence[Recorded[Any]]](self._read_batch, most=16)
-        self._claims = GroupWork[bytes, IdempotencyRecord | None](self._claimed_batch, most=256)
+        self._appends = Batcher[Command, Appended](
+            self._append_batch, max_items=512, size_of=lambda command: command.weight
+        )
+        self._beginnings = Batcher[NewStreams, Appended](self._begin_one, max_items=1, size_of=lambda new: new.weight)
+        self._reads = Batcher[str, Sequence[Recorded[Any]]](self._read_batch, max_items=16)
+        self._claims = Batcher[bytes, IdempotencyRecord | None](self._claimed_batch, max_items=256)
 
     async def append(
         self,
@@ -167,7 +170,7 @@ class PostgresEventLog:
         if not facts and idempotency_key is None:
             raise ValueError("A command without facts and without a claim is nothing to record")
         states = [encode(fact) for fact in facts]
-        return await self._appends.ask(
+        return await self._appends.submit(
             Command(
                 stream=stream,
                 version=version,
@@ -187,13 +190,13 @@ class PostgresEventLog:
     ) -> Appended:
         """See the port."""
         states = [encode(fact) async for fact in yielding(facts)]
-        return await self._beginnings.ask(
-            Beginnings(streams=streams, facts=facts, states=states, envelope=envelope, idempotency_key=idempotency_key)
+        return await self._beginnings.submit(
+            NewStreams(streams=streams, facts=facts, states=states, envelope=envelope, idempotency_key=idempotency_key)
         )
 
     async def read(self, stream: str) -> Sequence[Recorded[Any]]:
         """See the port."""
-        return await self._reads.ask(stream)
+        return await self._reads.submit(stream)
 
     async def read_span(self, position: int, count: int) -> Sequence[Recorded[Any]]:
         """See the port."""
@@ -201,11 +204,11 @@ class PostgresEventLog:
             identity = await self._identify(connection)
             cursor = connection.cursor(binary=True)
             await cursor.execute(_READ_SPAN, (position, position + count), prepare=True)
-            return [recorded(row, identity) for row in await cursor.fetchall()]
+            return [decode_row(row, identity) for row in await cursor.fetchall()]
 
     async def idempotency_record(self, digest: bytes) -> IdempotencyRecord | None:
         """See the port."""
-        return await self._claims.ask(digest)
+        return await self._claims.submit(digest)
 
     async def drain(self) -> None:
         """Wait until everything that was asked for is recorded or refused."""
@@ -220,13 +223,13 @@ class PostgresEventLog:
     async def _append_batch(self, commands: Sequence[Command]) -> Sequence[Appended | Exception]:
         async with self._writing.connection() as connection:
             identity = await self._identify(connection)
-            verdicts = await call_door(connection, commands)
-        metrics.judged(verdict for verdict, _, _ in verdicts)
-        return [judged(command, verdict, identity) for command, verdict in zip(commands, verdicts, strict=True)]
+            verdicts = await append_batch(connection, commands)
+        metrics.count_verdicts(verdict for verdict, _, _ in verdicts)
+        return [outcome_of(command, verdict, identity) for command, verdict in zip(commands, verdicts, strict=True)]
 
-    async def _begin_one(self, batch: Sequence[Beginnings]) -> Sequence[Appended | Exception]:
+    async def _begin_one(self, batch: Sequence[NewStreams]) -> Sequence[Appended | Exception]:
         async with self._writing.connection() as connection:
-            return [await begin(connection, batch[0], await self._identify(connection))]
+            return [await append_new_streams(connection, batch[0], await self._identify(connection))]
 
     async def _read_batch(self, streams: Sequence[str]) -> Sequence[Sequence[Recorded[Any]]]:
         async with self._reading.connection() as connection:
@@ -234,7 +237,7 @@ class PostgresEventLog:
             cursor = await connection.cursor(binary=True).execute(_READ, (list(set(streams)),), prepare=True)
             found: dict[str, list[Recorded[Any]]] = {}
             for row in await cursor.fetchall():
-                found.setdefault(row[1], []).append(recorded(row, identity))
+                found.setdefault(row[1], []).append(decode_row(row, identity))
         return [found.get(stream, []) for stream in streams]
 
     async def _claimed_batch(self, digests: Sequence[bytes]) -> Sequence[IdempotencyRecord | None]:

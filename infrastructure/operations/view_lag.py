@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from application.errors import StorageUnavailable
-from application.queries.task_list import Lag
+from application.queries.view_lag import Lag
 from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement

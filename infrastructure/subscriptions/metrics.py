@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge
 
-from application.queries.task_list import Lag
+from application.queries.view_lag import Lag
 
 EVENTS = Counter("perezvon_handler_events", "Events that this worker handled, passed over or parked", ["handler"])
 BATCHES = Counter("perezvon_handler_batches", "Batches that this worker committed", ["handler"])

@@ -3,12 +3,11 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from application.errors import StorageUnavailable
-from application.ports.webhooks import SecretUnreadable
+from application.errors import SecretUnreadable, StorageUnavailable
 from infrastructure.webhooks import metrics
-from infrastructure.webhooks.delivery_schedule import Answer
+from infrastructure.webhooks.delivery_schedule import ReceiverResponse
 from infrastructure.webhooks.lane_leases import Delivery
-from infrastructure.webhooks.results import Result
+from infrastructure.webhooks.results import AttemptResult
 from infrastructure.webhooks.secrets import SigningKeys
 from infrastructure.webhooks.sender import Sender
 from infrastructure.webhooks.signatures import sign
@@ -16,7 +15,7 @@ from infrastructure.webhooks.signatures import sign
 _ANSWERED, _UNANSWERED = metrics.SECONDS.labels("yes"), metrics.SECONDS.labels("no")
 
 
-class Attempts:
+class AttemptSender:
     """Makes attempts."""
 
     def __init__(self, sender: Sender, keys: SigningKeys) -> None:
@@ -24,7 +23,9 @@ class Attempts:
         self._sender = sender
         self._keys = keys
 
-    async def make(self, delivery: Delivery, *, fence: int | None = None, leased_to: UUID | None = None) -> Result:
+    async def make(
+        self, delivery: Delivery, *, fence: int | None = None, leased_to: UUID | None = None
+    ) -> AttemptResult:
         """Answer what came of sending the delivery now. Never raises: what cannot be signed is tried again later."""
         at = datetime.now(UTC)
         if delivery.attempts == 0:
@@ -32,7 +33,7 @@ class Attempts:
         try:
             keys = await self._keys.signing(delivery.organization_id)
         except (SecretUnreadable, StorageUnavailable):
-            return Result(delivery, Answer(seconds=0.0, error="not_signed"), at, fence, leased_to)
+            return AttemptResult(delivery, ReceiverResponse(seconds=0.0, error="not_signed"), at, fence, leased_to)
         timestamp = int(at.timestamp())
         headers = {
             "content-type": "application/json",
@@ -44,4 +45,4 @@ class Attempts:
         }
         answer = await self._sender.post(delivery.url, headers, delivery.body)
         (_UNANSWERED if answer.status is None else _ANSWERED).observe(answer.seconds)
-        return Result(delivery, answer, at, fence, leased_to)
+        return AttemptResult(delivery, answer, at, fence, leased_to)

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
-from application.ports.webhooks import AttemptRow, DeliveryFilter, DeliveryNotFound, DeliveryRow
+from application.errors import DeliveryNotFound
+from application.ports.webhooks import AttemptRow, DeliveryFilter, DeliveryRow
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
 from infrastructure.webhooks.delivery_schedule import FLAGGED_AFTER
-from infrastructure.webhooks.outbox import CHANNEL, Kind
+from infrastructure.webhooks.outbox import CHANNEL, WebhookKind
 
 _COLUMNS = (
     "id, number, callback_id, kind, url, body, sequence, position, state, recorded_at,"
@@ -67,8 +68,8 @@ class PostgresWebhookDeliveries:
 
     async def resend(self, organization_id: int, delivery_id: str) -> DeliveryRow:
         """See the port."""
-        before, again = Kind.BEFORE, Kind.BEFORE_AGAIN
-        lifetimes = (before.value, before.lifetime, again.value, again.lifetime, Kind.AFTER.lifetime)
+        before, again = WebhookKind.BEFORE, WebhookKind.BEFORE_AGAIN
+        lifetimes = (before.value, before.lifetime, again.value, again.lifetime, WebhookKind.AFTER.lifetime)
         await self._rows(_RESEND, *lifetimes, organization_id, delivery_id, CHANNEL)
         return await self.one(organization_id, delivery_id)
 

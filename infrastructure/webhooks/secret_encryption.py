@@ -7,7 +7,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import AsyncConnection
 
-from application.ports.webhooks import SecretUnreadable
+from application.errors import SecretUnreadable
 from infrastructure.postgres.sql import statement
 
 _NONCE_BYTES = 12
@@ -19,7 +19,7 @@ _NEW_KEY = statement("INSERT INTO {schema}.secrets_key (key) VALUES (%b) ON CONF
 _logger = structlog.get_logger(__name__)
 
 
-class Sealing:
+class SecretCipher:
     """Seals and opens secrets; what a secret is for is sealed with it, so that none can stand in another's place."""
 
     def __init__(self, key: bytes | None) -> None:

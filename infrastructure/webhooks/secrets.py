@@ -9,15 +9,14 @@ import structlog
 from psycopg import AsyncConnection
 
 from application.callers import Request
-from application.errors import ConcurrentUpdate, OrganizationNotFound
-from application.ports.webhooks import SecretUnreadable
+from application.errors import ConcurrentUpdate, OrganizationNotFound, SecretUnreadable
 from domain.organization.organization import replay
 from infrastructure.event_log.codec import encode
-from infrastructure.event_log.log import Command, PostgresEventLog, call_door
-from infrastructure.postgres.batching import GroupWork
+from infrastructure.event_log.log import Command, PostgresEventLog, append_batch
+from infrastructure.postgres.batching import Batcher
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
-from infrastructure.webhooks.secret_encryption import Sealing
+from infrastructure.webhooks.secret_encryption import SecretCipher
 from infrastructure.webhooks.signatures import KEY_BYTES, secret_of
 
 OLD_MAX = 10
@@ -48,16 +47,16 @@ class SigningKeys:
     def __init__(self, pool: Pool, key: bytes | None) -> None:
         """Work over ``pool``; ``key`` seals (see Sealing)."""
         self._pool = pool
-        self._sealing = Sealing(key)
+        self._sealing = SecretCipher(key)
         self._cached: dict[int, tuple[float, list[bytes]]] = {}
-        self._asks = GroupWork[int, list[bytes]](self._ask, most=1024)
+        self._asks = Batcher[int, list[bytes]](self._ask, max_items=1024)
 
     async def signing(self, organization_id: int) -> list[bytes]:
         """Answer the keys that sign now, the current one first; a rotation is heeded within five seconds.
 
         Raises SecretUnreadable, StorageUnavailable.
         """
-        return self._fresh(organization_id) or await self._asks.ask(organization_id)
+        return self._fresh(organization_id) or await self._asks.submit(organization_id)
 
     async def living(self, organization_id: int) -> list[bytes]:
         """Answer the same as of now. Raises SecretUnreadable, StorageUnavailable."""
@@ -136,7 +135,7 @@ class PostgresWebhookSecrets:
             try:
                 async with self._pool.connection() as connection, connection.transaction():
                     key = await self._keys.replace(connection, organization_id, timedelta(seconds=overlap_s))
-                    ((verdict, _, _),) = await call_door(connection, [command])
+                    ((verdict, _, _),) = await append_batch(connection, [command])
                     if verdict != "appended":
                         raise ConcurrentUpdate  # noqa: TRY301 - leaves the transaction, which undoes the new key
             except ConcurrentUpdate:

@@ -10,9 +10,10 @@ import aiohttp
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, TCPConnector
 from yarl import URL
 
-from application.ports.webhooks import BadTarget, WebhookOptions, check_target
-from infrastructure.webhooks.delivery_schedule import NOT_ALLOWED, Answer
-from infrastructure.webhooks.ssrf_guard import Blocked, BoundedResolver, Guard, Lookup, system_lookup
+from application.webhook_options import WebhookOptions
+from application.webhook_targets import BadTarget, check_target
+from infrastructure.webhooks.delivery_schedule import NOT_ALLOWED, ReceiverResponse
+from infrastructure.webhooks.ssrf_guard import AddressBlocked, BoundedResolver, Lookup, SsrfGuard, system_lookup
 
 CONNECT_SECONDS = 5.0
 BODY_SECONDS = 2.0
@@ -27,7 +28,7 @@ _SKIPPED = ("Accept", "Accept-Encoding", "User-Agent")
 class Sender(Protocol):
     """Posts a body once."""
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> ReceiverResponse:
         """Answer what came of it. Never raises for what the network or the receiver does."""
         ...
 
@@ -41,18 +42,18 @@ class AiohttpSender:
         self._opened = options.opened
         self._timeout = options.timeout
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> ReceiverResponse:
         """See the port."""
         began = perf_counter()
         try:
             check_target(url, self._opened)
             return await self._posted(URL(url), headers, body, began)
         except BadTarget:
-            return Answer(seconds=perf_counter() - began, error=NOT_ALLOWED)
+            return ReceiverResponse(seconds=perf_counter() - began, error=NOT_ALLOWED)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
-            return Answer(seconds=perf_counter() - began, error=_error_of(error))
+            return ReceiverResponse(seconds=perf_counter() - began, error=_error_of(error))
 
-    async def _posted(self, url: URL, headers: Mapping[str, str], body: bytes, began: float) -> Answer:
+    async def _posted(self, url: URL, headers: Mapping[str, str], body: bytes, began: float) -> ReceiverResponse:
         try:
             return await self._once(url, headers, body, began)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
@@ -61,7 +62,7 @@ class AiohttpSender:
                 raise
             return await self._once(url, headers, body, began)
 
-    async def _once(self, url: URL, headers: Mapping[str, str], body: bytes, began: float) -> Answer:
+    async def _once(self, url: URL, headers: Mapping[str, str], body: bytes, began: float) -> ReceiverResponse:
         left = max(self._timeout - (perf_counter() - began), 0.001)
         response = await self._session.post(
             url,
@@ -71,7 +72,7 @@ class AiohttpSender:
             timeout=ClientTimeout(total=left, sock_connect=CONNECT_SECONDS),
         )
         head = await _head(response)
-        return Answer(
+        return ReceiverResponse(
             seconds=perf_counter() - began,
             status=response.status,
             retry_after=response.headers.get("Retry-After"),
@@ -108,7 +109,7 @@ async def _read(content: aiohttp.StreamReader) -> bytearray:
 def _error_of(error: Exception) -> str:
     """Answer a constant word, which tells a receiver's owner what to mend and nobody what else is there."""
     match error:
-        case aiohttp.ClientConnectorError() if isinstance(error.os_error, Blocked):
+        case aiohttp.ClientConnectorError() if isinstance(error.os_error, AddressBlocked):
             return NOT_ALLOWED
         case aiohttp.InvalidURL():
             return NOT_ALLOWED
@@ -129,7 +130,7 @@ def _error_of(error: Exception) -> str:
 @asynccontextmanager
 async def open_sender(options: WebhookOptions, lookup: Lookup = system_lookup) -> AsyncGenerator[AiohttpSender]:
     """Lend a sender whose every socket goes through the guard."""
-    guard = Guard(options.opened)
+    guard = SsrfGuard(options.opened)
     resolver = BoundedResolver(guard, lookup)
     connector = TCPConnector(
         resolver=resolver,

@@ -19,7 +19,7 @@ Lookup = Callable[[str, int, int], Sequence[tuple[Any, ...]]]
 """Answers what ``socket.getaddrinfo`` answers for host, port and family."""
 
 
-class Blocked(OSError):
+class AddressBlocked(OSError):
     """The address is none that webhooks may go to. Says the same of every one."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ def system_lookup(host: str, port: int, family: int) -> Sequence[tuple[Any, ...]
     return socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
 
 
-class Guard:
+class SsrfGuard:
     """Opens sockets to allowed addresses only."""
 
     def __init__(self, opened: Sequence[Network]) -> None:
@@ -44,16 +44,16 @@ class Guard:
         try:
             address = ip_address(host)
         except ValueError as error:
-            raise Blocked from error
+            raise AddressBlocked from error
         scope = more[1] if len(more) > 1 else 0
         if scope or not is_allowed(address, port, self._opened):
-            raise Blocked
+            raise AddressBlocked
 
     def open_socket(self, found: tuple[Any, ...]) -> socket.socket:
         """Open a socket for what a resolver found, or for the address that stands in the URL. Raises Blocked."""
         family, kind, protocol, _, sockaddr = found
         if family not in {socket.AF_INET, socket.AF_INET6}:
-            raise Blocked
+            raise AddressBlocked
         self.check(sockaddr)
         return socket.socket(family, kind, protocol)
 
@@ -61,7 +61,7 @@ class Guard:
 class BoundedResolver(AbstractResolver):
     """Resolves names within seconds and in threads of its own: a lookup cannot be cancelled."""
 
-    def __init__(self, guard: Guard, lookup: Lookup = system_lookup) -> None:
+    def __init__(self, guard: SsrfGuard, lookup: Lookup = system_lookup) -> None:
         """Refuse a name of which any address is refused by ``guard``."""
         self._guard = guard
         self._lookup = lookup

@@ -3,7 +3,6 @@
 from asyncio import Event
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import msgspec
 
@@ -11,58 +10,72 @@ from application.call_history import CallHistory
 from application.callback_queues import CallbackQueues
 from application.callbacks import Callbacks
 from application.organizations import OrganizationsAdmin
-from application.ports.webhooks import WebhookDeliveries, WebhookOptions, WebhookSecrets
-from application.queries.callback_list import CallbackList, QueueBoard
-from application.queries.task_list import AuditTrail, TaskList, ViewPositions
+from application.ports.call_gateway import GatewayKind
+from application.ports.operations import (
+    InvalidDsn,
+    LocalPostgresError,
+    RebuildReport,
+    RebuildUnderWay,
+    RetryReport,
+    SchemaTooOld,
+    ServerTooOld,
+)
+from application.ports.operations import RebuildProgress as Rebuilding
+from application.ports.webhooks import WebhookDeliveries, WebhookSecrets
+from application.queries.audit_trail import AuditTrail
+from application.queries.callback_list import CallbackList
+from application.queries.queue_board import QueueBoard
+from application.queries.task_list import TaskList
+from application.queries.view_lag import ViewPositions
 from application.tasks import Tasks
-from infrastructure.access_directory.directory import PostgresDirectory, PostgresOrganizations
+from application.webhook_options import WebhookOptions
+from infrastructure.access_directory.organizations import PostgresOrganizations
+from infrastructure.access_directory.query import PostgresDirectory
 from infrastructure.dispatch.dispatcher import run_dispatcher
 from infrastructure.dispatch.pacing import Pace
 from infrastructure.event_log.log import PostgresEventLog
 from infrastructure.event_log.sequences import PostgresIdSequences
-from infrastructure.gateways.asterisk.client import AsteriskGateway
-from infrastructure.gateways.asterisk.doctor import examine_asterisk
+from infrastructure.gateways.asterisk.kind import AsteriskGatewayKind
 from infrastructure.gateways.asterisk.options import AsteriskOptions
 from infrastructure.gateways.simulated.address import address_of, listen
 from infrastructure.gateways.simulated.capacity import Capacity
-from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.control import Control
-from infrastructure.gateways.simulated.doctor import examine_simulated
+from infrastructure.gateways.simulated.kind import SimulatedGatewayKind
 from infrastructure.gateways.simulated.network import Counts, Network
 from infrastructure.gateways.simulated.server import serving
-from infrastructure.local_postgres import LocalPostgresError, default_home
+from infrastructure.local_postgres import default_home
 from infrastructure.local_postgres import running as running_server
 from infrastructure.local_postgres import start as start_server
-from infrastructure.operations.doctor.database import Check, examine
+from infrastructure.operations.doctor.database import examine
 from infrastructure.operations.doctor.dispatch import examine_dispatch
 from infrastructure.operations.projection_worker import run_projections
-from infrastructure.operations.rebuild import REBUILDABLE, RebuildReport, RebuildUnderWay, rebuild
-from infrastructure.operations.rebuild import Progress as Rebuilding
-from infrastructure.operations.retry_parked import RetryReport, retry_parked
+from infrastructure.operations.rebuild import REBUILDABLE, rebuild
+from infrastructure.operations.retry_parked import retry_parked
 from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.operations.view_lag import PostgresViewPositions
 from infrastructure.policies.registry import POLICIES
-from infrastructure.postgres.connections import Pool, SchemaTooOld, migrate, service_dsn
-from infrastructure.postgres.probe import BadAddress, ServerTooOld, reach, until_lost
+from infrastructure.postgres.connections import Pool, service_dsn
+from infrastructure.postgres.migrations import migrate
+from infrastructure.postgres.probe import probe_server, wait_until_lost
 from infrastructure.read_models.audit_trail.query import PostgresAuditTrail
 from infrastructure.read_models.call_history.query import PostgresCallIndex
 from infrastructure.read_models.callback_list.query import PostgresCallbackList
 from infrastructure.read_models.queue_board.query import PostgresQueueBoard
 from infrastructure.read_models.task_list.query import PostgresTaskList
 from infrastructure.webhooks.deliveries_query import PostgresWebhookDeliveries
-from infrastructure.webhooks.delivery_worker import first_attempts, run_deliveries
+from infrastructure.webhooks.delivery_worker import open_first_attempt_sender, run_deliveries
 from infrastructure.webhooks.secrets import PostgresWebhookSecrets
 
 __all__ = [
     "HANDLERS",
     "POLICIES",
     "REBUILDABLE",
+    "AsteriskGatewayKind",
     "AsteriskOptions",
-    "BadAddress",
     "Capacity",
-    "Check",
     "Control",
     "Counts",
+    "InvalidDsn",
     "LocalPostgresError",
     "Network",
     "Pace",
@@ -73,15 +86,15 @@ __all__ = [
     "SchemaTooOld",
     "ServerTooOld",
     "Services",
+    "SimulatedGatewayKind",
     "address_of",
     "default_home",
     "examine",
     "examine_dispatch",
-    "examine_switch",
-    "first_attempts",
     "listen",
     "migrate",
-    "reach",
+    "open_first_attempt_sender",
+    "probe_server",
     "rebuild",
     "retry_parked",
     "run_deliveries",
@@ -92,7 +105,7 @@ __all__ = [
     "services",
     "serving",
     "start_server",
-    "until_lost",
+    "wait_until_lost",
 ]
 
 
@@ -150,23 +163,7 @@ async def services(dsn: str, webhooks: WebhookOptions | None = None) -> AsyncGen
             await pool.close()
 
 
-async def examine_switch(switch: AsteriskOptions | str) -> list[Check]:
-    """Ask a switch whether it is ready to be dialled; the address of the simulated network will do."""
-    return await (examine_simulated(switch) if isinstance(switch, str) else examine_asterisk(switch))
-
-
-async def run_dispatching(
-    dsn: str, stop: Event, options: WebhookOptions, *, switch: AsteriskOptions | str, pace: Pace
-) -> None:
-    """Dial what is due until ``stop`` is set; ``dsn`` is the service's.
-
-    ``switch`` is a real one, or the address of the simulated network. Calls are kept under the name of its kind, so
-    that they are found again when it moves to another address.
-    """
-    match switch:
-        case AsteriskOptions():
-            name, connect = "asterisk", partial(AsteriskGateway, switch)
-        case str():
-            name, connect = "simulated", partial(SimulatedGateway, switch)
-    async with first_attempts(dsn, options) as first:
-        await run_dispatcher(dsn, connect, stop, gateway=name, announce=first.make, pace=pace)
+async def run_dispatching(dsn: str, stop: Event, options: WebhookOptions, *, gateway: GatewayKind, pace: Pace) -> None:
+    """Dial what is due over a gateway until ``stop`` is set; ``dsn`` is the service's."""
+    async with open_first_attempt_sender(dsn, options) as first:
+        await run_dispatcher(dsn, gateway.connect, stop, gateway=gateway.name, announce=first.make, pace=pace)

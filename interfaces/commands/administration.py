@@ -8,7 +8,7 @@ from typing import TypeVar
 import click
 
 from application.errors import OrganizationNotFound
-from application.ports.event_log import Directory
+from application.ports.directory import Directory
 from domain.values import Role
 from interfaces.commands.common import DURATION, MOMENT, ORGANIZATION_ID, TEXT, ask, on_database, request
 from interfaces.commands.output import show, show_items

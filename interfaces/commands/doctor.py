@@ -7,20 +7,14 @@ from pathlib import Path
 import click
 
 from application.errors import StorageUnavailable
-from application.queries.task_list import Lag
-from interfaces.bootstrap.services import (
-    POLICIES,
-    Check,
-    LocalPostgresError,
-    ServerTooOld,
-    examine,
-    examine_dispatch,
-    examine_switch,
-)
+from application.ports.diagnosis import Check
+from application.ports.operations import LocalPostgresError, ServerTooOld
+from application.queries.view_lag import Lag
+from interfaces.bootstrap.services import POLICIES, examine, examine_dispatch
 from interfaces.commands.common import ask, on_database
 from interfaces.commands.output import show_json
 from interfaces.config.database import NoDatabase, owner_address
-from interfaces.config.gateway import switch_of
+from interfaces.config.gateway import gateway_of
 from interfaces.config.settings import BadSetting, Settings, from_environment
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -67,7 +61,7 @@ def _switch(settings: Settings) -> list[Check]:
     if settings.gateway is None:
         return []
     try:
-        return asyncio.run(examine_switch(switch_of(settings)))
+        return asyncio.run(gateway_of(settings).examine())
     except BadSetting as error:
         return [Check(name="switch", state="fail", message=str(error), advice="See docs/settings.md")]
 

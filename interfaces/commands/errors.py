@@ -7,12 +7,12 @@ from application.errors import (
     ConcurrentUpdate,
     NotFound,
     OrganizationNotFound,
+    SecretUnreadable,
     StorageUnavailable,
     TokenNotFound,
 )
-from application.ports.webhooks import SecretUnreadable
+from application.ports.operations import LocalPostgresError, RebuildUnderWay, SchemaTooOld, ServerTooOld
 from domain.errors import InvalidField, Refused
-from interfaces.bootstrap.services import LocalPostgresError, RebuildUnderWay, SchemaTooOld, ServerTooOld
 from interfaces.config.database import NoDatabase
 from interfaces.config.gateway import SwitchNotReady
 from interfaces.config.settings import BadSetting

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from application.errors import OrganizationNotFound
-from application.queries.callback_list import QueueStanding
+from application.queries.queue_board import QueueStanding
 from interfaces.bootstrap.services import Services
 from interfaces.commands.common import ORGANIZATION_ID, ask, on_database
 from interfaces.commands.output import show_items

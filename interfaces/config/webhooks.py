@@ -2,7 +2,7 @@
 
 from base64 import b64decode
 
-from application.ports.webhooks import WebhookOptions
+from application.webhook_options import WebhookOptions
 from application.webhook_targets import Network, networks_of
 from interfaces.config.settings import BadSetting, Settings
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from application.queries.callback_list import QueueStanding
+from application.queries.queue_board import QueueStanding
 from interfaces.demo.caller import Caller
 from interfaces.demo.plan import Cast, callbacks
 from interfaces.demo.receiver import Receiver

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from application.queries.callback_list import Idle, QueueStanding
+from application.queries.queue_board import Idle, QueueStanding
 
 _LINE_EVERY_S = 5.0
 _NAMES = ("queue", "waiting", "delayed", "calls", "finished", "answered", "starts nothing because")

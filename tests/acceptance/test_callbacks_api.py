@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from application.ports.webhooks import WebhookOptions
+from application.webhook_options import WebhookOptions
 from application.webhook_targets import networks_of
 from domain.callback.events import (
     AttemptFailed,

@@ -16,12 +16,12 @@ import psycopg
 from psycopg import AsyncConnection
 
 from application.ids import uuid7
-from application.ports.event_log import Envelope
+from domain.model import Envelope
 from domain.task.events import CallDetails, Priority, TaskCompleted, TaskFiled, TaskStarted, TaskType
 from infrastructure.event_log.codec import encode
-from infrastructure.event_log.log import Command, call_door
+from infrastructure.event_log.log import Command, append_batch
 from infrastructure.operations.rebuild import rebuild
-from infrastructure.postgres.connections import migrate
+from infrastructure.postgres.migrations import migrate
 from tests.benchmarks.bench_append import DESCRIPTION, TITLE, library_environment
 from tests.benchmarks.support import Bench, progress, settings_of
 
@@ -76,7 +76,7 @@ async def fill(dsn: str, events: int) -> None:
                 for n, task_id in enumerate(ids)
             ]
             for version, facts in enumerate((filed, [TaskStarted()] * len(ids), [TaskCompleted()] * len(ids))):
-                await call_door(connection, commands(ids, version, facts, envelope))
+                await append_batch(connection, commands(ids, version, facts, envelope))
 
 
 def commands(ids: Sequence[str], version: int, facts: Sequence[Any], envelope: Envelope) -> list[Command]:

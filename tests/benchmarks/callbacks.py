@@ -13,7 +13,7 @@ import psycopg
 from application.callback_queues import NewQueue, QueueChange
 from application.callers import Caller, Request
 from application.new_callbacks import NewCallback
-from application.ports.webhooks import WebhookOptions
+from application.webhook_options import WebhookOptions
 from domain.callback_queue.events import QueueStatus
 from domain.values import Role
 from infrastructure.operations.subscribers import HANDLERS

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from application.ports.event_log import Appended, Claim, Envelope
-from domain.model import Fact
+from application.ports.event_log import Appended, IdempotencyKey
+from domain.model import Envelope, Fact
 from infrastructure.event_log.codec import LogIdentity, encode
 from infrastructure.event_log.log import Command, PostgresEventLog, judged
 from interfaces.cli import main
@@ -23,10 +23,10 @@ async def answer_early(  # noqa: PLR0917 - the same as what it replaces
     version: int,
     facts: Sequence[Fact],
     envelope: Envelope,
-    claim: Claim | None = None,
+    idempotency_key: IdempotencyKey | None = None,
 ) -> Appended:
     """Answer at once, as if it were recorded; record it in the background."""
-    task = asyncio.create_task(_durable_append(self, stream, version, facts, envelope, claim))
+    task = asyncio.create_task(_durable_append(self, stream, version, facts, envelope, idempotency_key))
     _background.add(task)
     task.add_done_callback(_background.discard)
     states = [encode(fact) for fact in facts]

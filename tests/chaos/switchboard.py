@@ -11,7 +11,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from application.new_callbacks import NewCallback
-from application.ports.webhooks import WebhookOptions
+from application.webhook_options import WebhookOptions
 from application.webhook_targets import networks_of
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.network import Counts

@@ -10,8 +10,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from application.errors import ConcurrentUpdate, IdempotencyKeyTaken, StorageUnavailable
-from application.ports.event_log import Appended, Envelope, IdempotencyKey, IdempotencyRecord
-from domain.model import Fact, Recorded
+from application.ports.event_log import Appended, IdempotencyKey, IdempotencyRecord
+from domain.model import Envelope, Fact, Recorded
 from domain.task.events import TaskCancelled, TaskPutBack, TaskStarted
 from infrastructure.event_log.codec import UnknownFact
 from infrastructure.event_log.log import PostgresEventLog

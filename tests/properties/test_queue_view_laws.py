@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from application.queries.callback_list import CallbackRow, QueueRow, callback_row, queue_row
+from application.queries.callback_list import CallbackRow, callback_row
+from application.queries.queue_board import QueueRow, queue_row
 from domain.callback import callback as callbacks
 from domain.callback.events import AttemptFailed, AttemptStarted, AttemptSucceeded, CallbackFact, CallbackScheduled
 from domain.callback_queue import callback_queue as queues
@@ -112,7 +113,7 @@ def test_however_histories_are_cut_into_batches_rows_counts_and_rebuild_say_what
             assert await views.rows("SELECT FROM perezvon_1.parked_streams") == []
             before = [await views.dump(table) for table in TABLES]
             for name in NAMES:
-                await PROJECTIONS[name].apply(views.owner, await views.events(PROJECTIONS[name].wanted), "")
+                await PROJECTIONS[name].handle(views.owner, await views.events(PROJECTIONS[name].subscription))
                 report = await rebuild(views.dsn, name, accept=False, progress=lambda _done, _until: None)
                 assert report.swapped
                 assert not report.differs

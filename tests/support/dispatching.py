@@ -12,10 +12,9 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from application.ports.event_log import Envelope
 from domain.callback.callback import Callback, replay
 from domain.callback.events import CallbackDetails, CallbackScheduled
-from domain.model import Fact, Recorded, tag_of
+from domain.model import Envelope, Fact, Recorded, tag_of
 from infrastructure.dispatch.call_placer import Announce
 from infrastructure.dispatch.dispatcher import Connect, run_dispatcher
 from infrastructure.dispatch.leadership_term import Term
@@ -23,7 +22,7 @@ from infrastructure.dispatch.lease import Lease
 from infrastructure.dispatch.pacing import BOUNDLESS, Pace, Pacing
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.decisions import read_streams
-from infrastructure.event_log.log import APPEND, Command, call_door, read_identity
+from infrastructure.event_log.log import APPEND, Command, append_batch, read_identity
 from infrastructure.gateways.simulated.address import listen
 from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.network import Network
@@ -85,7 +84,7 @@ class Exchange:
             for callback_id, number in zip(ids, a_numbers, strict=True)
         ]
         async with self.owner.transaction():
-            verdicts = await call_door(self.owner, commands)
+            verdicts = await append_batch(self.owner, commands)
             await self.do(
                 "INSERT INTO perezvon_1.timetable SELECT c.id, %s, %s,"
                 " clock_timestamp() + make_interval(secs => %s + c.n * 0.000001), c.position"
@@ -108,7 +107,7 @@ class Exchange:
     ) -> None:
         """Record facts of a callback, as somebody else does."""
         command = _command(f"callback/{callback_id}", 1, facts, version)
-        ((verdict, *_),) = await call_door(connection or self.owner, [command])
+        ((verdict, *_),) = await append_batch(connection or self.owner, [command])
         assert verdict == "appended"
 
     async def append_unreadable(self, callback_id: int, *, version: int) -> None:

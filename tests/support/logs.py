@@ -8,10 +8,10 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
-from application.ports.event_log import Appended, Envelope
-from domain.model import Fact, Recorded
+from application.ports.event_log import Appended
+from domain.model import Envelope, Fact, Recorded
 from infrastructure.event_log.codec import encode
-from infrastructure.event_log.log import Command, PostgresEventLog, call_door
+from infrastructure.event_log.log import Command, PostgresEventLog, append_batch
 from infrastructure.postgres.connections import Pool, service_dsn
 from tests.support.histories import filed
 
@@ -42,7 +42,7 @@ async def held_door(dsn: str) -> AsyncGenerator[None]:
         await AsyncConnection.connect(dsn, autocommit=True) as connection,
         connection.transaction(force_rollback=True),
     ):
-        await call_door(connection, [command])
+        await append_batch(connection, [command])
         yield
 
 

@@ -11,8 +11,8 @@ from msgspec.structs import asdict
 
 from application.callers import Request
 from application.organizations import SettingsPatch
-from application.ports.event_log import Envelope
 from domain.callback.events import CallbackFact
+from domain.model import Envelope
 from domain.values import Role
 from infrastructure.postgres.connections import service_dsn
 from interfaces.api.app import create_app

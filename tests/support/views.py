@@ -8,24 +8,23 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection
 
-from application.ports.event_log import Envelope
 from application.queries.task_list import TaskRow
-from domain.model import Fact, Recorded
+from domain.model import Envelope, Fact, Recorded
 from domain.task.task import Task
 from infrastructure.event_log.codec import encode
-from infrastructure.event_log.log import APPEND, Command, call_door, read_identity
-from infrastructure.event_log.reader import BatchReader, Wanted
+from infrastructure.event_log.log import APPEND, Command, append_batch, read_identity
+from infrastructure.event_log.reader import BatchReader, EventFilter
 from infrastructure.operations.subscribers import handlers
 from infrastructure.operations.view_lag import PostgresViewPositions
 from infrastructure.postgres.connections import Pool, service_dsn
-from infrastructure.postgres.notifications import NewEvents
+from infrastructure.postgres.notifications import Listener
 from infrastructure.read_models.audit_trail.query import PostgresAuditTrail
 from infrastructure.read_models.callback_list.query import PostgresCallbackList
 from infrastructure.read_models.queue_board.query import PostgresQueueBoard
 from infrastructure.read_models.registry import PROJECTIONS
 from infrastructure.read_models.task_list.query import PostgresTaskList
 from infrastructure.subscriptions import checkpoints
-from infrastructure.subscriptions.batch_handling import Digestion
+from infrastructure.subscriptions.batch_handling import BatchHandler
 from infrastructure.subscriptions.runner import Runner
 
 _numbers = count(1)
@@ -50,7 +49,7 @@ class Views(msgspec.Struct, frozen=True):
 
     def runner(self, name: str) -> Runner:
         """A runner of the projection or policy that nobody wakes."""
-        new_events = NewEvents(self.dsn)
+        new_events = Listener(self.dsn)
         return Runner(handlers()[name], self.pool, new_events, readers=new_events)
 
     async def catch_up(self, *names: str) -> None:
@@ -63,18 +62,18 @@ class Views(msgspec.Struct, frozen=True):
     async def fold_in_batches_of(self, size: int) -> None:
         """Bring all projections up to the log by batches of so many events."""
         for projection in PROJECTIONS.values():
-            reader = BatchReader(projection.wanted, await read_identity(self.owner), most=size)
+            reader = BatchReader(projection.subscription, await read_identity(self.owner), most=size)
             position = await checkpoints.take(self.owner, projection.name) or 0
             while batch := await reader.after(self.owner, position):
                 async with self.owner.transaction():
-                    await Digestion(self.owner, projection).digest(batch.events)
+                    await BatchHandler(self.owner, projection.name, projection.handle).handle(batch.events)
                     await checkpoints.move(self.owner, projection.name, batch.position)
                 position = batch.position
 
     async def record(self, stream: str, *facts: Fact, version: int = 0, organization_id: int = 1, **more: Any) -> int:
         """Append facts to a stream; answer the log's position."""
         command = _command(stream, version, facts, organization_id, more)
-        ((verdict, position, _),) = await call_door(self.owner, [command])
+        ((verdict, position, _),) = await append_batch(self.owner, [command])
         assert (verdict, position is not None) == ("appended", True)
         return position or 0
 
@@ -90,7 +89,7 @@ class Views(msgspec.Struct, frozen=True):
             commands = [
                 _command(stream, step, facts[step : step + 1], organization_id, {}) for stream, facts in waiting
             ]
-            assert {verdict for verdict, *_ in await call_door(self.owner, commands)} == {"appended"}
+            assert {verdict for verdict, *_ in await append_batch(self.owner, commands)} == {"appended"}
             step += 1
             waiting = [(stream, facts) for stream, facts in waiting if len(facts) > step]
 
@@ -99,7 +98,7 @@ class Views(msgspec.Struct, frozen=True):
         values = ([1], [stream], [version], [topic], [state], [1], ["member/m1"], [None], [None], [None])
         await self.owner.execute(APPEND, values)
 
-    async def events(self, wanted: Wanted = "") -> list[Recorded[Any]]:
+    async def events(self, wanted: EventFilter = "") -> list[Recorded[Any]]:
         """What was recorded, of the streams whose names begin so, or of these topics."""
         batch = await BatchReader(wanted, await read_identity(self.owner), most=100_000).after(self.owner, 0)
         return [event for event in batch.events if isinstance(event, Recorded)] if batch else []

@@ -16,11 +16,11 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from application.ports.webhooks import WebhookOptions
+from application.webhook_options import WebhookOptions
 from application.webhook_targets import networks_of
 from infrastructure.postgres.connections import service_dsn
 from infrastructure.webhooks.delivery_worker import run_deliveries
-from infrastructure.webhooks.outbox import Kind, Message, put
+from infrastructure.webhooks.outbox import Message, WebhookKind, enqueue
 
 OPENED = networks_of("127.0.0.0/8,::1/128")
 OPTIONS = WebhookOptions(opened=OPENED, timeout=2.0, before_wait=1.0)
@@ -29,7 +29,9 @@ ORGANIZATION = 65
 _positions = count(1)
 
 
-def message(url: str, *, kind: Kind = Kind.AFTER, callback_id: int = 1, age_s: float = 0.0, **more: Any) -> Message:
+def message(
+    url: str, *, kind: WebhookKind = WebhookKind.AFTER, callback_id: int = 1, age_s: float = 0.0, **more: Any
+) -> Message:
     """A message about a callback; each is of a later event than the one before."""
     position = next(_positions)
     message_id = f"msg_{uuid4().hex}"
@@ -56,7 +58,7 @@ def message(url: str, *, kind: Kind = Kind.AFTER, callback_id: int = 1, age_s: f
 async def put_all(dsn: str, messages: Sequence[Message], *, leased_to: UUID | None = None) -> None:
     """Put messages as a policy or the dispatcher does."""
     async with await AsyncConnection.connect(service_dsn(dsn)) as connection:
-        await put(connection, messages, leased_to=leased_to)
+        await enqueue(connection, messages, leased_to=leased_to)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from application.queries.task_list import AuditTrailFilter, AuditTrailPage, AuditTrailRow
+from application.queries.audit_trail import AuditTrailFilter, AuditTrailPage, AuditTrailRow
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
 

@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from application.call_history import Dialled
-from application.queries.task_list import ViewPositions
+from application.queries.call_history import Dialled
+from application.queries.view_lag import ViewPositions
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
 from infrastructure.read_models.view_reader import rows_of

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from application.queries.callback_list import Idle, QueuePage, QueueRow, QueueStanding, QueueStandings
+from application.queries.queue_board import Idle, QueuePage, QueueRow, QueueStanding, QueueStandings
 from domain.callback_queue.events import QueueStatus
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement

@@ -16,16 +16,16 @@ from msgspec import UNSET, Meta, UnsetType
 from application.callers import Request
 from application.errors import OrganizationNotFound, TokenNotFound
 from application.organizations import SettingsPatch
-from application.ports.event_log import MemberRow, OperatorRow, OrganizationRow, TokenRow
+from application.ports.directory import MemberRow, OperatorRow, OrganizationRow, TokenRow
 from domain.organization.events import Settings
 from domain.values import Permission, Role
-from interfaces.api.web.authentication import admit
-from interfaces.api.web.context import AnyRequest, visit_of
-from interfaces.api.web.error_responses import handlers, own_dialect
+from interfaces.api.web.authentication import authorize
+from interfaces.api.web.context import AnyRequest, context_of
+from interfaces.api.web.error_responses import exception_handlers, format_problem
 from interfaces.api.web.field_types import Id, Line, Name
-from interfaces.api.web.json_body import CheckedRequest
-from interfaces.api.web.request_errors import Fault, RequestInvalid
-from interfaces.api.web.times import in_utc
+from interfaces.api.web.json_body import JsonRequest
+from interfaces.api.web.request_errors import FieldError, InvalidRequest
+from interfaces.api.web.times import to_utc
 from interfaces.config.retry_policies import ChosenPolicy
 
 _NUMBER_MAX = 2**31 - 1
@@ -35,7 +35,7 @@ _ADMINS_CHANGING = {**_ADMINS, "refusals": {409}}
 _ADMINS_CHANGING_ONE = {**_ADMINS, "refusals": {404, 409}}
 
 
-class ChangeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SettingsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings to change; what is left out stays."""
 
     region: Annotated[str, Meta(pattern="^[A-Za-z]{2}$", examples=["KZ"])] | UnsetType = UNSET
@@ -48,14 +48,14 @@ class ChangeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     retry_policy: ChosenPolicy | UnsetType | None = UNSET
 
 
-class NewMember(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewMemberBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A person who joins; ``role`` is the most that any token of theirs may do."""
 
     name: Name
     role: Role = Role.AGENT
 
 
-class NewOperator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewOperatorBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line or voice bot that may file tasks, for a member if one is named.
 
     ``number`` is the phone number or the extension of 2 to 8 digits where a callback rings first.
@@ -66,7 +66,7 @@ class NewOperator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     member_id: Id | None = None
 
 
-class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewTokenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An access token; its role is at most its member's, and one without a member is a service's."""
 
     role: Role
@@ -75,33 +75,33 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     expires_at: Annotated[datetime, Meta(description="Without a zone: UTC.")] | None = None
 
 
-class OperatorShownOnce(msgspec.Struct, frozen=True, kw_only=True):
+class NewOperatorResponse(msgspec.Struct, frozen=True, kw_only=True):
     """An operator's number on record, and the ``operator_id`` that files tasks: it is shown only now."""
 
     id: int
     operator_id: str
 
 
-class TokenShownOnce(msgspec.Struct, frozen=True, kw_only=True):
+class NewTokenResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A token's id, and the token itself: it is shown only now."""
 
     id: str
     token: str
 
 
-class Members(msgspec.Struct, frozen=True, kw_only=True):
+class MembersResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The members, by id."""
 
     items: list[MemberRow]
 
 
-class Operators(msgspec.Struct, frozen=True, kw_only=True):
+class OperatorsResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The operators, by their number on record."""
 
     items: list[OperatorRow]
 
 
-class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+class TokensResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The tokens, revoked ones too, by id; never their secrets."""
 
     items: list[TokenRow]
@@ -109,16 +109,16 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 
 async def no_idempotency_key(request: AnyRequest) -> None:
     """Refuse an Idempotency-Key rather than seem to honour it. Raises RequestInvalid."""
-    if b"idempotency-key" in visit_of(request).headers:
+    if b"idempotency-key" in context_of(request).headers:
         message = "Not honoured here: the answer may show a secret, once"
-        raise RequestInvalid([Fault(("header", "Idempotency-Key"), message, "not_supported")])
+        raise InvalidRequest([FieldError(("header", "Idempotency-Key"), message, "not_supported")])
 
 
 @get("/organization", opt=_ADMINS, operation_id="getOrganization", summary="The token's organisation")
-async def get_organization(request: CheckedRequest) -> OrganizationRow:
+async def get_organization(request: JsonRequest) -> OrganizationRow:
     """Answer the organisation and its settings."""
-    visit = visit_of(request)
-    organization = await visit.api.services.directory.organization(visit.member.organization_id)
+    context = context_of(request)
+    organization = await context.api.services.directory.organization(context.member.organization_id)
     if organization is None:
         raise OrganizationNotFound
     return organization
@@ -130,18 +130,20 @@ async def get_organization(request: CheckedRequest) -> OrganizationRow:
     operation_id="changeSettings",
     summary="Change the organisation's settings",
 )
-async def change_settings(request: CheckedRequest, data: JSONBody[ChangeSettings]) -> Settings:
+async def change_settings(request: JsonRequest, data: JSONBody[SettingsBody]) -> Settings:
     """Change the settings that are named, and answer them all."""
-    visit = visit_of(request)
+    context = context_of(request)
     given = msgspec.convert(msgspec.to_builtins(data), SettingsPatch)
-    return await visit.api.services.organizations.change_settings(visit.member.organization_id, given, _asked(request))
+    return await context.api.services.organizations.change_settings(
+        context.member.organization_id, given, _asked(request)
+    )
 
 
 @get("/members", opt=_ADMINS, operation_id="listMembers", summary="The organisation's members")
-async def list_members(request: CheckedRequest) -> Members:
+async def list_members(request: JsonRequest) -> MembersResponse:
     """Answer all members."""
-    visit = visit_of(request)
-    return Members(items=list(await visit.api.services.directory.members(visit.member.organization_id)))
+    context = context_of(request)
+    return MembersResponse(items=list(await context.api.services.directory.members(context.member.organization_id)))
 
 
 @post(
@@ -150,20 +152,20 @@ async def list_members(request: CheckedRequest) -> Members:
     operation_id="addMember",
     summary="Add a member",
 )
-async def add_member(request: CheckedRequest, data: JSONBody[NewMember]) -> MemberRow:
+async def add_member(request: JsonRequest, data: JSONBody[NewMemberBody]) -> MemberRow:
     """Add a person to the organisation."""
-    visit = visit_of(request)
-    member_id = await visit.api.services.organizations.add_member(
-        visit.member.organization_id, data.name, data.role, _asked(request)
+    context = context_of(request)
+    member_id = await context.api.services.organizations.add_member(
+        context.member.organization_id, data.name, data.role, _asked(request)
     )
     return MemberRow(id=member_id, name=data.name.strip(), role=data.role)
 
 
 @get("/operators", opt=_ADMINS, operation_id="listOperators", summary="The organisation's operators")
-async def list_operators(request: CheckedRequest) -> Operators:
+async def list_operators(request: JsonRequest) -> OperatorsResponse:
     """Answer all operators, never their keys."""
-    visit = visit_of(request)
-    return Operators(items=list(await visit.api.services.directory.operators(visit.member.organization_id)))
+    context = context_of(request)
+    return OperatorsResponse(items=list(await context.api.services.directory.operators(context.member.organization_id)))
 
 
 @post(
@@ -172,13 +174,13 @@ async def list_operators(request: CheckedRequest) -> Operators:
     operation_id="addOperator",
     summary="Add an operator",
 )
-async def add_operator(request: CheckedRequest, data: JSONBody[NewOperator]) -> OperatorShownOnce:
+async def add_operator(request: JsonRequest, data: JSONBody[NewOperatorBody]) -> NewOperatorResponse:
     """Add a line or voice bot, and show the key with which it files tasks: only now."""
-    visit = visit_of(request)
-    added = await visit.api.services.organizations.add_operator(
-        visit.member.organization_id, data.name, _asked(request), number=data.number, member_id=data.member_id
+    context = context_of(request)
+    added = await context.api.services.organizations.add_operator(
+        context.member.organization_id, data.name, _asked(request), number=data.number, member_id=data.member_id
     )
-    return OperatorShownOnce(id=added.number, operator_id=added.id)
+    return NewOperatorResponse(id=added.number, operator_id=added.id)
 
 
 @post(
@@ -189,14 +191,14 @@ async def add_operator(request: CheckedRequest, data: JSONBody[NewOperator]) -> 
     summary="Give an operator a new key",
 )
 async def renew_operator(
-    request: CheckedRequest, operator_number: Annotated[int, PathParameter(ge=1, le=_NUMBER_MAX)]
-) -> OperatorShownOnce:
+    request: JsonRequest, operator_number: Annotated[int, PathParameter(ge=1, le=_NUMBER_MAX)]
+) -> NewOperatorResponse:
     """Show a new key, only now; the old one is void."""
-    visit = visit_of(request)
-    renewed = await visit.api.services.organizations.renew_operator_key(
-        visit.member.organization_id, operator_number, _asked(request)
+    context = context_of(request)
+    renewed = await context.api.services.organizations.renew_operator_key(
+        context.member.organization_id, operator_number, _asked(request)
     )
-    return OperatorShownOnce(id=renewed.number, operator_id=renewed.id)
+    return NewOperatorResponse(id=renewed.number, operator_id=renewed.id)
 
 
 @delete(
@@ -206,20 +208,20 @@ async def renew_operator(
     summary="Remove an operator",
 )
 async def remove_operator(
-    request: CheckedRequest, operator_number: Annotated[int, PathParameter(ge=1, le=_NUMBER_MAX)]
+    request: JsonRequest, operator_number: Annotated[int, PathParameter(ge=1, le=_NUMBER_MAX)]
 ) -> None:
     """Void the operator's key; what it filed stays."""
-    visit = visit_of(request)
-    await visit.api.services.organizations.remove_operator(
-        visit.member.organization_id, operator_number, _asked(request)
+    context = context_of(request)
+    await context.api.services.organizations.remove_operator(
+        context.member.organization_id, operator_number, _asked(request)
     )
 
 
 @get("/tokens", opt=_ADMINS, operation_id="listTokens", summary="The organisation's tokens")
-async def list_tokens(request: CheckedRequest) -> Tokens:
+async def list_tokens(request: JsonRequest) -> TokensResponse:
     """Answer all tokens with their last use, never their secrets."""
-    visit = visit_of(request)
-    return Tokens(items=list(await visit.api.services.directory.tokens(visit.member.organization_id)))
+    context = context_of(request)
+    return TokensResponse(items=list(await context.api.services.directory.tokens(context.member.organization_id)))
 
 
 @post(
@@ -228,19 +230,19 @@ async def list_tokens(request: CheckedRequest) -> Tokens:
     operation_id="issueToken",
     summary="Issue a token",
 )
-async def issue_token(request: CheckedRequest, data: JSONBody[NewToken]) -> TokenShownOnce:
+async def issue_token(request: JsonRequest, data: JSONBody[NewTokenBody]) -> NewTokenResponse:
     """Issue a token, and show it: only now."""
-    visit = visit_of(request)
-    (expires_at,) = in_utc(expires_at=data.expires_at)
-    issued = await visit.api.services.organizations.issue_token(
-        visit.member.organization_id,
+    context = context_of(request)
+    (expires_at,) = to_utc(expires_at=data.expires_at)
+    issued = await context.api.services.organizations.issue_token(
+        context.member.organization_id,
         data.role,
         _asked(request),
         member_id=data.member_id,
         name=data.name and data.name.strip(),
         expires_at=expires_at,
     )
-    return TokenShownOnce(id=issued.id, token=issued.token)
+    return NewTokenResponse(id=issued.id, token=issued.token)
 
 
 @delete(
@@ -250,14 +252,14 @@ async def issue_token(request: CheckedRequest, data: JSONBody[NewToken]) -> Toke
     summary="Revoke a token",
 )
 async def revoke_token(
-    request: CheckedRequest, token_id: Annotated[str, PathParameter(schema_extra={"pattern": _TOKEN_ID.pattern})]
+    request: JsonRequest, token_id: Annotated[str, PathParameter(schema_extra={"pattern": _TOKEN_ID.pattern})]
 ) -> None:
     """Void the token at once, on every process."""
-    visit = visit_of(request)
+    context = context_of(request)
     if not _TOKEN_ID.fullmatch(token_id):
         raise TokenNotFound
-    await visit.api.services.organizations.revoke_token(
-        token_id, _asked(request), organization_id=visit.member.organization_id
+    await context.api.services.organizations.revoke_token(
+        token_id, _asked(request), organization_id=context.member.organization_id
     )
 
 
@@ -278,12 +280,12 @@ def administration_router() -> Router:
             issue_token,
             revoke_token,
         ],
-        before_request=admit,
-        exception_handlers=handlers(own_dialect),
+        before_request=authorize,
+        exception_handlers=exception_handlers(format_problem),
         tags=["administration"],
     )
 
 
-def _asked(request: CheckedRequest) -> Request:
-    visit = visit_of(request)
-    return Request(request_id=visit.request_id, caller=visit.caller)
+def _asked(request: JsonRequest) -> Request:
+    context = context_of(request)
+    return Request(request_id=context.request_id, caller=context.caller)

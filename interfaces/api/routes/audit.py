@@ -6,17 +6,18 @@ import msgspec
 from litestar import Router, get
 from msgspec import Meta
 
-from application.queries.task_list import AuditTrailFilter, AuditTrailRow, Lag
+from application.queries.audit_trail import AuditTrailFilter, AuditTrailRow
+from application.queries.view_lag import Lag
 from domain.values import Permission
 from interfaces.api.routes.task_bodies import POSITION_MAX
-from interfaces.api.web.authentication import admit
-from interfaces.api.web.context import visit_of
-from interfaces.api.web.error_responses import handlers, own_dialect
+from interfaces.api.web.authentication import authorize
+from interfaces.api.web.context import context_of
+from interfaces.api.web.error_responses import exception_handlers, format_problem
 from interfaces.api.web.field_types import NO_NUL, Moment
-from interfaces.api.web.json_body import CheckedRequest
-from interfaces.api.web.json_response import Answer
-from interfaces.api.web.query_params import asked_for
-from interfaces.api.web.times import in_query
+from interfaces.api.web.json_body import JsonRequest
+from interfaces.api.web.json_response import JsonResponse
+from interfaces.api.web.query_params import decode_params
+from interfaces.api.web.times import parse_query_times
 
 Name = Annotated[str, Meta(max_length=200, pattern=NO_NUL)]
 
@@ -33,14 +34,14 @@ class AuditTrailQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
 
 
-class AuditTrailAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class AuditTrailResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Events in the order of the log; ``next`` is the ``after`` that goes on, null at the end."""
 
     items: list[AuditTrailRow]
     next: int | None
 
 
-class ProjectionsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ProjectionsResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Every view: its log position, how far it is behind in events and seconds, and its parked streams."""
 
     items: list[Lag]
@@ -52,18 +53,18 @@ class ProjectionsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     operation_id="listAuditTrail",
     summary="Who did what, when and why",
 )
-async def list_audit_trail(request: CheckedRequest) -> Answer[AuditTrailAnswer]:
+async def list_audit_trail(request: JsonRequest) -> JsonResponse[AuditTrailResponse]:
     """Answer the organisation's events, oldest first."""
-    visit = visit_of(request)
-    asked = asked_for(request, AuditTrailQuery)
-    since, until = in_query(since=asked.since, until=asked.until)
+    context = context_of(request)
+    asked = decode_params(request, AuditTrailQuery)
+    since, until = parse_query_times(since=asked.since, until=asked.until)
     wanted = AuditTrailFilter(stream=asked.stream, actor=asked.actor, type=asked.type, since=since, until=until)
-    found = await visit.api.services.audit_trail.page(
-        visit.member.organization_id, wanted, after=asked.after, limit=asked.limit
+    found = await context.api.services.audit_trail.page(
+        context.member.organization_id, wanted, after=asked.after, limit=asked.limit
     )
     items = list(found.items)
-    body = AuditTrailAnswer(items=items, next=items[-1].position if len(items) == asked.limit else None)
-    return Answer(body, {"Perezvon-Position": str(found.position)})
+    body = AuditTrailResponse(items=items, next=items[-1].position if len(items) == asked.limit else None)
+    return JsonResponse(body, {"Perezvon-Position": str(found.position)})
 
 
 @get(
@@ -72,9 +73,9 @@ async def list_audit_trail(request: CheckedRequest) -> Answer[AuditTrailAnswer]:
     operation_id="listProjections",
     summary="How far views and policies have come",
 )
-async def list_projections(request: CheckedRequest) -> ProjectionsAnswer:
+async def list_projections(request: JsonRequest) -> ProjectionsResponse:
     """Answer every view's and policy's position, lag and number of parked streams."""
-    return ProjectionsAnswer(items=list(await visit_of(request).api.services.views.lags()))
+    return ProjectionsResponse(items=list(await context_of(request).api.services.views.lags()))
 
 
 def audit_router() -> Router:
@@ -82,7 +83,7 @@ def audit_router() -> Router:
     return Router(
         "/v1",
         route_handlers=[list_audit_trail, list_projections],
-        before_request=admit,
-        exception_handlers=handlers(own_dialect),
+        before_request=authorize,
+        exception_handlers=exception_handlers(format_problem),
         tags=["audit"],
     )

@@ -7,19 +7,19 @@ from litestar import Response, Router, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from application.errors import StorageUnavailable
-from application.queries.task_list import Lag
-from interfaces.api.web.context import Api, visit_of
-from interfaces.api.web.error_responses import handlers, own_dialect
-from interfaces.api.web.json_body import CheckedRequest
+from application.queries.view_lag import Lag
+from interfaces.api.web.context import ApiState, context_of
+from interfaces.api.web.error_responses import exception_handlers, format_problem
+from interfaces.api.web.json_body import JsonRequest
 
 
-class Life(msgspec.Struct, frozen=True, kw_only=True):
+class LivenessResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The process answers."""
 
     status: str = "live"
 
 
-class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+class ReadinessResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Whether requests should be sent here, why not, and how far the views are behind the log."""
 
     status: str
@@ -28,9 +28,9 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/health/live", operation_id="getLiveness", summary="Whether the process answers")
-async def live() -> Life:
+async def live() -> LivenessResponse:
     """Answer that the process lives, whatever else is wrong."""
-    return Life()
+    return LivenessResponse()
 
 
 @get(
@@ -39,9 +39,9 @@ async def live() -> Life:
     operation_id="getReadiness",
     summary="Whether requests should be sent here",
 )
-async def ready(request: CheckedRequest) -> Response[Readiness]:
+async def ready(request: JsonRequest) -> Response[ReadinessResponse]:
     """Answer 200 with the lag of each view, or 503 with the reasons why not."""
-    api = visit_of(request).api
+    api = context_of(request).api
     reasons = ["draining"] if api.draining else []
     lags: Sequence[Lag] = []
     try:
@@ -50,11 +50,11 @@ async def ready(request: CheckedRequest) -> Response[Readiness]:
         reasons.append("database away")
     else:
         reasons += _behind(api, lags)
-    body = Readiness(status="not ready" if reasons else "ready", reasons=reasons, views=list(lags))
+    body = ReadinessResponse(status="not ready" if reasons else "ready", reasons=reasons, views=list(lags))
     return Response(body, status_code=503 if reasons else 200)
 
 
-def _behind(api: Api, lags: Sequence[Lag]) -> list[str]:
+def _behind(api: ApiState, lags: Sequence[Lag]) -> list[str]:
     most = api.settings.ready_lag_seconds
     return [f"{lag.name} is {lag.seconds:.0f} s behind: does a worker run?" for lag in lags if lag.seconds > most]
 
@@ -67,4 +67,9 @@ async def metrics() -> bytes:
 
 def health_router() -> Router:
     """Answer the routes that watch the process; they ask for no token and are never limited."""
-    return Router("/", route_handlers=[live, ready, metrics], exception_handlers=handlers(own_dialect), tags=["health"])
+    return Router(
+        "/",
+        route_handlers=[live, ready, metrics],
+        exception_handlers=exception_handlers(format_problem),
+        tags=["health"],
+    )

@@ -6,17 +6,17 @@ import msgspec
 from litestar import Router, get
 from msgspec import Meta
 
-from application.queries.callback_list import QueueStanding
+from application.queries.queue_board import QueueStanding
 from domain.values import Permission
 from interfaces.api.routes.queue_bodies import NUMBER_MAX
 from interfaces.api.routes.task_bodies import POSITION_MAX
-from interfaces.api.web.authentication import admit
-from interfaces.api.web.context import visit_of
-from interfaces.api.web.error_responses import handlers, own_dialect
-from interfaces.api.web.json_body import CheckedRequest
-from interfaces.api.web.json_response import Answer
-from interfaces.api.web.query_params import asked_for
-from interfaces.api.web.read_your_writes import caught_up
+from interfaces.api.web.authentication import authorize
+from interfaces.api.web.context import context_of
+from interfaces.api.web.error_responses import exception_handlers, format_problem
+from interfaces.api.web.json_body import JsonRequest
+from interfaces.api.web.json_response import JsonResponse
+from interfaces.api.web.query_params import decode_params
+from interfaces.api.web.read_your_writes import read_after_writes
 
 _VIEW, _COUNTS = "queue_board", "callback_list"
 
@@ -32,7 +32,7 @@ class QueueBoardQuery(msgspec.Struct, frozen=True, kw_only=True):
     ] = msgspec.field(name="Perezvon-Position", default=0)
 
 
-class QueueBoardAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class QueueBoardResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Queues by id; ``next`` is the ``after`` that goes on, null at the end."""
 
     items: list[QueueStanding]
@@ -45,22 +45,22 @@ class QueueBoardAnswer(msgspec.Struct, frozen=True, kw_only=True):
     operation_id="showQueueBoard",
     summary="How the callback queues stand, and why nothing starts",
 )
-async def show_queue_board(request: CheckedRequest) -> Answer[QueueBoardAnswer]:
+async def show_queue_board(request: JsonRequest) -> JsonResponse[QueueBoardResponse]:
     """Answer the organisation's queues. ``idle`` says why a queue starts nothing now; null: something is starting."""
-    visit, asked = visit_of(request), asked_for(request, QueueBoardQuery)
-    board = visit.api.services.queue_board
-    found = await caught_up(
-        visit,
+    context, asked = context_of(request), decode_params(request, QueueBoardQuery)
+    board = context.api.services.queue_board
+    found = await read_after_writes(
+        context,
         _VIEW,
         asked.position,
         lambda: board.standings(
-            visit.member.organization_id, queue_id=asked.queue, after=asked.after, limit=asked.limit + 1
+            context.member.organization_id, queue_id=asked.queue, after=asked.after, limit=asked.limit + 1
         ),
         also=[_COUNTS],
     )
     items = list(found.items[: asked.limit])
-    body = QueueBoardAnswer(items=items, next=items[-1].id if len(found.items) > asked.limit else None)
-    return Answer(body, {"Perezvon-Position": str(found.position)})
+    body = QueueBoardResponse(items=items, next=items[-1].id if len(found.items) > asked.limit else None)
+    return JsonResponse(body, {"Perezvon-Position": str(found.position)})
 
 
 def queue_board_router() -> Router:
@@ -68,7 +68,7 @@ def queue_board_router() -> Router:
     return Router(
         "/v1",
         route_handlers=[show_queue_board],
-        before_request=admit,
-        exception_handlers=handlers(own_dialect),
+        before_request=authorize,
+        exception_handlers=exception_handlers(format_problem),
         tags=["callbacks"],
     )

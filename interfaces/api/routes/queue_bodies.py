@@ -6,13 +6,14 @@ from typing import Annotated, Literal, cast
 import msgspec
 from msgspec import Meta
 
-from application.new_callbacks import NewCallback as Wanted
-from application.ports.webhooks import URL_MAX
-from application.queries.callback_list import CallbackRow, QueueRow
+from application.new_callbacks import NewCallback
+from application.queries.callback_list import CallbackRow
+from application.queries.queue_board import QueueRow
+from application.webhook_targets import URL_MAX
 from domain.callback.events import FinishResult
 from domain.callback_queue.callback_queue import LIMIT_MAX
 from domain.callback_queue.events import QueueStatus
-from interfaces.api.routes.queue_times import SECONDS_AHEAD_MAX, shown, start_time
+from interfaces.api.routes.queue_times import SECONDS_AHEAD_MAX, format_utc, parse_start_time
 from interfaces.api.routes.task_bodies import POSITION_MAX
 from interfaces.api.web.field_types import DATE_OR_SECONDS, PAUSE, PHONE, URL, Name, Text200, Text2000
 
@@ -51,7 +52,7 @@ Start = Annotated[str, Meta(pattern=DATE_OR_SECONDS)] | Annotated[int, Meta(ge=0
 Status = Literal["scheduled", "executed", "delayed", "finished"]
 
 
-class NewQueue(msgspec.Struct, frozen=True, kw_only=True):
+class NewQueueBody(msgspec.Struct, frozen=True, kw_only=True):
     """A queue to create. Unknown keys are ignored; null is as if left out."""
 
     name: Name
@@ -61,7 +62,7 @@ class NewQueue(msgspec.Struct, frozen=True, kw_only=True):
     interval_id: NoInterval = None
 
 
-class ChangeQueue(msgspec.Struct, frozen=True, kw_only=True):
+class QueueChangeBody(msgspec.Struct, frozen=True, kw_only=True):
     """What of a queue shall be otherwise; what is left out, or null, stays. Unknown keys are ignored."""
 
     name: Name | None = None
@@ -71,7 +72,7 @@ class ChangeQueue(msgspec.Struct, frozen=True, kw_only=True):
     interval_id: NoInterval = None
 
 
-class NewCallback(msgspec.Struct, frozen=True, kw_only=True):
+class NewCallbackBody(msgspec.Struct, frozen=True, kw_only=True):
     """A callback to schedule: A is rung first, then B. Unknown keys are ignored; null is as if left out."""
 
     a_number: Number
@@ -92,10 +93,10 @@ class NewCallback(msgspec.Struct, frozen=True, kw_only=True):
     ) = None
 
 
-class NewCallbacks(msgspec.Struct, frozen=True, kw_only=True):
+class NewCallbacksBody(msgspec.Struct, frozen=True, kw_only=True):
     """Callbacks to schedule, all or none."""
 
-    tasks: Annotated[list[NewCallback], Meta(min_length=1, max_length=CALLBACKS_MAX)]
+    tasks: Annotated[list[NewCallbackBody], Meta(min_length=1, max_length=CALLBACKS_MAX)]
 
 
 class QueueListQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +121,7 @@ class CallbackListQuery(QueueListQuery, frozen=True, kw_only=True):
     finish_result: FinishResult | None = None
 
 
-class QueueAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class QueueResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A callback queue. Every key is always there; what is not set is null."""
 
     id: int
@@ -131,7 +132,7 @@ class QueueAnswer(msgspec.Struct, frozen=True, kw_only=True):
     create_date_utc: str
 
 
-class CallbackAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A callback. Every key is always there; what is not set or not known yet is null."""
 
     id: int
@@ -154,12 +155,12 @@ class CallbackAnswer(msgspec.Struct, frozen=True, kw_only=True):
     create_date_utc: str
 
 
-def wanted_of(new: NewCallback, now: datetime) -> Wanted:
+def to_new_callback(new: NewCallbackBody, now: datetime) -> NewCallback:
     """Answer the callback that is asked for. Raises InvalidField on ``start_time_utc``."""
-    return Wanted(
+    return NewCallback(
         a_number=new.a_number,
         b_number=new.b_number,
-        start_time=start_time(new.start_time_utc, now),
+        start_time=parse_start_time(new.start_time_utc, now),
         name=new.name,
         extension_id=new.extension_id,
         try_count=1 if new.try_count is None else new.try_count,
@@ -171,21 +172,21 @@ def wanted_of(new: NewCallback, now: datetime) -> Wanted:
     )
 
 
-def queue_answer(row: QueueRow) -> QueueAnswer:
+def queue_response(row: QueueRow) -> QueueResponse:
     """Answer a queue as the contract shows it."""
-    return QueueAnswer(
+    return QueueResponse(
         id=row.id,
         name=row.name,
         comment=row.comment,
         status=QueueStatus(row.status),
         concurrent_task_limit=row.concurrent_task_limit,
-        create_date_utc=shown(row.created_at),
+        create_date_utc=format_utc(row.created_at),
     )
 
 
-def callback_answer(row: CallbackRow) -> CallbackAnswer:
+def callback_response(row: CallbackRow) -> CallbackResponse:
     """Answer a callback as the contract shows it."""
-    return CallbackAnswer(
+    return CallbackResponse(
         id=row.id,
         scheduler_id=row.queue_id,
         name=row.name,
@@ -198,10 +199,10 @@ def callback_answer(row: CallbackRow) -> CallbackAnswer:
         url_before_again=row.url_before_again,
         url_success=row.url_success,
         url_after=row.url_after,
-        start_time_utc=shown(row.start_time),
+        start_time_utc=format_utc(row.start_time),
         status=cast("Status", row.status),
         finish_result=FinishResult(row.finish_result) if row.finish_result else None,
         finish_comment=row.finish_comment,
         cdr=row.call_id,
-        create_date_utc=shown(row.created_at),
+        create_date_utc=format_utc(row.created_at),
     )

@@ -8,17 +8,18 @@ from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
 from application.callers import Request
-from application.ports.webhooks import AttemptRow, DeliveryFilter, DeliveryNotFound, DeliveryRow, DeliveryState
+from application.errors import DeliveryNotFound
+from application.ports.webhooks import AttemptRow, DeliveryFilter, DeliveryRow, DeliveryState
 from domain.organization.organization import OVERLAP_MAX
 from domain.values import Permission
 from interfaces.api.routes.administration import no_idempotency_key
-from interfaces.api.web.authentication import admit
-from interfaces.api.web.context import AnyRequest, visit_of
-from interfaces.api.web.error_responses import handlers, own_dialect
-from interfaces.api.web.json_body import CheckedRequest
-from interfaces.api.web.json_response import Answer
-from interfaces.api.web.query_params import asked_for
-from interfaces.api.web.request_errors import Fault, RequestInvalid
+from interfaces.api.web.authentication import authorize
+from interfaces.api.web.context import AnyRequest, context_of
+from interfaces.api.web.error_responses import exception_handlers, format_problem
+from interfaces.api.web.json_body import JsonRequest
+from interfaces.api.web.json_response import JsonResponse
+from interfaces.api.web.query_params import decode_params
+from interfaces.api.web.request_errors import FieldError, InvalidRequest
 
 _NUMBER_MAX = 2**53 - 1
 _ID = "^msg_[0-9a-f]{32}$"
@@ -38,26 +39,26 @@ class DeliveryListQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
 
 
-class DeliveriesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveriesResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries, oldest first; ``next`` is the ``after`` that goes on, null at the end."""
 
     items: list[DeliveryRow]
     next: int | None
 
 
-class AttemptsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptsResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The attempts of a delivery, oldest first. ``answer`` is how the receiver's body began."""
 
     items: list[AttemptRow]
 
 
-class RotateSecret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RotateSecretBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For how long the old secret signs beside the new one."""
 
     overlap_s: Annotated[int, Meta(ge=0, le=OVERLAP_MAX, description="Seconds.")] = _DAY
 
 
-class SecretAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class WebhookSecretResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The secret that signs the organisation's webhooks: ``whsec_`` and 32 bytes in base64."""
 
     secret: str
@@ -65,9 +66,9 @@ class SecretAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 async def resend_is_repeatable(request: AnyRequest) -> None:
     """Refuse an Idempotency-Key rather than seem to honour it. Raises RequestInvalid."""
-    if b"idempotency-key" in visit_of(request).headers:
+    if b"idempotency-key" in context_of(request).headers:
         message = "Not honoured here: sent again twice it is still one message, with one id"
-        raise RequestInvalid([Fault(("header", "Idempotency-Key"), message, "not_supported")])
+        raise InvalidRequest([FieldError(("header", "Idempotency-Key"), message, "not_supported")])
 
 
 @get(
@@ -76,16 +77,16 @@ async def resend_is_repeatable(request: AnyRequest) -> None:
     operation_id="listWebhookDeliveries",
     summary="Webhooks, and what became of them",
 )
-async def list_deliveries(request: CheckedRequest) -> Answer[DeliveriesAnswer]:
+async def list_deliveries(request: JsonRequest) -> JsonResponse[DeliveriesResponse]:
     """Answer the organisation's deliveries of the last 30 days."""
-    visit, asked = visit_of(request), asked_for(request, DeliveryListQuery)
+    context, asked = context_of(request), decode_params(request, DeliveryListQuery)
     wanted = DeliveryFilter(callback_id=asked.callback, state=asked.state)
     items = list(
-        await visit.api.services.webhook_deliveries.page(
-            visit.member.organization_id, wanted, after=asked.after, limit=asked.limit
+        await context.api.services.webhook_deliveries.page(
+            context.member.organization_id, wanted, after=asked.after, limit=asked.limit
         )
     )
-    return Answer(DeliveriesAnswer(items=items, next=items[-1].number if len(items) == asked.limit else None))
+    return JsonResponse(DeliveriesResponse(items=items, next=items[-1].number if len(items) == asked.limit else None))
 
 
 @get(
@@ -94,10 +95,12 @@ async def list_deliveries(request: CheckedRequest) -> Answer[DeliveriesAnswer]:
     operation_id="getWebhookDelivery",
     summary="A webhook, and what became of it",
 )
-async def get_delivery(request: CheckedRequest, delivery_id: DeliveryId) -> Answer[DeliveryRow]:
+async def get_delivery(request: JsonRequest, delivery_id: DeliveryId) -> JsonResponse[DeliveryRow]:
     """Answer the delivery as it stands now."""
-    visit = visit_of(request)
-    return Answer(await visit.api.services.webhook_deliveries.one(visit.member.organization_id, _known(delivery_id)))
+    context = context_of(request)
+    return JsonResponse(
+        await context.api.services.webhook_deliveries.one(context.member.organization_id, _known(delivery_id))
+    )
 
 
 @get(
@@ -106,11 +109,11 @@ async def get_delivery(request: CheckedRequest, delivery_id: DeliveryId) -> Answ
     operation_id="listWebhookAttempts",
     summary="Every attempt to deliver a webhook",
 )
-async def list_attempts(request: CheckedRequest, delivery_id: DeliveryId) -> Answer[AttemptsAnswer]:
+async def list_attempts(request: JsonRequest, delivery_id: DeliveryId) -> JsonResponse[AttemptsResponse]:
     """Answer the attempts: when, how long they took, what the receiver answered."""
-    visit = visit_of(request)
-    found = await visit.api.services.webhook_deliveries.attempts(visit.member.organization_id, _known(delivery_id))
-    return Answer(AttemptsAnswer(items=list(found)))
+    context = context_of(request)
+    found = await context.api.services.webhook_deliveries.attempts(context.member.organization_id, _known(delivery_id))
+    return JsonResponse(AttemptsResponse(items=list(found)))
 
 
 @post(
@@ -120,11 +123,11 @@ async def list_attempts(request: CheckedRequest, delivery_id: DeliveryId) -> Ans
     operation_id="resendWebhook",
     summary="Send a webhook again",
 )
-async def resend(request: CheckedRequest, delivery_id: DeliveryId) -> Answer[DeliveryRow]:
+async def resend(request: JsonRequest, delivery_id: DeliveryId) -> JsonResponse[DeliveryRow]:
     """Have the same message sent again at once, and on a new schedule if that fails."""
-    visit = visit_of(request)
-    again = await visit.api.services.webhook_deliveries.resend(visit.member.organization_id, _known(delivery_id))
-    return Answer(again, status_code=202)
+    context = context_of(request)
+    again = await context.api.services.webhook_deliveries.resend(context.member.organization_id, _known(delivery_id))
+    return JsonResponse(again, status_code=202)
 
 
 @get(
@@ -133,10 +136,12 @@ async def resend(request: CheckedRequest, delivery_id: DeliveryId) -> Answer[Del
     operation_id="getWebhookSecret",
     summary="The secret that signs webhooks",
 )
-async def get_secret(request: CheckedRequest) -> Answer[SecretAnswer]:
+async def get_secret(request: JsonRequest) -> JsonResponse[WebhookSecretResponse]:
     """Answer the current secret; it is made when first asked for."""
-    visit = visit_of(request)
-    return Answer(SecretAnswer(secret=await visit.api.services.webhook_secrets.current(visit.member.organization_id)))
+    context = context_of(request)
+    return JsonResponse(
+        WebhookSecretResponse(secret=await context.api.services.webhook_secrets.current(context.member.organization_id))
+    )
 
 
 @post(
@@ -146,12 +151,12 @@ async def get_secret(request: CheckedRequest) -> Answer[SecretAnswer]:
     operation_id="rotateWebhookSecret",
     summary="Sign webhooks with a new secret",
 )
-async def rotate_secret(request: CheckedRequest, data: JSONBody[RotateSecret]) -> Answer[SecretAnswer]:
+async def rotate_secret(request: JsonRequest, data: JSONBody[RotateSecretBody]) -> JsonResponse[WebhookSecretResponse]:
     """Answer a new secret; until the overlap is over each webhook carries signatures with both."""
-    visit = visit_of(request)
-    asked = Request(request_id=visit.request_id, caller=visit.caller)
-    secret = await visit.api.services.webhook_secrets.rotate(visit.member.organization_id, data.overlap_s, asked)
-    return Answer(SecretAnswer(secret=secret))
+    context = context_of(request)
+    asked = Request(request_id=context.request_id, caller=context.caller)
+    secret = await context.api.services.webhook_secrets.rotate(context.member.organization_id, data.overlap_s, asked)
+    return JsonResponse(WebhookSecretResponse(secret=secret))
 
 
 def webhooks_router() -> Router:
@@ -159,8 +164,8 @@ def webhooks_router() -> Router:
     return Router(
         "/v1",
         route_handlers=[list_deliveries, get_delivery, list_attempts, resend, get_secret, rotate_secret],
-        before_request=admit,
-        exception_handlers=handlers(own_dialect),
+        before_request=authorize,
+        exception_handlers=exception_handlers(format_problem),
         tags=["webhooks"],
     )
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 from application.callers import Caller
 from application.ids import digest_of
-from application.ports.event_log import TokenHolder
-from interfaces.api.web.context import AnyRequest, Api, Visit, visit_of
+from application.ports.directory import TokenHolder
+from interfaces.api.web.context import AnyRequest, ApiState, RequestContext, context_of
 from interfaces.api.web.rate_limit import address_key
 from interfaces.api.web.request_errors import Forbidden, Unauthenticated
 
@@ -20,7 +20,7 @@ _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +pz_([0-9A-Za-z]{1,64})_([0-9A-
 _NOBODYS_DIGEST = digest_of("")
 
 
-async def admit(request: AnyRequest) -> None:
+async def authorize(request: AnyRequest) -> None:
     """Let the request in, and note its caller.
 
     Raises Unauthenticated, Forbidden, TooManyRequests, and what the route's checks raise. A token pays for its request;
@@ -28,44 +28,44 @@ async def admit(request: AnyRequest) -> None:
     """
     if request.scope["method"] == "OPTIONS":
         return
-    visit, needs = visit_of(request), request.route_handler.opt
-    api, header = visit.api, visit.headers.get(b"authorization")
+    context, needs = context_of(request), request.route_handler.opt
+    api, header = context.api, context.headers.get(b"authorization")
     if header is None:
-        charge_address(request, visit)
+        charge_address(request, context)
         if not needs.get("open"):
             raise Unauthenticated
     else:
-        visit.caller = await _caller(api, header)
-        if visit.caller is None:
-            charge_address(request, visit)
+        context.caller = await _caller(api, header)
+        if context.caller is None:
+            charge_address(request, context)
             raise Unauthenticated
-        api.tokens_used.add(visit.caller.token_id)
+        api.tokens_used.add(context.caller.token_id)
         if api.limits.on:
-            visit.standing = api.limits.tokens.take(visit.caller.token_id)
-        if not visit.caller.may(needs["permission"]):
+            context.rate_limit = api.limits.tokens.take(context.caller.token_id)
+        if not context.caller.may(needs["permission"]):
             raise Forbidden
     for check in needs.get("checks", ()):
         await check(request)
 
 
-def charge_address(request: AnyRequest, visit: Visit) -> None:
+def charge_address(request: AnyRequest, context: RequestContext) -> None:
     """Let the address pay for the request. Raises TooManyRequests."""
-    if visit.api.limits.on:
-        visit.paying_address = address_key(request.client.host if request.client else "")
-        visit.standing = visit.api.limits.addresses.take(visit.paying_address)
+    if context.api.limits.on:
+        context.paying_address = address_key(request.client.host if request.client else "")
+        context.rate_limit = context.api.limits.addresses.take(context.paying_address)
 
 
-def charge_operator(visit: Visit, organization_id: int, number: int) -> None:
+def charge_operator(context: RequestContext, organization_id: int, number: int) -> None:
     """Let the operator pay instead of the address. Raises TooManyRequests."""
-    limits = visit.api.limits
+    limits = context.api.limits
     if not limits.on:
         return
-    if visit.paying_address is not None:
-        limits.addresses.give_back(visit.paying_address)
-    visit.standing = limits.operators.take(f"{organization_id}/{number}")
+    if context.paying_address is not None:
+        limits.addresses.refund(context.paying_address)
+    context.rate_limit = limits.operators.take(f"{organization_id}/{number}")
 
 
-async def _caller(api: Api, header: bytes) -> Caller | None:
+async def _caller(api: ApiState, header: bytes) -> Caller | None:
     given = _BEARER.fullmatch(header)
     if given is None:
         return None

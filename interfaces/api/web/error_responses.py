@@ -21,29 +21,29 @@ from application.errors import (
     NotFound,
     PreconditionFailed,
     QueueNotFound,
+    SecretUnreadable,
     StorageUnavailable,
 )
-from application.ports.webhooks import SecretUnreadable
 from application.tasks import IntakeClosed
 from domain.errors import AlreadyDeleted, IllegalTransition, InvalidField, NotWaiting, UnknownOperator, UnknownToken
-from interfaces.api.web.context import AnyRequest, visit_of
+from interfaces.api.web.context import AnyRequest, context_of
 from interfaces.api.web.request_errors import (
-    ClientGone,
+    ClientDisconnected,
     ClientNotFound,
-    Fault,
+    FieldError,
     Forbidden,
+    InvalidRequest,
     Loc,
-    RequestInvalid,
+    RequestTimeout,
     TooManyRequests,
-    TooSlow,
     Unauthenticated,
-    UnsupportedMedia,
-    told,
+    UnsupportedMediaType,
+    to_field_error,
 )
 
 _log = structlog.get_logger("perezvon.api")
 
-ANSWERS: dict[type[Exception], tuple[int, str, str]] = {
+ERROR_RESPONSES: dict[type[Exception], tuple[int, str, str]] = {
     IllegalTransition: (409, "illegal_transition", ""),
     NotWaiting: (409, "not_waiting", ""),
     AlreadyDeleted: (404, "not_found", "Not found"),
@@ -67,10 +67,10 @@ ANSWERS: dict[type[Exception], tuple[int, str, str]] = {
     StorageUnavailable: (503, "storage_away", "Not available just now; try again shortly"),
     SecretUnreadable: (503, "secret_unreadable", "Secrets cannot be read: their key, PEREZVON_SECRETS_KEY, is another"),
     IntakeClosed: (401, "intake_closed", "This organisation files tasks with a token only"),
-    RequestInvalid: (422, "invalid", "Validation failed"),
-    UnsupportedMedia: (415, "unsupported_media_type", "Send application/json"),
-    TooSlow: (408, "request_timeout", "The body did not come in time"),
-    ClientGone: (400, "client_gone", "The body is not complete"),
+    InvalidRequest: (422, "invalid", "Validation failed"),
+    UnsupportedMediaType: (415, "unsupported_media_type", "Send application/json"),
+    RequestTimeout: (408, "request_timeout", "The body did not come in time"),
+    ClientDisconnected: (400, "client_gone", "The body is not complete"),
     Unauthenticated: (401, "unauthenticated", "Send a valid token as Authorization: Bearer"),
     Forbidden: (403, "forbidden", "The token's role does not allow this"),
     TooManyRequests: (429, "too_many_requests", "Too many requests"),
@@ -95,17 +95,17 @@ def phrase(status: int) -> str:
     return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
-class Problem(NamedTuple):
+class ApiError(NamedTuple):
     """An error, ready to be told in any dialect."""
 
     status: int
     code: str
     text: str
-    faults: list[Fault]
+    faults: list[FieldError]
     headers: dict[str, str]
 
 
-class FieldFault(msgspec.Struct, frozen=True, kw_only=True):
+class TasksFieldError(msgspec.Struct, frozen=True, kw_only=True):
     """A bad part of a request: where it is, why it cannot be taken, and a stable word for that."""
 
     loc: list[str | int]
@@ -113,34 +113,34 @@ class FieldFault(msgspec.Struct, frozen=True, kw_only=True):
     type: str
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+class TasksError(msgspec.Struct, frozen=True, kw_only=True):
     """Why the request is refused."""
 
     detail: str
 
 
-class Invalid(msgspec.Struct, frozen=True, kw_only=True):
+class TasksValidationError(msgspec.Struct, frozen=True, kw_only=True):
     """Every part of the request that cannot be taken."""
 
-    detail: list[FieldFault]
+    detail: list[TasksFieldError]
 
 
-class QueueFault(msgspec.Struct, frozen=True, kw_only=True):
+class QueuesFieldError(msgspec.Struct, frozen=True, kw_only=True):
     """A bad part of a request, such as ``tasks[3].a_number``, and why it cannot be taken."""
 
     field: str
     message: str
 
 
-class QueueRefusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class QueuesError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why the request is refused; ``status`` is stable: programs may tell refusals apart by it."""
 
     message: str
     status: str
-    errors: list[QueueFault] = []
+    errors: list[QueuesFieldError] = []
 
 
-class Where(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ProblemFieldError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A bad part of a request: a JSON Pointer into the body, or the name of a header or parameter."""
 
     detail: str
@@ -160,69 +160,69 @@ class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     instance: str
     code: str
     request_id: str
-    errors: list[Where] = []
+    errors: list[ProblemFieldError] = []
 
 
-Dialect = Callable[[AnyRequest, Problem], Response[bytes]]
+ErrorFormatter = Callable[[AnyRequest, ApiError], Response[bytes]]
 
 
-def problem_of(error: Exception) -> Problem:
+def to_api_error(error: Exception) -> ApiError:
     """Answer what the error is to a client. What is not known here is a 500 that says nothing more."""
     if isinstance(error, ValidationException):
-        return Problem(422, "invalid", "Validation failed", _framework_faults(error), {})
+        return ApiError(422, "invalid", "Validation failed", _framework_faults(error), {})
     if isinstance(error, HTTPException) and error.status_code in _FRAMEWORK_CODES:
         status = error.status_code
-        return Problem(status, _FRAMEWORK_CODES[status], phrase(status), [], dict(error.headers or {}))
-    known = next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), None)
+        return ApiError(status, _FRAMEWORK_CODES[status], phrase(status), [], dict(error.headers or {}))
+    known = next((ERROR_RESPONSES[kind] for kind in type(error).__mro__ if kind in ERROR_RESPONSES), None)
     if known is None:
-        return Problem(500, "internal_server_error", "Internal Server Error", [], {})
+        return ApiError(500, "internal_server_error", "Internal Server Error", [], {})
     status, code, text = known
-    return Problem(status, code, text or str(error), _faults_of(error), _headers_of(error, status))
+    return ApiError(status, code, text or str(error), _faults_of(error), _headers_of(error, status))
 
 
 def _headers_of(error: Exception, status: int) -> dict[str, str]:
     match error:
         case TooManyRequests(burst=burst, retry_after=seconds, reset=reset):
             standing = {"Limit": str(burst), "Remaining": "0", "Reset": str(ceil(reset))}
-            told = {f"X-RateLimit-{name}": value for name, value in standing.items()}
-            return {"Retry-After": str(ceil(seconds)), **told}
+            limit_headers = {f"X-RateLimit-{name}": value for name, value in standing.items()}
+            return {"Retry-After": str(ceil(seconds)), **limit_headers}
         case StorageUnavailable():
             return {"Retry-After": "1"}
-        case TooSlow():
+        case RequestTimeout():
             return {"Connection": "close"}
         case _:
             return {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
 
 
-def _faults_of(error: Exception) -> list[Fault]:
+def _faults_of(error: Exception) -> list[FieldError]:
     match error:
-        case RequestInvalid(faults=faults):
+        case InvalidRequest(faults=faults):
             return list(faults)
         case InvalidFields(faults=faults):
-            return [Fault(("body", fault.field), str(fault), fault.kind) for fault in faults]
+            return [FieldError(("body", fault.field), str(fault), fault.kind) for fault in faults]
         case InvalidField(field=field, kind=kind):
-            return [Fault(("body", field), str(error), kind)]
+            return [FieldError(("body", field), str(error), kind)]
         case KeyReused():
             message = "This key was used for another request"
-            return [Fault(("header", "Idempotency-Key"), message, error.code)]
+            return [FieldError(("header", "Idempotency-Key"), message, error.code)]
         case _:
             return []
 
 
-def _framework_faults(error: ValidationException) -> list[Fault]:
+def _framework_faults(error: ValidationException) -> list[FieldError]:
     """Answer what the framework found: bad numbers in the path, and that a body is missing."""
     entries = cast("list[dict[str, str]]", error.extra or [])
     paths = [entry for entry in entries if entry.get("key", "data") != "data"]
-    return [told(("path", entry["key"]), entry["message"]) for entry in paths] or [
-        Fault(("body",), "Field required", "missing")
+    return [to_field_error(("path", entry["key"]), entry["message"]) for entry in paths] or [
+        FieldError(("body",), "Field required", "missing")
     ]
 
 
-def handlers(dialect: Dialect) -> dict[int | type[Exception], Any]:
+def exception_handlers(dialect: ErrorFormatter) -> dict[int | type[Exception], Any]:
     """Answer the handlers of a router whose errors are told in the dialect."""
 
     def handle(request: AnyRequest, error: Exception) -> Response[bytes]:
-        problem = problem_of(error)
+        problem = to_api_error(error)
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("unexpected error", exc_info=error)
         elif problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -232,22 +232,22 @@ def handlers(dialect: Dialect) -> dict[int | type[Exception], Any]:
     return {HTTPException: handle, Exception: handle}
 
 
-def tasks_dialect(_: AnyRequest, problem: Problem) -> Response[bytes]:
+def format_tasks_error(_: AnyRequest, problem: ApiError) -> Response[bytes]:
     """Tell it as contract 1 has it: the form of the framework that the source is built on."""
     status, faults = problem.status, problem.faults
     if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
-        status, faults = 422, [Fault(("body",), problem.text, "json_invalid")]
-    listed = [FieldFault(loc=list(fault.loc), msg=fault.message, type=fault.kind) for fault in faults]
-    body = Invalid(detail=listed) if listed else Refusal(detail=problem.text)
+        status, faults = 422, [FieldError(("body",), problem.text, "json_invalid")]
+    listed = [TasksFieldError(loc=list(fault.loc), msg=fault.message, type=fault.kind) for fault in faults]
+    body = TasksValidationError(detail=listed) if listed else TasksError(detail=problem.text)
     return _response(status, body, problem.headers, "application/json")
 
 
-def queues_dialect(_: AnyRequest, problem: Problem) -> Response[bytes]:
+def format_queues_error(_: AnyRequest, problem: ApiError) -> Response[bytes]:
     """Tell it as contract 2 has it, with its own word for what went wrong."""
-    body = QueueRefusal(
+    body = QueuesError(
         message=problem.text,
         status=QUEUE_CODES.get(problem.code, problem.code),
-        errors=[QueueFault(field=_dotted(fault.loc), message=fault.message) for fault in problem.faults],
+        errors=[QueuesFieldError(field=_dotted(fault.loc), message=fault.message) for fault in problem.faults],
     )
     return _response(problem.status, body, problem.headers, "application/json")
 
@@ -258,7 +258,7 @@ def _dotted(loc: Loc) -> str:
     return str(first) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
 
 
-def own_dialect(request: AnyRequest, problem: Problem) -> Response[bytes]:
+def format_problem(request: AnyRequest, problem: ApiError) -> Response[bytes]:
     """Tell it as RFC 9457 has it, with the code, the request id, and for each fault where it is."""
     body = ProblemDetails(
         type="about:blank",
@@ -267,8 +267,10 @@ def own_dialect(request: AnyRequest, problem: Problem) -> Response[bytes]:
         detail=problem.text,
         instance=quote(request.scope["path"]),
         code=problem.code,
-        request_id=visit_of(request).request_id,
-        errors=[Where(detail=fault.message, code=fault.kind, **_place(fault.loc)) for fault in problem.faults],
+        request_id=context_of(request).request_id,
+        errors=[
+            ProblemFieldError(detail=fault.message, code=fault.kind, **_place(fault.loc)) for fault in problem.faults
+        ],
     )
     return _response(problem.status, body, problem.headers, "application/problem+json")
 
@@ -280,13 +282,13 @@ def _place(loc: Loc) -> dict[str, str]:
     return {"header" if source == "header" else "parameter": str(path[0])}
 
 
-def dialect_by_path(request: AnyRequest, problem: Problem) -> Response[bytes]:
+def format_error_by_path(request: AnyRequest, problem: ApiError) -> Response[bytes]:
     """Tell it in the dialect of the path: what no route takes (404, 405) reaches no router."""
     path = f"{request.scope['path']}/"
     if path.startswith("/api/tasks/"):
-        return tasks_dialect(request, problem)
+        return format_tasks_error(request, problem)
     of_queues = path.startswith(("/client/", "/api/ver1.0/"))
-    return (queues_dialect if of_queues else own_dialect)(request, problem)
+    return (format_queues_error if of_queues else format_problem)(request, problem)
 
 
 def _response(status: int, body: msgspec.Struct, headers: dict[str, str], media_type: str) -> Response[bytes]:

@@ -9,14 +9,14 @@ import pytest
 from psycopg import AsyncConnection
 
 from application.policies.decision import Decide, Decision
-from application.ports.event_log import Appended, Envelope
-from domain.model import Fact, Recorded
+from application.ports.event_log import Appended
+from domain.model import Envelope, Fact, Recorded
 from domain.task.events import AppealLinked, TaskCancelled, TaskStarted
 from domain.task.task import Status, Task, replay
 from infrastructure.event_log import metrics
 from infrastructure.event_log.codec import encode
-from infrastructure.event_log.decisions import decide
-from infrastructure.event_log.log import Command, call_door
+from infrastructure.event_log.decisions import decide_and_append
+from infrastructure.event_log.log import Command, append_batch
 from infrastructure.postgres.connections import service_dsn
 from tests.support.histories import filed
 from tests.support.logs import waiting_at_the_door
@@ -65,7 +65,7 @@ def on(stream: str, decided: Decide = started, **more: Any) -> Decision:
 
 async def decided(views: Views, *decisions: Decision) -> Sequence[Appended | None]:
     async with views.pool.connection() as connection, connection.transaction():
-        return await decide(connection, decisions)
+        return await decide_and_append(connection, decisions)
 
 
 def refused(code: str) -> float:
@@ -84,7 +84,7 @@ async def test_each_decision_is_recorded_under_its_envelope(views: Views, stream
 
 async def test_what_is_decided_goes_with_the_transaction(views: Views, streams: list[str]) -> None:
     async with views.pool.connection() as connection, connection.transaction(force_rollback=True):
-        await decide(connection, [on(streams[0])])
+        await decide_and_append(connection, [on(streams[0])])
     assert await tags(views, streams[0]) == ["filed"]
 
 
@@ -106,7 +106,7 @@ async def test_a_refused_decision_is_counted_and_costs_its_neighbours_nothing(vi
 
 async def test_nothing_to_decide_does_not_take_the_logs_lock(views: Views, streams: list[str]) -> None:
     async with views.pool.connection() as connection, connection.transaction():
-        assert await decide(connection, [on(streams[0], lambda _: [])]) == [None]
+        assert await decide_and_append(connection, [on(streams[0], lambda _: [])]) == [None]
         await asyncio.wait_for(views.record(streams[0], TaskStarted(), version=1), 10)
 
 
@@ -138,10 +138,10 @@ async def test_who_is_late_for_the_first_of_two_decisions_decides_both_again(vie
 async def test_once_decided_nobody_else_appends_before_the_transaction_ends(views: Views, streams: list[str]) -> None:
     async with views.pool.connection() as connection:
         async with connection.transaction():
-            await decide(connection, [on(streams[0])])
+            await decide_and_append(connection, [on(streams[0])])
             other = asyncio.create_task(views.record(streams[0], TaskStarted(), version=2))
             await eventually_async(lambda: someone_waits(views))
-            await decide(connection, [on(streams[1])])
+            await decide_and_append(connection, [on(streams[1])])
         assert await other == 6
 
 
@@ -155,7 +155,7 @@ async def test_a_stream_that_is_known_is_not_read_unless_it_is_old(views: Views,
 async def test_what_is_decided_is_durable_though_its_surroundings_need_not_be(views: Views, streams: list[str]) -> None:
     async with views.pool.connection() as connection, connection.transaction():
         await connection.execute("SET LOCAL synchronous_commit = off")
-        await decide(connection, [on(streams[0])])
+        await decide_and_append(connection, [on(streams[0])])
         assert await (await connection.execute("SHOW synchronous_commit")).fetchone() == ("on",)
 
 
@@ -167,7 +167,7 @@ async def faster(views: Views, *changes: tuple[str, Fact]) -> AsyncGenerator[Asy
             Command(stream=stream, version=1, facts=[fact], states=[encode(fact)], envelope=ENVELOPE)
             for stream, fact in changes
         ]
-        assert {verdict for verdict, *_ in await call_door(connection, commands)} == {"appended"}
+        assert {verdict for verdict, *_ in await append_batch(connection, commands)} == {"appended"}
         yield connection
 
 

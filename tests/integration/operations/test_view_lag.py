@@ -5,16 +5,19 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from prometheus_client import REGISTRY
 
 from application.errors import StorageUnavailable
-from application.queries.task_list import Lag
+from application.queries.view_lag import Lag
 from domain.task.events import TaskStarted
 from infrastructure.operations.projection_worker import run_projections
 from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.operations.view_lag import PostgresViewPositions
 from infrastructure.postgres.connections import Pool, service_dsn
-from infrastructure.subscriptions import metrics, runner
+from infrastructure.read_models.task_list.projection import TaskListProjection
+from infrastructure.subscriptions import metrics
+from infrastructure.subscriptions.handler import VIEW_TUNING
 from tests.support.histories import filed
 from tests.support.views import Views, new_task, open_views
 
@@ -116,7 +119,7 @@ async def test_when_the_database_is_lost_who_waits_is_told_so(views: Views) -> N
 async def test_a_view_that_rests_is_roused_when_somebody_waits_for_it(
     views: Views, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_REST_OF_VIEW_S", 3600.0)
+    monkeypatch.setattr(TaskListProjection, "tuning", replace(VIEW_TUNING, rest_s=3600.0))
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(run_projections(service_dsn(views.dsn), stop))

@@ -5,18 +5,17 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 
 from application.errors import StorageUnavailable
 from application.policies.decision import Decision
-from application.ports.event_log import Envelope
 from domain.callback.events import AttemptStarted, AttemptSucceeded, CallbackCancelled, CallbackFinished, FinishResult
 from domain.callback_queue.events import QueueDeleted
-from domain.model import Recorded, tag_of
+from domain.model import Envelope, Recorded, tag_of
 from domain.task.events import TaskCancelled
-from infrastructure.event_log.decisions import decide
+from infrastructure.event_log.decisions import decide_and_append
 from infrastructure.policies.registry import POLICIES, policies
-from infrastructure.subscriptions import runner
 from tests.support.histories import call_id_of, filed
 from tests.support.policies import (
     callback_of,
@@ -88,7 +87,8 @@ EXPECTED_TAGS = {
 @pytest.mark.parametrize("size", [1, 3, 1000])
 async def test_the_size_of_batches_does_not_matter(views: Views, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     streams = await record_a_day(views)
-    monkeypatch.setattr(runner, "_POLICY_EVENTS", size)
+    for policy in policies().values():
+        monkeypatch.setattr(type(policy), "tuning", replace(policy.tuning, batch_events=size))
     await react(views)
     found = await outcome(views, streams)
     assert found["tags"].items() >= EXPECTED_TAGS.items()
@@ -104,14 +104,14 @@ async def test_a_policy_that_dies_before_the_commit_has_done_nothing_and_does_it
     streams = await record_a_day(views)
     before = await outcome(views, streams)
     kind = type(policies()[name])
-    react_to = kind.react
+    react_to = kind.handle
 
     async def die_afterwards(self: Any, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
         await react_to(self, connection, events)
         await views.do("SELECT pg_terminate_backend(%s)", connection.info.backend_pid)
         await connection.execute("SELECT 1")
 
-    monkeypatch.setattr(kind, "react", die_afterwards)
+    monkeypatch.setattr(kind, "handle", die_afterwards)
     running = views.runner(name)
     with pytest.raises(StorageUnavailable):
         await running.step()
@@ -190,7 +190,9 @@ async def append(views: Views, stream: str, *facts: Any, actor: str, cause: Reco
     """Record facts that an event caused."""
     envelope = Envelope(organization_id=1, actor=actor, causation=str(cause.position), correlation=cause.correlation)
     async with views.pool.connection() as connection, connection.transaction():
-        (done,) = await decide(connection, [Decision(stream=stream, decide=lambda _: facts, envelope=envelope)])
+        (done,) = await decide_and_append(
+            connection, [Decision(stream=stream, decide=lambda _: facts, envelope=envelope)]
+        )
     assert done is not None
     return done.events[0]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from application.queries.task_list import AuditTrailFilter, AuditTrailRow
+from application.queries.audit_trail import AuditTrailFilter, AuditTrailRow
 from domain.task.events import TaskCompleted, TaskStarted
 from infrastructure.read_models.audit_trail.projection import AuditTrailProjection
 from tests.support.histories import filed
@@ -91,6 +91,6 @@ async def test_the_last_position_seen_is_where_to_go_on(views: Views) -> None:
 
 async def test_events_that_are_there_already_are_not_doubled(views: Views) -> None:
     before = await views.dump("audit_trail")
-    await AuditTrailProjection().apply(views.owner, await views.events(), "")
+    await AuditTrailProjection().handle(views.owner, await views.events())
     assert await views.dump("audit_trail") == before
     assert len(before) == 7

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from application.call_history import Dialled
+from application.queries.call_history import Dialled
 from domain.callback.events import AttemptFailed, AttemptStarted, CallbackDelayed
 from infrastructure.operations.rebuild import rebuild
 from infrastructure.operations.view_lag import PostgresViewPositions
@@ -98,7 +98,7 @@ async def test_facts_that_are_folded_again_change_nothing(views: Views) -> None:
     await views.record(STREAM, *TWICE)
     await views.catch_up("call_history")
     before, projection = await views.dump("call_history"), PROJECTIONS["call_history"]
-    await projection.apply(views.owner, await views.events(projection.wanted), "")
+    await projection.handle(views.owner, await views.events(projection.subscription))
     assert await views.dump("call_history") == before
     assert len(before) == 2
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from application.queries.callback_list import Idle, QueueStanding, queue_row
+from application.queries.queue_board import Idle, QueueStanding, queue_row
 from domain.callback.events import (
     AttemptFailed,
     AttemptStarted,
@@ -190,11 +190,11 @@ async def test_facts_that_are_folded_already_change_nothing_and_a_missing_one_is
     first, second, third = await views.events("queue/")
     board = PROJECTIONS["queue_board"]
     with pytest.raises(VersionGap):
-        await board.apply(views.owner, [second], "")
+        await board.handle(views.owner, [second])
     with pytest.raises(VersionGap):
-        await board.apply(views.owner, [first, third], "")
-    await board.apply(views.owner, [first, second, third], "")
+        await board.handle(views.owner, [first, third])
+    await board.handle(views.owner, [first, second, third])
     before = await views.dump("queue_board")
-    await board.apply(views.owner, [first, second, third], "")
+    await board.handle(views.owner, [first, second, third])
     assert await views.dump("queue_board") == before
     assert before[0][-1] is True

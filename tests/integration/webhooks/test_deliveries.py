@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from application.webhook_targets import networks_of
 from infrastructure.webhooks import breaker
 from infrastructure.webhooks.lane_window import UNPROVEN_IN_FLIGHT
-from infrastructure.webhooks.outbox import Kind
+from infrastructure.webhooks.outbox import WebhookKind
 from tests.support.receiving import Received, Receiver, never, receiving
 from tests.support.waiting import eventually_async
 from tests.support.webhooks import (
@@ -221,7 +221,7 @@ async def test_a_black_hole_holds_up_nobody_else(database: str) -> None:
 async def test_a_head_that_expires_lets_its_followers_go(database: str) -> None:
     async with receiving() as receiver, worker(database):
         receiver.answers += [500]
-        head, follower = message(receiver.url, kind=Kind.BEFORE), message(receiver.url)
+        head, follower = message(receiver.url, kind=WebhookKind.BEFORE), message(receiver.url)
         await put_all(database, [head, follower])
         await eventually_async(attempted(database, head.id, 1))
         await change(database, "UPDATE SCHEMA.webhook_deliveries SET expires_at = now() WHERE kind = 'before'")
@@ -232,7 +232,7 @@ async def test_a_head_that_expires_lets_its_followers_go(database: str) -> None:
 
 async def test_what_expired_before_its_first_attempt_is_not_sent(database: str) -> None:
     async with receiving() as receiver, worker(database):
-        old, new = message(receiver.url, kind=Kind.BEFORE, age_s=180), message(receiver.url)
+        old, new = message(receiver.url, kind=WebhookKind.BEFORE, age_s=180), message(receiver.url)
         await put_all(database, [old, new])
         await eventually_async(all_are(database, "expired", "delivered"))
     assert list(receiver.ids()) == [new.id]

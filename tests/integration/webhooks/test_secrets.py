@@ -10,8 +10,8 @@ import structlog
 import svix.webhooks
 
 from application.callers import Request
-from application.errors import OrganizationNotFound
-from application.ports.webhooks import SecretUnreadable, WebhookOptions
+from application.errors import OrganizationNotFound, SecretUnreadable
+from application.webhook_options import WebhookOptions
 from domain.errors import InvalidField
 from domain.organization.events import WebhookSecretRotated
 from infrastructure.postgres.connections import Pool, service_dsn

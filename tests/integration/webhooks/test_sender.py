@@ -13,11 +13,11 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import web
 
-from application.ports.webhooks import WebhookOptions
+from application.webhook_options import WebhookOptions
 from infrastructure.webhooks import sender as sending
-from infrastructure.webhooks.delivery_schedule import Answer
+from infrastructure.webhooks.delivery_schedule import ReceiverResponse
 from infrastructure.webhooks.sender import AiohttpSender, open_sender
-from infrastructure.webhooks.ssrf_guard import Guard, Lookup, system_lookup
+from infrastructure.webhooks.ssrf_guard import Lookup, SsrfGuard, system_lookup
 from tests.support.certificates import certificate_for
 from tests.support.receiving import Received, Receiver, never, receiving
 from tests.support.webhooks import OPENED, OPTIONS
@@ -33,7 +33,7 @@ SPELLINGS = [
 ]  # fmt: skip
 
 
-async def post(sender: AiohttpSender, url: str) -> Answer:
+async def post(sender: AiohttpSender, url: str) -> ReceiverResponse:
     return await sender.post(url, {"webhook-id": "msg_1"}, b"{}")
 
 
@@ -116,7 +116,7 @@ async def test_a_name_that_is_bound_anew_between_two_lookups_is_refused(monkeypa
 async def test_a_private_address_that_the_resolver_lets_through_is_refused_by_the_socket() -> None:
     async with receiving() as receiver, open_sender(CLOSED, resolving(["127.0.0.1"])) as sender:
         connector: Any = sender._session.connector
-        connector._resolver._guard = Guard(OPENED)
+        connector._resolver._guard = SsrfGuard(OPENED)
         assert (await post(sender, f"http://example.com:{receiver.url.rpartition(':')[2]}/")).error == BLOCKED
         assert receiver.got == []
 

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from application.call_history import CallRecord, Dialled, call_record
+from application.call_history import CallRecord, call_record
+from application.queries.call_history import Dialled
 from domain.callback.events import (
     AttemptFailed,
     AttemptStarted,

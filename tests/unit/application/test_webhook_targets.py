@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.ports.webhooks import BadTarget, check_target
-from application.webhook_targets import is_allowed, literal, networks_of
+from application.webhook_targets import BadTarget, check_target, is_allowed, literal, networks_of
 
 HERE = networks_of("127.0.0.0/8, ::1/128")
 PRIVATE = [

@@ -11,9 +11,9 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from application.phones import e164, line
-from application.ports.webhooks import check_target
-from application.queries.callback_list import Idle, QueueStanding
-from interfaces.bootstrap.services import AsteriskOptions, Counts
+from application.queries.queue_board import Idle, QueueStanding
+from application.webhook_targets import check_target
+from interfaces.bootstrap.services import AsteriskGatewayKind, AsteriskOptions, Counts
 from interfaces.config.settings import BadSetting, from_environment
 from interfaces.config.webhooks import webhook_options
 from interfaces.demo.environment import demo_environment
@@ -62,8 +62,8 @@ def test_on_a_real_switch_only_extensions_of_four_digits_are_dialled_and_none_be
 
 
 def test_before_a_real_switch_dials_all_numbers_and_the_trunk_are_told() -> None:
-    switch = AsteriskOptions(host="::1", port=5038, user="u", secret="s3cret", trunk="carrier")
-    told = warning(ON_SWITCH, switch)
+    options = AsteriskOptions(host="::1", port=5038, user="u", secret="s3cret", trunk="carrier")
+    told = warning(ON_SWITCH, AsteriskGatewayKind(options))
     assert "trunk carrier of the Asterisk at [::1]:5038" in " ".join(told.split())
     dialled = set(re.findall(r"[0-9]{4}", told.partition("these extensions")[2]))
     assert dialled == {*ON_SWITCH.agents, *ON_SWITCH.customers}

@@ -7,13 +7,24 @@ from collections.abc import Callable
 
 import pytest
 
-from application.ports.webhooks import WebhookOptions
-from interfaces.bootstrap.services import AsteriskOptions, Pace, run_dispatching
-from interfaces.config.gateway import switch_of
+from application.ports.call_gateway import GatewayKind
+from application.webhook_options import WebhookOptions
+from interfaces.bootstrap.services import (
+    AsteriskGatewayKind,
+    AsteriskOptions,
+    Pace,
+    SimulatedGatewayKind,
+    run_dispatching,
+)
+from interfaces.config.gateway import gateway_of
 from interfaces.config.settings import BadSetting, Settings
 from interfaces.processes.worker import PartEnded, work
 
 PARTS = ["run_projections", "run_deliveries", "run_dispatching"]
+
+
+def asterisk_at(host: str) -> AsteriskGatewayKind:
+    return AsteriskGatewayKind(AsteriskOptions(host=host, port=5038, user="u", secret="s", trunk="t"))
 
 
 async def lasts(_dsn: str, stop: asyncio.Event, *_: object, **__: object) -> None:
@@ -83,7 +94,7 @@ def test_it_dials_the_switch_that_is_set_at_the_pace_that_is_set(
         await is_told_to_end(_dsn, stop)
 
     run(settings, run_dispatching=dials)
-    assert dialled == {"switch": switch_of(settings), "pace": pace}
+    assert dialled == {"gateway": gateway_of(settings), "pace": pace}
 
 
 def test_a_worker_that_cannot_know_its_switch_does_not_begin(run: Callable[..., None]) -> None:
@@ -92,15 +103,15 @@ def test_a_worker_that_cannot_know_its_switch_does_not_begin(run: Callable[..., 
 
 
 @pytest.mark.parametrize(
-    ("switch", "name"),
+    ("gateway", "name"),
     [
-        ("127.0.0.1:1", "simulated"),
-        (AsteriskOptions(host="10.0.0.5", port=5038, user="u", secret="s", trunk="t"), "asterisk"),
-        (AsteriskOptions(host="10.0.0.6", port=5038, user="u", secret="s", trunk="t"), "asterisk"),
+        (SimulatedGatewayKind("127.0.0.1:1"), "simulated"),
+        (asterisk_at("10.0.0.5"), "asterisk"),
+        (asterisk_at("10.0.0.6"), "asterisk"),
     ],
 )
 def test_calls_are_kept_under_the_kind_of_their_switch_wherever_it_moves(
-    monkeypatch: pytest.MonkeyPatch, switch: AsteriskOptions | str, name: str
+    monkeypatch: pytest.MonkeyPatch, gateway: GatewayKind, name: str
 ) -> None:
     led: list[str] = []
 
@@ -108,6 +119,8 @@ def test_calls_are_kept_under_the_kind_of_their_switch_wherever_it_moves(
         led.append(gateway)
 
     monkeypatch.setattr("interfaces.bootstrap.services.run_dispatcher", leads)
-    dispatching = run_dispatching("host=nowhere.invalid", asyncio.Event(), WebhookOptions(), switch=switch, pace=Pace())
+    dispatching = run_dispatching(
+        "host=nowhere.invalid", asyncio.Event(), WebhookOptions(), gateway=gateway, pace=Pace()
+    )
     asyncio.run(dispatching)
     assert led == [name]

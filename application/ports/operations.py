@@ -1,0 +1,72 @@
+"""Reports and errors of operating a deployment: local Postgres, migrations, rebuilds, retries of parked streams."""
+
+from collections.abc import Callable
+
+import msgspec
+
+RebuildProgress = Callable[[int, int], None]
+"""Receives the log position that a rebuild has reached, and the position at which it will end."""
+
+
+class InvalidDsn(ValueError):
+    """A text is no address of a Postgres; the message does not repeat it, since it may hold a password."""
+
+
+class ServerTooOld(Exception):
+    """The server is older than the oldest that will do."""
+
+
+class SchemaTooOld(Exception):
+    """The database's schema is older than this program; ``perezvon migrate`` updates it."""
+
+
+class LocalPostgresError(Exception):
+    """No Postgres can run here; the text says why, and what to install or set."""
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """How a rebuilt table compares with the live one: ``missing`` rows are live only, ``extra`` ones rebuilt only."""
+
+    table: str
+    differing: int
+    missing: int
+    extra: int
+
+
+class RebuildUnderWay(Exception):
+    """Somebody else is rebuilding this view."""
+
+
+class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rebuild found: up to ``position`` of the log it folded ``events`` in ``seconds``.
+
+    ``swapped`` is whether the view is now the rebuilt one; differences stop that unless they were accepted.
+    """
+
+    name: str
+    position: int
+    events: int
+    seconds: float
+    parked: int
+    differences: list[Difference]
+    swapped: bool
+
+    @property
+    def differs(self) -> bool:
+        """Whether the rebuilt view differs from the one that was live."""
+        return any(found.differing or found.missing or found.extra for found in self.differences)
+
+
+class StillParked(msgspec.Struct, frozen=True):
+    """A stream that could not be brought in, and why."""
+
+    stream: str
+    error: str
+
+
+class RetryReport(msgspec.Struct, frozen=True):
+    """What became of the parked streams of a projection or policy."""
+
+    name: str
+    brought_in: list[str]
+    still_parked: list[StillParked]

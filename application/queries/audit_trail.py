@@ -1,0 +1,47 @@
+"""Read model of the audit trail: every event, with who caused it and why."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+
+class AuditTrailRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of the log: what happened to which stream, when, who caused it and why."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    recorded_at: datetime
+    organization_id: int | None
+    actor: str | None
+    reason: str | None
+    causation: str | None
+    correlation: str | None
+
+
+class AuditTrailFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are wanted: recorded at ``since`` or later and before ``until``, what is None filters nothing."""
+
+    stream: str | None = None
+    actor: str | None = None
+    type: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class AuditTrailPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Events in the order of the log, and the log position that the view has reached."""
+
+    items: Sequence[AuditTrailRow]
+    position: int
+
+
+class AuditTrail(Protocol):
+    """Who did what, when, and why."""
+
+    async def page(self, organization_id: int, wanted: AuditTrailFilter, *, after: int, limit: int) -> AuditTrailPage:
+        """Answer at most ``limit`` (1 to 1,000) of the organisation's events after a log position. Raises StorageUnavailable."""
+        ...
