@@ -18,10 +18,10 @@ from interfaces.api.routes.queue_board import queue_board_router
 from interfaces.api.routes.queue_rules import queue_rules_router
 from interfaces.api.routes.tasks import tasks_router
 from interfaces.api.routes.webhooks import webhooks_router
-from interfaces.api.web.asgi_middleware import EdgeLayer
-from interfaces.api.web.context import Api
-from interfaces.api.web.error_responses import dialect_by_path, handlers
-from interfaces.api.web.json_body import BODY_BYTES_MAX, CheckedRequest
+from interfaces.api.web.asgi_middleware import RequestMiddleware
+from interfaces.api.web.context import ApiState
+from interfaces.api.web.error_responses import exception_handlers, format_error_by_path
+from interfaces.api.web.json_body import BODY_BYTES_MAX, JsonRequest
 from interfaces.bootstrap.services import Services
 from interfaces.config.settings import Settings
 
@@ -30,7 +30,7 @@ _NOTING_SECONDS = 30.0
 
 def create_app(settings: Settings, services: Services) -> Litestar:
     """Answer the application that serves ``services``, which stay open as long as it runs."""
-    api = Api(settings, services)
+    api = ApiState(settings, services)
     app = Litestar(
         [
             tasks_router(),
@@ -44,22 +44,22 @@ def create_app(settings: Settings, services: Services) -> Litestar:
             health_router(),
             docs_router(),
         ],
-        exception_handlers=handlers(dialect_by_path),
+        exception_handlers=exception_handlers(format_error_by_path),
         lifespan=[_noting_use_of_tokens],
         logging_config=None,
         openapi_config=None,
-        request_class=CheckedRequest,
+        request_class=JsonRequest,
         request_max_body_size=BODY_BYTES_MAX,
         state=State({"api": api}),
     )
-    app.asgi_handler = EdgeLayer(app, api)
+    app.asgi_handler = RequestMiddleware(app, api)
     return app
 
 
 @asynccontextmanager
 async def _noting_use_of_tokens(app: Litestar) -> AsyncGenerator[None]:
     """Note the last use of tokens every half minute, and once more at the end."""
-    api: Api = app.state.api
+    api: ApiState = app.state.api
 
     async def note() -> None:
         used, api.tokens_used = api.tokens_used, set()

@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from interfaces.api.app import create_app
-from interfaces.api.web.context import Api
+from interfaces.api.web.context import ApiState
 from interfaces.bootstrap.services import services
 from interfaces.config.settings import Settings
 from interfaces.config.webhooks import webhook_options
@@ -97,7 +97,7 @@ class BoundedProtocol(HttpToolsProtocol):
 class DrainingServer(uvicorn.Server):
     """Ends on SIGTERM and SIGINT without raising them again: who called it has still to close what it opened."""
 
-    def __init__(self, config: uvicorn.Config, api: Api, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, api: ApiState, ready: Callable[[], None]) -> None:
         """Tell ``api`` when draining begins, and call ``ready`` once connections are accepted."""
         super().__init__(config)
         self._api = api

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain.values import Role
-from interfaces.api.web.path_params import BASES
+from interfaces.api.web.path_params import CLIENT_BASE_PATHS
 from tests.support.office import QUEUES, UNLIMITED, Office, served
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ async def test_a_queue_keeps_all_that_it_was_created_with(office: Office) -> Non
     assert (await office.get(f"{QUEUES}{queue['id']}")).json() == queue
 
 
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("base", CLIENT_BASE_PATHS)
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("client", ["@me", "number"])
 async def test_every_spelling_of_the_paths_is_served(office: Office, base: str, slash: str, client: str) -> None:

@@ -18,11 +18,11 @@ pytestmark = pytest.mark.anyio
 async def test_a_service_whose_views_keep_up_is_ready(service: Service, office: Office) -> None:
     await office.filed()
 
-    async def caught_up() -> bool:
+    async def read_after_writes() -> bool:
         answer = await office.client.get("/health/ready")
         return answer.status_code == 200 and all(view["events"] == 0 for view in answer.json()["views"])
 
-    await eventually_async(caught_up)
+    await eventually_async(read_after_writes)
     body = (await office.client.get("/health/ready")).json()
     assert (body["status"], body["reasons"]) == ("ready", [])
     assert [view["name"] for view in body["views"]] == sorted(HANDLERS)

@@ -209,18 +209,18 @@ def test_contract_2_is_in_the_document_once_with_its_refusals() -> None:
     assert set(scheduling["responses"]) == {
         "201", "401", "403", "404", "408", "409", "413", "415", "422", "429", "503",
     }  # fmt: skip
-    assert scheduling["responses"]["422"] == {"$ref": "#/components/responses/QueueRefusal422"}
-    assert scheduling["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/NewCallbacks")
+    assert scheduling["responses"]["422"] == {"$ref": "#/components/responses/QueuesError422"}
+    assert scheduling["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/NewCallbacksBody")
     answered = scheduling["responses"]["201"]["content"]["application/json"]["schema"]
-    assert answered == {"type": "array", "items": {"$ref": "#/components/schemas/CallbackAnswer"}}
+    assert answered == {"type": "array", "items": {"$ref": "#/components/schemas/CallbackResponse"}}
     assert "Idempotency-Key" in {parameter["name"] for parameter in scheduling["parameters"]}
     assert set(DOCUMENT["paths"][f"{queues[0]}/{{scheduler_id}}"]) == {"get", "put", "delete"}
 
 
 def test_examples_are_there_and_are_of_their_schemas() -> None:
     task = DOCUMENT["paths"]["/api/tasks"]["post"]["responses"]["200"]["content"]["application/json"]["example"]
-    assert task.keys() == DOCUMENT["components"]["schemas"]["TaskAnswer"]["properties"].keys()
-    refused = DOCUMENT["components"]["responses"]["Refusal422"]["content"]["application/json"]
+    assert task.keys() == DOCUMENT["components"]["schemas"]["TaskResponse"]["properties"].keys()
+    refused = DOCUMENT["components"]["responses"]["TasksError422"]["content"]["application/json"]
     assert refused["example"] == {"detail": [{"loc": ["body", "title"], "msg": "Field required", "type": "missing"}]}
 
 
@@ -228,6 +228,6 @@ def test_our_own_bodies_forbid_what_they_do_not_know_and_contract_1_does_not() -
     schemas = DOCUMENT["components"]["schemas"]
     closed = {name for name, schema in schemas.items() if schema.get("additionalProperties") is False}
     assert closed == {
-        "ChangeSettings", "ChooseRules", "ChosenOutcomes", "ChosenPolicy", "ChosenRule", "NewMember", "NewOperator",
-        "NewToken", "RotateSecret",
+        "SettingsBody", "QueueRulesBody", "ChosenOutcomes", "ChosenPolicy", "ChosenRule", "NewMemberBody", "NewOperatorBody",
+        "NewTokenBody", "RotateSecretBody",
     }  # fmt: skip

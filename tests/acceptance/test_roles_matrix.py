@@ -10,7 +10,7 @@ from litestar.routes import HTTPRoute
 
 from domain.callback.events import AttemptStarted
 from domain.values import Permission, Role
-from interfaces.api.web.path_params import BASES
+from interfaces.api.web.path_params import CLIENT_BASE_PATHS
 from tests.support.office import NUMBERS, QUEUES, Headers, Office, Service
 from tests.support.waiting import eventually_async
 
@@ -116,10 +116,12 @@ ROUTES = {
     ("POST", "/api/tasks/{task_id}/reprocess"): Access(Permission.CHANGE_TASKS, a_failed_task),
     **{
         (method, f"{base}/{{client_id}}/task_scheduler{path}"): access
-        for base in BASES
+        for base in CLIENT_BASE_PATHS
         for (method, path), access in OF_QUEUES.items()
     },
-    **{("GET", f"{base}/{{client_id}}/call_history/{{call_uuid}}"): Access(_READ, a_call) for base in BASES},
+    **{
+        ("GET", f"{base}/{{client_id}}/call_history/{{call_uuid}}"): Access(_READ, a_call) for base in CLIENT_BASE_PATHS
+    },
     ("GET", "/v1/organization"): Access(_ADMIN),
     ("PATCH", "/v1/organization/settings"): Access(_ADMIN, nothing, {"region": "KZ"}),
     ("GET", "/v1/members"): Access(_ADMIN),

@@ -15,7 +15,7 @@ import pytest
 
 from infrastructure.postgres.connections import service_dsn
 from interfaces.api.server import BoundedProtocol, serving
-from interfaces.api.web.json_body import CheckedRequest
+from interfaces.api.web.json_body import JsonRequest
 from tests.support.office import UNLIMITED, Office, Service
 from tests.support.waiting import eventually
 
@@ -44,7 +44,7 @@ async def running(service: Service) -> AsyncGenerator[int]:
 async def port(service: Service, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[int]:
     """Lend the port of a server that is quick to lose patience."""
     monkeypatch.setattr(BoundedProtocol, "head_seconds", SECONDS)
-    monkeypatch.setattr(CheckedRequest, "seconds", SECONDS)
+    monkeypatch.setattr(JsonRequest, "seconds", SECONDS)
     async with running(service) as found:
         yield found
 

@@ -12,8 +12,8 @@ from application.tasks import Changed
 from domain.task.events import CallDetails
 from domain.task.task import Task
 from interfaces.api import server
-from interfaces.api.routes.task_bodies import NewTask, TaskAnswer, answer_of
-from interfaces.api.web.json_body import CheckedRequest
+from interfaces.api.routes.task_bodies import NewTaskBody, TaskResponse, task_response
+from interfaces.api.web.json_body import JsonRequest
 from interfaces.bootstrap.services import Services
 from interfaces.cli import main
 from interfaces.config.settings import Settings
@@ -22,8 +22,8 @@ _encoder = msgspec.json.Encoder()
 _create_app = server.create_app
 
 
-@post("/noop", status_code=200, request_class=CheckedRequest)
-async def noop(data: JSONBody[NewTask]) -> Response[bytes]:
+@post("/noop", status_code=200, request_class=JsonRequest)
+async def noop(data: JSONBody[NewTaskBody]) -> Response[bytes]:
     """Answer the task that would have been filed."""
     now = datetime.now(UTC)
     task = Task(
@@ -37,7 +37,7 @@ async def noop(data: JSONBody[NewTask]) -> Response[bytes]:
         created_at=now,
         updated_at=now,
     )
-    answer: TaskAnswer = answer_of(Changed(task=task, position=1))
+    answer: TaskResponse = task_response(Changed(task=task, position=1))
     headers = {"ETag": '"1"', "Perezvon-Position": "1"}
     return Response(_encoder.encode(answer), headers=headers, media_type=MediaType.JSON)
 

@@ -18,7 +18,7 @@ from interfaces.api.routes.queue_board import queue_board_router
 from interfaces.api.routes.queue_rules import queue_rules_router
 from interfaces.api.routes.tasks import tasks_router
 from interfaces.api.routes.webhooks import webhooks_router
-from interfaces.api.web.error_responses import handlers, own_dialect
+from interfaces.api.web.error_responses import exception_handlers, format_problem
 
 _MEDIA_TYPES = {
     "docs.js": "text/javascript",
@@ -54,7 +54,9 @@ async def static(name: FromPath[str]) -> Response[bytes]:
 
 def docs_router() -> Router:
     """Answer the routes of the documentation; they ask for no token."""
-    return Router("/", route_handlers=[openapi_json, docs, static], exception_handlers=handlers(own_dialect))
+    return Router(
+        "/", route_handlers=[openapi_json, docs, static], exception_handlers=exception_handlers(format_problem)
+    )
 
 
 @cache

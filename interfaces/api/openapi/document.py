@@ -17,29 +17,29 @@ from interfaces.api.openapi.schemas import answer_type, answers_many, body_type,
 from interfaces.api.routes.call_history import CALL_UUID
 from interfaces.api.routes.queue_bodies import NUMBER_MAX
 from interfaces.api.web.error_responses import (
-    ANSWERS,
+    ERROR_RESPONSES,
     QUEUE_CODES,
-    FieldFault,
-    Invalid,
     ProblemDetails,
-    QueueFault,
-    QueueRefusal,
-    Refusal,
+    QueuesError,
+    QueuesFieldError,
+    TasksError,
+    TasksFieldError,
+    TasksValidationError,
     phrase,
 )
-from interfaces.api.web.path_params import BASES
-from interfaces.api.web.preconditions import matches
+from interfaces.api.web.path_params import CLIENT_BASE_PATHS
+from interfaces.api.web.preconditions import check_if_match
 
 Json = dict[str, Any]
 
 _TASKS = "/api/tasks"
-_QUEUES = BASES[0]
+_QUEUES = CLIENT_BASE_PATHS[0]
 _INVALID = 422
 _TEXT: Json = {"type": "string"}
 _COUNT: Json = {"type": "integer"}
 _BY_EVERY_GUARDED = {401, 403, 429, 503}
 _BY_EVERY_BODY = {408, 413, _INVALID}
-_SAID = {status: text for status, _, text in ANSWERS.values()} | {
+_SAID = {status: text for status, _, text in ERROR_RESPONSES.values()} | {
     404: "Not found",
     409: "A task that is completed cannot become pending",
     413: phrase(413),
@@ -140,7 +140,7 @@ def document(routers: Sequence[Router]) -> Json:
         ],
         "paths": paths,
         "components": {
-            "schemas": schemas([*types, Refusal, Invalid, QueueRefusal, ProblemDetails], routes),
+            "schemas": schemas([*types, TasksError, TasksValidationError, QueuesError, ProblemDetails], routes),
             "responses": refusals,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "pz_<id>_<secret>"}},
         },
@@ -178,7 +178,7 @@ def _parameters(path: str, handler: HTTPRouteHandler) -> Iterator[Json]:
 
 
 def _headers(path: str, method: str, handler: HTTPRouteHandler) -> Iterator[Json]:
-    if matches in handler.opt.get("checks", ()):
+    if check_if_match in handler.opt.get("checks", ()):
         yield _IF_MATCH
     if method == "post" and path.startswith((_TASKS, _QUEUES)):
         yield _IDEMPOTENCY_KEY
@@ -236,18 +236,18 @@ def _refusals(status: int) -> Iterator[tuple[str, Json]]:
         request_id="…",
     )
     yield f"Problem{status}", {**common, "content": _content(ProblemDetails, problem, "application/problem+json")}
-    fault = QueueFault(field="tasks[3].a_number", message="Expected a phone number")
-    refusal = QueueRefusal(
+    fault = QueuesFieldError(field="tasks[3].a_number", message="Expected a phone number")
+    refusal = QueuesError(
         message=_SAID[status], status=_queue_code(status), errors=[fault] if status == _INVALID else []
     )
-    yield f"QueueRefusal{status}", {**common, "content": _content(QueueRefusal, refusal)}
-    fault = FieldFault(loc=["body", "title"], msg="Field required", type="missing")
-    refusal = Invalid(detail=[fault]) if status == _INVALID else Refusal(detail=_SAID[status])
+    yield f"QueueRefusal{status}", {**common, "content": _content(QueuesError, refusal)}
+    fault = TasksFieldError(loc=["body", "title"], msg="Field required", type="missing")
+    refusal = TasksValidationError(detail=[fault]) if status == _INVALID else TasksError(detail=_SAID[status])
     yield f"Refusal{status}", {**common, "content": _content(type(refusal), refusal)}
 
 
 def _queue_code(status: int) -> str:
-    code = next((code for known, code, _ in ANSWERS.values() if known == status), phrase(status))
+    code = next((code for known, code, _ in ERROR_RESPONSES.values() if known == status), phrase(status))
     return QUEUE_CODES.get(code, code)
 
 

@@ -9,25 +9,25 @@ from domain.callback.retry_policy import RetryPolicy
 from domain.callback_queue.events import QueueStatus
 from domain.task.events import Priority, TaskType
 from domain.task.task import Status
-from interfaces.api.routes.call_history import CallHistoryAnswer, CallPart
+from interfaces.api.routes.call_history import CallHistoryResponse, CallPart
 from interfaces.api.routes.queue_bodies import (
-    CallbackAnswer,
-    ChangeQueue,
-    NewCallback,
-    NewCallbacks,
-    NewQueue,
-    QueueAnswer,
+    CallbackResponse,
+    NewCallbackBody,
+    NewCallbacksBody,
+    NewQueueBody,
+    QueueChangeBody,
+    QueueResponse,
 )
-from interfaces.api.routes.queue_rules import ChooseRules, PolicyInForce, RulesAnswer
+from interfaces.api.routes.queue_rules import EffectivePolicy, QueueRulesBody, QueueRulesResponse
 from interfaces.api.routes.task_bodies import (
     OPERATOR_ID,
-    HistoryAnswer,
+    AppealBody,
     HistoryItem,
-    NewAppeal,
-    NewStatus,
-    NewTask,
-    TaskAnswer,
-    TaskPageAnswer,
+    HistoryResponse,
+    NewTaskBody,
+    TaskPageResponse,
+    TaskResponse,
+    TaskStatusBody,
 )
 from interfaces.config.retry_policies import ChosenOutcomes, ChosenPolicy, ChosenRule, policy_of
 
@@ -39,7 +39,7 @@ _MEMBER = "01a20180-849a-7143-a47e-d83767ae3549"
 _CALLED = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 _FILED = _CALLED + timedelta(minutes=2)
 
-_TASK = TaskAnswer(
+_TASK = TaskResponse(
     id=TASK_ID,
     organization_id="1",
     assigned_user_id=_MEMBER,
@@ -67,7 +67,7 @@ _TASK = TaskAnswer(
     version=1,
     attempt=1,
 )
-_CALLBACK = CallbackAnswer(
+_CALLBACK = CallbackResponse(
     id=CALLBACK_ID,
     scheduler_id=QUEUE_ID,
     name="Данияр Ахметов",
@@ -87,7 +87,7 @@ _CALLBACK = CallbackAnswer(
     cdr=None,
     create_date_utc="2026-11-22 09:32:00",
 )
-_CALL = CallHistoryAnswer(
+_CALL = CallHistoryResponse(
     call_uuid=CALL_ID,
     client_owner_id=1,
     flow="out",
@@ -114,7 +114,7 @@ _CALL = CallHistoryAnswer(
         CallPart(leg=Leg.B, to_username=_CALLBACK.b_number, answered=False, result="busy"),
     ],
 )
-_CHOSEN = ChooseRules(
+_CHOSEN = QueueRulesBody(
     retry_policy=ChosenPolicy(
         outcomes=ChosenOutcomes(busy=ChosenRule(pause=180), invalid_number=ChosenRule(retry=False)),
         jitter_percent=15,
@@ -124,11 +124,11 @@ _CHOSEN = ChooseRules(
 )
 _POLICY = policy_of(_CHOSEN.retry_policy) or RetryPolicy()
 _ALL = (
-    NewQueue(name="Перезвонить должникам", status=QueueStatus.ON, concurrent_task_limit=10),
-    ChangeQueue(status=QueueStatus.OFF),
-    NewCallbacks(
+    NewQueueBody(name="Перезвонить должникам", status=QueueStatus.ON, concurrent_task_limit=10),
+    QueueChangeBody(status=QueueStatus.OFF),
+    NewCallbacksBody(
         tasks=[
-            NewCallback(
+            NewCallbackBody(
                 a_number=_CALLBACK.a_number,
                 b_number="8 701 123 45 67",
                 name=_CALLBACK.name,
@@ -139,7 +139,7 @@ _ALL = (
             )
         ]
     ),
-    QueueAnswer(
+    QueueResponse(
         id=QUEUE_ID,
         name="Перезвонить должникам",
         comment=None,
@@ -150,12 +150,12 @@ _ALL = (
     _CALLBACK,
     _CALL,
     _CHOSEN,
-    RulesAnswer(
+    QueueRulesResponse(
         retry_policy=_POLICY,
         client_leg=_CHOSEN.client_leg,
-        effective=PolicyInForce(retry_policy=_POLICY, source="queue"),
+        effective=EffectivePolicy(retry_policy=_POLICY, source="queue"),
     ),
-    NewTask(
+    NewTaskBody(
         operator_id=OPERATOR_ID,
         title=_TASK.title,
         task_type=_TASK.task_type,
@@ -167,11 +167,11 @@ _ALL = (
         recording_url=_TASK.recording_url,
         call_datetime=_CALLED,
     ),
-    NewStatus(status=Status.COMPLETED, reason="Called back"),
-    NewAppeal(appeal_id="2026-118"),
+    TaskStatusBody(status=Status.COMPLETED, reason="Called back"),
+    AppealBody(appeal_id="2026-118"),
     _TASK,
-    TaskPageAnswer(items=[_TASK], total=1, page=1, per_page=20, pages=1),
-    HistoryAnswer(
+    TaskPageResponse(items=[_TASK], total=1, page=1, per_page=20, pages=1),
+    HistoryResponse(
         items=[
             HistoryItem(
                 version=2,

@@ -10,8 +10,8 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
-from interfaces.api.web.json_response import Answer
-from interfaces.api.web.query_params import asked_fields
+from interfaces.api.web.json_response import JsonResponse
+from interfaces.api.web.query_params import param_fields
 
 _REF = "#/components/schemas/{name}"
 
@@ -41,7 +41,7 @@ def answers_many(handler: HTTPRouteHandler) -> bool:
 
 def _answered(handler: HTTPRouteHandler) -> Any:
     annotation: Any = handler.parsed_fn_signature.return_type.annotation
-    return get_args(annotation)[0] if get_origin(annotation) in {Answer, Response} else annotation
+    return get_args(annotation)[0] if get_origin(annotation) in {JsonResponse, Response} else annotation
 
 
 def parameters(handler: HTTPRouteHandler) -> Iterator[dict[str, Any]]:
@@ -53,7 +53,7 @@ def parameters(handler: HTTPRouteHandler) -> Iterator[dict[str, Any]]:
             yield {"name": name, "in": "path", "required": True, "schema": schema}
     if query := handler.opt.get("query"):
         fields = msgspec.structs.fields(query)
-        for field, (_, name, source, tp) in zip(fields, asked_fields(query), strict=True):
+        for field, (_, name, source, tp) in zip(fields, param_fields(query), strict=True):
             schema = _schema(tp) | ({"default": field.default} if isinstance(field.default, bool | int) else {})
             described = {"description": schema.pop("description")} if "description" in schema else {}
             yield {"name": name, "in": source, "schema": schema, **described}
@@ -62,7 +62,7 @@ def parameters(handler: HTTPRouteHandler) -> Iterator[dict[str, Any]]:
 def schemas(structs: Sequence[type[msgspec.Struct]], handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
     """Answer the schemas of the types, of the types within them, and of the routes' parameters."""
     queries = [handler.opt["query"] for handler in handlers if "query" in handler.opt]
-    asked = [tp for query in queries for _, _, _, tp in asked_fields(query)]
+    asked = [tp for query in queries for _, _, _, tp in param_fields(query)]
     _, found = msgspec.json.schema_components([*structs, *asked], ref_template=_REF)
     for struct in _with_inner(structs):
         for field in msgspec.structs.fields(struct):

@@ -15,13 +15,13 @@ from application.call_history import CallRecord
 from application.errors import CallNotFound
 from domain.callback.events import Leg, Outcome
 from domain.values import Permission
-from interfaces.api.routes.queue_times import shown
-from interfaces.api.web.authentication import admit
-from interfaces.api.web.context import AnyRequest, visit_of
-from interfaces.api.web.error_responses import handlers, queues_dialect
-from interfaces.api.web.json_body import CheckedRequest
-from interfaces.api.web.json_response import Answer
-from interfaces.api.web.path_params import BASES, of_own_client
+from interfaces.api.routes.queue_times import format_utc
+from interfaces.api.web.authentication import authorize
+from interfaces.api.web.context import AnyRequest, context_of
+from interfaces.api.web.error_responses import exception_handlers, format_queues_error
+from interfaces.api.web.json_body import JsonRequest
+from interfaces.api.web.json_response import JsonResponse
+from interfaces.api.web.path_params import CLIENT_BASE_PATHS, check_own_client
 
 CALL_UUID = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 
@@ -49,7 +49,7 @@ class CallPart(msgspec.Struct, frozen=True, kw_only=True):
     result: Result | None
 
 
-class CallHistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class CallHistoryResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A call. Every key is always there; what has not happened, or nobody knows, is null."""
 
     call_uuid: str
@@ -78,14 +78,14 @@ class CallHistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 @get(
     "/{call_uuid:str}",
-    opt={"permission": Permission.READ_QUEUES, "checks": [of_own_client], "refusals": {404}},
+    opt={"permission": Permission.READ_QUEUES, "checks": [check_own_client], "refusals": {404}},
     operation_id="getCall",
     summary="What is known of a call",
 )
-async def get_call(request: CheckedRequest) -> Answer[CallHistoryAnswer]:
+async def get_call(request: JsonRequest) -> JsonResponse[CallHistoryResponse]:
     """Answer the call of any attempt, running or ended. Those of deleted callbacks are shown to auditors only."""
-    visit = visit_of(request)
-    return Answer(_answer(await visit.api.services.call_history.get(_call_id_of(request), visit.member)))
+    context = context_of(request)
+    return JsonResponse(_answer(await context.api.services.call_history.get(_call_id_of(request), context.member)))
 
 
 def call_history_routers() -> list[Router]:
@@ -94,12 +94,12 @@ def call_history_routers() -> list[Router]:
         Router(
             f"{base}/{{client_id:str}}/call_history",
             route_handlers=[get_call],
-            before_request=admit,
-            exception_handlers=handlers(queues_dialect),
-            include_in_schema=base == BASES[0],
+            before_request=authorize,
+            exception_handlers=exception_handlers(format_queues_error),
+            include_in_schema=base == CLIENT_BASE_PATHS[0],
             tags=["callbacks"],
         )
-        for base in BASES
+        for base in CLIENT_BASE_PATHS
     ]
 
 
@@ -110,16 +110,16 @@ def _call_id_of(request: AnyRequest) -> UUID:
     return UUID(text)
 
 
-def _answer(call: CallRecord) -> CallHistoryAnswer:
+def _answer(call: CallRecord) -> CallHistoryResponse:
     end, details = call.end, call.scheduled.personal
     talked = end.seconds if end and call.is_joined else None
-    return CallHistoryAnswer(
+    return CallHistoryResponse(
         call_uuid=call.call_id,
         client_owner_id=call.organization_id,
         flow="out",
-        init_time_gmt=shown(call.started_at),
-        bridged_time_gmt=call.joined_at and shown(call.joined_at),
-        hangup_time_gmt=call.ended_at and shown(call.ended_at),
+        init_time_gmt=format_utc(call.started_at),
+        bridged_time_gmt=call.joined_at and format_utc(call.joined_at),
+        hangup_time_gmt=call.ended_at and format_utc(call.ended_at),
         duration=_rounded(call.seconds),
         bridged_duration=_rounded(talked),
         from_username=details.a_number,

@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 import msgspec
 
 from application.cooperative import yielding
-from application.new_callbacks import FAULTS_MAX
-from application.new_callbacks import NewCallback as Wanted
+from application.new_callbacks import FAULTS_MAX, NewCallback
 from domain.errors import InvalidField
-from interfaces.api.routes.queue_bodies import CALLBACKS_MAX, NewCallback, wanted_of
-from interfaces.api.web.json_body import CheckedRequest, decoded
-from interfaces.api.web.request_errors import Fault, RequestInvalid
+from interfaces.api.routes.queue_bodies import CALLBACKS_MAX, NewCallbackBody, to_new_callback
+from interfaces.api.web.json_body import JsonRequest, decode_json
+from interfaces.api.web.request_errors import FieldError, InvalidRequest
 
 _COMMAS_UNSUSPICIOUS = 500_000
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]')
@@ -22,34 +21,34 @@ class _Envelope(msgspec.Struct):
     tasks: msgspec.Raw
 
 
-async def callbacks_in(request: CheckedRequest) -> Sequence[Wanted]:
+async def callbacks_in(request: JsonRequest) -> Sequence[NewCallback]:
     """Answer the callbacks that the body asks for, in their order.
 
     Raises UnsupportedMedia, and RequestInvalid with up to 50 faults, such as on ``tasks``, 3, ``a_number``.
     """
-    tasks = decoded(await request.json_text(), _Envelope).tasks
+    tasks = decode_json(await request.json_text(), _Envelope).tasks
     if _holds_too_many(tasks):
         raise _number_of_callbacks()
-    elements: list[msgspec.Raw] = decoded(tasks, list[msgspec.Raw], ("body", "tasks"))
+    elements: list[msgspec.Raw] = decode_json(tasks, list[msgspec.Raw], ("body", "tasks"))
     if not 1 <= len(elements) <= CALLBACKS_MAX:
         raise _number_of_callbacks()
-    now, wanted, faults = datetime.now(UTC), list[Wanted](), list[Fault]()
+    now, wanted, faults = datetime.now(UTC), list[NewCallback](), list[FieldError]()
     async for index, element in yielding(enumerate(elements)):
         try:
-            wanted.append(wanted_of(decoded(element, NewCallback, ("body", "tasks", index)), now))
-        except RequestInvalid as error:
+            wanted.append(to_new_callback(decode_json(element, NewCallbackBody, ("body", "tasks", index)), now))
+        except InvalidRequest as error:
             faults.extend(error.faults)
         except InvalidField as error:
-            faults.append(Fault(("body", "tasks", index, error.field), str(error), error.kind))
+            faults.append(FieldError(("body", "tasks", index, error.field), str(error), error.kind))
         if len(faults) >= FAULTS_MAX:
             break
     if faults:
-        raise RequestInvalid(faults[:FAULTS_MAX])
+        raise InvalidRequest(faults[:FAULTS_MAX])
     return wanted
 
 
-def _number_of_callbacks() -> RequestInvalid:
-    return RequestInvalid([Fault(("body", "tasks"), f"Expected 1 to {CALLBACKS_MAX} callbacks", "list_length")])
+def _number_of_callbacks() -> InvalidRequest:
+    return InvalidRequest([FieldError(("body", "tasks"), f"Expected 1 to {CALLBACKS_MAX} callbacks", "list_length")])
 
 
 def _holds_too_many(array: msgspec.Raw) -> bool:

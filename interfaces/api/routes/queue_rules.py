@@ -14,11 +14,11 @@ from domain.callback_queue.events import CallingRules
 from domain.organization.events import Settings
 from domain.values import Permission
 from interfaces.api.routes.queue_bodies import NUMBER_MAX
-from interfaces.api.web.authentication import admit
-from interfaces.api.web.context import Visit, visit_of
-from interfaces.api.web.error_responses import handlers, own_dialect
-from interfaces.api.web.json_body import CheckedRequest
-from interfaces.api.web.json_response import Answer
+from interfaces.api.web.authentication import authorize
+from interfaces.api.web.context import RequestContext, context_of
+from interfaces.api.web.error_responses import exception_handlers, format_problem
+from interfaces.api.web.json_body import JsonRequest
+from interfaces.api.web.json_response import JsonResponse
 from interfaces.config.retry_policies import ChosenPolicy, policy_of
 
 QueueId = Annotated[int, PathParameter(ge=1, le=NUMBER_MAX)]
@@ -31,26 +31,26 @@ ClientLeg = Annotated[
 ]
 
 
-class ChooseRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class QueueRulesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rules of a queue, all of them; a ``retry_policy`` that is null is the organisation's default."""
 
     retry_policy: ChosenPolicy | None
     client_leg: ClientLeg
 
 
-class PolicyInForce(msgspec.Struct, frozen=True, kw_only=True):
+class EffectivePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What follows a failed attempt, and who says so; an empty policy is the contract's rule."""
 
     retry_policy: RetryPolicy
     source: Literal["queue", "organization", "contract"]
 
 
-class RulesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class QueueRulesResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The rules that the queue chose, and what is in force because of them."""
 
     retry_policy: RetryPolicy | None
     client_leg: ClientLeg
-    effective: PolicyInForce
+    effective: EffectivePolicy
 
 
 @get(
@@ -59,10 +59,10 @@ class RulesAnswer(msgspec.Struct, frozen=True, kw_only=True):
     operation_id="getQueueRules",
     summary="How a callback queue calls, beyond the contract",
 )
-async def get_rules(request: CheckedRequest, queue_id: QueueId) -> Answer[RulesAnswer]:
+async def get_rules(request: JsonRequest, queue_id: QueueId) -> JsonResponse[QueueRulesResponse]:
     """Answer the rules as they are."""
-    visit = visit_of(request)
-    return await _answer(visit, await visit.api.services.queues.get(queue_id, visit.member.organization_id))
+    context = context_of(request)
+    return await _answer(context, await context.api.services.queues.get(queue_id, context.member.organization_id))
 
 
 @put(
@@ -71,14 +71,16 @@ async def get_rules(request: CheckedRequest, queue_id: QueueId) -> Answer[RulesA
     operation_id="chooseQueueRules",
     summary="Choose how a callback queue calls",
 )
-async def choose_rules(request: CheckedRequest, queue_id: QueueId, data: JSONBody[ChooseRules]) -> Answer[RulesAnswer]:
+async def choose_rules(
+    request: JsonRequest, queue_id: QueueId, data: JSONBody[QueueRulesBody]
+) -> JsonResponse[QueueRulesResponse]:
     """Replace all rules of the queue. What fails from now on follows them; calls that run are left alone."""
-    visit = visit_of(request)
+    context = context_of(request)
     rules = CallingRules(retry_policy=policy_of(data.retry_policy), client_leg=data.client_leg)
-    asked = Request(request_id=visit.request_id, caller=visit.caller)
-    chosen = await visit.api.services.queues.choose_rules(queue_id, rules, asked)
-    visit.api.written.note(visit.member.organization_id, chosen.position)
-    return await _answer(visit, chosen)
+    asked = Request(request_id=context.request_id, caller=context.caller)
+    chosen = await context.api.services.queues.choose_rules(queue_id, rules, asked)
+    context.api.written.note(context.member.organization_id, chosen.position)
+    return await _answer(context, chosen)
 
 
 def queue_rules_router() -> Router:
@@ -86,26 +88,26 @@ def queue_rules_router() -> Router:
     return Router(
         "/v1",
         route_handlers=[get_rules, choose_rules],
-        before_request=admit,
-        exception_handlers=handlers(own_dialect),
+        before_request=authorize,
+        exception_handlers=exception_handlers(format_problem),
         tags=["callbacks"],
     )
 
 
-async def _answer(visit: Visit, shown: ChangedQueue) -> Answer[RulesAnswer]:
+async def _answer(context: RequestContext, shown: ChangedQueue) -> JsonResponse[QueueRulesResponse]:
     rules = shown.queue.rules
-    organization = await visit.api.services.directory.organization(visit.member.organization_id)
-    body = RulesAnswer(
+    organization = await context.api.services.directory.organization(context.member.organization_id)
+    body = QueueRulesResponse(
         retry_policy=rules.retry_policy,
         client_leg=rules.client_leg,
         effective=_in_force(rules, organization.settings if organization else Settings()),
     )
-    return Answer(body, {"Perezvon-Position": str(shown.position)})
+    return JsonResponse(body, {"Perezvon-Position": str(shown.position)})
 
 
-def _in_force(rules: CallingRules, settings: Settings) -> PolicyInForce:
+def _in_force(rules: CallingRules, settings: Settings) -> EffectivePolicy:
     if rules.retry_policy is not None:
-        return PolicyInForce(retry_policy=rules.retry_policy, source="queue")
+        return EffectivePolicy(retry_policy=rules.retry_policy, source="queue")
     if settings.retry_policy is not None:
-        return PolicyInForce(retry_policy=settings.retry_policy, source="organization")
-    return PolicyInForce(retry_policy=RetryPolicy(), source="contract")
+        return EffectivePolicy(retry_policy=settings.retry_policy, source="organization")
+    return EffectivePolicy(retry_policy=RetryPolicy(), source="contract")

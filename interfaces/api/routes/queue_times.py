@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from domain.errors import InvalidField
-from interfaces.api.web.times import is_tellable
+from interfaces.api.web.times import is_representable
 
 SECONDS_AHEAD_MAX = 365 * 86_400
 
@@ -13,12 +13,12 @@ _LENGTH = len("YYYY-MM-DD HH:MM:SS")
 
 
 @lru_cache(maxsize=1024)
-def shown(time: datetime) -> str:
+def format_utc(time: datetime) -> str:
     """Answer the time in UTC as the contract writes it; fractions of a second are left out."""
     return time.astimezone(UTC).isoformat(" ", "seconds")[:_LENGTH]
 
 
-def start_time(given: str | int | None, now: datetime) -> datetime:
+def parse_start_time(given: str | int | None, now: datetime) -> datetime:
     """Answer when a callback is due: at a time in UTC, so many seconds from ``now``, or ``now``.
 
     What is past is taken: it is due at once. Raises InvalidField for a day that no calendar has, and more than a year ahead.
@@ -32,7 +32,7 @@ def start_time(given: str | int | None, now: datetime) -> datetime:
             due = datetime.fromisoformat(given).replace(tzinfo=UTC)
         except ValueError as error:
             raise InvalidField(_FIELD, "Expected a day and time that there is", "datetime_parsing") from error
-        if not is_tellable(due):
+        if not is_representable(due):
             raise InvalidField(_FIELD, "Expected a time from 0001-01-02 on", "datetime_parsing")
     if due > now + timedelta(seconds=SECONDS_AHEAD_MAX):
         raise InvalidField(_FIELD, "Expected a time at most a year (365 days) ahead", "less_than_equal")

@@ -33,7 +33,7 @@ POSITION_MAX = 2**53 - 1
 _AWAITED = "A log position that the list shall show; it is waited for, at most a second."
 
 
-class NewTask(msgspec.Struct, frozen=True, kw_only=True):
+class NewTaskBody(msgspec.Struct, frozen=True, kw_only=True):
     """A task to file. Unknown keys are ignored."""
 
     operator_id: Annotated[
@@ -57,7 +57,7 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     due_date: Annotated[datetime, Meta(description="Without a zone: UTC.")] | None = None
 
 
-class NewStatus(msgspec.Struct, frozen=True, kw_only=True):
+class TaskStatusBody(msgspec.Struct, frozen=True, kw_only=True):
     """The status that a task shall have; ``error_message`` goes with ``failed`` only."""
 
     status: Status
@@ -65,7 +65,7 @@ class NewStatus(msgspec.Struct, frozen=True, kw_only=True):
     error_message: Text20000 | None = None
 
 
-class NewAppeal(msgspec.Struct, frozen=True, kw_only=True):
+class AppealBody(msgspec.Struct, frozen=True, kw_only=True):
     """The appeal that a task belongs to, by its id in the system that keeps it."""
 
     appeal_id: Annotated[Id, Meta(examples=["2026-118"])]
@@ -97,7 +97,7 @@ class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
     as_of: Annotated[Moment, Meta(description="As it was at that time; without a zone: UTC.")] | None = None
 
 
-class TaskAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class TaskResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A task. Every key is always there; what is not set is null."""
 
     id: str
@@ -128,10 +128,10 @@ class TaskAnswer(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
 
 
-class TaskPageAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class TaskPageResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A page of a list, counted from 1; ``pages`` is how many there are."""
 
-    items: list[TaskAnswer]
+    items: list[TaskResponse]
     total: int
     page: int
     per_page: int
@@ -150,16 +150,16 @@ class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any]
 
 
-class HistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class HistoryResponse(msgspec.Struct, frozen=True, kw_only=True):
     """All that happened to a task or a callback, oldest first."""
 
     items: list[HistoryItem]
 
 
-def answer_of(changed: Changed) -> TaskAnswer:
+def task_response(changed: Changed) -> TaskResponse:
     """Answer a task as it stands in its stream."""
     task, details = changed.task, changed.task.details
-    return TaskAnswer(
+    return TaskResponse(
         id=task.id,
         organization_id=str(task.organization_id),
         assigned_user_id=task.assigned_user_id,
@@ -189,15 +189,15 @@ def answer_of(changed: Changed) -> TaskAnswer:
     )
 
 
-def row_answer(row: TaskRow) -> TaskAnswer:
+def task_row_response(row: TaskRow) -> TaskResponse:
     """Answer a task as a list has it."""
     values = msgspec.structs.asdict(row)
     del values["operator_number"]
     values["organization_id"] = str(row.organization_id)
-    return TaskAnswer(**values)
+    return TaskResponse(**values)
 
 
-def masked(answer: TaskAnswer) -> TaskAnswer:
+def mask_personal(answer: TaskResponse) -> TaskResponse:
     """Answer the task without what tells of a person; of a phone number the last four digits stay (design.md §8)."""
     return replace(
         answer,
@@ -214,7 +214,7 @@ def masked(answer: TaskAnswer) -> TaskAnswer:
     )
 
 
-def history_of(events: Sequence[Recorded[Fact]]) -> HistoryAnswer:
+def history_response(events: Sequence[Recorded[Fact]]) -> HistoryResponse:
     """Answer the history that the events tell."""
     items: list[HistoryItem] = []
     for event in events:
@@ -231,7 +231,7 @@ def history_of(events: Sequence[Recorded[Fact]]) -> HistoryAnswer:
                 data=data,
             )
         )
-    return HistoryAnswer(items=items)
+    return HistoryResponse(items=items)
 
 
 def _masked(text: str | None) -> str | None:

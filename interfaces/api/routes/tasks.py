@@ -12,53 +12,53 @@ from application.tasks import Changed, FileTask
 from domain.errors import InvalidField
 from domain.values import Permission
 from interfaces.api.routes.task_bodies import (
-    HistoryAnswer,
-    NewAppeal,
-    NewStatus,
-    NewTask,
-    TaskAnswer,
+    AppealBody,
+    HistoryResponse,
+    NewTaskBody,
     TaskListQuery,
-    TaskPageAnswer,
+    TaskPageResponse,
     TaskQuery,
-    answer_of,
-    history_of,
-    masked,
-    row_answer,
+    TaskResponse,
+    TaskStatusBody,
+    history_response,
+    mask_personal,
+    task_response,
+    task_row_response,
 )
-from interfaces.api.web.authentication import admit, charge_operator
-from interfaces.api.web.context import Visit, visit_of
-from interfaces.api.web.error_responses import handlers, tasks_dialect
-from interfaces.api.web.json_body import CheckedRequest
-from interfaces.api.web.json_response import Answer
+from interfaces.api.web.authentication import authorize, charge_operator
+from interfaces.api.web.context import RequestContext, context_of
+from interfaces.api.web.error_responses import exception_handlers, format_tasks_error
+from interfaces.api.web.json_body import JsonRequest
+from interfaces.api.web.json_response import JsonResponse
 from interfaces.api.web.preconditions import (
-    command_asked,
+    check_if_match,
+    check_no_if_match,
+    command_request,
     entity_tag,
     if_none_match,
-    matches,
-    matches_nothing,
     task_id_of,
 )
-from interfaces.api.web.query_params import asked_for
-from interfaces.api.web.read_your_writes import caught_up
-from interfaces.api.web.request_errors import Fault, Forbidden, RequestInvalid
-from interfaces.api.web.times import in_query, in_utc
+from interfaces.api.web.query_params import decode_params
+from interfaces.api.web.read_your_writes import read_after_writes
+from interfaces.api.web.request_errors import FieldError, Forbidden, InvalidRequest
+from interfaces.api.web.times import parse_query_times, to_utc
 
 VIEW = "task_list"
 
 
 @post(
     status_code=200,
-    opt={"permission": Permission.FILE_TASKS, "open": True, "checks": [matches_nothing], "refusals": {409, 412}},
+    opt={"permission": Permission.FILE_TASKS, "open": True, "checks": [check_no_if_match], "refusals": {409, 412}},
     operation_id="fileTask",
     summary="File a task",
 )
-async def file_task(request: CheckedRequest, data: JSONBody[NewTask]) -> Answer[TaskAnswer]:
+async def file_task(request: JsonRequest, data: JSONBody[NewTaskBody]) -> JsonResponse[TaskResponse]:
     """File a task for the operator's organisation. A token is not required unless the organisation says so."""
-    visit = visit_of(request)
-    call_datetime, due_date = in_utc(call_datetime=data.call_datetime, due_date=data.due_date)
-    asking = await command_asked(request)
-    operator = await visit.api.services.tasks.operator(data.operator_id)
-    charge_operator(visit, operator.organization_id, operator.number)
+    context = context_of(request)
+    call_datetime, due_date = to_utc(call_datetime=data.call_datetime, due_date=data.due_date)
+    asking = await command_request(request)
+    operator = await context.api.services.tasks.operator(data.operator_id)
+    charge_operator(context, operator.organization_id, operator.number)
     command = FileTask(
         operator_key=data.operator_id,
         title=data.title,
@@ -75,7 +75,7 @@ async def file_task(request: CheckedRequest, data: JSONBody[NewTask]) -> Answer[
         call_response_summary=data.call_response_summary,
         due_date=due_date,
     )
-    return _changed(visit, await visit.api.services.tasks.file(command, asking, operator))
+    return _changed(context, await context.api.services.tasks.file(command, asking, operator))
 
 
 @get(
@@ -83,10 +83,10 @@ async def file_task(request: CheckedRequest, data: JSONBody[NewTask]) -> Answer[
     operation_id="listTasks",
     summary="List tasks, newest first",
 )
-async def list_tasks(request: CheckedRequest) -> Answer[TaskPageAnswer]:
+async def list_tasks(request: JsonRequest) -> JsonResponse[TaskPageResponse]:
     """Answer a page of the organisation's tasks. Analysts see personal data masked and cannot search in it."""
-    visit = visit_of(request)
-    caller, services, asked = visit.member, visit.api.services, asked_for(request, TaskListQuery)
+    context = context_of(request)
+    caller, services, asked = context.member, context.api.services, decode_params(request, TaskListQuery)
     personal = caller.may(Permission.READ_PERSONAL)
     if not personal and (asked.search is not None or asked.caller_phone is not None):
         raise Forbidden
@@ -97,22 +97,22 @@ async def list_tasks(request: CheckedRequest) -> Answer[TaskPageAnswer]:
         search=asked.search or None,
         include_cancelled=asked.include_cancelled,
         assigned_user_id=asked.assigned_user_id,
-        caller_phone=await _phone(visit, asked.caller_phone),
+        caller_phone=await _phone(context, asked.caller_phone),
     )
     page = partial(services.task_list.page, caller.organization_id, wanted, page=asked.page, per_page=asked.per_page)
-    found = await caught_up(visit, VIEW, asked.position, page)
-    answers = [row_answer(row) for row in found.items]
+    found = await read_after_writes(context, VIEW, asked.position, page)
+    answers = [task_row_response(row) for row in found.items]
     headers = {"Perezvon-Position": str(found.position)}
     if not found.total_is_exact:
         headers["Perezvon-Total"] = "at-least"
-    body = TaskPageAnswer(
-        items=answers if personal else [masked(answer) for answer in answers],
+    body = TaskPageResponse(
+        items=answers if personal else [mask_personal(answer) for answer in answers],
         total=found.total,
         page=asked.page,
         per_page=asked.per_page,
         pages=-(-found.total // asked.per_page),
     )
-    return Answer(body, headers)
+    return JsonResponse(body, headers)
 
 
 @get(
@@ -121,21 +121,21 @@ async def list_tasks(request: CheckedRequest) -> Answer[TaskPageAnswer]:
     operation_id="getTask",
     summary="A task as it is, or as it was",
 )
-async def get_task(request: CheckedRequest) -> Answer[TaskAnswer]:
+async def get_task(request: JsonRequest) -> JsonResponse[TaskResponse]:
     """Answer the task. Before its creation, and past its last version, there is none."""
-    asked = asked_for(request, TaskQuery)
+    asked = decode_params(request, TaskQuery)
     if asked.version is not None and asked.as_of is not None:
         message = "Either version or as_of"
-        raise RequestInvalid([Fault(("query", name), message, "value_error") for name in ("version", "as_of")])
-    visit = visit_of(request)
-    (moment,) = in_query(as_of=asked.as_of)
-    shown = await visit.api.services.tasks.get(
-        task_id_of(request), visit.member.organization_id, version=asked.version, as_of=moment
+        raise InvalidRequest([FieldError(("query", name), message, "value_error") for name in ("version", "as_of")])
+    context = context_of(request)
+    (moment,) = parse_query_times(as_of=asked.as_of)
+    shown = await context.api.services.tasks.get(
+        task_id_of(request), context.member.organization_id, version=asked.version, as_of=moment
     )
     headers = {**_task_headers(shown), "Cache-Control": "private, no-cache"}
     if if_none_match(request, shown.task.version):
-        return Answer(answer_of(shown), headers, status_code=304)
-    return Answer(answer_of(shown), headers)
+        return JsonResponse(task_response(shown), headers, status_code=304)
+    return JsonResponse(task_response(shown), headers)
 
 
 @get(
@@ -144,14 +144,14 @@ async def get_task(request: CheckedRequest) -> Answer[TaskAnswer]:
     operation_id="getTaskHistory",
     summary="All that happened to a task",
 )
-async def get_history(request: CheckedRequest) -> Answer[HistoryAnswer]:
+async def get_history(request: JsonRequest) -> JsonResponse[HistoryResponse]:
     """Answer every change of the task with who, when and why, oldest first."""
-    visit = visit_of(request)
-    events = await visit.api.services.tasks.history(task_id_of(request), visit.member.organization_id)
-    return Answer(history_of(events))
+    context = context_of(request)
+    events = await context.api.services.tasks.history(task_id_of(request), context.member.organization_id)
+    return JsonResponse(history_response(events))
 
 
-_CHANGE = {"permission": Permission.CHANGE_TASKS, "checks": [matches], "refusals": {404, 409, 412}}
+_CHANGE = {"permission": Permission.CHANGE_TASKS, "checks": [check_if_match], "refusals": {404, 409, 412}}
 
 
 @put(
@@ -160,17 +160,17 @@ _CHANGE = {"permission": Permission.CHANGE_TASKS, "checks": [matches], "refusals
     operation_id="changeTaskStatus",
     summary="Change a task's status",
 )
-async def change_status(request: CheckedRequest, data: JSONBody[NewStatus]) -> Answer[TaskAnswer]:
+async def change_status(request: JsonRequest, data: JSONBody[TaskStatusBody]) -> JsonResponse[TaskResponse]:
     """Change the status. The same status again records nothing; a transition that contract 1 does not list is 409."""
-    visit = visit_of(request)
-    changed = await visit.api.services.tasks.change_status(
+    context = context_of(request)
+    changed = await context.api.services.tasks.change_status(
         task_id_of(request),
         data.status,
-        await command_asked(request),
+        await command_request(request),
         reason=data.reason,
         error_message=data.error_message,
     )
-    return _changed(visit, changed)
+    return _changed(context, changed)
 
 
 @put(
@@ -179,7 +179,7 @@ async def change_status(request: CheckedRequest, data: JSONBody[NewStatus]) -> A
     operation_id="linkAppealToTask",
     summary="Link an appeal to a task",
 )
-async def link_appeal(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Answer[TaskAnswer]:
+async def link_appeal(request: JsonRequest, data: JSONBody[AppealBody]) -> JsonResponse[TaskResponse]:
     """Link an appeal, in whatever status. POST, and the path ``…/link-appeal`` with either verb, do the same."""
     return await _linked(request, data)
 
@@ -191,7 +191,7 @@ async def link_appeal(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Ans
     operation_id="linkAppealToTaskByPost",
     summary="Link an appeal to a task",
 )
-async def link_appeal_by_post(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Answer[TaskAnswer]:
+async def link_appeal_by_post(request: JsonRequest, data: JSONBody[AppealBody]) -> JsonResponse[TaskResponse]:
     """Link an appeal as PUT does, and heed an Idempotency-Key."""
     return await _linked(request, data)
 
@@ -203,7 +203,7 @@ async def link_appeal_by_post(request: CheckedRequest, data: JSONBody[NewAppeal]
     status_code=200,
     include_in_schema=False,
 )
-async def link_appeal_by_name(request: CheckedRequest, data: JSONBody[NewAppeal]) -> Answer[TaskAnswer]:
+async def link_appeal_by_name(request: JsonRequest, data: JSONBody[AppealBody]) -> JsonResponse[TaskResponse]:
     """Link an appeal, for a client that spells it so."""
     return await _linked(request, data)
 
@@ -215,10 +215,12 @@ async def link_appeal_by_name(request: CheckedRequest, data: JSONBody[NewAppeal]
     operation_id="reprocessTask",
     summary="Try a failed task again",
 )
-async def reprocess(request: CheckedRequest) -> Answer[TaskAnswer]:
+async def reprocess(request: JsonRequest) -> JsonResponse[TaskResponse]:
     """Put a failed task back to pending; in every other status it is 409."""
-    visit = visit_of(request)
-    return _changed(visit, await visit.api.services.tasks.reprocess(task_id_of(request), await command_asked(request)))
+    context = context_of(request)
+    return _changed(
+        context, await context.api.services.tasks.reprocess(task_id_of(request), await command_request(request))
+    )
 
 
 def tasks_router() -> Router:
@@ -236,40 +238,40 @@ def tasks_router() -> Router:
             link_appeal_by_name,
             reprocess,
         ],
-        before_request=admit,
-        exception_handlers=handlers(tasks_dialect),
+        before_request=authorize,
+        exception_handlers=exception_handlers(format_tasks_error),
         tags=["tasks"],
     )
 
 
-async def _linked(request: CheckedRequest, data: NewAppeal) -> Answer[TaskAnswer]:
-    visit = visit_of(request)
-    changed = await visit.api.services.tasks.link_appeal(
-        task_id_of(request), data.appeal_id, await command_asked(request)
+async def _linked(request: JsonRequest, data: AppealBody) -> JsonResponse[TaskResponse]:
+    context = context_of(request)
+    changed = await context.api.services.tasks.link_appeal(
+        task_id_of(request), data.appeal_id, await command_request(request)
     )
-    return _changed(visit, changed)
+    return _changed(context, changed)
 
 
-def _changed(visit: Visit, changed: Changed) -> Answer[TaskAnswer]:
-    visit.api.written.note(changed.task.organization_id, changed.position)
+def _changed(context: RequestContext, changed: Changed) -> JsonResponse[TaskResponse]:
+    context.api.written.note(changed.task.organization_id, changed.position)
     headers = _task_headers(changed)
     if changed.replayed:
         headers["Idempotency-Replayed"] = "true"
-    return Answer(answer_of(changed), headers)
+    return JsonResponse(task_response(changed), headers)
 
 
 def _task_headers(changed: Changed) -> dict[str, str]:
     return {"ETag": entity_tag(changed.task.version), "Perezvon-Position": str(changed.position)}
 
 
-async def _phone(visit: Visit, text: str | None) -> str | None:
+async def _phone(context: RequestContext, text: str | None) -> str | None:
     """Answer the number as it is kept. Raises RequestInvalid on ``caller_phone``."""
     if text is None:
         return None
-    organization = await visit.api.services.directory.organization(visit.member.organization_id)
+    organization = await context.api.services.directory.organization(context.member.organization_id)
     if organization is None:
         raise OrganizationNotFound
     try:
         return e164(text, organization.settings.region, "caller_phone")
     except InvalidField as error:
-        raise RequestInvalid([Fault(("query", error.field), str(error), error.kind)]) from error
+        raise InvalidRequest([FieldError(("query", error.field), str(error), error.kind)]) from error

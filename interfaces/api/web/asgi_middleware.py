@@ -11,8 +11,8 @@ from litestar import Litestar
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from interfaces.api.web import metrics
-from interfaces.api.web.context import Api, Visit
+from interfaces.api.web import http_metrics
+from interfaces.api.web.context import ApiState, RequestContext
 
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z._:-]{1,128}")
 _SECURITY = (
@@ -28,10 +28,10 @@ _METHOD_NOT_ALLOWED = 405
 _log = structlog.get_logger("perezvon.http")
 
 
-class EdgeLayer:
+class RequestMiddleware:
     """Wraps the application's own ASGI handler; middleware of the framework would not see what no route takes."""
 
-    def __init__(self, app: Litestar, api: Api) -> None:
+    def __init__(self, app: Litestar, api: ApiState) -> None:
         """Wrap ``app``, whose handlers ask ``api``."""
         self._inner: ASGIApp = app.asgi_handler
         self._api = api
@@ -46,17 +46,17 @@ class EdgeLayer:
         if method == "HEAD":
             scope = cast("HTTPScope", {**scope, "method": "GET"})
         given = dict(scope["headers"])
-        visit = Visit(self._api, _request_id(given), given)
-        scope.setdefault("state", {})["visit"] = visit
+        context = RequestContext(self._api, _request_id(given), given)
+        scope.setdefault("state", {})["visit"] = context
         clear_contextvars()
-        bind_contextvars(request_id=visit.request_id)
+        bind_contextvars(request_id=context.request_id)
         status = 500
 
         async def stamped(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = self._headers(list(message["headers"]), scope, method, status, visit)
+                message["headers"] = self._headers(list(message["headers"]), scope, method, status, context)
             elif message["type"] == "http.response.body" and method == "HEAD":
                 message["body"] = b""
             await send(message)
@@ -66,11 +66,11 @@ class EdgeLayer:
         finally:
             seconds = perf_counter() - began
             template = scope["path_template"] if "path_template" in scope else "unrouted"  # noqa: SIM401 - its get() is badly typed
-            metrics.answered(method, template, status, seconds)
+            http_metrics.count_request(method, template, status, seconds)
             _log.info("request", method=method, route=template, status=status, ms=round(seconds * 1e3, 1))
 
     def _headers(
-        self, headers: list[tuple[bytes, bytes]], scope: HTTPScope, method: str, status: int, visit: Visit
+        self, headers: list[tuple[bytes, bytes]], scope: HTTPScope, method: str, status: int, context: RequestContext
     ) -> list[tuple[bytes, bytes]]:
         if method == "OPTIONS" and "path_template" in scope:
             headers = _with_allow(headers, self._allowed.get(scope["path_template"]))
@@ -81,11 +81,11 @@ class EdgeLayer:
             headers.extend(_SECURITY)
         else:
             headers.extend(header for header in _SECURITY if header[0] not in have)
-        if visit.standing is not None and b"x-ratelimit-limit" not in have:
-            headers.append((b"x-ratelimit-limit", b"%d" % visit.standing.limit))
-            headers.append((b"x-ratelimit-remaining", b"%d" % visit.standing.remaining))
-            headers.append((b"x-ratelimit-reset", b"%d" % visit.standing.reset))
-        headers.append((b"x-request-id", visit.request_id.encode()))
+        if context.rate_limit is not None and b"x-ratelimit-limit" not in have:
+            headers.append((b"x-ratelimit-limit", b"%d" % context.rate_limit.limit))
+            headers.append((b"x-ratelimit-remaining", b"%d" % context.rate_limit.remaining))
+            headers.append((b"x-ratelimit-reset", b"%d" % context.rate_limit.reset))
+        headers.append((b"x-request-id", context.request_id.encode()))
         return headers
 
 

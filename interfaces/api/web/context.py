@@ -6,7 +6,7 @@ from typing import Any
 from litestar import Request
 
 from application.callers import Caller
-from interfaces.api.web.rate_limit import Limits, Standing
+from interfaces.api.web.rate_limit import RateLimits, RateLimitStatus
 from interfaces.api.web.request_errors import Unauthenticated
 from interfaces.bootstrap.services import Services
 from interfaces.config.settings import Settings
@@ -16,7 +16,7 @@ AnyRequest = Request[Any, Any, Any]
 _ORGANIZATIONS_MAX = 10_000
 
 
-class Written:
+class WrittenPositions:
     """The log position up to which this process wrote for an organisation; lists wait until they show it."""
 
     def __init__(self) -> None:
@@ -34,32 +34,32 @@ class Written:
         return self._positions.get(organization_id, 0)
 
 
-class Api:
+class ApiState:
     """What every handler may ask for."""
 
     def __init__(self, settings: Settings, services: Services) -> None:
         """Serve ``services`` as ``settings`` say."""
         self.settings = settings
         self.services = services
-        self.limits = Limits(settings)
-        self.written = Written()
+        self.limits = RateLimits(settings)
+        self.written = WrittenPositions()
         self.tokens_used: set[str] = set()
         self.draining = False
 
 
-class Visit:
+class RequestContext:
     """One request on its way through the layers."""
 
-    __slots__ = ("api", "caller", "headers", "if_match", "paying_address", "request_id", "standing")
+    __slots__ = ("api", "caller", "headers", "if_match", "paying_address", "rate_limit", "request_id")
 
-    def __init__(self, api: Api, request_id: str, headers: dict[bytes, bytes]) -> None:
+    def __init__(self, api: ApiState, request_id: str, headers: dict[bytes, bytes]) -> None:
         """Begin with nothing but the request's headers, and the id under which it is on record."""
         self.api = api
         self.request_id = request_id
         self.headers = headers
         self.caller: Caller | None = None
         self.if_match: int | None = None
-        self.standing: Standing | None = None
+        self.rate_limit: RateLimitStatus | None = None
         self.paying_address: str | None = None
 
     @property
@@ -70,6 +70,6 @@ class Visit:
         return self.caller
 
 
-def visit_of(request: AnyRequest) -> Visit:
+def context_of(request: AnyRequest) -> RequestContext:
     """Answer the visit that the edge layer began for the request."""
     return request.scope["state"]["visit"]

@@ -18,8 +18,16 @@ from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 from litestar.types import Empty
 
-from interfaces.api.web.request_errors import ClientGone, Fault, Loc, RequestInvalid, TooSlow, UnsupportedMedia, told
-from interfaces.api.web.times import is_tellable, untellable
+from interfaces.api.web.request_errors import (
+    ClientDisconnected,
+    FieldError,
+    InvalidRequest,
+    Loc,
+    RequestTimeout,
+    UnsupportedMediaType,
+    to_field_error,
+)
+from interfaces.api.web.times import is_representable, unrepresentable
 
 BODY_BYTES_MAX = 8 << 20
 
@@ -30,7 +38,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
-class CheckedRequest(Request[None, None, State]):
+class JsonRequest(Request[None, None, State]):
     """A request whose body is strict JSON of the type that the handler's ``data`` has."""
 
     seconds: ClassVar[float] = 30.0
@@ -44,26 +52,26 @@ class CheckedRequest(Request[None, None, State]):
             async with asyncio.timeout(self.seconds):
                 return await super().body()
         except TimeoutError as error:
-            raise TooSlow from error
+            raise RequestTimeout from error
         except InternalServerException as error:
-            raise ClientGone from error
+            raise ClientDisconnected from error
 
     async def json(self) -> Any:
         """Answer the decoded body. Raises UnsupportedMedia and RequestInvalid, with up to 50 faults."""
         if self._json is Empty:
             field = self.route_handler.parsed_data_field
-            self._json = decoded(await self.json_text(), field.annotation if field else Any)
+            self._json = decode_json(await self.json_text(), field.annotation if field else Any)
         return self._json
 
     async def json_text(self) -> bytes:
         """Answer the body that is said to be JSON, or nothing. Raises UnsupportedMedia, and as ``body`` does."""
         kind = self.content_type[0]
         if kind and kind != "application/json" and not kind.endswith("+json"):
-            raise UnsupportedMedia
+            raise UnsupportedMediaType
         return await self.body()
 
 
-def decoded(body: bytes | msgspec.Raw, tp: Any, at: Loc = ("body",)) -> Any:
+def decode_json(body: bytes | msgspec.Raw, tp: Any, at: Loc = ("body",)) -> Any:
     """Answer the JSON text, which stands ``at`` that place, as a ``tp``. Raises RequestInvalid."""
     decoder = _decoders.get(tp)
     if decoder is None:
@@ -73,30 +81,30 @@ def decoded(body: bytes | msgspec.Raw, tp: Any, at: Loc = ("body",)) -> Any:
             return decoder.decode(body)
         except msgspec.ValidationError as error:
             found = list(islice(_faults(msgspec.json.decode(body), tp, at), _FAULTS_MAX))
-            raise RequestInvalid(found or [told(at, str(error))]) from error
+            raise InvalidRequest(found or [to_field_error(at, str(error))]) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         found = list(islice(_surrogates(bytes(body), at), _FAULTS_MAX))
-        raise RequestInvalid(found or [Fault(at, "Malformed JSON", "json_invalid")]) from error
+        raise InvalidRequest(found or [FieldError(at, "Malformed JSON", "json_invalid")]) from error
 
 
-def _faults(value: Any, tp: Any, at: Loc) -> Iterator[Fault]:
+def _faults(value: Any, tp: Any, at: Loc) -> Iterator[FieldError]:
     """Tell every fault of a decoded value; walks only into what fails."""
     try:
         good = msgspec.convert(value, tp, strict=True)
     except msgspec.ValidationError as error:
         whole = str(error).split(" - at `")[0]
     else:
-        if isinstance(good, datetime) and not is_tellable(good):
-            yield untellable(at)
+        if isinstance(good, datetime) and not is_representable(good):
+            yield unrepresentable(at)
         return
     for fault in _faults_inside(value, _struct_or_list(tp, value), at):
         whole = ""
         yield fault
     if whole:
-        yield told(at, whole)
+        yield to_field_error(at, whole)
 
 
-def _faults_inside(value: Any, tp: Any, at: Loc) -> Iterator[Fault]:
+def _faults_inside(value: Any, tp: Any, at: Loc) -> Iterator[FieldError]:
     if tp is None:
         return
     if isinstance(value, list):
@@ -108,9 +116,11 @@ def _faults_inside(value: Any, tp: Any, at: Loc) -> Iterator[Fault]:
         if name in value:
             yield from _faults(value[name], field.type, (*at, name))
         elif field.required:
-            yield Fault((*at, name), "Field required", "missing")
+            yield FieldError((*at, name), "Field required", "missing")
     if tp.__struct_config__.forbid_unknown_fields:
-        yield from (Fault((*at, key[:_KEY_MAX]), "Unknown field", "extra_forbidden") for key in value.keys() - fields)
+        yield from (
+            FieldError((*at, key[:_KEY_MAX]), "Unknown field", "extra_forbidden") for key in value.keys() - fields
+        )
 
 
 def _struct_or_list(tp: Any, value: Any) -> Any:
@@ -122,7 +132,7 @@ def _struct_or_list(tp: Any, value: Any) -> Any:
     return tp if isinstance(value, list) and get_origin(tp) is list else None
 
 
-def _surrogates(body: bytes, root: Loc) -> Iterator[Fault]:
+def _surrogates(body: bytes, root: Loc) -> Iterator[FieldError]:
     """Tell which texts hold half a surrogate pair: msgspec only says that the whole is malformed."""
     if not _SURROGATE_ESCAPE.search(body):
         return
@@ -134,12 +144,12 @@ def _surrogates(body: bytes, root: Loc) -> Iterator[Fault]:
     while waiting:
         at, value = waiting.pop()
         if isinstance(value, str) and _SURROGATE.search(value):
-            yield Fault(at, "Expected no lone surrogate", "string_unicode")
+            yield FieldError(at, "Expected no lone surrogate", "string_unicode")
         elif isinstance(value, list):
             waiting.extend(((*at, index), item) for index, item in enumerate(cast("list[Any]", value)))
         elif isinstance(value, dict):
             for key, item in cast("dict[str, Any]", value).items():
                 if _SURROGATE.search(key):
-                    yield Fault(at, "Expected no lone surrogate in a key", "string_unicode")
+                    yield FieldError(at, "Expected no lone surrogate in a key", "string_unicode")
                 else:
                     waiting.append(((*at, key[:_KEY_MAX]), item))

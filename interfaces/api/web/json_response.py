@@ -12,7 +12,7 @@ _WITHOUT_CONTENT = {204, 304}
 _encoder = msgspec.json.Encoder()
 
 
-class Answer(Response[T]):
+class JsonResponse(Response[T]):
     """A struct as JSON, with text headers. It is its own ASGI response."""
 
     def __init__(self, content: T, headers: dict[str, str] | None = None, status_code: int = 200) -> None:

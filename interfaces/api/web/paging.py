@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 from interfaces.api.routes.queue_bodies import ROWS_MAX, QueueListQuery
 from interfaces.api.web.context import AnyRequest
-from interfaces.api.web.request_errors import Fault, RequestInvalid
+from interfaces.api.web.request_errors import FieldError, InvalidRequest
 
 _PER_PAGE = 20
 
@@ -37,8 +37,11 @@ def part_of(asked: QueueListQuery) -> Part:
     paged = asked.page is not None or asked.per_page is not None
     followed = {"after": asked.after, "limit": asked.limit}
     if paged and (given := [name for name, value in followed.items() if value is not None]):
-        raise RequestInvalid(
-            [Fault(("query", name), "Either page and per_page, or after and limit", "value_error") for name in given]
+        raise InvalidRequest(
+            [
+                FieldError(("query", name), "Either page and per_page, or after and limit", "value_error")
+                for name in given
+            ]
         )
     if paged:
         page, per_page = asked.page or 1, asked.per_page or _PER_PAGE

@@ -3,18 +3,18 @@
 import re
 
 from application.errors import CallbackNotFound, NotFound, QueueNotFound
-from interfaces.api.web.context import AnyRequest, visit_of
+from interfaces.api.web.context import AnyRequest, context_of
 from interfaces.api.web.request_errors import ClientNotFound
 
-BASES = ("/api/ver1.0/client", "/client")
+CLIENT_BASE_PATHS = ("/api/ver1.0/client", "/client")
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
-async def of_own_client(request: AnyRequest) -> None:
+async def check_own_client(request: AnyRequest) -> None:
     """Check of every call: the path names the caller's own organisation. Raises ClientNotFound."""
     client_id = request.path_params["client_id"]
-    if client_id not in {"@me", str(visit_of(request).member.organization_id)}:
+    if client_id not in {"@me", str(context_of(request).member.organization_id)}:
         raise ClientNotFound
 
 

@@ -8,8 +8,8 @@ import re
 
 from application.callers import Request
 from application.errors import PreconditionFailed, TaskNotFound
-from interfaces.api.web.context import AnyRequest, visit_of
-from interfaces.api.web.request_errors import Fault, RequestInvalid
+from interfaces.api.web.context import AnyRequest, context_of
+from interfaces.api.web.request_errors import FieldError, InvalidRequest
 
 _TASK_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
@@ -39,49 +39,49 @@ def if_none_match(request: AnyRequest, version: int) -> bool:
     return entity_tag(version) in (tag.removeprefix("W/") for tag in re.findall(_TAG, header))
 
 
-async def matches(request: AnyRequest) -> None:
+async def check_if_match(request: AnyRequest) -> None:
     """Check of changes: note the version that If-Match names, if it stands.
 
     Raises TaskNotFound, and PreconditionFailed when the header is stale or malformed. Before anything else, also before the
     body is looked at; but a stale one with an Idempotency-Key is left to the use case: the answer may have been lost.
     """
-    visit = visit_of(request)
-    if b"if-match" not in visit.headers:
+    context = context_of(request)
+    if b"if-match" not in context.headers:
         return
     header = ",".join(request.headers.getall("if-match"))
-    version = await visit.api.services.tasks.version(task_id_of(request), visit.member.organization_id)
+    version = await context.api.services.tasks.version(task_id_of(request), context.member.organization_id)
     if header.strip() == "*":
         return
     if not _TAGS.fullmatch(header):
         raise PreconditionFailed
     if entity_tag(version) in re.findall(_TAG, header):
-        visit.if_match = version
-    elif request.method == "POST" and b"idempotency-key" in visit.headers:
-        visit.if_match = _NO_VERSION
+        context.if_match = version
+    elif request.method == "POST" and b"idempotency-key" in context.headers:
+        context.if_match = _NO_VERSION
     else:
         raise PreconditionFailed
 
 
-async def matches_nothing(request: AnyRequest) -> None:
+async def check_no_if_match(request: AnyRequest) -> None:
     """Check of filing: nothing exists yet that If-Match could name. Raises PreconditionFailed."""
-    if b"if-match" in visit_of(request).headers:
+    if b"if-match" in context_of(request).headers:
         raise PreconditionFailed
 
 
-async def command_asked(request: AnyRequest) -> Request:
+async def command_request(request: AnyRequest) -> Request:
     """Answer what a use case needs to know of the request. Raises RequestInvalid on ``Idempotency-Key``."""
-    visit = visit_of(request)
-    key = visit.headers.get(b"idempotency-key") if request.method == "POST" else None
+    context = context_of(request)
+    key = context.headers.get(b"idempotency-key") if request.method == "POST" else None
     if key is None:
-        return Request(request_id=visit.request_id, caller=visit.caller, if_match=visit.if_match)
+        return Request(request_id=context.request_id, caller=context.caller, if_match=context.if_match)
     if not _KEY.fullmatch(key):
         message = "Expected 1 to 255 visible ASCII characters"
-        raise RequestInvalid([Fault(("header", "Idempotency-Key"), message, "string_pattern_mismatch")])
+        raise InvalidRequest([FieldError(("header", "Idempotency-Key"), message, "string_pattern_mismatch")])
     parts = (request.method.encode(), request.scope["path"].encode(), await request.body())
     return Request(
-        request_id=visit.request_id,
-        caller=visit.caller,
-        if_match=visit.if_match,
+        request_id=context.request_id,
+        caller=context.caller,
+        if_match=context.if_match,
         idempotency_key=key.decode(),
         fingerprint=hashlib.sha256(b"\0".join(parts)).digest(),
     )

@@ -12,12 +12,12 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from interfaces.api.web.context import AnyRequest
-from interfaces.api.web.request_errors import Fault, RequestInvalid, told
+from interfaces.api.web.request_errors import FieldError, InvalidRequest, to_field_error
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-def asked_for(request: AnyRequest, struct: type[S]) -> S:
+def decode_params(request: AnyRequest, struct: type[S]) -> S:
     """Answer what query string and headers ask for. Of a parameter that is repeated the last counts.
 
     Raises RequestInvalid on all that cannot be taken; parameters that the struct does not know are ignored.
@@ -25,21 +25,21 @@ def asked_for(request: AnyRequest, struct: type[S]) -> S:
     query = request.scope["query_string"].decode("utf-8", "replace")
     texts = dict(parse_qsl(query, keep_blank_values=True))
     found: dict[str, Any] = {}
-    faults: list[Fault] = []
-    for field, name, source, tp in asked_fields(struct):
+    faults: list[FieldError] = []
+    for field, name, source, tp in param_fields(struct):
         text = request.headers.get(name) if source == "header" else texts.get(name)
         if text is not None:
             try:
                 found[field] = msgspec.convert(text, tp, strict=False)
             except msgspec.ValidationError as error:
-                faults.append(told((source, name), str(error)))
+                faults.append(to_field_error((source, name), str(error)))
     if faults:
-        raise RequestInvalid(faults)
+        raise InvalidRequest(faults)
     return struct(**found)
 
 
 @cache
-def asked_fields(struct: type[msgspec.Struct]) -> list[tuple[str, str, str, Any]]:
+def param_fields(struct: type[msgspec.Struct]) -> list[tuple[str, str, str, Any]]:
     """Answer of each field its name here, its name in the request, where it stands (``query``, ``header``) and its type.
 
     What is None here is simply not there in a request, so the types are those without None. Headers are known by

@@ -15,7 +15,7 @@ _SWEPT_AT_ONCE = 2
 _HOST_BITS = 64
 
 
-class Standing(NamedTuple):
+class RateLimitStatus(NamedTuple):
     """Where somebody stands: ``limit`` is the burst, ``remaining`` what is left of it, ``reset`` when all is, in seconds."""
 
     limit: int
@@ -37,7 +37,7 @@ class Buckets:
         """Count the keys that are remembered."""
         return len(self._levels)
 
-    def take(self, key: str) -> Standing:
+    def take(self, key: str) -> RateLimitStatus:
         """Take one from the key's bucket. Raises TooManyRequests when it is empty."""
         now = self._clock()
         level = self._level(key, now)
@@ -46,9 +46,9 @@ class Buckets:
         self._sweep(now)
         if level < 1:
             raise TooManyRequests(self._burst, (1 - level) / self._rate, (self._burst - level) / self._rate)
-        return Standing(self._burst, int(level - 1), ceil((self._burst - level + 1) / self._rate))
+        return RateLimitStatus(self._burst, int(level - 1), ceil((self._burst - level + 1) / self._rate))
 
-    def give_back(self, key: str) -> None:
+    def refund(self, key: str) -> None:
         """Put one back into the key's bucket: somebody else pays."""
         now = self._clock()
         if key in self._levels:
@@ -70,7 +70,7 @@ class Buckets:
                 return
 
 
-class Limits:
+class RateLimits:
     """The three limits of contract 1."""
 
     def __init__(self, settings: Settings) -> None:

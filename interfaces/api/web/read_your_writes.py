@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
-from interfaces.api.web.context import Visit
+from interfaces.api.web.context import RequestContext
 
 _WAIT_SECONDS = 1.0
 
@@ -21,17 +21,17 @@ class Positioned(Protocol):
 P = TypeVar("P", bound=Positioned)
 
 
-async def caught_up(
-    visit: Visit, view: str, position: int, page: Callable[[], Awaitable[P]], *, also: Sequence[str] = ()
+async def read_after_writes(
+    context: RequestContext, view: str, position: int, page: Callable[[], Awaitable[P]], *, also: Sequence[str] = ()
 ) -> P:
     """Answer the page as of the log position, and of what this process wrote for the caller's organisation.
 
     Waits at most a second for the view, and for those that it also shows; then the page is as the view has it, and tells its position.
     """
     found = await page()
-    awaited = max(position, visit.api.written.position(visit.member.organization_id))
+    awaited = max(position, context.api.written.position(context.member.organization_id))
     if found.position < awaited:
-        wait_for = visit.api.services.views.wait_for
+        wait_for = context.api.services.views.wait_for
         await asyncio.gather(*(wait_for(name, awaited, _WAIT_SECONDS) for name in (view, *also)))
         found = await page()
     return found

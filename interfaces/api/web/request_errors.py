@@ -11,7 +11,7 @@ Loc = tuple[str | int, ...]
 _ECHO_MAX = 300
 
 
-class Fault(NamedTuple):
+class FieldError(NamedTuple):
     """One bad part of a request: where (``("body", "title")``), why, and a stable word for it (pydantic's)."""
 
     loc: Loc
@@ -19,23 +19,23 @@ class Fault(NamedTuple):
     kind: str
 
 
-class RequestInvalid(Exception):
+class InvalidRequest(Exception):
     """Parts of the request cannot be taken."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[FieldError]) -> None:
         super().__init__(", ".join(str(fault.loc) for fault in faults))
         self.faults = faults
 
 
-class UnsupportedMedia(Exception):
+class UnsupportedMediaType(Exception):
     """The body is said to be something else than JSON."""
 
 
-class TooSlow(Exception):
+class RequestTimeout(Exception):
     """The body did not come in time."""
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The client hung up before its body was complete."""
 
 
@@ -83,10 +83,10 @@ _KIND_OF = tuple(
 _TOLD = {f"matching regex {pattern!r}": told for pattern, told in TOLD.items()}
 
 
-def told(loc: Loc, message: str) -> Fault:
+def to_field_error(loc: Loc, message: str) -> FieldError:
     """Answer the fault that a message of msgspec tells."""
     pattern = message.find("matching regex ")
     if pattern >= 0 and (known := _TOLD.get(message[pattern:])):
-        return Fault(loc, *known)
+        return FieldError(loc, *known)
     kind = next((kind for known, kind in _KIND_OF if known.match(message)), "value_error")
-    return Fault(loc, message[:_ECHO_MAX], kind)
+    return FieldError(loc, message[:_ECHO_MAX], kind)

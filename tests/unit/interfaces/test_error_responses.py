@@ -10,7 +10,7 @@ import application.tasks
 import domain.errors
 import interfaces.api.web.request_errors
 from domain.errors import Refused
-from interfaces.api.web.error_responses import ANSWERS
+from interfaces.api.web.error_responses import ERROR_RESPONSES
 
 
 def errors_of(module: ModuleType) -> Iterator[type[Exception]]:
@@ -30,13 +30,13 @@ def test_the_table_is_total() -> None:
     errors = {error for module in modules for error in errors_of(module)}
     assert len(errors) > 15
     # What is a ValueError is told as a bad field by whoever checks.
-    untold = {error.__name__ for error in errors if not set(error.__mro__) & {*ANSWERS, ValueError}}
+    untold = {error.__name__ for error in errors if not set(error.__mro__) & {*ERROR_RESPONSES, ValueError}}
     assert untold == set()
 
 
 def test_no_answer_stands_for_whatever_comes() -> None:
-    assert not ANSWERS.keys() & {Exception, Refused}
+    assert not ERROR_RESPONSES.keys() & {Exception, Refused}
 
 
 def test_codes_do_not_depend_on_the_language() -> None:
-    assert all(code.isidentifier() and code == code.lower() for _, code, _ in ANSWERS.values())
+    assert all(code.isidentifier() and code == code.lower() for _, code, _ in ERROR_RESPONSES.values())

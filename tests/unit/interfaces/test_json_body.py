@@ -8,9 +8,9 @@ import pytest
 from msgspec import Meta
 
 from interfaces.api.web.field_types import NO_NUL, TITLE
-from interfaces.api.web.json_body import decoded
-from interfaces.api.web.request_errors import Fault, RequestInvalid
-from interfaces.api.web.times import in_query, in_utc
+from interfaces.api.web.json_body import decode_json
+from interfaces.api.web.request_errors import FieldError, InvalidRequest
+from interfaces.api.web.times import parse_query_times, to_utc
 
 Plain = Annotated[str, Meta(pattern=NO_NUL, max_length=5)]
 
@@ -27,9 +27,9 @@ class Call(msgspec.Struct):
     due: datetime | None = None
 
 
-def faults_of(body: bytes, tp: Any = Call) -> list[Fault]:
-    with pytest.raises(RequestInvalid) as refused:
-        decoded(body, tp)
+def faults_of(body: bytes, tp: Any = Call) -> list[FieldError]:
+    with pytest.raises(InvalidRequest) as refused:
+        decode_json(body, tp)
     return list(refused.value.faults)
 
 
@@ -38,7 +38,7 @@ def places(body: bytes) -> list[tuple[str | int, ...]]:
 
 
 def test_a_good_body_is_decoded_and_unknown_keys_are_ignored() -> None:
-    call = decoded(b'{"title": "x", "legs": [{"number": "1"}], "surprise": {}}', Call)
+    call = decode_json(b'{"title": "x", "legs": [{"number": "1"}], "surprise": {}}', Call)
     assert call == Call(title="x", legs=[Leg(number="1")])
 
 
@@ -78,7 +78,7 @@ def test_nothing_is_coerced_to_a_number(text: str) -> None:
     ],
 )
 def test_what_is_no_json_is_told_of_the_whole(body: bytes) -> None:
-    assert faults_of(body) == [Fault(("body",), "Malformed JSON", "json_invalid")]
+    assert faults_of(body) == [FieldError(("body",), "Malformed JSON", "json_invalid")]
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"1", b"[" * 100_000])
@@ -98,12 +98,12 @@ def test_half_a_surrogate_pair_in_a_key_is_told_of_what_holds_the_key() -> None:
 
 
 def test_a_whole_surrogate_pair_is_one_character() -> None:
-    assert decoded(rb'{"title": "\ud83d\ude00"}', Call).title == "😀"
+    assert decode_json(rb'{"title": "\ud83d\ude00"}', Call).title == "😀"
 
 
 def test_nul_is_refused_where_it_stands_and_told_in_words() -> None:
     (fault,) = faults_of(rb'{"title": "x", "legs": [{"number": "1\u0000"}]}')
-    assert fault == Fault(("body", "legs", 0, "number"), "Expected no NUL character", "string_pattern_mismatch")
+    assert fault == FieldError(("body", "legs", 0, "number"), "Expected no NUL character", "string_pattern_mismatch")
 
 
 @pytest.mark.parametrize("title", ["", " ", "\n\t\u2003", "x" * 501, " x" + "y" * 500, "a\0b", " \0"])
@@ -113,7 +113,7 @@ def test_a_title_is_1_to_500_characters_and_not_all_blank(title: str) -> None:
 
 @pytest.mark.parametrize("title", ["x", " x ", "\u2003x\n", "x" * 500, " " * 1000 + "x y" + " " * 1000, "x\ny"])
 def test_blanks_around_a_title_do_not_count(title: str) -> None:
-    assert decoded(msgspec.json.encode({"title": title}), Call).title == title
+    assert decode_json(msgspec.json.encode({"title": title}), Call).title == title
 
 
 def test_a_long_blank_title_is_refused_without_much_ado() -> None:
@@ -148,7 +148,7 @@ def test_a_time_that_not_every_zone_can_tell_is_a_fault_beside_the_others(time: 
 
 
 def test_a_time_without_a_zone_is_utc() -> None:
-    naive, given = in_utc(
+    naive, given = to_utc(
         naive=datetime.fromisoformat("2026-01-01T10:00:00"), given=datetime.fromisoformat("2026-01-01T10:00:00+05:00")
     )
     assert naive == datetime(2026, 1, 1, 10, tzinfo=UTC)
@@ -156,9 +156,9 @@ def test_a_time_without_a_zone_is_utc() -> None:
 
 
 def test_times_in_a_query_are_told_by_their_names() -> None:
-    assert in_query(since=None, until="2026-01-01T00:00:00Z") == [None, datetime(2026, 1, 1, tzinfo=UTC)]
-    with pytest.raises(RequestInvalid) as refused:
-        in_query(since="1700000000", until="x")
+    assert parse_query_times(since=None, until="2026-01-01T00:00:00Z") == [None, datetime(2026, 1, 1, tzinfo=UTC)]
+    with pytest.raises(InvalidRequest) as refused:
+        parse_query_times(since="1700000000", until="x")
     assert [fault.loc for fault in refused.value.faults] == [("query", "since"), ("query", "until")]
-    with pytest.raises(RequestInvalid):
-        in_query(since="0001-01-01T00:00:00+10:00")
+    with pytest.raises(InvalidRequest):
+        parse_query_times(since="0001-01-01T00:00:00+10:00")

@@ -8,8 +8,8 @@ import pytest
 from litestar.testing import RequestFactory
 from msgspec import Meta
 
-from interfaces.api.web.query_params import asked_for
-from interfaces.api.web.request_errors import RequestInvalid
+from interfaces.api.web.query_params import decode_params
+from interfaces.api.web.request_errors import InvalidRequest
 
 
 class Colour(StrEnum):
@@ -27,7 +27,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 def asked(query: bytes, **headers: str) -> Wanted:
     request = RequestFactory().get("/", headers={name.replace("_", "-"): value for name, value in headers.items()})
     request.scope["query_string"] = query
-    return asked_for(request, Wanted)
+    return decode_params(request, Wanted)
 
 
 def test_without_a_question_the_defaults_hold() -> None:
@@ -46,9 +46,9 @@ def test_cyrillic_is_read_percent_encoded_and_raw(query: str) -> None:
 
 def test_the_word_null_is_a_word() -> None:
     assert asked(b"text=null").text == "null"
-    with pytest.raises(RequestInvalid):
+    with pytest.raises(InvalidRequest):
         asked(b"colour=null")
-    with pytest.raises(RequestInvalid):
+    with pytest.raises(InvalidRequest):
         asked(b"page=null")
 
 
@@ -65,7 +65,7 @@ def test_a_header_is_no_query_parameter() -> None:
 
 
 def test_every_fault_is_told_with_its_place() -> None:
-    with pytest.raises(RequestInvalid) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         asked(b"colour=blue&text=toolong&also=maybe&page=0", X_After="-1")
     assert [(fault.loc, fault.kind) for fault in refused.value.faults] == [
         (("query", "colour"), "enum"),

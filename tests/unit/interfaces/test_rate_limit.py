@@ -48,9 +48,9 @@ def test_keys_do_not_pay_for_one_another() -> None:
 def test_what_is_given_back_can_be_taken_again_but_never_more_than_the_burst() -> None:
     buckets = Buckets(1.0, 2, Clock())
     buckets.take("a")
-    buckets.give_back("a")
-    buckets.give_back("a")
-    buckets.give_back("nobody")
+    buckets.refund("a")
+    buckets.refund("a")
+    buckets.refund("nobody")
     assert [buckets.take("a").remaining for _ in range(2)] == [1, 0]
 
 

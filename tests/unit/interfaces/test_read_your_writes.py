@@ -3,11 +3,11 @@
 import pytest
 
 from interfaces.api.web import context
-from interfaces.api.web.context import Written
+from interfaces.api.web.context import WrittenPositions
 
 
 def test_the_furthest_position_counts() -> None:
-    written = Written()
+    written = WrittenPositions()
     assert written.position(1) == 0
     for position in (7, 9, 8):
         written.note(1, position)
@@ -16,7 +16,7 @@ def test_the_furthest_position_counts() -> None:
 
 def test_of_very_many_organisations_those_that_wrote_last_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(context, "_ORGANIZATIONS_MAX", 3)
-    written = Written()
+    written = WrittenPositions()
     for organization_id in (1, 2, 3, 1, 4):
         written.note(organization_id, 5)
     assert [written.position(organization_id) for organization_id in (1, 2, 3, 4)] == [5, 0, 5, 5]

@@ -14,7 +14,7 @@ _durations = Histogram(
 _children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
 
-def answered(method: str, route: str, status: int, seconds: float) -> None:
+def count_request(method: str, route: str, status: int, seconds: float) -> None:
     """Count a request."""
     known = method if method in _METHODS else "other"
     key = (known, route, status)
