@@ -30,6 +30,7 @@ from domain.callback_queue.events import (
     QueueSwitchedOn,
 )
 from domain.model import Recorded
+from domain.streams import aggregate_number
 
 QueueChanges = QueueLimitChanged | QueueSwitchedOn | QueueSwitchedOff | QueueRulesChosen | QueueDeleted
 Handled = QueueCreated | QueueChanges | CallbackScheduled | CallbackDelayed | CallbackCancelled | CallbackRemoved
@@ -86,7 +87,7 @@ def plan(events: Iterable[Recorded[Handled]], schedules: Mapping[str, CallbackSc
     """Answer what the events, in their order, make of queues and callbacks; ``schedules`` are the callbacks' by stream."""
     made = Plan(opened=[], changed={}, due={}, unwanted=set())
     for event in events:
-        number = int(event.stream.partition("/")[2])
+        number = aggregate_number(event.stream)
         fact = event.fact
         match fact:
             case CallbackScheduled(start_time=due_at) | CallbackDelayed(due_at=due_at):

@@ -7,11 +7,11 @@ import psycopg
 import structlog
 
 from application.errors import StorageUnavailable
-from infrastructure.event_log.idempotency_cleanup import forget_old_claims
+from infrastructure.event_log.idempotency_cleanup import delete_expired_idempotency_keys
 from infrastructure.operations.subscribers import HANDLERS, handlers
 from infrastructure.operations.view_lag import READERS, PostgresViewPositions
 from infrastructure.postgres.connections import Pool
-from infrastructure.postgres.notifications import NewEvents, woken
+from infrastructure.postgres.notifications import Listener, wait_or_timeout
 from infrastructure.subscriptions import metrics
 from infrastructure.subscriptions.runner import Runner
 
@@ -27,7 +27,7 @@ async def run_projections(dsn: str, stop: asyncio.Event) -> None:
     ``dsn`` is the service's. A batch that is under way is finished first. Recovers by itself when Postgres comes back.
     """
     pool = Pool(dsn, size=len(HANDLERS) + 1, name="projections")
-    new_events, readers = NewEvents(dsn), NewEvents(dsn, READERS)
+    new_events, readers = Listener(dsn), Listener(dsn, READERS)
     positions = PostgresViewPositions(pool)
 
     async def show_lags() -> None:
@@ -35,7 +35,7 @@ async def run_projections(dsn: str, stop: asyncio.Event) -> None:
             metrics.show(lag)
 
     async def clean() -> None:
-        await forget_old_claims(pool)
+        await delete_expired_idempotency_keys(pool)
 
     await pool.open()
     try:
@@ -59,4 +59,4 @@ async def _every(seconds: float, do: Callable[[], Awaitable[None]], stop: asynci
             await do()
         except (StorageUnavailable, psycopg.Error) as error:
             _logger.warning("not now", what=do.__name__, error=str(error))
-        await woken(stop, seconds)
+        await wait_or_timeout(stop, seconds)

@@ -5,24 +5,25 @@ are kept, their names ending in ``__old``, until the next rebuild begins; nothin
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from functools import partial
 from time import perf_counter
 
-import msgspec
 import psycopg
 from psycopg import AsyncConnection
 
 from application.errors import StorageUnavailable
+from application.ports.operations import Difference, RebuildProgress, RebuildReport, RebuildUnderWay
 from infrastructure.access_directory.rebuild import ACCESS_DIRECTORY, rebuild_access_directory
 from infrastructure.event_log.log import read_identity
 from infrastructure.event_log.reader import Batch, BatchReader
-from infrastructure.operations.shadow_tables import NEW, Difference, ShadowTables
-from infrastructure.postgres.connections import lost_database_is_storage_away
+from infrastructure.operations.shadow_tables import NEW, ShadowTables
+from infrastructure.postgres.connections import translate_connection_errors
 from infrastructure.postgres.sql import statement
 from infrastructure.read_models.registry import PROJECTIONS
 from infrastructure.subscriptions import checkpoints
-from infrastructure.subscriptions.batch_handling import Digestion
+from infrastructure.subscriptions.batch_handling import BatchHandler
 from infrastructure.subscriptions.projection import Projection
 
 REBUILDABLE = (*PROJECTIONS, ACCESS_DIRECTORY)
@@ -42,34 +43,9 @@ _FORGET_PARKED = statement("DELETE FROM {schema}.parked_streams WHERE name = %s"
 _RENAME_PARKED = statement("UPDATE {schema}.parked_streams SET name = %s WHERE name = %s")
 _COUNT_PARKED = statement("SELECT count(*) FROM {schema}.parked_streams WHERE name = %s")
 
-Progress = Callable[[int, int], None]
 
 
-class RebuildUnderWay(Exception):
-    """Somebody else is rebuilding this view."""
-
-
-class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuild found: up to ``position`` of the log it folded ``events`` in ``seconds``.
-
-    ``swapped`` is whether the view is now the rebuilt one; differences stop that unless they were accepted.
-    """
-
-    name: str
-    position: int
-    events: int
-    seconds: float
-    parked: int
-    differences: list[Difference]
-    swapped: bool
-
-    @property
-    def differs(self) -> bool:
-        """Whether the rebuilt view differs from the one that was live."""
-        return any(found.differing or found.missing or found.extra for found in self.differences)
-
-
-async def rebuild(dsn: str, name: str, *, accept: bool, progress: Progress) -> RebuildReport:
+async def rebuild(dsn: str, name: str, *, accept: bool, progress: RebuildProgress) -> RebuildReport:
     """Build the view anew, compare it with the live one at one position, and put it in its place when they are equal.
 
     Args:
@@ -97,14 +73,14 @@ async def rebuild(dsn: str, name: str, *, accept: bool, progress: Progress) -> R
         )
     projection = PROJECTIONS[name]
     async with (
-        lost_database_is_storage_away(),
+        translate_connection_errors(),
         await AsyncConnection.connect(dsn, autocommit=True) as writing,
         await AsyncConnection.connect(dsn, autocommit=True) as reading,
     ):
         await writing.execute(_SETTINGS)
         if await (await writing.execute(_ALONE, (_REBUILDS, name))).fetchone() != (True,):
             raise RebuildUnderWay(f"Another rebuild of {name} is running")
-        reader = BatchReader(projection.wanted, await read_identity(reading), most=_BATCH_EVENTS)
+        reader = BatchReader(projection.subscription, await read_identity(reading), most=_BATCH_EVENTS)
         under_way = _Rebuild(writing, reading, projection, reader, progress)
         await under_way.load()
         differences, swapped = await under_way.compare_and_swap(accept=accept)
@@ -129,14 +105,14 @@ class _Rebuild:
         reading: AsyncConnection,
         projection: Projection,
         reader: BatchReader,
-        progress: Progress,
+        progress: RebuildProgress,
     ) -> None:
         self._writing = writing
         self._reading = reading
         self._name = projection.name
         self._shadow = ShadowTables(writing, projection.tables)
         self._reader = reader
-        self._digestion = Digestion(writing, projection, NEW)
+        self._batch_handler = BatchHandler(writing, self._name + NEW, partial(projection.handle, suffix=NEW))
         self._progress = progress
         self.position = 0
 
@@ -176,7 +152,7 @@ class _Rebuild:
         async with aclosing(self._read_ahead(position)) as batches:
             async for batch in batches:
                 async with self._writing.transaction():
-                    await self._digestion.digest(batch.events)
+                    await self._batch_handler.handle(batch.events)
                 self.position = batch.position
                 self._progress(self.position, position)
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from psycopg import AsyncConnection, AsyncCursor, sql
 
-from infrastructure.postgres.connections import SCHEMA
+from application.ports.operations import Difference
+from infrastructure.postgres.sql import SCHEMA
 from infrastructure.subscriptions.projection import Table
 
 NEW = "__new"
@@ -29,15 +29,6 @@ _COMPARE = (
     " count(*) FILTER (WHERE live.{one} IS NULL) FROM {live} AS live FULL JOIN {new} AS rebuilt USING ({key})"
     " WHERE ROW (live.*) IS DISTINCT FROM ROW (rebuilt.*)"
 )
-
-
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """How a rebuilt table compares with the live one: ``missing`` rows are live only, ``extra`` ones rebuilt only."""
-
-    table: str
-    differing: int
-    missing: int
-    extra: int
 
 
 class ShadowTables:

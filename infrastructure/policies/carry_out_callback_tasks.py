@@ -1,12 +1,13 @@
 """Whenever a task asks for a callback, then one is scheduled; then each follows the other until both are over."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 from psycopg import AsyncConnection
 
 from application.policies.carry_out_callback_tasks import (
+    CallbackFacts,
     Decide,
     Means,
     beginning,
@@ -18,24 +19,54 @@ from application.policies.carry_out_callback_tasks import (
     withdraw,
 )
 from application.policies.decision import Decision
-from domain.callback.events import AttemptStarted, AttemptSucceeded, CallbackCancelled, CallbackFinished
+from domain.callback.events import (
+    AttemptFailed,
+    CallbackCancelled,
+    CallbackDelayed,
+    CallbackFinished,
+    CallbackRemoved,
+    CallbackScheduled,
+    CallEnded,
+)
 from domain.callback_queue.callback_queue import replay as replay_queue
-from domain.model import Recorded, tag_of
+from domain.model import Recorded
 from domain.organization.events import Settings
-from domain.task.events import TaskCancelled, TaskCompleted, TaskFailed, TaskFiled, TaskReprocessed, TaskType
+from domain.streams import TASK_PREFIX, aggregate_id, callback_stream, queue_stream, task_stream
+from domain.task.events import (
+    AppealLinked,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFailed,
+    TaskFiled,
+    TaskPutBack,
+    TaskReprocessed,
+    TaskStarted,
+    TaskType,
+)
 from domain.task.task import Task
 from domain.task.task import replay as replay_task
-from infrastructure.event_log.decisions import decide, read_streams
+from infrastructure.event_log.decisions import decide_and_append, read_streams
 from infrastructure.event_log.sequences import draw_callback_ids
 from infrastructure.policies.schedule_cache import Schedules
 from infrastructure.postgres.sql import statement
-from infrastructure.subscriptions.handler import actor_of, caused
+from infrastructure.subscriptions.handler import POLICY_TUNING, actor_of, caused, fact_types, topics_of
 
-_CALLBACKS, _TASKS = "callback/", "task/"
 _BEGINNINGS = (TaskFiled, TaskReprocessed)
 _ENDS = (TaskCancelled, TaskCompleted, TaskFailed)
 _LAST_WORDS = (CallbackFinished, CallbackCancelled)
-_CALLBACK_FACTS = (AttemptStarted, AttemptSucceeded, *_LAST_WORDS)
+
+TaskFacts = TaskFiled | TaskReprocessed | TaskCancelled | TaskCompleted | TaskFailed
+Handled = TaskFacts | CallbackFacts
+Ignored = (
+    TaskStarted
+    | TaskPutBack
+    | AppealLinked
+    | CallbackScheduled
+    | AttemptFailed
+    | CallEnded
+    | CallbackDelayed
+    | CallbackRemoved
+)
 
 _STANDING = statement("SELECT task_id, callback_id FROM {schema}.task_callbacks WHERE task_id = ANY(%s)")
 _KEEP = statement(
@@ -55,21 +86,28 @@ class CarryOutCallbackTasks:
     """Joins tasks of type callback with the callbacks that carry them out (contract 1, Callbacks)."""
 
     name = "carry_out_callback_tasks"
-    topics = frozenset(map(tag_of, (*_BEGINNINGS, *_ENDS, *_CALLBACK_FACTS)))
-    marks = ('"task_type":"callback"', '"task_id":')
+    summary = (
+        "Whenever a task asks for a callback, then one is scheduled; then each follows the other until both are over."
+    )
+    handled = fact_types(Handled)
+    ignored = fact_types(Ignored)
+    subscription = topics_of(handled, ('"task_type":"callback"', '"task_id":'))
+    tuning = POLICY_TUNING
 
     def __init__(self, schedules: Schedules) -> None:
         """Learn from ``schedules`` which task a callback carries out."""
         self._schedules = schedules
 
-    async def react(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
+    async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
         """See the protocol."""
         schedules = await self._schedules.of(connection, events)
         task_ids = {stream: fact.task_id for stream, fact in schedules.items() if fact.task_id}
-        concerned = [event for event in events if event.stream in task_ids or _may_concern(event)]
+        concerned = [
+            event for event in events if event.stream in task_ids or (_is_of_task(event) and _may_concern(event))
+        ]
         if not concerned:
             return
-        task_ids |= {event.stream: event.stream.removeprefix(_TASKS) for event in concerned if _is_of_task(event)}
+        task_ids |= {event.stream: aggregate_id(event.stream) for event in concerned if _is_of_task(event)}
         joined = _Joined(await _standing(connection, task_ids.values()))
         begun = await _begun(connection, concerned)
         numbers = iter(await draw_callback_ids(connection, len(begun)))
@@ -81,7 +119,7 @@ class CarryOutCallbackTasks:
                 joined.follow(event, task_id)
             joined.forget(event, task_id)
         await joined.keep(connection)
-        await decide(connection, joined.decisions)
+        await decide_and_append(connection, joined.decisions)
 
 
 class _Beginning(msgspec.Struct, frozen=True):
@@ -105,19 +143,19 @@ class _Joined:
             return
         self._callbacks[task_id] = number
         scheduled = callback_of(one.task, one.means, event.recorded_at)
-        self._decide(event, f"{_CALLBACKS}{number}", beginning(scheduled))
+        self._decide(event, callback_stream(number), beginning(scheduled))
 
     def follow(self, event: Recorded[Any], task_id: str) -> None:
         number = self._callbacks.get(task_id)
         if isinstance(event.fact, _ENDS):
             if number is not None:
-                self._decide(event, f"{_CALLBACKS}{number}", withdraw)
-        elif event.stream == f"{_CALLBACKS}{number}" and (decided := follow(event.fact)):
-            self._decide(event, f"{_TASKS}{task_id}", decided)
+                self._decide(event, callback_stream(number), withdraw)
+        elif event.stream == callback_stream(number) and (decided := follow(event.fact)):
+            self._decide(event, task_stream(task_id), decided)
 
     def forget(self, event: Recorded[Any], task_id: str) -> None:
         """Let go of a callback that is over."""
-        if isinstance(event.fact, _LAST_WORDS) and event.stream == f"{_CALLBACKS}{self._callbacks.get(task_id)}":
+        if isinstance(event.fact, _LAST_WORDS) and event.stream == callback_stream(self._callbacks.get(task_id)):
             del self._callbacks[task_id]
 
     async def keep(self, connection: AsyncConnection) -> None:
@@ -138,12 +176,13 @@ _ACTOR = actor_of(CarryOutCallbackTasks.name)
 
 
 def _is_of_task(event: Recorded[Any]) -> bool:
-    return event.stream.startswith(_TASKS)
+    return event.stream.startswith(TASK_PREFIX)
 
 
-def _may_concern(event: Recorded[Any]) -> bool:
-    """Whether the fact of a task may have to do with a callback: it begins a try, or somebody else ended one."""
-    match event.fact:
+def _may_concern(event: Recorded[TaskFacts]) -> bool:
+    """Return whether the fact of a task may concern a callback: it begins a try, or somebody else ended the task."""
+    fact = event.fact
+    match fact:
         case TaskFiled(task_type=task_type, personal=details):
             return task_type is TaskType.CALLBACK and details.caller_phone is not None
         case TaskReprocessed():
@@ -151,7 +190,7 @@ def _may_concern(event: Recorded[Any]) -> bool:
         case TaskCancelled() | TaskCompleted() | TaskFailed():
             return event.actor != _ACTOR
         case _:
-            return False
+            assert_never(fact)
 
 
 async def _standing(connection: AsyncConnection, task_ids: Iterable[str]) -> dict[str, int]:
@@ -191,12 +230,12 @@ async def _means(connection: AsyncConnection, tasks: Iterable[Task]) -> dict[tup
         for organization_id, operator, text, phone in await cursor.fetchall()
         if (settings := msgspec.json.decode(text, type=Settings)).callback_queue is not None
     ]
-    queues = await read_streams(connection, (f"queue/{settings.callback_queue}" for _, _, settings, _ in found))
+    queues = await read_streams(connection, (queue_stream(settings.callback_queue) for _, _, settings, _ in found))
     return {
         (organization_id, operator): Means(
             settings=settings,
             a_number=phone,
-            has_queue=_is_open(queues[f"queue/{settings.callback_queue}"], organization_id),
+            has_queue=_is_open(queues[queue_stream(settings.callback_queue)], organization_id),
         )
         for organization_id, operator, settings, phone in found
     }

@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection
 
-from application.policies.keep_timetable import FACTS, Due, Plan, plan
-from domain.model import Recorded, tag_of
+from application.policies.keep_timetable import Due, Handled, Ignored, Plan, plan
+from domain.model import Recorded
 from infrastructure.policies.schedule_cache import Schedules
 from infrastructure.postgres.sql import statement
+from infrastructure.subscriptions.handler import POLICY_TUNING, fact_types, topics_of
 
 CHANNEL = "timetable"
 """Is notified when there may be something to start, or a call to hang up."""
@@ -36,7 +37,7 @@ _ADD = statement(
     " SELECT callback_id, queue_id, organization_id, due_at, position, a_line, b_line FROM unnest(%b::bigint[],"
     " %b::bigint[], %b::bigint[], %b::timestamptz[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])"
     " AS d (callback_id, queue_id, organization_id, due_at, position, version, a_line, b_line)"
-    " WHERE (SELECT notification_id FROM {log} WHERE originator_id = 'callback/' || d.callback_id"
+    " WHERE (SELECT notification_id FROM {log} WHERE originator_id = '{CALLBACK_PREFIX}' || d.callback_id"
     " AND originator_version = d.version + 1) IS NULL ORDER BY callback_id"
     " ON CONFLICT (callback_id) DO UPDATE SET due_at = excluded.due_at, position = excluded.position,"
     " a_line = excluded.a_line, b_line = excluded.b_line"
@@ -50,14 +51,17 @@ class KeepTimetable:
     """Keeps the slots of queues and the timetable, which the dispatcher takes from."""
 
     name = "keep_timetable"
-    topics = frozenset(map(tag_of, FACTS))
-    marks = ()
+    summary = "Whenever a callback has to wait, then it stands in the timetable, under a queue whose slots are known."
+    handled = fact_types(Handled)
+    ignored = fact_types(Ignored)
+    subscription = topics_of(handled)
+    tuning = POLICY_TUNING
 
     def __init__(self, schedules: Schedules) -> None:
         """Learn from ``schedules`` which queue a callback is in."""
         self._schedules = schedules
 
-    async def react(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
+    async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
         """See the protocol."""
         made = plan(events, await self._schedules.of(connection, events))
         changed = await _keep_queues(connection, made)

@@ -5,26 +5,29 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from domain.callback.events import AttemptStarted, AttemptSucceeded, CallbackCancelled, CallbackFinished
-from domain.model import Recorded, tag_of
+from domain.model import Recorded
 from infrastructure.policies.schedule_cache import Schedules
-from infrastructure.webhooks.outbox import message_of, put
+from infrastructure.subscriptions.handler import POLICY_TUNING, fact_types, topics_of
+from infrastructure.webhooks.outbox import Handled, Ignored, enqueue, message_of
 
 
 class NotifyWebhooks:
     """Puts messages into the outbox. A message that is there already stays as it is."""
 
     name = "notify_webhooks"
-    topics = frozenset(map(tag_of, (AttemptStarted, AttemptSucceeded, CallbackFinished, CallbackCancelled)))
-    marks = ('"url_',)
+    summary = "Whenever something happened that a callback's URL is to be told of, then a delivery to it waits."
+    handled = fact_types(Handled)
+    ignored = fact_types(Ignored)
+    subscription = topics_of(handled, ('"url_',))
+    tuning = POLICY_TUNING
 
     def __init__(self, schedules: Schedules) -> None:
         """Learn from ``schedules`` which URLs a callback has."""
         self._schedules = schedules
 
-    async def react(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
+    async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
         """See the protocol."""
         schedules = await self._schedules.of(connection, events)
         messages = [message for event in events if (message := message_of(event, schedules[event.stream]))]
         if messages:
-            await put(connection, messages)
+            await enqueue(connection, messages)

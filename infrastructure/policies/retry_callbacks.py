@@ -10,13 +10,24 @@ from psycopg import AsyncConnection
 
 from application.policies.decision import Decision, Facts
 from domain.callback.callback import replay
-from domain.callback.events import AttemptFailed, CallbackCancelled, CallbackDelayed, CallbackFact
+from domain.callback.events import (
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    CallbackCancelled,
+    CallbackDelayed,
+    CallbackFact,
+    CallbackFinished,
+    CallbackRemoved,
+    CallbackScheduled,
+    CallEnded,
+)
 from domain.callback.retry_policy import RetryPolicy
-from domain.model import Recorded, tag_of
-from infrastructure.event_log.decisions import decide, read_streams
+from domain.model import Recorded
+from infrastructure.event_log.decisions import decide_and_append, read_streams
 from infrastructure.policies.schedule_cache import Schedules
 from infrastructure.postgres.sql import statement
-from infrastructure.subscriptions.handler import caused
+from infrastructure.subscriptions.handler import POLICY_TUNING, caused, fact_types, topics_of
 
 _QUEUES = statement(
     "SELECT q.queue_id, q.is_deleted, coalesce(q.retry_policy, o.settings -> 'retry_policy')::text"
@@ -24,6 +35,18 @@ _QUEUES = statement(
     " WHERE q.queue_id = ANY(%s)"
 )
 _POLICY = msgspec.json.Decoder(RetryPolicy | None)
+
+Handled = AttemptFailed
+Ignored = (
+    CallbackScheduled
+    | AttemptStarted
+    | AttemptSucceeded
+    | CallEnded
+    | CallbackDelayed
+    | CallbackFinished
+    | CallbackCancelled
+    | CallbackRemoved
+)
 
 
 class QueueInForce(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,14 +69,17 @@ class RetryCallbacks:
     """Decides what follows a failed attempt."""
 
     name = "retry_callbacks"
-    topics = frozenset({tag_of(AttemptFailed)})
-    marks = ()
+    summary = "Whenever an attempt failed, then the callback is delayed, or finished."
+    handled = fact_types(Handled)
+    ignored = fact_types(Ignored)
+    subscription = topics_of(handled)
+    tuning = POLICY_TUNING
 
     def __init__(self, schedules: Schedules) -> None:
         """Learn from ``schedules`` which queue a callback is in."""
         self._schedules = schedules
 
-    async def react(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
+    async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
         """See the protocol."""
         schedules = await self._schedules.of(connection, events)
         queues = await _queues(connection, {scheduled.queue_id for scheduled in schedules.values()})
@@ -62,7 +88,7 @@ class RetryCallbacks:
             _decision(event, streams[event.stream], queues.get(schedules[event.stream].queue_id, QueueInForce()))
             for event in events
         ]
-        await decide(connection, decisions)
+        await decide_and_append(connection, decisions)
 
 
 def _decision(event: Recorded[Any], known: Facts, queue: QueueInForce) -> Decision:

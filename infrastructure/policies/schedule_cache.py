@@ -9,11 +9,11 @@ from psycopg import AsyncConnection
 
 from domain.callback.events import CallbackScheduled
 from domain.model import Recorded
+from domain.streams import CALLBACK_PREFIX
 from infrastructure.event_log.codec import decode
 from infrastructure.postgres.sql import statement
 
 _KEPT = 10_000  # of a kilobyte or so
-_STREAMS = "callback/"
 _FIRST = statement(
     "SELECT originator_id, topic, state FROM {log} WHERE originator_id = ANY(%s) AND originator_version = 1"
 )
@@ -36,7 +36,7 @@ class Schedules:
         missing: set[str] = set()
         for event in events:
             stream = event.stream
-            if stream in found or stream in missing or not stream.startswith(_STREAMS):
+            if stream in found or stream in missing or not stream.startswith(CALLBACK_PREFIX):
                 continue
             if fact := event.fact if isinstance(event.fact, CallbackScheduled) else known.pop(stream, None):
                 found[stream] = fact

@@ -1,6 +1,6 @@
 """Passing a batch to its handler; what that cannot digest is parked, and holds up nobody else."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -9,9 +9,8 @@ import structlog
 from psycopg import AsyncConnection
 
 from domain.model import Recorded
-from infrastructure.event_log.reader import Readable, Unreadable
+from infrastructure.event_log.reader import LogEntry, UndecodableEvent
 from infrastructure.postgres.sql import statement
-from infrastructure.subscriptions.handler import Handler, Policy
 
 _PARKED = statement(
     "SELECT stream, version FROM {schema}.parked_streams WHERE name = %s"
@@ -25,18 +24,21 @@ _ERROR_LENGTH = 2000
 _logger = structlog.get_logger(__name__)
 
 
-class Digestion:
-    """Passes batches to a policy, or to a projection for its tables whose names end in ``suffix``."""
+Handle = Callable[[AsyncConnection, Sequence[Recorded[Any]]], Awaitable[None]]
+"""The method ``handle`` of a handler, bound to the tables that it writes."""
 
-    def __init__(self, connection: AsyncConnection, handler: Handler, suffix: str = "") -> None:
+
+class BatchHandler:
+    """Passes batches to a handler, and parks streams under the handler's name."""
+
+    def __init__(self, connection: AsyncConnection, name: str, handle: Handle) -> None:
         """Work in the transaction that is open on the connection, or will be."""
         self._connection = connection
-        self._handler = handler
-        self._suffix = suffix
-        self._name = handler.name + suffix
+        self._name = name
+        self._handle = handle
         self._parked: dict[str, int] = {}
 
-    async def digest(self, batch: Sequence[Readable], *, has_parked: bool = True) -> None:
+    async def handle(self, batch: Sequence[LogEntry], *, has_parked: bool = True) -> None:
         """Pass on the events, which follow what was passed on before.
 
         From the first event of a stream on that cannot be decoded, that the handler refuses, or whose values Postgres
@@ -46,7 +48,7 @@ class Digestion:
         self._parked = await self._parked_of(batch) if has_parked and batch else {}
         events: list[Recorded[Any]] = []
         for event in batch:
-            if isinstance(event, Unreadable):
+            if isinstance(event, UndecodableEvent):
                 if event.stream not in self._parked:
                     await self._park(event, event.error)
             else:
@@ -60,7 +62,7 @@ class Digestion:
             return
         try:
             async with self._connection.transaction():
-                await self._pass_on(events)
+                await self._handle(self._connection, events)
         except Exception as error:
             if not _lies_in_the_events(error):
                 raise
@@ -71,17 +73,11 @@ class Digestion:
             await self._fold(events[:middle])
             await self._fold(events[middle:])
 
-    async def _parked_of(self, batch: Sequence[Readable]) -> dict[str, int]:
+    async def _parked_of(self, batch: Sequence[LogEntry]) -> dict[str, int]:
         streams = msgspec.json.encode({event.stream for event in batch}).decode()
         return dict(await (await self._connection.execute(_PARKED, (self._name, streams))).fetchall())
 
-    async def _pass_on(self, events: Sequence[Recorded[Any]]) -> None:
-        if isinstance(self._handler, Policy):
-            await self._handler.react(self._connection, events)
-        else:
-            await self._handler.apply(self._connection, events, self._suffix)
-
-    async def _park(self, event: Readable, error: Exception) -> None:
+    async def _park(self, event: LogEntry, error: Exception) -> None:
         self._parked[event.stream] = event.version
         text = f"{type(error).__name__}: {_message(error)}"[:_ERROR_LENGTH]
         await self._connection.execute(_PARK, (self._name, event.stream, event.version, event.position, text))

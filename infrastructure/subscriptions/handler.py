@@ -1,49 +1,112 @@
-"""What a policy is: whenever this happened, then these are to happen."""
+"""Handlers: what projections and policies have in common, so that one runner runs both."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, get_args
 
+import msgspec
 from psycopg import AsyncConnection
 
 from application.ports.event_log import Envelope
-from domain.model import Recorded
-from infrastructure.event_log.reader import Topics, Wanted
-from infrastructure.subscriptions.projection import Projection
+from domain.model import Fact, Recorded, tag_of
+from infrastructure.event_log.reader import BATCH_EVENTS, EventFilter, Topics
+from infrastructure.event_log.upcasters import UPCASTERS
+
+FactTypes = frozenset[type[Fact]]
 
 
-@runtime_checkable
-class Policy(Protocol):
-    """Answers facts with new facts, and with rows for those who carry something out.
+class Tuning(msgspec.Struct, frozen=True, kw_only=True):
+    """How a runner runs a handler.
 
-    Nothing is ever sent, dialled or remembered in the process: what a policy does is undone by a rollback.
+    Args:
+        batch_events: upper bound on the events of a batch.
+        rest_s: pause after a small batch, in seconds, in which more events may gather.
+        readers_end_rest: a reader that waits for the handler's view ends the pause.
+        skips_quiet_commits: batches without a matching event move the checkpoint only from time to time, because the
+            handler writes nothing else for them.
+    """
+
+    batch_events: int
+    rest_s: float
+    readers_end_rest: bool
+    skips_quiet_commits: bool
+
+
+VIEW_TUNING = Tuning(
+    batch_events=BATCH_EVENTS,
+    rest_s=0.5,  # unless a reader waits: in a steady flow, half of a worker's load is to commit views
+    readers_end_rest=True,
+    skips_quiet_commits=False,
+)
+POLICY_TUNING = Tuning(
+    batch_events=1000,  # its appends hold the log's lock, and so delay everybody else who appends
+    rest_s=0.1,
+    readers_end_rest=False,
+    skips_quiet_commits=True,
+)
+
+
+class Handler(Protocol):
+    """A projection or a policy. It reads the log in order and writes in the transaction that moves its checkpoint.
+
+    A handler never sends, dials or remembers anything outside of that transaction: a rollback undoes all of its work.
     """
 
     @property
     def name(self) -> str:
-        """Its checkpoint's name, never changed."""
+        """Name of its checkpoint; never changed."""
         ...
 
     @property
-    def topics(self) -> frozenset[str]:
-        """The tags of the facts that it reacts to, old ones that are brought up to date included; no others are passed on."""
+    def summary(self) -> str:
+        """One line for the command line: the question that a view answers, or the rule of a policy."""
         ...
 
     @property
-    def marks(self) -> Sequence[str]:
-        """What the first fact of a stream holds, as stored, if the stream concerns the policy: one of these; () is any."""
+    def handled(self) -> FactTypes:
+        """Types of the facts that it handles; ``Fact`` is any."""
         ...
 
-    async def react(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
-        """React to the events, in the transaction that moves the checkpoint: rows first, then the log's door.
+    @property
+    def ignored(self) -> FactTypes:
+        """Types of the facts of the same streams that it ignores. A test checks that no type is left unnamed."""
+        ...
 
-        The events of a stream come in their order, each once; those of a stream that was parked come late. Raises what
-        lies in the events, which parks their streams.
+    @property
+    def subscription(self) -> EventFilter:
+        """Filter of the events that are passed to it."""
+        ...
+
+    @property
+    def tuning(self) -> Tuning:
+        """How a runner runs it."""
+        ...
+
+    async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
+        """Handle the events in the open transaction of the connection, which also moves the checkpoint.
+
+        The events of a stream come in their order, each once; those of a parked stream come late. A policy locks its
+        rows first, and appends to the log last. Raises the errors that lie in the events, which parks their streams.
         """
         ...
 
 
+def fact_types(union: Any) -> FactTypes:
+    """Return the types in a union of facts, or the single type that it is."""
+    return frozenset(get_args(union) or (union,))
+
+
+def topics_of(facts: FactTypes, first_event_contains: Sequence[str] = ()) -> Topics:
+    """Return the filter that selects these facts, stored under their present tags or an older version of them.
+
+    With ``first_event_contains``, only streams whose first event, as stored, contains one of these texts are selected.
+    """
+    tags = frozenset(map(tag_of, facts))
+    names = {_without_version(tag) for tag in tags}
+    return Topics(tags | {tag for tag in UPCASTERS if _without_version(tag) in names}, first_event_contains)
+
+
 def caused(policy: str, event: Recorded[Any]) -> Envelope:
-    """Answer the envelope of what the policy answers to the event: who caused it can be walked back to the request."""
+    """Return the envelope of facts that the policy appends because of the event: it leads back to the request."""
     return Envelope(
         organization_id=event.organization_id or 0,
         actor=actor_of(policy),
@@ -53,14 +116,9 @@ def caused(policy: str, event: Recorded[Any]) -> Envelope:
 
 
 def actor_of(policy: str) -> str:
-    """Answer as whom a policy appends."""
+    """Return the actor under which a policy appends."""
     return f"policy/{policy}"
 
 
-Handler = Projection | Policy
-"""What a runner can run."""
-
-
-def wanted_by(handler: Handler) -> Wanted:
-    """Answer what a handler wants to see of the log."""
-    return Topics(handler.topics, handler.marks) if isinstance(handler, Policy) else handler.wanted
+def _without_version(tag: str) -> str:
+    return tag.rpartition(".v")[0]

@@ -11,21 +11,18 @@ from application.errors import StorageUnavailable
 from infrastructure.event_log.log import read_identity
 from infrastructure.event_log.reader import BATCH_EVENTS, BatchReader
 from infrastructure.postgres.connections import Pool
-from infrastructure.postgres.notifications import NewEvents, woken
+from infrastructure.postgres.notifications import Listener, wait_or_timeout
 from infrastructure.subscriptions import checkpoints, metrics
-from infrastructure.subscriptions.batch_handling import Digestion
-from infrastructure.subscriptions.handler import Handler, Policy, wanted_by
+from infrastructure.subscriptions.batch_handling import BatchHandler
+from infrastructure.subscriptions.handler import Handler
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
-_POLICY_EVENTS = 1000  # what it appends holds up whoever else appends
 _LOOK_AHEAD = 5 * BATCH_EVENTS  # how much of the log one query may pass over
 
 # What comes in a steady flow is handled in fewer, bigger batches: else each commit of one would be followed at once by a
 # commit of every handler, and the calls that are due would wait for those. What comes after a while is handled at once.
 _FEW_EVENTS = 200
-_REST_OF_POLICY_S = 0.1
-_REST_OF_VIEW_S = 0.5  # unless somebody waits for it: half of what a worker does in a steady flow is to commit views
 
 # A policy writes nothing when nothing concerns it, but for its checkpoint, so seldom as nobody takes for a standstill.
 _STALE_S = 0.5
@@ -37,7 +34,7 @@ _logger = structlog.get_logger(__name__)
 class Runner:
     """Runs one handler. Any number may run at once, in any number of processes: one leads, for one batch."""
 
-    def __init__(self, handler: Handler, pool: Pool, new_events: NewEvents, readers: NewEvents) -> None:
+    def __init__(self, handler: Handler, pool: Pool, new_events: Listener, readers: Listener) -> None:
         """Work over a connection of ``pool``, whenever ``new_events`` wakes; ``readers`` does where one waits for a view."""
         self._handler = handler
         self._pool = pool
@@ -64,21 +61,19 @@ class Runner:
                 _logger.warning("handler pauses", handler=name, error=str(error), cause=cause, pause_s=pause)
                 # After a restore the log may be another, and shorter.
                 self._reader, self._seen, self._is_quiet = None, 0, False
-                await woken(stop, pause)
+                await wait_or_timeout(stop, pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 continue
             if behind < _FEW_EVENTS:
                 await self._rest(stop)
             if not behind:
-                await woken(self._wake)
+                await wait_or_timeout(self._wake)
 
     async def _rest(self, stop: asyncio.Event) -> None:
         """Let a little gather after few events: in a steady flow, what a batch costs is hardly more than one event does."""
-        if isinstance(self._handler, Policy):
-            await woken(stop, _REST_OF_POLICY_S)
-        else:
-            await woken(self._hurry, _REST_OF_VIEW_S)
-            self._hurry.clear()
+        tuning = self._handler.tuning
+        await wait_or_timeout(self._hurry if tuning.readers_end_rest else stop, tuning.rest_s)
+        self._hurry.clear()
 
     async def step(self) -> int:
         """Handle one batch; answer its count, 0 when there is nothing to do or another leads.
@@ -93,7 +88,7 @@ class Runner:
         if lead is None or events is None:
             return 0
         self._seen, self._moved, self._moved_at = lead.reached, lead.reached, monotonic()
-        self._is_quiet = isinstance(self._handler, Policy) and not events
+        self._is_quiet = self._handler.tuning.skips_quiet_commits and not events
         count = lead.reached - lead.position
         metrics.EVENTS.labels(self._handler.name).inc(count)
         metrics.BATCHES.labels(self._handler.name).inc()
@@ -106,20 +101,21 @@ class Runner:
         self._seen = lead.reached = max(lead.position, self._seen)
         batch = await reader.after(connection, self._seen, until=self._seen + _LOOK_AHEAD)
         if batch is not None:
-            await Digestion(connection, self._handler).digest(batch.events, has_parked=lead.has_parked)
+            passing = BatchHandler(connection, self._handler.name, self._handler.handle)
+            await passing.handle(batch.events, has_parked=lead.has_parked)
             lead.reached = batch.position
         elif lead.reached == lead.position:
             return None
         return len(batch.events) if batch else 0
 
     async def _open_reader(self, connection: AsyncConnection) -> BatchReader:
-        most = _POLICY_EVENTS if isinstance(self._handler, Policy) else BATCH_EVENTS
-        return BatchReader(wanted_by(self._handler), await read_identity(connection), most=most)
+        most = self._handler.tuning.batch_events
+        return BatchReader(self._handler.subscription, await read_identity(connection), most=most)
 
     async def _is_wanted(self, connection: AsyncConnection) -> bool:
         """Whether there is something to write: about what follows, or that it is of no concern."""
         if self._reader is None:
             return True
-        self._seen, found = await self._reader.unwanted(connection, self._seen, until=self._seen + _LOOK_AHEAD)
+        self._seen, found = await self._reader.scan_unmatched(connection, self._seen, until=self._seen + _LOOK_AHEAD)
         behind = self._seen - self._moved
         return found or behind >= _STALE_EVENTS or (behind > 0 and monotonic() - self._moved_at > _STALE_S)

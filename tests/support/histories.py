@@ -21,6 +21,7 @@ from domain.callback_queue import callback_queue as queues
 from domain.callback_queue.events import CallingRules, QueueCreated, QueueFact, QueueStatus
 from domain.errors import Refused
 from domain.model import Fact, Recorded
+from domain.streams import callback_stream, queue_stream, task_stream
 from domain.task.events import CallDetails, Priority, TaskFact, TaskFiled, TaskType
 from domain.task.task import Status, Task, evolve
 
@@ -50,7 +51,7 @@ def queue_created(name: str = "Callbacks", **fields: Any) -> QueueCreated:
 def scheduled(a_number: str = "1001", b_number: str = "+77010001001", **fields: Any) -> CallbackScheduled:
     """A callback, due at START, of two tries a minute apart, unless the fields say otherwise."""
     details = CallbackDetails(
-        subject=f"callback/{CALLBACK_ID}", a_number=a_number, b_number=b_number, name=fields.pop("name", None)
+        subject=callback_stream(CALLBACK_ID), a_number=a_number, b_number=b_number, name=fields.pop("name", None)
     )
     defaults: dict[str, Any] = {"queue_id": QUEUE_ID, "try_count": 2, "try_again_pause": 60, "start_time": START}
     return CallbackScheduled(**(defaults | fields), personal=details)
@@ -58,7 +59,7 @@ def scheduled(a_number: str = "1001", b_number: str = "+77010001001", **fields: 
 
 def callback_after(*facts: CallbackFact, **fields: Any) -> callbacks.Callback:
     """The callback as these facts, after its scheduling, made it; the fields are those of ``scheduled``."""
-    callback = callbacks.replay(recorded([scheduled(**fields), *facts], stream=f"callback/{CALLBACK_ID}"))
+    callback = callbacks.replay(recorded([scheduled(**fields), *facts], stream=callback_stream(CALLBACK_ID)))
     assert callback is not None
     return callback
 
@@ -68,7 +69,9 @@ def call_id_of(attempt: int) -> str:
     return str(uuid5(LOG_ID, f"callback/{CALLBACK_ID}#{attempt}"))
 
 
-def recorded(facts: Sequence[Fact], stream: str = f"task/{TASK_ID}", organization_id: int = 1) -> list[Recorded[Any]]:
+def recorded(
+    facts: Sequence[Fact], stream: str = task_stream(TASK_ID), organization_id: int = 1
+) -> list[Recorded[Any]]:
     """The facts as a log would have recorded them, a minute apart."""
     return [
         Recorded(
@@ -207,7 +210,7 @@ def _decide_callback(draw: st.DrawFn, callback: callbacks.Callback, policy: Retr
 def callback_histories(draw: st.DrawFn, *, steps: int = 40, policy: RetryPolicy = CONTRACT) -> list[CallbackFact]:
     """A legal sequence of facts of one callback in a queue of that policy, whatever clients and the switch did."""
     facts: list[CallbackFact] = [draw(scheduled_facts)]
-    stream = f"callback/{CALLBACK_ID}"
+    stream = callback_stream(CALLBACK_ID)
     callback = callbacks.evolve(None, recorded(facts, stream)[0])
     for _ in range(draw(st.integers(0, steps))):
         facts += _decide_callback(draw, callback, policy)
@@ -244,7 +247,7 @@ def queue_histories(draw: st.DrawFn, *, steps: int = 8) -> list[QueueFact]:
         status=draw(st.sampled_from(QueueStatus)),
         concurrent_task_limit=draw(st.integers(1, 5)),
     )
-    stream = f"queue/{QUEUE_ID}"
+    stream = queue_stream(QUEUE_ID)
     queue = queues.evolve(None, recorded(facts, stream)[0])
     for _ in range(draw(st.integers(0, steps))):
         facts += _decide_queue(draw, queue)

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from domain.callback.events import AttemptFailed, AttemptStarted, CallbackFact
 from domain.model import Fact, Recorded, tag_of
 from domain.organization.events import Settings
+from domain.streams import callback_stream, queue_stream, task_stream
 from domain.task.events import TaskType
 from infrastructure.event_log.decisions import read_streams
 from infrastructure.policies.registry import POLICIES
@@ -31,14 +32,14 @@ async def open_queue(views: Views, *, organization_id: int = 1, **fields: Any) -
     """Put a queue on record that is on, for one callback at a time, unless fields say otherwise."""
     queue_id = new_number()
     created = queue_created(**fields)
-    await views.record(f"queue/{queue_id}", created, organization_id=organization_id)
+    await views.record(queue_stream(queue_id), created, organization_id=organization_id)
     return queue_id
 
 
 async def schedule(views: Views, queue_id: int, *facts: CallbackFact, request: str = "request-0", **fields: Any) -> int:
     """Put a callback on record, which a request asked for, and what happened to it."""
     callback_id, facts = new_number(), (scheduled(queue_id=queue_id, **fields), *facts)
-    await views.record(f"callback/{callback_id}", *facts, causation=request, correlation=request)
+    await views.record(callback_stream(callback_id), *facts, causation=request, correlation=request)
     return callback_id
 
 
@@ -115,7 +116,7 @@ async def file_callback_task(views: Views, **fields: Any) -> str:
     task_id = new_task()
     wanted: dict[str, Any] = {"task_type": TaskType.CALLBACK, "caller_phone": CALLER} | fields
     await views.record(
-        f"task/{task_id}", filed(**wanted), actor="operator/1", causation="request-1", correlation="request-1"
+        task_stream(task_id), filed(**wanted), actor="operator/1", causation="request-1", correlation="request-1"
     )
     return task_id
 

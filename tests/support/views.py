@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 
 from application.queries.task_list import TaskRow
 from domain.model import Envelope, Fact, Recorded
+from domain.streams import task_stream
 from domain.task.task import Task
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.log import APPEND, Command, append_batch, read_identity
@@ -79,7 +80,7 @@ class Views(msgspec.Struct, frozen=True):
 
     async def record_histories(self, histories: Iterable[tuple[str, Sequence[Fact]]], organization_id: int = 1) -> None:
         """Append whole histories of tasks, as ``record_streams`` does."""
-        await self.record_streams([(f"task/{task_id}", facts) for task_id, facts in histories], organization_id)
+        await self.record_streams([(task_stream(task_id), facts) for task_id, facts in histories], organization_id)
 
     async def record_streams(self, streams: Iterable[tuple[str, Sequence[Fact]]], organization_id: int = 1) -> None:
         """Append whole streams, a step of each in turn, a step of all of them in one call of the door."""

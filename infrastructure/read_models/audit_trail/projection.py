@@ -5,8 +5,9 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from domain.model import Recorded, tag_of
+from domain.model import Fact, Recorded, tag_of
 from infrastructure.postgres.sql import statement
+from infrastructure.subscriptions.handler import VIEW_TUNING, fact_types
 from infrastructure.subscriptions.projection import Table
 
 # Which of them were copied before: none, but for the asking.
@@ -30,10 +31,14 @@ class AuditTrailProjection:
     """Copies the envelopes."""
 
     name = "audit_trail"
-    wanted = ""
+    summary = "Who did what, when, and why?"
+    handled = fact_types(Fact)
+    ignored = fact_types(())
+    subscription = ""  # all streams
+    tuning = VIEW_TUNING
     tables = (Table("audit_trail", key=("position",)),)
 
-    async def apply(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> None:
+    async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str = "") -> None:
         """See the protocol."""
         span = (events[0].position, events[-1].position)
         cursor = await connection.execute(statement(_THERE, suffix), span, prepare=False)

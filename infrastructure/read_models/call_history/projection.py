@@ -5,10 +5,21 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from domain.callback.events import AttemptStarted
-from domain.model import Recorded, tag_of
-from infrastructure.event_log.reader import Topics
+from domain.callback.events import (
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    CallbackCancelled,
+    CallbackDelayed,
+    CallbackFinished,
+    CallbackRemoved,
+    CallbackScheduled,
+    CallEnded,
+)
+from domain.model import Recorded
+from domain.streams import aggregate_number
 from infrastructure.postgres.sql import statement
+from infrastructure.subscriptions.handler import VIEW_TUNING, fact_types, topics_of
 from infrastructure.subscriptions.projection import Table
 
 # Calls that stand there already are those of facts that are folded again.
@@ -17,20 +28,36 @@ _INSERT = (
     " SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::int[]) ON CONFLICT DO NOTHING"
 )
 
+Handled = AttemptStarted
+Ignored = (
+    CallbackScheduled
+    | AttemptSucceeded
+    | AttemptFailed
+    | CallEnded
+    | CallbackDelayed
+    | CallbackFinished
+    | CallbackCancelled
+    | CallbackRemoved
+)
+
 
 class CallHistoryProjection:
     """Notes each call that is started. What became of it stays where it is: in the callback's stream."""
 
     name = "call_history"
-    wanted = Topics(frozenset({tag_of(AttemptStarted)}))
+    summary = "Whose attempt is a call?"
+    handled = fact_types(Handled)
+    ignored = fact_types(Ignored)
+    subscription = topics_of(handled)
+    tuning = VIEW_TUNING
     tables = (Table("call_history", key=("call_id",)),)
 
-    async def apply(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> None:
+    async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str = "") -> None:
         """See the protocol."""
         values = (
             [event.fact.call_id for event in events],
             [event.organization_id for event in events],
-            [int(event.stream.removeprefix("callback/")) for event in events],
+            [aggregate_number(event.stream) for event in events],
             [event.fact.attempt for event in events],
         )
         await connection.execute(statement(_INSERT, suffix), values)

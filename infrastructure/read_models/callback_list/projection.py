@@ -9,13 +9,33 @@ from psycopg import AsyncConnection
 
 from application.queries.callback_list import CallbackRow, callback_row
 from domain.callback.callback import Callback, Status, evolve
-from domain.callback.events import AttemptFailed, AttemptSucceeded, CallbackDetails, CallbackScheduled, FinishResult
-from domain.callback_queue.events import QueueDeleted
+from domain.callback.events import (
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    CallbackCancelled,
+    CallbackDelayed,
+    CallbackDetails,
+    CallbackFinished,
+    CallbackRemoved,
+    CallbackScheduled,
+    CallEnded,
+    FinishResult,
+)
+from domain.callback_queue.events import (
+    QueueCreated,
+    QueueDeleted,
+    QueueDescribed,
+    QueueLimitChanged,
+    QueueRulesChosen,
+    QueueSwitchedOff,
+    QueueSwitchedOn,
+)
 from domain.model import Recorded
+from domain.streams import CALLBACK_PREFIX, QUEUE_PREFIX, aggregate_id, aggregate_number
 from infrastructure.postgres.sql import statement
+from infrastructure.subscriptions.handler import VIEW_TUNING, fact_types
 from infrastructure.subscriptions.projection import Table, VersionGap
-
-_CALLBACKS, _QUEUES = "callback/", "queue/"
 
 _NO_TEXTS = {
     "int8": ("id", "organization_id", "queue_id", "version", "extension_id"),
@@ -98,11 +118,11 @@ class _Fold:
         self.counts: dict[int, _Count] = {}
 
     def take(self, event: Recorded[Any]) -> None:
-        if event.stream.startswith(_QUEUES):
+        if event.stream.startswith(QUEUE_PREFIX):
             if isinstance(event.fact, QueueDeleted):
-                self._count(int(event.stream.removeprefix(_QUEUES)), event).queue_is_deleted = True
+                self._count(aggregate_number(event.stream), event).queue_is_deleted = True
             return
-        callback_id = int(event.stream.removeprefix(_CALLBACKS))
+        callback_id = aggregate_number(event.stream)
         was = self.callbacks.get(callback_id)
         folded = was.version if was else 0
         if event.version <= folded:
@@ -135,14 +155,33 @@ def _add(count: _Count, callback: Callback, change: int) -> None:
         setattr(count, kind, getattr(count, kind) + change)
 
 
+Handled = (
+    CallbackScheduled
+    | AttemptStarted
+    | AttemptSucceeded
+    | AttemptFailed
+    | CallEnded
+    | CallbackDelayed
+    | CallbackFinished
+    | CallbackCancelled
+    | CallbackRemoved
+    | QueueDeleted
+)
+Ignored = QueueCreated | QueueDescribed | QueueLimitChanged | QueueSwitchedOn | QueueSwitchedOff | QueueRulesChosen
+
+
 class CallbackListProjection:
     """Folds callbacks as the domain does, and counts them."""
 
     name = "callback_list"
-    wanted = (_CALLBACKS, _QUEUES)
+    summary = "Which callbacks does a queue have, how many of each kind, and how did its attempts come out?"
+    handled = fact_types(Handled)
+    ignored = fact_types(Ignored)
+    subscription = (CALLBACK_PREFIX, QUEUE_PREFIX)
+    tuning = VIEW_TUNING
     tables = (Table("callback_counts", key=("queue_id",)), Table("callback_list", key=("id",)))
 
-    async def apply(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> None:
+    async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str = "") -> None:
         """See the protocol."""
         fold = _Fold(await _standing(connection, events, suffix))
         for event in events:
@@ -165,8 +204,8 @@ async def _insert(connection: AsyncConnection, suffix: str, callbacks: Sequence[
 
 
 async def _standing(connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> list[Callback]:
-    streams = {event.stream for event in events if event.stream.startswith(_CALLBACKS)}
-    ids = msgspec.json.encode([stream.removeprefix(_CALLBACKS) for stream in streams]).decode()
+    streams = {event.stream for event in events if event.stream.startswith(CALLBACK_PREFIX)}
+    ids = msgspec.json.encode([aggregate_id(stream) for stream in streams]).decode()
     cursor = await connection.cursor(binary=True).execute(statement(_STANDING, suffix), (ids,), prepare=False)
     return [
         Callback(

@@ -7,11 +7,21 @@ import msgspec
 from psycopg import AsyncConnection
 
 from domain.callback_queue.callback_queue import CallbackQueue, evolve
+from domain.callback_queue.events import (
+    QueueCreated,
+    QueueDeleted,
+    QueueDescribed,
+    QueueLimitChanged,
+    QueueRulesChosen,
+    QueueSwitchedOff,
+    QueueSwitchedOn,
+)
 from domain.model import Recorded
+from domain.streams import QUEUE_PREFIX, aggregate_number
 from infrastructure.postgres.sql import statement
+from infrastructure.subscriptions.handler import VIEW_TUNING, fact_types
 from infrastructure.subscriptions.projection import Table, VersionGap
 
-_STREAMS = "queue/"
 # Its rules are no column: nothing that is listed tells of them.
 _COLUMNS = tuple(name for name in CallbackQueue.__struct_fields__ if name != "rules")
 _STANDING = (
@@ -25,15 +35,29 @@ _PUT = (
     " status = excluded.status, concurrent_task_limit = excluded.concurrent_task_limit, is_deleted = excluded.is_deleted"
 )
 
+Handled = (
+    QueueCreated
+    | QueueDescribed
+    | QueueLimitChanged
+    | QueueSwitchedOn
+    | QueueSwitchedOff
+    | QueueRulesChosen
+    | QueueDeleted
+)
+
 
 class QueueBoardProjection:
     """Folds queues as the domain does. Their callbacks are counted where they are listed."""
 
     name = "queue_board"
-    wanted = _STREAMS
+    summary = "Which queues does an organisation have?"
+    handled = fact_types(Handled)
+    ignored = fact_types(())
+    subscription = QUEUE_PREFIX
+    tuning = VIEW_TUNING
     tables = (Table("queue_board", key=("id",)),)
 
-    async def apply(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> None:
+    async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str = "") -> None:
         """See the protocol."""
         queues = {queue.id: queue for queue in await _standing(connection, events, suffix)}
         changed: set[int] = set()
@@ -60,4 +84,4 @@ async def _standing(connection: AsyncConnection, events: Sequence[Recorded[Any]]
 
 
 def _id_of(event: Recorded[Any]) -> int:
-    return int(event.stream.removeprefix(_STREAMS))
+    return aggregate_number(event.stream)

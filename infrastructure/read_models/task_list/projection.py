@@ -9,12 +9,25 @@ import msgspec
 from psycopg import AsyncConnection
 
 from domain.model import Recorded
-from domain.task.events import CallDetails, Priority, TaskType
+from domain.streams import TASK_PREFIX, aggregate_id
+from domain.task.events import (
+    AppealLinked,
+    CallDetails,
+    Priority,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFailed,
+    TaskFiled,
+    TaskPutBack,
+    TaskReprocessed,
+    TaskStarted,
+    TaskType,
+)
 from domain.task.task import Status, Task, evolve
 from infrastructure.postgres.sql import statement
+from infrastructure.subscriptions.handler import VIEW_TUNING, fact_types
 from infrastructure.subscriptions.projection import Table, VersionGap
 
-_STREAMS = "task/"
 _EVERYBODY = ""
 
 _COLUMNS = {
@@ -106,7 +119,7 @@ class _Fold:
         self.counts = defaultdict[_Kind, int](int)
 
     def take(self, event: Recorded[Any]) -> None:
-        task_id = event.stream.removeprefix(_STREAMS)
+        task_id = aggregate_id(event.stream)
         was = self.tasks.get(task_id)
         folded = was.version if was else 0
         if event.version <= folded:
@@ -137,17 +150,26 @@ def _kind(task: Task) -> _Kind:
     return (task.organization_id, task.assigned_user_id or _EVERYBODY, task.status, task.task_type, task.priority)
 
 
+Handled = (
+    TaskFiled | TaskStarted | TaskPutBack | TaskCompleted | TaskFailed | TaskCancelled | TaskReprocessed | AppealLinked
+)
+
+
 class TaskListProjection:
     """Folds tasks as the domain does, and counts them."""
 
     name = "task_list"
-    wanted = _STREAMS
+    summary = "Which tasks does an organisation have, and how many of each kind?"
+    handled = fact_types(Handled)
+    ignored = fact_types(())
+    subscription = TASK_PREFIX
+    tuning = VIEW_TUNING
     tables = (
         Table("task_counts", key=("organization_id", "assigned_user_id", "status", "task_type", "priority")),
         Table("task_list", key=("id",)),
     )
 
-    async def apply(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> None:
+    async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str = "") -> None:
         """See the protocol."""
         fold = _Fold(await _standing(connection, events, suffix))
         for event in events:
@@ -170,7 +192,7 @@ async def _insert(connection: AsyncConnection, suffix: str, tasks: Sequence[Task
 
 
 async def _standing(connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> list[Task]:
-    ids = msgspec.json.encode({event.stream.removeprefix(_STREAMS) for event in events}).decode()
+    ids = msgspec.json.encode({aggregate_id(event.stream) for event in events}).decode()
     cursor = await connection.cursor(binary=True).execute(statement(_STANDING, suffix), (ids,), prepare=False)
     return [
         Task(

@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 
 from application.errors import StorageUnavailable
 from application.ids import digest_of
+from application.ports.operations import Difference, RebuildReport, RebuildUnderWay
 from application.queries.task_list import TaskListFilter
 from domain.organization.events import (
     MemberAdded,
@@ -24,12 +25,11 @@ from domain.organization.events import (
 )
 from domain.task.events import TaskCompleted, TaskStarted
 from domain.values import Role
-from infrastructure.access_directory import directory
+from infrastructure.access_directory import projection
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.upcasters import UPCASTERS
 from infrastructure.operations import rebuild as rebuilding
-from infrastructure.operations.rebuild import REBUILDABLE, RebuildReport, RebuildUnderWay, rebuild
-from infrastructure.operations.shadow_tables import Difference
+from infrastructure.operations.rebuild import REBUILDABLE, rebuild
 from infrastructure.postgres.connections import service_dsn
 from infrastructure.read_models.registry import PROJECTIONS
 from tests.support.histories import filed
@@ -310,16 +310,16 @@ async def test_the_access_directory_is_rebuilt_from_the_log(database: str) -> No
         ]
         await views.record("organization/1", *facts)
         await views.record(f"task/{new_task()}", filed("A"))
-        await directory.apply(views.owner, await views.events("organization/"))
+        await projection.apply(views.owner, await views.events("organization/"))
         await views.do("UPDATE perezvon_1.tokens SET last_used_at = '2026-11-02' WHERE id = 't1'")
-        before = [await views.dump(table) for table in directory.TABLES]
+        before = [await views.dump(table) for table in projection.TABLES]
         await views.do("DELETE FROM perezvon_1.members")
         await views.do(
             "INSERT INTO perezvon_1.tokens (id, organization_id, role, secret_hash, issued_at) VALUES ('forged', 1, 'admin', 'h', now())"
         )
         report = await again(views, "access_directory")
         assert (report.swapped, report.position, report.events) == (True, 8, 7)
-        assert [await views.dump(table) for table in directory.TABLES] == before
+        assert [await views.dump(table) for table in projection.TABLES] == before
         assert all(before)
 
 

@@ -213,7 +213,7 @@ async def test_facts_that_are_folded_already_change_nothing(views: Views) -> Non
     await views.catch_up("callback_list")
     projection = PROJECTIONS["callback_list"]
     before = [await views.dump(table.name) for table in projection.tables]
-    await projection.apply(views.owner, await views.events(projection.wanted), "")
+    await projection.handle(views.owner, await views.events(projection.subscription))
     assert [await views.dump(table.name) for table in projection.tables] == before
     assert [len(rows) for rows in before] == [1, len(TO)]
 
@@ -222,5 +222,5 @@ async def test_a_missing_fact_is_no_guess(views: Views) -> None:
     await views.record("callback/65", *fact_of("executed"))
     first, second = await views.events("callback/")
     with pytest.raises(VersionGap):
-        await PROJECTIONS["callback_list"].apply(views.owner, [second], "")
-    await PROJECTIONS["callback_list"].apply(views.owner, [first], "")
+        await PROJECTIONS["callback_list"].handle(views.owner, [second])
+    await PROJECTIONS["callback_list"].handle(views.owner, [first])

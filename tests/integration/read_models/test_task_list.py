@@ -256,7 +256,7 @@ async def test_facts_that_are_folded_already_change_nothing(views: Views) -> Non
     await views.record(f"task/{new_task()}", filed("A", assigned_user_id="m1"), *TO[Status.COMPLETED])
     await views.catch_up("task_list")
     before = [await views.dump(table) for table in ("task_list", "task_counts")]
-    await TaskListProjection().apply(views.owner, await views.events("task/"), "")
+    await TaskListProjection().handle(views.owner, await views.events("task/"))
     assert [await views.dump(table) for table in ("task_list", "task_counts")] == before
 
 
@@ -264,9 +264,9 @@ async def test_a_missing_fact_is_no_guess(views: Views) -> None:
     await views.record(f"task/{new_task()}", filed("A"), *TO[Status.COMPLETED])
     first, second, third = await views.events("task/")
     with pytest.raises(VersionGap):
-        await TaskListProjection().apply(views.owner, [first, third], "")
+        await TaskListProjection().handle(views.owner, [first, third])
     with pytest.raises(VersionGap):
-        await TaskListProjection().apply(views.owner, [second], "")
+        await TaskListProjection().handle(views.owner, [second])
 
 
 async def test_the_counts_are_those_of_the_rows(many: Views) -> None:

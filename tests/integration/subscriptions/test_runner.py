@@ -11,17 +11,18 @@ import pytest
 from psycopg import AsyncConnection
 
 from application.errors import StorageUnavailable
+from application.ports.operations import StillParked
 from application.queries.task_list import TaskListFilter
 from domain.task.events import AppealLinked, TaskCompleted, TaskStarted
 from infrastructure.event_log.codec import encode
-from infrastructure.event_log.idempotency_cleanup import forget_old_claims
+from infrastructure.event_log.idempotency_cleanup import delete_expired_idempotency_keys
 from infrastructure.event_log.log import read_identity
 from infrastructure.event_log.reader import BATCH_BYTES, BatchReader
 from infrastructure.event_log.upcasters import UPCASTERS
 from infrastructure.operations.projection_worker import run_projections
-from infrastructure.operations.retry_parked import StillParked, retry_parked
+from infrastructure.operations.retry_parked import retry_parked
 from infrastructure.postgres.connections import service_dsn
-from infrastructure.postgres.notifications import NewEvents
+from infrastructure.postgres.notifications import Listener
 from infrastructure.read_models.registry import PROJECTIONS
 from infrastructure.read_models.task_list.projection import TaskListProjection
 from infrastructure.subscriptions import metrics
@@ -57,14 +58,14 @@ async def trail(views: Views) -> list[int]:
 
 async def test_a_batch_and_its_checkpoint_are_one_transaction(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
     await views.record(f"task/{new_task()}", filed("A"))
-    apply = TaskListProjection.apply
+    apply = TaskListProjection.handle
 
-    async def die_afterwards(self: Any, connection: AsyncConnection, events: Any, suffix: str) -> None:
+    async def die_afterwards(self: Any, connection: AsyncConnection, events: Any, suffix: str = "") -> None:
         await apply(self, connection, events, suffix)
         await views.do("SELECT pg_terminate_backend(%s)", connection.info.backend_pid)
         await connection.execute("SELECT 1")
 
-    monkeypatch.setattr(TaskListProjection, "apply", die_afterwards)
+    monkeypatch.setattr(TaskListProjection, "handle", die_afterwards)
     with pytest.raises(StorageUnavailable):
         await views.runner("task_list").step()
     assert await listed(views) == []
@@ -273,7 +274,7 @@ async def test_trouble_of_postgres_parks_nobody(
         raise trouble
 
     await views.record(f"task/{new_task()}", filed("A"))
-    monkeypatch.setattr(TaskListProjection, "apply", fail)
+    monkeypatch.setattr(TaskListProjection, "handle", fail)
     with pytest.raises(raised):
         await views.runner("task_list").step()
     monkeypatch.undo()
@@ -313,7 +314,7 @@ async def test_a_runner_that_nobody_wakes_polls(views: Views) -> None:
 
 
 async def test_new_events_wake_who_listens(views: Views) -> None:
-    new_events = NewEvents(service_dsn(views.dsn))
+    new_events = Listener(service_dsn(views.dsn))
     wake = new_events.subscribe()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         listening = group.create_task(new_events.run())
@@ -325,7 +326,7 @@ async def test_new_events_wake_who_listens(views: Views) -> None:
 
 
 async def test_another_channel_wakes_only_who_listens_to_it(views: Views) -> None:
-    by_channel = {channel: NewEvents(service_dsn(views.dsn), channel) for channel in ("timetable", "elsewhere")}
+    by_channel = {channel: Listener(service_dsn(views.dsn), channel) for channel in ("timetable", "elsewhere")}
     wakes = {channel: events.subscribe() for channel, events in by_channel.items()}
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         listening = [group.create_task(events.run()) for events in by_channel.values()]
@@ -349,7 +350,7 @@ async def test_claims_are_forgotten_after_a_day(views: Views) -> None:
         "INSERT INTO perezvon_1.stored_events_claims (digest, fingerprint, stream, version, status, claimed_at)"
         " SELECT sha256(n::text::bytea), '', 'task/a', 1, 200, now() - n * interval '1 minute' FROM generate_series(1, 3000) AS n"
     )
-    assert await forget_old_claims(views.pool) == 3000 - 1439
+    assert await delete_expired_idempotency_keys(views.pool) == 3000 - 1439
     ((oldest, left),) = await views.rows(
         "SELECT now() - min(claimed_at), count(*) FROM perezvon_1.stored_events_claims"
     )
