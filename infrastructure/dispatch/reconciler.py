@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
@@ -11,6 +11,7 @@ import structlog
 
 from application.ports.call_gateway import (
     LONGEST_TALK_S,
+    MAX_CLOCK_SKEW,
     RING_S,
     Absent,
     CallOver,
@@ -26,13 +27,12 @@ from infrastructure.dispatch import metrics
 from infrastructure.dispatch.call_placer import Placing
 from infrastructure.dispatch.leadership_term import Term
 from infrastructure.dispatch.outcome_recorder import Recording
-from infrastructure.postgres.notifications import woken
+from infrastructure.postgres.notifications import wait_or_timeout
 from infrastructure.postgres.sql import statement
 
 LOOK_EVERY_S = 10.0  # an event that was lost holds a slot for as long
 LOOK_AGAIN_S = 5.0  # what a process that is dead wrote to the switch may still be on its way
 PAGE = 500
-CLOCKS_APART = timedelta(minutes=5)
 LONGEST_S = 2 * RING_S + LONGEST_TALK_S + 60.0  # from an attempt's start; what lasts longer was forgotten by somebody
 
 # Literally so: the calls of seconds ago are still told of.
@@ -69,7 +69,7 @@ class Reconciling:
         """Compare until cancelled. Raises StorageUnavailable."""
         doubt = self._term.doubt
         while True:
-            await woken(doubt, LOOK_EVERY_S)
+            await wait_or_timeout(doubt, LOOK_EVERY_S)
             if not self._term.link_is_up:
                 doubt.clear()  # the link brings it back
                 await doubt.wait()
@@ -138,7 +138,7 @@ class Reconciling:
             case Live(progress=progress):
                 metrics.RECONCILED.labels("adopted").inc()
                 self._hear(Progressed(call.id, progress))
-            case Ended(end=end, at=at) if at >= call.started_at - CLOCKS_APART:
+            case Ended(end=end, at=at) if at >= call.started_at - MAX_CLOCK_SKEW:
                 metrics.RECONCILED.labels("ended").inc()
                 self._hear(CallOver(call.id, end))
             case Ended() | Absent():

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -9,12 +10,11 @@ import click
 from application.errors import StorageUnavailable
 from application.ports.diagnosis import Check
 from application.ports.operations import LocalPostgresError, ServerTooOld
-from application.queries.view_lag import Lag
-from interfaces.bootstrap.services import POLICIES, examine, examine_dispatch
+from interfaces.bootstrap.database import NoDatabase, owner_address
+from interfaces.bootstrap.gateways import gateway_of
+from interfaces.bootstrap.maintenance import diagnose
 from interfaces.commands.common import ask, on_database
 from interfaces.commands.output import show_json
-from interfaces.config.database import NoDatabase, owner_address
-from interfaces.config.gateway import gateway_of
 from interfaces.config.settings import BadSetting, Settings, from_environment
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -49,12 +49,8 @@ def _checks(data_dir: Path | None) -> Iterator[Check]:
         advice = "See that Postgres runs, and that PEREZVON_DATABASE_URL or --data-dir names it"
         yield Check(name="database", state="fail", message=str(error), advice=advice)
         return
-    found = list(examine(dsn))
-    yield from found
-    if not any(check.name == "schema" and check.state == "fail" for check in found):
-        limit = from_environment().ready_lag_seconds
-        yield from _views(ask(data_dir, lambda services: services.views.lags()), limit)
-        yield from examine_dispatch(dsn)
+    lags = partial(ask, data_dir, lambda services: services.views.lags())
+    yield from diagnose(dsn, lags, from_environment().ready_lag_seconds)
 
 
 def _switch(settings: Settings) -> list[Check]:
@@ -64,22 +60,6 @@ def _switch(settings: Settings) -> list[Check]:
         return asyncio.run(gateway_of(settings).examine())
     except BadSetting as error:
         return [Check(name="switch", state="fail", message=str(error), advice="See docs/settings.md")]
-
-
-def _views(found: Iterable[Lag], limit: float) -> Iterator[Check]:
-    for lag in found:
-        kind = "policy" if lag.name in POLICIES else "view"
-        name, behind = f"{kind} {lag.name}", f"{lag.events} events and {lag.seconds:.1f} s behind the log"
-        if lag.parked:
-            message, advice = (
-                f"{lag.parked} streams parked",
-                f"Mend what is at fault, then `perezvon retry-parked {lag.name}`",
-            )
-            yield Check(name=name, state="fail", message=message, advice=advice)
-        elif lag.seconds > limit:
-            yield Check(name=name, state="warn", message=behind, advice="See that `perezvon work` runs and keeps up")
-        else:
-            yield Check(name=name, state="ok", message=behind)
 
 
 def _tell(checks: Iterable[Check]) -> None:

@@ -12,6 +12,7 @@ SIMULATOR = "127.0.0.1:8078"
 
 _SECRET = {"database_url", "secrets_key", "asterisk_secret"}  # and never shown
 
+GatewayName = Literal["simulated", "asterisk"]
 Rate = Annotated[float, Meta(gt=0)]
 Burst = Annotated[int, Meta(ge=1)]
 SimulatorAddress = Annotated[str, Meta(pattern=ADDRESS)]
@@ -38,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_allow_nets: str = ""
     webhook_timeout_seconds: Annotated[float, Meta(ge=1, le=30)] = 15.0
     webhook_before_seconds: Annotated[float, Meta(ge=0, le=3)] = 3.0
-    gateway: Literal["simulated", "asterisk"] | None = None
+    gateway: GatewayName | None = None
     calls_per_second: Annotated[float, Meta(gt=0, le=1000)] | None = None
     channels: Annotated[int, Meta(ge=2)] | None = None
     asterisk_address: str = "127.0.0.1:5038"

@@ -8,11 +8,13 @@ from collections import Counter
 import click
 import httpx
 
-from interfaces.bootstrap.services import AsteriskOptions, Control, service_dsn, services
+from application.ports.call_gateway import GatewayKind
+from interfaces.bootstrap.services import services
+from interfaces.bootstrap.simulator import network_counters
 from interfaces.demo.caller import Caller
 from interfaces.demo.day import live_through
 from interfaces.demo.exchange import Exchange
-from interfaces.demo.figures import Figures, attempts, deliveries, outcomes
+from interfaces.demo.figures import Figures, NetworkCalls, attempts, deliveries, outcomes
 from interfaces.demo.guide import Sight, guide
 from interfaces.demo.progress import showing
 from interfaces.demo.receiver import receiving
@@ -24,13 +26,13 @@ from interfaces.demo.switch_cast import switch_cast, warning
 _PATIENCE_S = 60.0
 
 
-async def run_demo(url: str, dsn: str, switch: AsteriskOptions | str) -> None:
+async def run_demo(url: str, dsn: str, gateway: GatewayKind) -> None:
     """Live through a sample day, call people back, print what came of it and what to try next; then stay.
 
     Args:
         url: where the API is.
-        dsn: the same database's, for its owner.
-        switch: a real switch, or the address of the simulated phone network.
+        dsn: the address of its database, for the service's role.
+        gateway: through which people are called back.
 
     Raises:
         DemoFailed: the API refused a part of it.
@@ -39,8 +41,8 @@ async def run_demo(url: str, dsn: str, switch: AsteriskOptions | str) -> None:
         StorageUnavailable: the database is.
         SchemaTooOld: the database wants migrating.
     """
-    cast = simulated_cast() if isinstance(switch, str) else switch_cast()
-    async with services(service_dsn(dsn)) as found:
+    cast = switch_cast() if gateway.rings_phones else simulated_cast()
+    async with services(dsn) as found:
         staff = await hire(found.organizations, cast.lines)
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
         admin = Caller(client, staff.admin)
@@ -49,11 +51,11 @@ async def run_demo(url: str, dsn: str, switch: AsteriskOptions | str) -> None:
         async with receiving(secret) as receiver:
             exchange = Exchange(admin, receiver, cast)
             await exchange.place()
-            if isinstance(switch, str):
-                await exchange.file_tasks(Caller(client), staff, after=day.position)
+            if gateway.rings_phones:
+                click.echo(f"{warning(cast, gateway)}\n")
             else:
-                click.echo(f"{warning(cast, switch)}\n")
-            figures = await _called_back(admin, exchange, switch)
+                await exchange.file_tasks(Caller(client), staff, after=day.position)
+            figures = await _called_back(admin, exchange, gateway)
             queue_id, callback_id = await exchange.tried_again()
             sight = Sight(
                 url=url,
@@ -68,15 +70,16 @@ async def run_demo(url: str, dsn: str, switch: AsteriskOptions | str) -> None:
             await asyncio.Event().wait()
 
 
-async def _called_back(admin: Caller, exchange: Exchange, switch: AsteriskOptions | str) -> Figures:
-    if isinstance(switch, str):
-        async with Control(switch, patience_s=_PATIENCE_S) as network:
-            before = await network.counts()
-            seconds = await _carried_out(exchange)
-            calls = (before, await network.counts())
-    else:
+async def _called_back(admin: Caller, exchange: Exchange, gateway: GatewayKind) -> Figures:
+    if gateway.rings_phones:
         seconds = await _carried_out(exchange)
         calls = await attempts(admin, exchange)
+    else:
+        async with network_counters(gateway.address, patience_s=_PATIENCE_S) as network:
+            before = (await network.counts()).placed
+            seconds = await _carried_out(exchange)
+            after = await network.counts()
+            calls = NetworkCalls(count=after.placed - before, repeated=after.dialled_again, most=after.most)
     return Figures(
         outcomes=await outcomes(exchange),
         calls=calls,

@@ -10,7 +10,7 @@ tasks are carried out, whose callers have public numbers.
 import textwrap
 from itertools import cycle, islice
 
-from interfaces.bootstrap.services import AsteriskOptions
+from application.ports.call_gateway import GatewayKind
 from interfaces.demo.plan import Cast, Plan
 
 _FIRST = 30
@@ -38,11 +38,11 @@ def switch_cast() -> Cast:
     )
 
 
-def warning(cast: Cast, switch: AsteriskOptions) -> str:
+def warning(cast: Cast, gateway: GatewayKind) -> str:
     """Answer what is told before anything is dialled: which numbers, and through which trunk."""
     agents, customers = (", ".join(sorted(set(numbers))) for numbers in (cast.agents, cast.customers))
     text = (
-        f"Through the trunk {switch.trunk} of the Asterisk at {switch.address} these extensions will be dialled, and"
+        f"Through {gateway.description} these extensions will be dialled, and"
         f" nothing else: {agents}; and then {customers}."
     )
     return textwrap.fill(text, width=110, break_on_hyphens=False)

@@ -5,14 +5,11 @@ import gc
 import signal
 from collections.abc import Awaitable
 
-import msgspec
 import structlog
 from prometheus_client import start_http_server
 
-from interfaces.bootstrap.services import run_deliveries, run_dispatching, run_projections
-from interfaces.config.gateway import pace_of, switch_of
+from interfaces.bootstrap.worker import worker_parts
 from interfaces.config.settings import Settings
-from interfaces.config.webhooks import webhook_options
 from interfaces.processes.event_loop import loop_factory
 from interfaces.processes.sockets import CannotListen
 
@@ -55,29 +52,11 @@ async def _working(dsn: str, settings: Settings) -> None:
     _log.info("working", gateway=settings.gateway)
     try:
         async with asyncio.TaskGroup() as group:
-            for name, part in _parts(dsn, settings, stop).items():
+            for name, part in worker_parts(dsn, settings, stop).items():
                 group.create_task(_lasting(name, part, stop), name=name)
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
     _log.info("drained")
-
-
-def _parts(dsn: str, settings: Settings, stop: asyncio.Event) -> dict[str, Awaitable[None]]:
-    options, pace = webhook_options(settings), pace_of(settings)
-    switch = switch_of(settings) if settings.gateway else None
-    parts: dict[str, Awaitable[None]] = {
-        "projections": run_projections(dsn, stop),
-        "webhooks": run_deliveries(dsn, stop, options),
-    }
-    if switch is None:
-        _log.warning("PEREZVON_GATEWAY names no switch: this worker dials nothing")
-        return parts
-    if isinstance(switch, str):
-        _log.warning("the phone network is simulated: no phone rings", address=switch)
-    else:
-        _log.info("dialling over Asterisk", address=switch.address, trunk=switch.trunk, **msgspec.structs.asdict(pace))
-    parts["dispatcher"] = run_dispatching(dsn, stop, options, switch=switch, pace=pace)
-    return parts
 
 
 async def _lasting(name: str, part: Awaitable[None], stop: asyncio.Event) -> None:

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from uuid import uuid4
 
-from application.ports.call_gateway import GatewayDown
-from infrastructure.dispatch.reconciler import CLOCKS_APART
+from application.ports.call_gateway import MAX_CLOCK_SKEW, GatewayDown
+from application.ports.diagnosis import Check, passed
 from infrastructure.gateways.asterisk.ami import Ami, LoginRefused, Refused
 from infrastructure.gateways.asterisk.dialplan import CONTEXTS, lacking
 from infrastructure.gateways.asterisk.ledger import FAMILY
 from infrastructure.gateways.asterisk.messages import Message
 from infrastructure.gateways.asterisk.options import AsteriskOptions
 from infrastructure.gateways.asterisk.originate import CALL_ID
-from infrastructure.operations.doctor.database import Check
 
 _OLDEST = 22
 _SKEW_S = 2.0
@@ -64,7 +63,7 @@ async def examine_asterisk(options: AsteriskOptions) -> list[Check]:
 
 def _link(options: AsteriskOptions) -> Check:
     if options.tls or _is_loopback(options.host):
-        return _ok("switch link", "It is encrypted" if options.tls else "It does not leave this machine")
+        return passed("switch link", "It is encrypted" if options.tls else "It does not leave this machine")
     message = f"All that is said with {options.address} goes in plain text: numbers, and who calls whom"
     advice = "PEREZVON_ASTERISK_TLS (docs/asterisk.md), unless the way there is a VPN"
     return Check(name="switch link", state="warn", message=message, advice=advice)
@@ -106,7 +105,7 @@ async def _version(ami: Ami, options: AsteriskOptions, may: Message) -> Check:
     if major and int(major[0]) < _OLDEST:
         message, advice = f"{reached}, and is Asterisk {found}", f"Upgrade it: {_OLDEST} or newer is needed"
         return Check(name="switch", state="fail", message=message, advice=advice)
-    return _ok("switch", f"{reached}: Asterisk {found}" if found else reached)
+    return passed("switch", f"{reached}: Asterisk {found}" if found else reached)
 
 
 def _rights(options: AsteriskOptions, may: Message) -> Check:
@@ -121,7 +120,7 @@ def _rights(options: AsteriskOptions, may: Message) -> Check:
         words = ", ".join(sorted(set(excess.values())))
         message = f"{options.user} may {', '.join(excess)} too: whoever has its secret rules the switch ({words})"
         return Check(name="switch rights", state="warn", message=message, advice=line)
-    return _ok("switch rights", f"{options.user} may do what is needed, and nothing that harms the switch")
+    return passed("switch rights", f"{options.user} may do what is needed, and nothing that harms the switch")
 
 
 async def _events(ami: Ami, options: AsteriskOptions, heard: asyncio.Queue[Message]) -> Check:
@@ -143,7 +142,7 @@ async def _events(ami: Ami, options: AsteriskOptions, heard: asyncio.Queue[Messa
         message = f"Its events do not tell {CALL_ID}: a call that is transferred is taken for ended"
         advice = f"In manager.conf, section [general]: `channelvars = {CALL_ID}`; {_RELOAD}"
         return Check(name="switch events", state="warn", message=message, advice=advice)
-    return _ok("switch events", "It tells of calls")
+    return passed("switch events", "It tells of calls")
 
 
 async def _dialplan(ami: Ami) -> Check:
@@ -163,7 +162,7 @@ async def _dialplan(ami: Ami) -> Check:
             " then `asterisk -rx 'dialplan reload'`"
         )
         return Check(name="switch dialplan", state="fail", message=message, advice=advice)
-    return _ok("switch dialplan", f"[{'] and ['.join(CONTEXTS)}] are there and whole")
+    return passed("switch dialplan", f"[{'] and ['.join(CONTEXTS)}] are there and whole")
 
 
 async def _ledger(ami: Ami) -> Check:
@@ -173,7 +172,7 @@ async def _ledger(ami: Ami) -> Check:
         if error.reason.strip() != _NO_ROW:
             advice = "See that the switch may write the file of its AstDB (`astdbdir` in asterisk.conf)"
             return Check(name="switch ledger", state="fail", message=str(error), advice=advice)
-    return _ok("switch ledger", "It can be read")
+    return passed("switch ledger", "It can be read")
 
 
 async def _trunk(ami: Ami, options: AsteriskOptions) -> Check:
@@ -183,7 +182,7 @@ async def _trunk(ami: Ami, options: AsteriskOptions) -> Check:
         message = f"No PJSIP endpoint {options.trunk}: {error.reason.strip()}"
         advice = "PEREZVON_ASTERISK_TRUNK must name a section of pjsip.conf with `type = endpoint`"
         return Check(name="switch trunk", state="fail", message=message, advice=advice)
-    return _ok("switch trunk", f"{options.trunk} is there; whether its carrier answers, only a call tells")
+    return passed("switch trunk", f"{options.trunk} is there; whether its carrier answers, only a call tells")
 
 
 async def _clock(ami: Ami) -> Check:
@@ -192,12 +191,8 @@ async def _clock(ami: Ami) -> Check:
     skew = float(stamp) - before if re.fullmatch(r"[0-9]+(\.[0-9]+)?", stamp) else 0.0
     if abs(skew) > _SKEW_S:
         message = f"Its clock is {skew:+.0f} s off this machine's"
-        loses = skew < -CLOCKS_APART.total_seconds()
+        loses = skew < -MAX_CLOCK_SKEW.total_seconds()
         if loses:
             message += ": how calls ended while nobody listened is not believed, and they count as lost"
         return Check(name="switch clock", state="fail" if loses else "warn", message=message, advice="Run NTP on both")
-    return _ok("switch clock", "It agrees with this machine's")
-
-
-def _ok(name: str, message: str) -> Check:
-    return Check(name=name, state="ok", message=message)
+    return passed("switch clock", "It agrees with this machine's")

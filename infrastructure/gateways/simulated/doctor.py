@@ -1,8 +1,8 @@
 """What ``perezvon doctor`` asks the simulated network: is it there?"""
 
 from application.ports.call_gateway import GatewayDown
+from application.ports.diagnosis import Check, passed
 from infrastructure.gateways.simulated.control import Control
-from infrastructure.operations.doctor.database import Check
 
 
 async def examine_simulated(address: str) -> list[Check]:
@@ -14,4 +14,4 @@ async def examine_simulated(address: str) -> list[Check]:
         advice = "Start `perezvon simulator`, at the address that PEREZVON_SIMULATOR_ADDRESS names"
         return [Check(name="switch", state="fail", message=f"It cannot be reached: {error}", advice=advice)]
     message = f"The simulated network at {address} has placed {counts.placed} calls; no phone rings"
-    return [Check(name="switch", state="ok", message=message)]
+    return [passed("switch", message)]

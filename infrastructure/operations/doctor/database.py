@@ -4,26 +4,17 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 import psycopg
 from psycopg import Connection, sql
 
-from infrastructure.postgres.connections import APP_ROLE, LOG_TABLE, SCHEMA, migrations
-from infrastructure.postgres.sql import statement
+from application.ports.diagnosis import Check, passed
+from infrastructure.postgres.migrations import APP_ROLE, migrations
+from infrastructure.postgres.sql import LOG_TABLE, SCHEMA, statement
 
 _SAFE = ("fsync", "full_page_writes", "synchronous_commit")
 _SKEW_S = 2.0
 _LISTENER = "perezvon new events"
 _TRUNCATE_BIT = 32  # of pg_trigger.tgtype
-
-
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """What one question found: ``state`` is ok, warn or fail; ``advice`` says what to do about the latter two."""
-
-    name: str
-    state: str
-    message: str
-    advice: str | None = None
 
 
 def examine(dsn: str) -> Iterator[Check]:
@@ -32,7 +23,7 @@ def examine(dsn: str) -> Iterator[Check]:
     Nothing is changed. Raises psycopg.OperationalError when the connection breaks in between.
     """
     with psycopg.connect(dsn, connect_timeout=5, autocommit=True) as connection:
-        yield _ok("database", f"PostgreSQL {connection.info.parameter_status('server_version')} answers")
+        yield passed("database", f"PostgreSQL {connection.info.parameter_status('server_version')} answers")
         yield _durability(connection)
         schema = _schema(connection)
         yield schema
@@ -42,10 +33,6 @@ def examine(dsn: str) -> Iterator[Check]:
         yield role
         for check in (_fence, _search, _secrets, _clock, _worker):
             yield _answered(check, connection)
-
-
-def _ok(name: str, message: str) -> Check:
-    return Check(name=name, state="ok", message=message)
 
 
 def _answered(check: Callable[[Connection], Check], connection: Connection) -> Check:
@@ -62,7 +49,7 @@ def _durability(connection: Connection) -> Check:
     if unsafe:
         advice = "Switch them on in postgresql.conf: a crash may lose what was answered"
         return Check(name="durability", state="fail", message=", ".join(unsafe), advice=advice)
-    return _ok("durability", "fsync, full_page_writes and synchronous_commit are on")
+    return passed("durability", "fsync, full_page_writes and synchronous_commit are on")
 
 
 def _schema(connection: Connection) -> Check:
@@ -74,13 +61,13 @@ def _schema(connection: Connection) -> Check:
     if found is None or found < newest:
         message = "No schema yet" if found is None else f"Schema {found}, this program wants {newest}"
         return Check(name="schema", state="fail", message=message, advice="Run `perezvon migrate`")
-    return _ok("schema", f"Schema {found}")
+    return passed("schema", f"Schema {found}")
 
 
 def _role(connection: Connection) -> Check:
     usable = b"SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = %s"
     if _value(connection, usable, APP_ROLE):
-        return _ok("role", f"The service runs as {APP_ROLE}")
+        return passed("role", f"The service runs as {APP_ROLE}")
     message = f"The service runs as the owner: there is no role {APP_ROLE}, or the owner may not take it"
     advice = f"As a superuser: CREATE ROLE {APP_ROLE}; GRANT {APP_ROLE} TO the owner; then run `perezvon migrate`"
     return Check(name="role", state="warn", message=message, advice=advice)
@@ -101,7 +88,7 @@ def _fence(connection: Connection) -> Check:
     if _value(connection, privileges, f"{SCHEMA}.{LOG_TABLE}", APP_ROLE):
         message = f"{APP_ROLE} may change the log, and is stopped by the trigger alone"
         return Check(name="fence", state="warn", message=message, advice="Run `perezvon migrate`")
-    return _ok("fence", "The log refuses to be changed")
+    return passed("fence", "The log refuses to be changed")
 
 
 def _refused(connection: Connection, change: bytes) -> bool:
@@ -122,7 +109,7 @@ def _search(connection: Connection) -> Check:
         return Check(name="search", state="fail", message="No pg_trgm", advice="Run `perezvon migrate`")
     trigrams = sql.SQL("SELECT cardinality({}.show_trgm('я'))").format(sql.Identifier(home)).as_bytes(None)
     if _value(connection, trigrams):
-        return _ok("search", "Titles in Cyrillic are found")
+        return passed("search", "Titles in Cyrillic are found")
     message = "Trigrams are blind to Cyrillic: searches are slow, and minded of case"
     advice = "Make the database anew with a UTF-8 locale such as C.UTF-8, from a dump"
     return Check(name="search", state="warn", message=message, advice=advice)
@@ -137,7 +124,7 @@ def _secrets(connection: Connection) -> Check:
         message = f"{beside} webhook secrets are sealed with a key that stands beside them in the database"
         advice = "Set PEREZVON_SECRETS_KEY for every process, then `perezvon webhook-secret rotate`"
         return Check(name="secrets", state="warn", message=message, advice=advice)
-    return _ok("secrets", "No webhook secret is sealed with a key that stands beside it")
+    return passed("secrets", "No webhook secret is sealed with a key that stands beside it")
 
 
 def _clock(connection: Connection) -> Check:
@@ -151,14 +138,14 @@ def _clock(connection: Connection) -> Check:
     if abs(skew) > _SKEW_S:
         message = f"The database's clock is {skew:+.0f} s off this machine's"
         return Check(name="clock", state="warn", message=message, advice="Run NTP on both")
-    return _ok("clock", "The database's clock agrees with this machine's")
+    return passed("clock", "The database's clock agrees with this machine's")
 
 
 def _worker(connection: Connection) -> Check:
     listening = b"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
     count = _value(connection, listening, _LISTENER)
     if count:
-        return _ok("worker", f"{count} at work")
+        return passed("worker", f"{count} at work")
     return Check(name="worker", state="fail", message="No worker is connected", advice="Start `perezvon work`")
 
 

@@ -7,7 +7,7 @@ import msgspec
 import psycopg
 from psycopg.rows import class_row
 
-from infrastructure.operations.doctor.database import Check
+from application.ports.diagnosis import Check, passed
 from infrastructure.postgres.sql import statement
 
 _OVERDUE_S = 30
@@ -68,4 +68,4 @@ def _of(gateway: _Gateway) -> Check:
         )
         advice = "Calls met congestion, or the switch was restarted: see that its trunks are registered and carry calls"
         return Check(name=name, state="warn", message=message, advice=advice)
-    return Check(name=name, state="ok", message=f"It is led, and the switch is reached; {calls}")
+    return passed(name, f"It is led, and the switch is reached; {calls}")

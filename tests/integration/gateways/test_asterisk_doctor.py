@@ -11,11 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from application.ports.call_gateway import GatewayDown
+from application.ports.diagnosis import Check
 from infrastructure.gateways.asterisk import doctor
 from infrastructure.gateways.asterisk.dialplan import CONTEXTS, lacking
 from infrastructure.gateways.asterisk.doctor import examine_asterisk
 from infrastructure.gateways.asterisk.options import AsteriskOptions
-from infrastructure.operations.doctor.database import Check
 from tests.asterisk.real_switch import RealSwitch
 from tests.asterisk.server import SECRET, SHIPPED, TRUNK, USER
 from tests.support.certificates import certificate_for

@@ -13,11 +13,12 @@ from standardwebhooks.webhooks import Webhook
 from application.phones import e164, line
 from application.queries.queue_board import Idle, QueueStanding
 from application.webhook_targets import check_target
-from interfaces.bootstrap.services import AsteriskGatewayKind, AsteriskOptions, Counts
+from infrastructure.gateways.asterisk.kind import AsteriskGatewayKind
+from infrastructure.gateways.asterisk.options import AsteriskOptions
 from interfaces.config.settings import BadSetting, from_environment
 from interfaces.config.webhooks import webhook_options
 from interfaces.demo.environment import demo_environment
-from interfaces.demo.figures import Figures, attempts_of
+from interfaces.demo.figures import Figures, NetworkCalls, attempts_of
 from interfaces.demo.plan import Cast, callbacks
 from interfaces.demo.progress import cells, showing
 from interfaces.demo.receiver import Receiver
@@ -181,12 +182,6 @@ def test_on_a_terminal_the_table_is_drawn_again_and_again(monkeypatch: pytest.Mo
     assert drawn.count("3 of 8") >= 2
 
 
-def counts(placed: int, most: int) -> Counts:
-    return Counts(
-        placed=placed, running=0, most=most, most_dials=1, dialled_again=0, examples=[], live_again=0, outcomes={}
-    )
-
-
 def test_the_report_says_how_it_went() -> None:
     received = receiver()
     for sequence in (1, 2, 2):
@@ -195,7 +190,7 @@ def test_the_report_says_how_it_went() -> None:
         outcomes=Counter({"success: ANSWER b": 305, "failed: BUSY b busy": 5}),
         tasks=Counter({"completed": 9, "failed": 1}),
         deliveries=Counter({"delivered": 2, "expired": 1}),
-        calls=(counts(100, 5), counts(600, 20)),
+        calls=NetworkCalls(count=500, repeated=0, most=20),
         seconds=21.4,
     )
     assert report(figures, CAST, received).splitlines() == [

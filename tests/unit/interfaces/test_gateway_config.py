@@ -2,12 +2,22 @@
 
 import ssl
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from interfaces.bootstrap.services import AsteriskOptions, Pace
-from interfaces.config.gateway import asterisk_environment, asterisk_options, pace_of, switch_of
-from interfaces.config.settings import SIMULATOR, BadSetting, Settings, from_environment
+from infrastructure.dispatch.pacing import Pace
+from infrastructure.gateways.asterisk.kind import AsteriskGatewayKind
+from infrastructure.gateways.simulated.kind import SimulatedGatewayKind
+from interfaces.bootstrap.gateways import (
+    GATEWAYS,
+    asterisk_environment,
+    asterisk_options,
+    gateway_of,
+    needs_own_network,
+    pace_of,
+)
+from interfaces.config.settings import SIMULATOR, BadSetting, GatewayName, Settings, from_environment
 from tests.support.certificates import certificate_for
 
 
@@ -18,15 +28,42 @@ def settings(**given: str) -> Settings:
 
 
 def test_asterisk_is_reached_as_it_is_set() -> None:
-    found = switch_of(settings(asterisk_address="10.0.0.5:5040", asterisk_user="us", asterisk_trunk="carrier-1"))
-    assert isinstance(found, AsteriskOptions)
+    gateway = gateway_of(settings(asterisk_address="10.0.0.5:5040", asterisk_user="us", asterisk_trunk="carrier-1"))
+    assert isinstance(gateway, AsteriskGatewayKind)
+    found = gateway.options
     assert (found.host, found.port, found.user, found.secret) == ("10.0.0.5", 5040, "us", "s3cret")
     assert (found.trunk, found.tls) == ("carrier-1", None)
 
 
 def test_any_other_switch_is_the_simulated_one() -> None:
-    assert switch_of(Settings()) == SIMULATOR
-    assert switch_of(Settings(gateway="simulated", simulator_address="./switch.sock")) == "./switch.sock"
+    assert gateway_of(Settings()) == SimulatedGatewayKind(SIMULATOR)
+    found = gateway_of(Settings(gateway="simulated", simulator_address="./switch.sock"))
+    assert found == SimulatedGatewayKind("./switch.sock")
+
+
+def test_the_registry_knows_every_gateway_by_its_own_name() -> None:
+    assert {*GATEWAYS} == {*get_args(GatewayName)}
+    assert {name: make(settings()).name for name, make in GATEWAYS.items()} == {name: name for name in GATEWAYS}
+
+
+def test_a_child_process_dials_the_same_gateway_with_the_variables_that_it_is_given() -> None:
+    secret = {"PEREZVON_ASTERISK_SECRET": "s3cret"}
+    for chosen in (settings(asterisk_address="10.0.0.5:5040"), Settings(simulator_address="./switch.sock")):
+        gateway = gateway_of(chosen)
+        assert gateway_of(from_environment({**secret, **gateway.environment()})) == gateway
+
+
+@pytest.mark.parametrize(
+    ("chosen", "needed"),
+    [
+        (Settings(), True),
+        (Settings(gateway="simulated"), True),
+        (Settings(gateway="simulated", simulator_address="./switch.sock"), False),
+        (Settings(gateway="asterisk"), False),
+    ],
+)
+def test_a_network_of_its_own_is_needed_where_no_setting_locates_one(chosen: Settings, *, needed: bool) -> None:
+    assert needs_own_network(chosen) == needed
 
 
 @pytest.mark.parametrize(
@@ -102,10 +139,11 @@ def test_a_file_of_certificates_that_cannot_be_read_is_refused(tmp_path: Path) -
 
 
 def test_a_carrier_is_not_overrun_unless_it_is_set_and_a_simulated_network_is_boundless() -> None:
-    assert pace_of(settings()) == Pace(calls_per_second=1)
-    assert pace_of(settings(calls_per_second="7.5", channels="30")) == Pace(calls_per_second=7.5, channels=30)
-    assert pace_of(Settings(gateway="simulated")) == Pace()
-    assert pace_of(Settings(gateway="simulated", calls_per_second=3)) == Pace(calls_per_second=3)
+    real, simulated = gateway_of(settings()), gateway_of(Settings())
+    assert pace_of(settings(), real) == Pace(calls_per_second=1)
+    assert pace_of(settings(calls_per_second="7.5", channels="30"), real) == Pace(calls_per_second=7.5, channels=30)
+    assert pace_of(Settings(), simulated) == Pace()
+    assert pace_of(Settings(calls_per_second=3), simulated) == Pace(calls_per_second=3)
 
 
 @pytest.mark.parametrize(

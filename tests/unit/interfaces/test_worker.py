@@ -9,14 +9,12 @@ import pytest
 
 from application.ports.call_gateway import GatewayKind
 from application.webhook_options import WebhookOptions
-from interfaces.bootstrap.services import (
-    AsteriskGatewayKind,
-    AsteriskOptions,
-    Pace,
-    SimulatedGatewayKind,
-    run_dispatching,
-)
-from interfaces.config.gateway import gateway_of
+from infrastructure.dispatch.pacing import Pace
+from infrastructure.gateways.asterisk.kind import AsteriskGatewayKind
+from infrastructure.gateways.asterisk.options import AsteriskOptions
+from infrastructure.gateways.simulated.kind import SimulatedGatewayKind
+from interfaces.bootstrap.gateways import gateway_of
+from interfaces.bootstrap.worker import run_dispatching
 from interfaces.config.settings import BadSetting, Settings
 from interfaces.processes.worker import PartEnded, work
 
@@ -50,7 +48,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def running(settings: Settings | None = None, **parts: object) -> None:
         for part in PARTS:
-            monkeypatch.setattr(f"interfaces.processes.worker.{part}", parts.get(part, lasts))
+            monkeypatch.setattr(f"interfaces.bootstrap.worker.{part}", parts.get(part, lasts))
         work("", settings or Settings(gateway="simulated"))
 
     return running
@@ -118,7 +116,7 @@ def test_calls_are_kept_under_the_kind_of_their_switch_wherever_it_moves(
     async def leads(*_: object, gateway: str, **__: object) -> None:
         led.append(gateway)
 
-    monkeypatch.setattr("interfaces.bootstrap.services.run_dispatcher", leads)
+    monkeypatch.setattr("interfaces.bootstrap.worker.run_dispatcher", leads)
     dispatching = run_dispatching(
         "host=nowhere.invalid", asyncio.Event(), WebhookOptions(), gateway=gateway, pace=Pace()
     )

@@ -3,9 +3,14 @@
 import asyncio
 import re
 import ssl
+from collections.abc import Callable, Mapping
 
-from interfaces.bootstrap.services import AsteriskOptions, Pace, examine_switch
-from interfaces.config.settings import SIMULATOR, BadSetting, Settings
+from application.ports.call_gateway import GatewayKind
+from infrastructure.dispatch.pacing import Pace
+from infrastructure.gateways.asterisk.kind import AsteriskGatewayKind
+from infrastructure.gateways.asterisk.options import AsteriskOptions
+from infrastructure.gateways.simulated.kind import SimulatedGatewayKind
+from interfaces.config.settings import SIMULATOR, BadSetting, GatewayName, Settings
 
 PORT, TLS_PORT = 5038, 5039  # as Asterisk has them
 
@@ -20,23 +25,26 @@ class SwitchNotReady(Exception):
     code = "switch_not_ready"
 
 
-def require_ready(switch: AsteriskOptions) -> None:
-    """Ask the switch whether it can be dialled. Raises SwitchNotReady."""
-    for check in asyncio.run(examine_switch(switch)):
+def require_ready(gateway: GatewayKind) -> None:
+    """Examine the switch. Raises SwitchNotReady when a check fails."""
+    for check in asyncio.run(gateway.examine()):
         if check.state == "fail":
             raise SwitchNotReady(f"{check.name}: {check.message}\n{check.advice}")
 
 
-def switch_of(settings: Settings) -> AsteriskOptions | str:
-    """Answer where to dial: an Asterisk, or the address of the simulated network. Raises BadSetting."""
-    if settings.gateway == "asterisk":
-        return asterisk_options(settings)
-    return settings.simulator_address or SIMULATOR
+def gateway_of(settings: Settings) -> GatewayKind:
+    """Return the gateway that calls go through: the simulated network where none is set. Raises BadSetting."""
+    return GATEWAYS[settings.gateway or "simulated"](settings)
 
 
-def pace_of(settings: Settings) -> Pace:
-    """Answer how fast may be dialled, and over how many channels; only a simulated network is boundless by itself."""
-    default = _CALLS_PER_SECOND if settings.gateway == "asterisk" else None
+def needs_own_network(settings: Settings) -> bool:
+    """Return whether calls go to a simulated network that no setting locates, so that one must be started."""
+    return settings.gateway in {None, "simulated"} and settings.simulator_address is None
+
+
+def pace_of(settings: Settings, gateway: GatewayKind) -> Pace:
+    """Return the highest rate of calls and number of channels; no rate limit by default where no phone rings."""
+    default = _CALLS_PER_SECOND if gateway.rings_phones else None
     return Pace(calls_per_second=settings.calls_per_second or default, channels=settings.channels)
 
 
@@ -89,3 +97,10 @@ def _tls(text: str | None) -> ssl.SSLContext | None:
         raise BadSetting(
             f"PEREZVON_ASTERISK_TLS: expected `on`, or a file of CA certificates; {text!r} cannot be read as one"
         ) from error
+
+
+GATEWAYS: Mapping[GatewayName, Callable[[Settings], GatewayKind]] = {
+    "simulated": lambda settings: SimulatedGatewayKind(settings.simulator_address or SIMULATOR),
+    "asterisk": lambda settings: AsteriskGatewayKind(asterisk_options(settings)),
+}
+"""The gateways that PEREZVON_GATEWAY can name. Each factory may raise BadSetting."""
