@@ -61,7 +61,7 @@ class LogIdentity:
         return next(log_id for since, log_id in self._newest_first if since <= position)
 
 
-def recorded(row: Row, identity: LogIdentity) -> Recorded[Any]:
+def decode_row(row: Row, identity: LogIdentity) -> Recorded[Any]:
     """Answer the recorded fact of a row with ``COLUMNS``. Raises UnknownFact."""
     position, stream, version, topic, state, recorded_at, organization_id, actor, reason, causation, correlation = row
     return Recorded(

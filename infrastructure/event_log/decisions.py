@@ -12,8 +12,8 @@ from application.ports.event_log import Appended
 from domain.errors import Refused
 from domain.model import Recorded
 from infrastructure.event_log import metrics
-from infrastructure.event_log.codec import COLUMNS, LogIdentity, encode, recorded
-from infrastructure.event_log.log import Command, call_door, judged, read_identity
+from infrastructure.event_log.codec import COLUMNS, LogIdentity, decode_row, encode
+from infrastructure.event_log.log import Command, append_batch, outcome_of, read_identity
 from infrastructure.postgres.sql import statement
 
 _READ = statement(
@@ -25,7 +25,7 @@ _DURABLY = b"SET LOCAL synchronous_commit = on"
 _identities: WeakKeyDictionary[AsyncConnection, LogIdentity] = WeakKeyDictionary()
 
 
-async def decide(connection: AsyncConnection, decisions: Sequence[Decision]) -> Sequence[Appended | None]:
+async def decide_and_append(connection: AsyncConnection, decisions: Sequence[Decision]) -> Sequence[Appended | None]:
     """Decide and append; answer what each decision recorded, None where nothing was to be recorded.
 
     In the open transaction of the connection (READ COMMITTED), which holds the log's lock from the first append to its
@@ -44,12 +44,12 @@ async def read_streams(connection: AsyncConnection, streams: Iterable[str]) -> d
         identity = await _identity(connection)
         cursor = await connection.cursor(binary=True).execute(_READ, (names,), prepare=True)
         for row in await cursor.fetchall():
-            found[row[1]].append(recorded(row, identity))
+            found[row[1]].append(decode_row(row, identity))
     return dict(found)
 
 
 class _Deciding:
-    """One call of ``decide``: passes, in each of which every stream has its first waiting decision decided."""
+    """One call of ``decide_and_append``: passes, in each of which every stream has its first waiting decision decided."""
 
     def __init__(self, connection: AsyncConnection, decisions: Sequence[Decision]) -> None:
         self._connection = connection
@@ -81,9 +81,9 @@ class _Deciding:
         identity, again = await _identity(self._connection), list[int]()
         if not self._locked:
             await self._connection.execute(_DURABLY)
-        verdicts = await call_door(self._connection, [command for _, command in commands])
+        verdicts = await append_batch(self._connection, [command for _, command in commands])
         for (number, command), verdict in zip(commands, verdicts, strict=True):
-            outcome = judged(command, verdict, identity)
+            outcome = outcome_of(command, verdict, identity)
             if isinstance(outcome, ConcurrentUpdate) and not self._locked:
                 again.append(number)
             elif isinstance(outcome, Exception):

@@ -10,7 +10,7 @@ _FORGET = statement(
 )
 
 
-async def forget_old_claims(pool: Pool) -> int:
+async def delete_expired_idempotency_keys(pool: Pool) -> int:
     """Delete the claims that are older than 24 hours, a thousand in a transaction; answer how many. Raises StorageUnavailable."""
     forgotten = 0
     async with pool.connection() as connection:

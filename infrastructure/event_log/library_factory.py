@@ -15,7 +15,7 @@ from eventsourcing.utils import Environment, EnvType, resolve_topic
 
 from infrastructure.event_log.library_mapper import FactMapper
 from infrastructure.event_log.library_recorder import EventLogProcessRecorder, EventLogRecorder, is_own_log
-from infrastructure.postgres.connections import LOG_TABLE, SCHEMA
+from infrastructure.postgres.sql import LOG_TABLE, SCHEMA
 
 R = TypeVar("R", bound=EventLogRecorder)
 

@@ -8,7 +8,7 @@ from eventsourcing.persistence import Mapper, MapperDeserialisationError, Notifi
 
 from domain.catalogue import FACTS
 from domain.model import Recorded, tag_of
-from infrastructure.event_log.codec import LogIdentity, Row, encode, recorded
+from infrastructure.event_log.codec import LogIdentity, Row, decode_row, encode
 from infrastructure.event_log.upcasters import UPCASTERS
 
 
@@ -69,7 +69,7 @@ class FactMapper(Mapper[str]):
         comes without its envelope, as from a notification log on another machine.
         """
         if isinstance(stored_event, StoredFact):
-            return recorded(stored_event.row, stored_event.identity)
+            return decode_row(stored_event.row, stored_event.identity)
         if is_fact(stored_event.topic):
             raise MapperDeserialisationError(
                 f"{stored_event.originator_id}@{stored_event.originator_version} was not read from the log itself: "

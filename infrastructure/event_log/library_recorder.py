@@ -21,7 +21,8 @@ from psycopg.sql import SQL, Identifier
 
 from infrastructure.event_log.codec import COLUMNS, LogIdentity, Row
 from infrastructure.event_log.library_mapper import StoredFact, is_fact
-from infrastructure.postgres.connections import LOG_TABLE, SCHEMA, event_log_sql
+from infrastructure.postgres.migrations import event_log_sql
+from infrastructure.postgres.sql import LOG_TABLE, SCHEMA
 
 _LONGEST_SUFFIX = "_claims_age"
 _NO_ENVELOPE = (None,) * 5

@@ -15,7 +15,7 @@ REFUSED = Counter(
 )
 
 
-def judged(verdicts: Iterable[str]) -> None:
+def count_verdicts(verdicts: Iterable[str]) -> None:
     """Count a batch that was committed."""
     counts = Counts(verdicts)
     _batches.observe(counts.total())

@@ -7,7 +7,7 @@ import msgspec
 from psycopg import AsyncConnection
 
 from domain.model import Recorded
-from infrastructure.event_log.codec import COLUMNS, LogIdentity, Row, UnknownFact, recorded
+from infrastructure.event_log.codec import COLUMNS, LogIdentity, Row, UnknownFact, decode_row
 from infrastructure.postgres.sql import statement
 
 # Enough to share the cost of a transaction and of a row that changes often, few enough to be seen soon.
@@ -17,13 +17,13 @@ END = (1 << 63) - 1
 
 
 class Topics(msgspec.Struct, frozen=True):
-    """Facts with these tags; if there are ``marks``, of those streams only whose first fact as stored holds one of them."""
+    """Facts with these tags; if there are ``first_event_contains``, of those streams only whose first fact as stored holds one of them."""
 
     tags: frozenset[str]
-    marks: Sequence[str] = ()
+    first_event_contains: Sequence[str] = ()
 
 
-Wanted = str | tuple[str, ...] | Topics
+EventFilter = str | tuple[str, ...] | Topics
 
 # All are planned anew each time: a plan made for a small log would stay when it has grown.
 _BOUNDED = (
@@ -50,7 +50,7 @@ _MARKED = (
 _NAMED = "originator_id ^@ ANY(%s)"
 
 
-class Unreadable(msgspec.Struct, frozen=True):
+class UndecodableEvent(msgspec.Struct, frozen=True):
     """An event that cannot be decoded."""
 
     stream: str
@@ -59,13 +59,13 @@ class Unreadable(msgspec.Struct, frozen=True):
     error: UnknownFact
 
 
-Readable = Recorded[Any] | Unreadable
+LogEntry = Recorded[Any] | UndecodableEvent
 
 
 class Batch(msgspec.Struct, frozen=True):
     """The wanted ones of the ``count`` events after some position, up to and including ``position``, in the log's order."""
 
-    events: list[Readable]
+    events: list[LogEntry]
     count: int
     position: int
 
@@ -73,7 +73,7 @@ class Batch(msgspec.Struct, frozen=True):
 class BatchReader:
     """Reads the wanted events of the log."""
 
-    def __init__(self, wanted: Wanted, identity: LogIdentity, *, most: int = BATCH_EVENTS) -> None:
+    def __init__(self, wanted: EventFilter, identity: LogIdentity, *, most: int = BATCH_EVENTS) -> None:
         """Want the facts of these topics, or those of the streams whose names begin so, one way or several.
 
         ``identity`` tells the ids that the log has had; ``most`` bounds a batch's wanted events.
@@ -96,35 +96,35 @@ class BatchReader:
         reached = min(until, head) if is_whole else rows[-1][0]
         return Batch(self._decoded(rows), reached - position, reached) if reached > position else None
 
-    async def of_stream(
+    async def read_stream(
         self, connection: AsyncConnection, stream: str, version: int, *, until: int
-    ) -> Sequence[Readable]:
+    ) -> Sequence[LogEntry]:
         """Answer the wanted events of a stream from the version on, up to the position ``until``, as many as fit."""
         cursor = connection.cursor(binary=True)
         await cursor.execute(self._of_stream, (stream, version, until, *self._wanted, self._most), prepare=False)
         return self._decoded(await cursor.fetchall())
 
-    async def unwanted(self, connection: AsyncConnection, position: int, *, until: int) -> tuple[int, bool]:
+    async def scan_unmatched(self, connection: AsyncConnection, position: int, *, until: int) -> tuple[int, bool]:
         """Answer up to where there is nothing wanted after the position, and whether a wanted event follows there."""
         cursor = await connection.execute(self._next, (position, until, *self._wanted), prepare=False)
         ((wanted, head),) = await cursor.fetchall()
         return (wanted - 1, True) if wanted else (max(position, min(until, head or 0)), False)
 
-    def _decoded(self, rows: Sequence[Row]) -> list[Readable]:
+    def _decoded(self, rows: Sequence[Row]) -> list[LogEntry]:
         return [self._read(row) for row in rows]
 
-    def _read(self, row: Row) -> Readable:
+    def _read(self, row: Row) -> LogEntry:
         try:
-            return recorded(row, self._identity)
+            return decode_row(row, self._identity)
         except UnknownFact as error:
-            return Unreadable(row[1], row[2], row[0], error)
+            return UndecodableEvent(row[1], row[2], row[0], error)
 
 
-def _condition(wanted: Wanted) -> tuple[str, list[list[Any]]]:
+def _condition(wanted: EventFilter) -> tuple[str, list[list[Any]]]:
     """Answer the SQL of a condition, and its values."""
     match wanted:
-        case Topics(tags=tags, marks=marks) if marks:
-            return _TAGGED + _MARKED, [sorted(tags), [f"%{mark}%".encode() for mark in marks]]
+        case Topics(tags=tags, first_event_contains=first_event_contains) if first_event_contains:
+            return _TAGGED + _MARKED, [sorted(tags), [f"%{mark}%".encode() for mark in first_event_contains]]
         case Topics(tags=tags):
             return _TAGGED, [sorted(tags)]
         case str():

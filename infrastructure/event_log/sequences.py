@@ -1,11 +1,15 @@
-"""Numbers of new queues and callbacks, drawn from sequences."""
+"""Ids of new queues and callbacks, drawn from sequences."""
 
 from collections.abc import Sequence
 
 from psycopg import AsyncConnection
 
-from infrastructure.postgres.connections import SHARD, SHARD_BITS, Pool
+from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
+
+SHARD = 1
+SHARD_BITS = 6
+"""The low bits of an id are the shard: 1, of 64 that are possible."""
 
 _DRAW = "SELECT array_agg((nextval('{schema}.<sequence>') << %s) | %s) FROM generate_series(1, %s)"
 _QUEUES = statement(_DRAW.replace("<sequence>", "queue_numbers"))
@@ -33,7 +37,7 @@ class PostgresIdSequences:
 
 
 async def draw_callback_ids(connection: AsyncConnection, count: int) -> list[int]:
-    """Draw the numbers of so many new callbacks in the connection's transaction, ascending."""
+    """Draw the ids of ``count`` new callbacks in the connection's transaction, ascending."""
     return await _draw(connection, _CALLBACKS, count) if count else []
 
 

@@ -19,7 +19,7 @@ from typing import IO
 import platformdirs
 import psycopg
 
-from infrastructure.local_postgres.programs import LocalPostgresError
+from application.ports.operations import LocalPostgresError
 from infrastructure.local_postgres.server import Server
 
 __all__ = ["LocalPostgresError", "default_home", "running", "start"]

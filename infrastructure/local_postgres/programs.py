@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from application.ports.operations import LocalPostgresError
+
 _OLDEST = 14
-
-
-class LocalPostgresError(Exception):
-    """No Postgres can run here; the text says why, and what to install or set."""
 
 
 @dataclass(frozen=True)

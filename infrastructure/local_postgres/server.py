@@ -15,8 +15,9 @@ from time import monotonic, sleep
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from application.ports.operations import LocalPostgresError
 from infrastructure.local_postgres import programs
-from infrastructure.local_postgres.programs import LocalPostgresError, Programs
+from infrastructure.local_postgres.programs import Programs
 
 _PORT = "5432"  # names the socket only; stated because PGPORT would change it
 _LONGEST_FOLDER = 103 - len(f"/.s.PGSQL.{_PORT}")  # macOS; Linux has room for four bytes more

@@ -1,4 +1,4 @@
-"""Doing together what is asked for at the same time."""
+"""Batching: requests that arrive while a batch is under way share the next round trip."""
 
 import asyncio
 from collections import deque
@@ -7,49 +7,50 @@ from typing import Generic, TypeVar
 
 from application.errors import StorageUnavailable
 
-Ask = TypeVar("Ask")
-Answer = TypeVar("Answer")
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
 
 BATCH_BYTES = 4 << 20
 WAITING_BYTES = 64 << 20
 
 
-class GroupWork(Generic[Ask, Answer]):
-    """Collects what is asked for while the previous batch is under way, and does it as the next batch.
+class Batcher(Generic[Item, Outcome]):
+    """Collects the items submitted while the previous batch is under way, and processes them as the next batch.
 
-    Nobody waits for a timer: a single request is a batch of one, a crowd shares one round trip. Batches are
-    bounded by count and by bytes.
+    Nobody waits for a timer: a single item is a batch of one, a crowd shares one round trip. Batches are bounded by
+    count and by bytes.
     """
 
     def __init__(
         self,
-        work: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer | Exception]]],
+        work: Callable[[Sequence[Item]], Awaitable[Sequence[Outcome | Exception]]],
         *,
-        most: int,
-        weigh: Callable[[Ask], int] = lambda _: 0,
+        max_items: int,
+        size_of: Callable[[Item], int] = lambda _: 0,
     ) -> None:
-        """``work`` answers a batch in its order; ``most`` bounds the batch's count, ``weigh`` tells bytes.
+        """Process batches with ``work``, which returns an outcome for each item, in the batch's order.
 
-        When ``work`` raises anything but StorageUnavailable it has done nothing of the batch; the batch is then tried by halves.
+        ``max_items`` bounds a batch's count, ``size_of`` returns an item's bytes. When ``work`` raises anything but
+        StorageUnavailable it has done nothing of the batch; the batch is then retried in halves.
         """
         self._work = work
-        self._most = most
-        self._weigh = weigh
-        self._waiting: deque[tuple[Ask, int, asyncio.Future[Answer]]] = deque()
+        self._max_items = max_items
+        self._size_of = size_of
+        self._waiting: deque[tuple[Item, int, asyncio.Future[Outcome]]] = deque()
         self._bytes = 0
         self._runner: asyncio.Task[None] | None = None
 
-    async def ask(self, item: Ask) -> Answer:
-        """Answer what ``work`` answers for the item.
+    async def submit(self, item: Item) -> Outcome:
+        """Return the outcome of the item.
 
-        Raises what ``work`` raised or gave as its answer, and StorageUnavailable when too much waits already.
+        Raises what ``work`` raised or returned for it, and StorageUnavailable when too many bytes wait already.
         """
-        weight = self._weigh(item)
-        if self._bytes + weight > WAITING_BYTES:
-            raise StorageUnavailable("Too much is waiting to be recorded")
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, weight, future))
-        self._bytes += weight
+        size = self._size_of(item)
+        if self._bytes + size > WAITING_BYTES:
+            raise StorageUnavailable("Too many bytes wait to be recorded")
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, size, future))
+        self._bytes += size
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
         return await future
@@ -59,10 +60,10 @@ class GroupWork(Generic[Ask, Answer]):
         while self._runner is not None:
             await asyncio.shield(self._runner)
 
-    def _next_batch(self) -> list[tuple[Ask, int, asyncio.Future[Answer]]]:
-        batch: list[tuple[Ask, int, asyncio.Future[Answer]]] = []
+    def _next_batch(self) -> list[tuple[Item, int, asyncio.Future[Outcome]]]:
+        batch: list[tuple[Item, int, asyncio.Future[Outcome]]] = []
         size = 0
-        while self._waiting and len(batch) < self._most:
+        while self._waiting and len(batch) < self._max_items:
             if batch and size + self._waiting[0][1] > BATCH_BYTES:
                 break
             batch.append(self._waiting.popleft())
@@ -71,31 +72,31 @@ class GroupWork(Generic[Ask, Answer]):
 
     async def _run(self) -> None:
         try:
-            # What is ready to ask in this turn of the loop comes along in the first batch.
+            # Items that are submitted in this turn of the event loop join the first batch.
             await asyncio.sleep(0)
             while batch := self._next_batch():
-                await self._answer(batch)
+                await self._process(batch)
         finally:
             self._runner = None
 
-    async def _answer(self, batch: list[tuple[Ask, int, asyncio.Future[Answer]]]) -> None:
-        answers: Sequence[Answer | Exception]
+    async def _process(self, batch: list[tuple[Item, int, asyncio.Future[Outcome]]]) -> None:
+        outcomes: Sequence[Outcome | Exception]
         try:
-            answers = await self._work([item for item, _, _ in batch])
+            outcomes = await self._work([item for item, _, _ in batch])
         except StorageUnavailable as error:
-            answers = [error] * len(batch)
-        except Exception as error:  # noqa: BLE001 - whoever asked for what cannot be done gets it
-            if len(batch) > 1:  # halving finds that one, and spares the others
+            outcomes = [error] * len(batch)
+        except Exception as error:  # noqa: BLE001 - raised to whoever submitted the item that caused it
+            if len(batch) > 1:  # halving isolates that item and spares the others
                 half = len(batch) // 2
-                await self._answer(batch[:half])
-                await self._answer(batch[half:])
+                await self._process(batch[:half])
+                await self._process(batch[half:])
                 return
-            answers = [error]
-        for (_, weight, future), answer in zip(batch, answers, strict=True):
-            self._bytes -= weight
+            outcomes = [error]
+        for (_, size, future), outcome in zip(batch, outcomes, strict=True):
+            self._bytes -= size
             if future.done():
                 continue
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
             else:
-                future.set_result(answer)
+                future.set_result(outcome)

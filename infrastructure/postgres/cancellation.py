@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def heeding_cancellation() -> Generator[None]:
+def propagate_cancellation() -> Generator[None]:
     """Raise CancelledError at the end, if the task was cancelled in between and nothing came of it.
 
     What waits with ``asyncio.wait_for`` forgets a cancellation in Python 3.11, where the wait ends in the same turn (a pool

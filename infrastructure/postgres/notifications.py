@@ -8,8 +8,8 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 
-from infrastructure.postgres.cancellation import heeding_cancellation
-from infrastructure.postgres.connections import LOG_TABLE
+from infrastructure.postgres.cancellation import propagate_cancellation
+from infrastructure.postgres.sql import LOG_TABLE
 
 _POLL_S = 1.0
 _RECONNECT_S = 1.0
@@ -17,7 +17,7 @@ _RECONNECT_S = 1.0
 _logger = structlog.get_logger(__name__)
 
 
-class NewEvents:
+class Listener:
     """Wakes those who wait. Works without LISTEN too, where a pooler stands in between: then each poll is a wake-up."""
 
     def __init__(self, dsn: str, channel: str = LOG_TABLE) -> None:
@@ -42,7 +42,7 @@ class NewEvents:
         """Listen until cancelled; connect again whenever the connection is lost."""
         while True:
             try:
-                with heeding_cancellation():
+                with propagate_cancellation():
                     await self._listen()
             except psycopg.Error as error:
                 _logger.warning("not listening", channel=self._channel, error=type(error).__name__)
@@ -56,7 +56,7 @@ class NewEvents:
                 self.wake_all()
 
 
-async def woken(wake: asyncio.Event, seconds: float = _POLL_S) -> None:
+async def wait_or_timeout(wake: asyncio.Event, seconds: float = _POLL_S) -> None:
     """Wait until the event is set, so many seconds at most."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -4,20 +4,13 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from application.errors import StorageUnavailable
+from application.ports.operations import InvalidDsn, ServerTooOld
 
 OLDEST = 14
 _THOUSANDS = 10_000  # PostgreSQL 14.5 calls itself 140005
 
 
-class BadAddress(ValueError):
-    """A text is no address of a Postgres; the message does not repeat it, since it may hold a password."""
-
-
-class ServerTooOld(Exception):
-    """The server is older than the oldest that will do."""
-
-
-def reach(dsn: str) -> None:
+def probe_server(dsn: str) -> None:
     """Connect once and leave.
 
     Raises:
@@ -28,7 +21,7 @@ def reach(dsn: str) -> None:
     try:
         conninfo_to_dict(dsn)
     except psycopg.ProgrammingError as error:
-        raise BadAddress("Expected a connection string such as postgresql://user:password@host/database") from error
+        raise InvalidDsn("Expected a connection string such as postgresql://user:password@host/database") from error
     try:
         with psycopg.connect(dsn, connect_timeout=5) as connection:
             version = connection.info.server_version
@@ -38,7 +31,7 @@ def reach(dsn: str) -> None:
         raise ServerTooOld(f"The server is PostgreSQL {version // _THOUSANDS}; {OLDEST} or newer is needed")
 
 
-async def until_lost(dsn: str) -> None:
+async def wait_until_lost(dsn: str) -> None:
     """Hold a connection, and return when the server has ended it or could not be reached at all."""
     try:
         connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True, application_name="perezvon up")

@@ -1,16 +1,30 @@
-"""SQL texts with names in them."""
+"""SQL texts with the names of our schema, of the log and of a projection's tables filled in."""
+
+from importlib.resources import files
 
 from psycopg import sql
 
-from infrastructure.postgres.connections import LOG_TABLE, SCHEMA
+SCHEMA = "perezvon_1"
+LOG_TABLE = "stored_events"
 
-_schema = sql.Identifier(SCHEMA).as_string(None)
-_log = sql.Identifier(SCHEMA, LOG_TABLE).as_string(None)
+
+def quoted(*names: str) -> str:
+    """Return a name, qualified if there are several parts, as it is written in SQL."""
+    return sql.Identifier(*names).as_string(None)
+
+
+_schema = quoted(SCHEMA)
+_log = quoted(SCHEMA, LOG_TABLE)
 
 
 def statement(text: str, suffix: str = "") -> bytes:
-    """Answer the text with ``{schema}``, ``{log}`` and ``{suffix}`` filled in.
+    """Return the text with ``{schema}``, ``{log}`` and ``{suffix}`` filled in.
 
-    ``suffix`` ends the names of a projection's tables: empty for the live ones, ``__new`` while a rebuild makes others.
+    ``suffix`` ends the names of a projection's tables: empty for the live ones, ``__new`` for those that a rebuild fills.
     """
     return text.replace("{schema}", _schema).replace("{log}", _log).replace("{suffix}", suffix).encode()
+
+
+def load_statement(package: str, name: str) -> bytes:
+    """Return the statement in the file ``name`` of a package, with the names filled in. Call it at import."""
+    return statement(files(package).joinpath(name).read_text(encoding="utf-8"))

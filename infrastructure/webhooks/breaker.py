@@ -43,11 +43,11 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     def after(self, health: Health, now: datetime) -> "Breaker":
         """Answer it after an attempt that told so much about the host."""
         match health:
-            case Health.UNTOLD:
+            case Health.UNKNOWN:
                 return self
-            case Health.WELL:
+            case Health.HEALTHY:
                 return self._well(now)
-            case Health.ILL:
+            case Health.FAILING:
                 return self._ill(now)
 
     def _well(self, now: datetime) -> "Breaker":

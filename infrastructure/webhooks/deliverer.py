@@ -10,12 +10,12 @@ import structlog
 
 from application.errors import StorageUnavailable
 from infrastructure.postgres.connections import Pool
-from infrastructure.postgres.notifications import woken
+from infrastructure.postgres.notifications import wait_or_timeout
 from infrastructure.webhooks import lane_leases
-from infrastructure.webhooks.attempt import Attempts
+from infrastructure.webhooks.attempt import AttemptSender
 from infrastructure.webhooks.lane_leases import LEASE_BEYOND_TIMEOUT_S, Delivery
-from infrastructure.webhooks.lane_window import HeldLane
-from infrastructure.webhooks.results import Result, record
+from infrastructure.webhooks.lane_window import LaneWindow
+from infrastructure.webhooks.results import AttemptResult, record_results
 
 IN_FLIGHT_MAX = 512
 LANES_MAX = 256
@@ -32,21 +32,21 @@ _PARTING_S = 3.0
 _logger = structlog.get_logger(__name__)
 
 
-class Deliverer:
+class DeliveryLoop:
     """Delivers, in any number of processes at once. Whatever befalls one, another goes on when its leases run out."""
 
-    def __init__(self, pool: Pool, attempts: Attempts, wake: asyncio.Event, timeout: float) -> None:
+    def __init__(self, pool: Pool, attempts: AttemptSender, wake: asyncio.Event, timeout: float) -> None:
         """Look for what is due whenever ``wake`` is set, and each second; an attempt takes ``timeout`` seconds at most."""
         self._pool = pool
         self._attempts = attempts
         self._wake = wake
         self._lease_s = timeout + LEASE_BEYOND_TIMEOUT_S
         self._begin_s = LEASE_BEYOND_TIMEOUT_S - _MARGIN_S
-        self._lanes: dict[UUID, HeldLane] = {}
-        self._listed: deque[HeldLane] = deque()
+        self._lanes: dict[UUID, LaneWindow] = {}
+        self._listed: deque[LaneWindow] = deque()
         self._held: set[int] = set()
         self._sending: set[asyncio.Task[None]] = set()
-        self._results: list[tuple[HeldLane, Result]] = []
+        self._results: list[tuple[LaneWindow, AttemptResult]] = []
         self._some, self._many = asyncio.Event(), asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -59,11 +59,11 @@ class Deliverer:
                     await self._fill()
                 except (StorageUnavailable, psycopg.Error) as error:
                     _logger.warning("webhooks pause", error=str(error))
-                    await woken(stop, _PAUSE_S)
+                    await wait_or_timeout(stop, _PAUSE_S)
                     continue
                 self._send_on()
                 await asyncio.sleep(_BETWEEN_FILLS_S)  # who wakes at the same time shares the next
-                await woken(self._wake)
+                await wait_or_timeout(self._wake)
         finally:
             await self._end(recording)
 
@@ -73,17 +73,17 @@ class Deliverer:
             free = min(IN_FLIGHT_MAX - len(self._sending), LANES_MAX - len(self._lanes), HELD_MAX - len(self._held))
             if free > 0:
                 until = monotonic() + self._begin_s
-                for leased in await lane_leases.lease(connection, most=free, seconds=self._lease_s):
+                for leased in await lane_leases.lease_lanes(connection, most=free, seconds=self._lease_s):
                     self._drop(leased.id)
-                    self._lanes[leased.id] = HeldLane(leased, until)
+                    self._lanes[leased.id] = LaneWindow(leased, until)
             rooms = self._rooms()
             if rooms:
-                self._take(rooms, await lane_leases.heads(connection, rooms, self._held))
+                self._take(rooms, await lane_leases.read_due_heads(connection, rooms, self._held))
             idle = [lane for lane in self._lanes.values() if lane.is_untouched and not lane.can_send]
             for lane in idle:
                 self._drop(lane.id)
             if idle:
-                await lane_leases.release(connection, [(lane.id, lane.fence) for lane in idle])
+                await lane_leases.release_lanes(connection, [(lane.id, lane.fence) for lane in idle])
 
     def _rooms(self) -> dict[UUID, int]:
         left = HELD_MAX - len(self._held)
@@ -104,7 +104,7 @@ class Deliverer:
             lane.has_more = not left
             self._list(lane)
 
-    def _list(self, lane: HeldLane) -> None:
+    def _list(self, lane: LaneWindow) -> None:
         if lane.can_send and not lane.is_listed:
             lane.is_listed = True
             self._listed.append(lane)
@@ -121,7 +121,7 @@ class Deliverer:
                 task.add_done_callback(self._sent)
                 self._list(lane)
 
-    async def _send(self, lane: HeldLane, delivery: Delivery) -> None:
+    async def _send(self, lane: LaneWindow, delivery: Delivery) -> None:
         result = await self._attempts.make(delivery, fence=lane.fence)
         lane.answered(result.answer)
         self._results.append((lane, result))
@@ -139,7 +139,7 @@ class Deliverer:
     async def _keep_recording(self) -> None:
         while True:
             await self._some.wait()
-            await woken(self._many, FLUSH_SECONDS)
+            await wait_or_timeout(self._many, FLUSH_SECONDS)
             try:
                 await self._record()
             except (StorageUnavailable, psycopg.Error) as error:
@@ -156,7 +156,7 @@ class Deliverer:
         until = monotonic() + self._begin_s
         try:
             async with self._pool.connection() as connection:
-                recorded = await record(connection, [result for _, result in batch], self._lease_s)
+                recorded = await record_results(connection, [result for _, result in batch], self._lease_s)
         except BaseException:
             self._some.set()
             raise
@@ -192,6 +192,6 @@ class Deliverer:
             async with asyncio.timeout(_PARTING_S):
                 await self._record()
                 async with self._pool.connection() as connection:
-                    await lane_leases.release(connection, [(lane.id, lane.fence) for lane in held])
+                    await lane_leases.release_lanes(connection, [(lane.id, lane.fence) for lane in held])
         except (StorageUnavailable, TimeoutError, psycopg.Error) as error:
             _logger.warning("webhooks left to others", lanes=len(held), error=str(error))

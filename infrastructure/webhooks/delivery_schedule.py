@@ -8,7 +8,7 @@ from http import HTTPStatus
 import msgspec
 
 from application.ports.webhooks import DeliveryState
-from infrastructure.webhooks.outbox import Kind
+from infrastructure.webhooks.outbox import WebhookKind
 
 SHORT_S = (2, 10, 30)
 LONG_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -25,7 +25,7 @@ _RETRIED_4XX = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO
 _PAUSING = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class ReceiverResponse(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt came to: a status, or a constant word for why there was none.
 
     ``head`` is how the answer's body begins, ``seconds`` how long all took; ``aborts`` says that the receiver wants this
@@ -40,10 +40,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     head: bytes = b""
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class RetryState(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery before an attempt; ``step`` counts the attempts of its schedule, ``refusals`` answers of 4xx in a row."""
 
-    kind: Kind
+    kind: WebhookKind
     step: int
     refusals: int
     expires_at: datetime
@@ -52,12 +52,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 class Health(Enum):
     """What an attempt says about the receiver's host; a host that refuses one message is well."""
 
-    WELL = "well"
-    ILL = "ill"
-    UNTOLD = "untold"
+    HEALTHY = "well"
+    FAILING = "ill"
+    UNKNOWN = "untold"
 
 
-class Next(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of a delivery. ``pause_until`` holds for all that goes to the host."""
 
     state: DeliveryState
@@ -74,19 +74,19 @@ class Next(msgspec.Struct, frozen=True, kw_only=True):
         return self.error == GONE
 
 
-def decide(answer: Answer, standing: Standing, now: datetime, luck: float) -> Next:
+def decide_update(answer: ReceiverResponse, standing: RetryState, now: datetime, luck: float) -> DeliveryUpdate:
     """Decide what an answer means (webhooks.md, Contract); ``luck``, from 0 to 1, is the jitter's."""
     status = answer.status
     if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return Next(state=DeliveryState.DELIVERED, step=standing.step + 1, health=Health.WELL)
+        return DeliveryUpdate(state=DeliveryState.DELIVERED, step=standing.step + 1, health=Health.HEALTHY)
     final = _final_error(answer)
     if final:
-        health = Health.UNTOLD if status is None else Health.WELL
-        return Next(state=DeliveryState.FAILED, step=standing.step + 1, health=health, error=final)
+        health = Health.UNKNOWN if status is None else Health.HEALTHY
+        return DeliveryUpdate(state=DeliveryState.FAILED, step=standing.step + 1, health=health, error=final)
     return _again(answer, standing, now, luck)
 
 
-def _final_error(answer: Answer) -> str | None:
+def _final_error(answer: ReceiverResponse) -> str | None:
     if answer.error == NOT_ALLOWED:
         return NOT_ALLOWED
     if answer.aborts:
@@ -94,23 +94,23 @@ def _final_error(answer: Answer) -> str | None:
     return GONE if answer.status == HTTPStatus.GONE else None
 
 
-def _again(answer: Answer, standing: Standing, now: datetime, luck: float) -> Next:
+def _again(answer: ReceiverResponse, standing: RetryState, now: datetime, luck: float) -> DeliveryUpdate:
     step, error = standing.step + 1, answer.error or f"status_{answer.status}"
     refused = _is_refusal(answer.status)
     refusals = standing.refusals + 1 if refused else 0
-    health = Health.WELL if refused or _is_redirect(answer.status) else Health.ILL
-    is_short = standing.kind in {Kind.BEFORE, Kind.BEFORE_AGAIN}
+    health = Health.HEALTHY if refused or _is_redirect(answer.status) else Health.FAILING
+    is_short = standing.kind in {WebhookKind.BEFORE, WebhookKind.BEFORE_AGAIN}
     pauses = SHORT_S if is_short else LONG_S
     if standing.step >= len(pauses):
         state = DeliveryState.EXPIRED if is_short else DeliveryState.FAILED
-        return Next(state=state, step=step, health=health, refusals=refusals, error=error)
+        return DeliveryUpdate(state=state, step=step, health=health, refusals=refusals, error=error)
     due_at = now + timedelta(seconds=pauses[standing.step] * (1 + JITTER * (2 * luck - 1)))
     pause_until = None
     if answer.status in _PAUSING and (asked := retry_at(answer.retry_after, now)):
         due_at = pause_until = min(max(asked, due_at), max(now + LONGEST_PAUSE, due_at))
-        health = Health.UNTOLD
+        health = Health.UNKNOWN
     state = DeliveryState.PENDING if due_at < standing.expires_at else DeliveryState.EXPIRED
-    return Next(
+    return DeliveryUpdate(
         state=state,
         step=step,
         health=health,

@@ -10,13 +10,13 @@ import psycopg
 import structlog
 
 from application.errors import StorageUnavailable
-from infrastructure.postgres.batching import GroupWork
+from infrastructure.postgres.batching import Batcher
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
-from infrastructure.webhooks.attempt import Attempts
+from infrastructure.webhooks.attempt import AttemptSender
 from infrastructure.webhooks.lane_leases import Delivery
 from infrastructure.webhooks.outbox import CHANNEL, Message
-from infrastructure.webhooks.results import Result, record
+from infrastructure.webhooks.results import AttemptResult, record_results
 
 IN_FLIGHT_MAX = 256
 PER_LANE_MAX = 32
@@ -36,16 +36,16 @@ _LEAVE = statement(
     " AND d.state = 'pending' RETURNING d.id)"
     " SELECT pg_notify(%b, '') FROM (SELECT count(*) AS count FROM left_to_others) AS left_ WHERE count > 0"
 )
-Lease = tuple[str, UUID]
+DeliveryLease = tuple[str, UUID]
 """A message's id, and who leased it."""
 
 _logger = structlog.get_logger(__name__)
 
 
-class FirstAttempts:
+class FirstAttemptSender:
     """Makes the first attempts of messages that were put with ``leased_to``; what is asked for at once shares queries."""
 
-    def __init__(self, pool: Pool, attempts: Attempts, wait_s: float, lease_s: float) -> None:
+    def __init__(self, pool: Pool, attempts: AttemptSender, wait_s: float, lease_s: float) -> None:
         """Let nobody wait longer than ``wait_s`` seconds."""
         self._pool = pool
         self._attempts = attempts
@@ -53,8 +53,8 @@ class FirstAttempts:
         self._lease_s = lease_s
         self._sending: set[asyncio.Task[None]] = set()
         self._per_lane: Counter[UUID] = Counter()
-        self._finds = GroupWork[Lease, Delivery | None](self._find, most=256)
-        self._records = GroupWork[Result, bool](self._record, most=256)
+        self._finds = Batcher[DeliveryLease, Delivery | None](self._find, max_items=256)
+        self._records = Batcher[AttemptResult, bool](self._record, max_items=256)
 
     async def make(self, messages: Sequence[Message], leased_to: UUID) -> None:
         """Send the messages, which are committed, at once, and record the answers.
@@ -77,18 +77,18 @@ class FirstAttempts:
 
     async def _make(self, message_id: str, leased_to: UUID) -> None:
         try:
-            delivery = await self._finds.ask((message_id, leased_to))
+            delivery = await self._finds.submit((message_id, leased_to))
             if delivery is None:
                 return
             try:
                 result = await self._attempts.make(delivery, leased_to=leased_to)
             finally:
                 self._per_lane[delivery.lane_id] -= 1
-            await self._records.ask(result)
+            await self._records.submit(result)
         except (StorageUnavailable, psycopg.Error) as error:
             _logger.warning("first attempt left to the deliveries", id=message_id, error=str(error))
 
-    async def _find(self, leases: Sequence[Lease]) -> Sequence[Delivery | None]:
+    async def _find(self, leases: Sequence[DeliveryLease]) -> Sequence[Delivery | None]:
         """Answer those that may be sent at once; the others are left to the deliveries."""
         columns = [message_id for message_id, _ in leases], [leased_to for _, leased_to in leases]
         async with self._pool.connection() as connection:
@@ -109,7 +109,7 @@ class FirstAttempts:
         self._per_lane[lane_id] += 1
         return True
 
-    async def _record(self, results: Sequence[Result]) -> Sequence[bool]:
+    async def _record(self, results: Sequence[AttemptResult]) -> Sequence[bool]:
         async with self._pool.connection() as connection:
-            await record(connection, results, self._lease_s)
+            await record_results(connection, results, self._lease_s)
         return [True] * len(results)

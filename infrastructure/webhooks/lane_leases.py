@@ -8,7 +8,7 @@ import msgspec
 from psycopg import AsyncConnection
 
 from infrastructure.postgres.sql import statement
-from infrastructure.webhooks.outbox import Kind
+from infrastructure.webhooks.outbox import WebhookKind
 
 LEASE_BEYOND_TIMEOUT_S = 15.0
 
@@ -46,7 +46,7 @@ _RELEASE = statement(
 )
 
 
-class Leased(msgspec.Struct, frozen=True):
+class LaneLease(msgspec.Struct, frozen=True):
     """A lane that is ours until another takes it over, which gives it a higher fence."""
 
     id: UUID
@@ -61,7 +61,7 @@ class Delivery(msgspec.Struct, frozen=True, array_like=True):
     id: str
     lane_id: UUID
     organization_id: int
-    kind: Kind
+    kind: WebhookKind
     url: str
     body: bytes
     attempts: int
@@ -71,20 +71,22 @@ class Delivery(msgspec.Struct, frozen=True, array_like=True):
     expires_at: datetime
 
 
-async def lease(connection: AsyncConnection, *, most: int, seconds: float) -> list[Leased]:
+async def lease_lanes(connection: AsyncConnection, *, most: int, seconds: float) -> list[LaneLease]:
     """Lease lanes in which something is due and which nobody holds, those first where it is due longest."""
     cursor = await connection.execute(_LEASE, (timedelta(seconds=seconds), most), prepare=True)
-    return [Leased(*row) for row in await cursor.fetchall()]
+    return [LaneLease(*row) for row in await cursor.fetchall()]
 
 
-async def heads(connection: AsyncConnection, rooms: Mapping[UUID, int], held: Collection[int]) -> list[Delivery]:
+async def read_due_heads(
+    connection: AsyncConnection, rooms: Mapping[UUID, int], held: Collection[int]
+) -> list[Delivery]:
     """Answer what may be sent now from each lane, as many as it has room for, without those that are held already."""
     cursor = connection.cursor(binary=True)
     await cursor.execute(_HEADS, (list(rooms), list(rooms.values()), list(held)), prepare=True)
     return msgspec.convert(await cursor.fetchall(), list[Delivery])
 
 
-async def release(connection: AsyncConnection, lanes: Sequence[tuple[UUID, int]]) -> None:
+async def release_lanes(connection: AsyncConnection, lanes: Sequence[tuple[UUID, int]]) -> None:
     """Give up lanes with these fences, in which nothing is under way and no head is due."""
     ids, fences = [lane for lane, _ in lanes], [fence for _, fence in lanes]
     await connection.execute(_RELEASE, (ids, fences), prepare=True)

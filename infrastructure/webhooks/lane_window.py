@@ -6,9 +6,9 @@ from statistics import median
 from time import monotonic
 
 from infrastructure.webhooks.breaker import FAILURES_MAX
-from infrastructure.webhooks.delivery_schedule import Answer
-from infrastructure.webhooks.lane_leases import Delivery, Leased
-from infrastructure.webhooks.results import Aftermath
+from infrastructure.webhooks.delivery_schedule import ReceiverResponse
+from infrastructure.webhooks.lane_leases import Delivery, LaneLease
+from infrastructure.webhooks.results import LaneUpdates
 
 UNPROVEN_IN_FLIGHT = 8
 SLOW_SECONDS = 2.0
@@ -17,10 +17,10 @@ _TAKEN_PER_SLOT = 8
 _REMEMBERED = 21
 
 
-class HeldLane:
+class LaneWindow:
     """A lane that this worker holds."""
 
-    def __init__(self, leased: Leased, until: float) -> None:
+    def __init__(self, leased: LaneLease, until: float) -> None:
         """Hold it until that time of the monotonic clock; nothing is begun that could end later."""
         self.id = leased.id
         self.fence = leased.fence
@@ -64,7 +64,7 @@ class HeldLane:
         """Whether nothing of it is on its way, or waits to be recorded."""
         return not (self.in_flight or self.unrecorded)
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: ReceiverResponse) -> None:
         """Note an attempt that has ended."""
         self.in_flight -= 1
         self.unrecorded += 1
@@ -74,7 +74,7 @@ class HeldLane:
         self._seconds.append(answer.seconds)
         self._is_slow = median(self._seconds) > SLOW_SECONDS
 
-    def follow(self, recorded: Aftermath, until: float) -> None:
+    def follow(self, recorded: LaneUpdates, until: float) -> None:
         """Do as the breaker says from now on; the lease was extended."""
         breaker = recorded.breakers[self.id]
         self._most, self._until = breaker.in_flight_max, until

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, assert_never
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -12,15 +12,23 @@ from psycopg import AsyncConnection
 
 from domain.callback.callback import Status
 from domain.callback.events import (
+    AttemptFailed,
     AttemptStarted,
     AttemptSucceeded,
     CallbackCancelled,
+    CallbackDelayed,
     CallbackFact,
     CallbackFinished,
+    CallbackRemoved,
     CallbackScheduled,
+    CallEnded,
 )
 from domain.model import Recorded, tag_of
+from domain.streams import aggregate_number
 from infrastructure.postgres.sql import statement
+
+Handled = AttemptStarted | AttemptSucceeded | CallbackFinished | CallbackCancelled
+Ignored = CallbackScheduled | AttemptFailed | CallEnded | CallbackDelayed | CallbackRemoved
 
 CHANNEL = "webhooks"
 KEPT_FOR = timedelta(days=30)
@@ -46,7 +54,7 @@ _PUT = statement(
 )
 
 
-class Kind(StrEnum):
+class WebhookKind(StrEnum):
     """Which of a callback's four URLs is told."""
 
     BEFORE = "before"
@@ -57,7 +65,7 @@ class Kind(StrEnum):
     @property
     def lifetime(self) -> timedelta:
         """How long after its event a message is worth delivering."""
-        return timedelta(minutes=2) if self in {Kind.BEFORE, Kind.BEFORE_AGAIN} else timedelta(hours=96)
+        return timedelta(minutes=2) if self in {WebhookKind.BEFORE, WebhookKind.BEFORE_AGAIN} else timedelta(hours=96)
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +74,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     organization_id: int
     callback_id: int
-    kind: Kind
+    kind: WebhookKind
     url: str
     sequence: int
     position: int
@@ -79,7 +87,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return self.recorded_at + self.kind.lifetime
 
 
-class Data(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallbackData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a receiver is told about the callback. ``status`` is the contract's word."""
 
     callback_id: int
@@ -96,7 +104,7 @@ class Data(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     comment: str | None = None
 
 
-class Body(msgspec.Struct, frozen=True, kw_only=True):
+class MessageBody(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON of a message (webhooks.md, Contract). ``sequence`` grows along a callback: a lower one is stale."""
 
     id: str
@@ -104,7 +112,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: datetime
     organization_id: int
     sequence: int
-    data: Data
+    data: CallbackData
 
 
 def message_of(event: Recorded[CallbackFact], scheduled: CallbackScheduled) -> Message | None:
@@ -114,14 +122,14 @@ def message_of(event: Recorded[CallbackFact], scheduled: CallbackScheduled) -> M
         return None
     kind, url, status, more = told
     message_id = f"msg_{uuid5(event.event_id, kind).hex}"
-    callback_id = int(event.stream.removeprefix("callback/"))
-    body = Body(
+    callback_id = aggregate_number(event.stream)
+    body = MessageBody(
         id=message_id,
         type=tag_of(event.fact),
         timestamp=event.recorded_at,
         organization_id=event.organization_id,
         sequence=event.version,
-        data=Data(
+        data=CallbackData(
             callback_id=callback_id,
             queue_id=scheduled.queue_id,
             status=status,
@@ -146,22 +154,24 @@ def message_of(event: Recorded[CallbackFact], scheduled: CallbackScheduled) -> M
     )
 
 
-def _told(fact: CallbackFact, scheduled: CallbackScheduled) -> tuple[Kind, str, Status, dict[str, Any]] | None:
+def _told(fact: CallbackFact, scheduled: CallbackScheduled) -> tuple[WebhookKind, str, Status, dict[str, Any]] | None:
+    if isinstance(fact, Ignored):
+        return None
     match fact:
         case AttemptStarted(attempt=attempt, call_id=call_id):
-            kind, url = Kind.BEFORE_AGAIN, scheduled.url_before_again
+            kind, url = WebhookKind.BEFORE_AGAIN, scheduled.url_before_again
             if attempt == 1:
-                kind, url = Kind.BEFORE, scheduled.url_before
+                kind, url = WebhookKind.BEFORE, scheduled.url_before
             status, more = Status.EXECUTED, {"attempt": attempt, "call_id": call_id}
         case AttemptSucceeded(attempt=attempt):
-            kind, url, status, more = Kind.SUCCESS, scheduled.url_success, Status.EXECUTED, {"attempt": attempt}
+            kind, url, status, more = WebhookKind.SUCCESS, scheduled.url_success, Status.EXECUTED, {"attempt": attempt}
         case CallbackFinished(result=result, comment=comment):
-            kind, url, status = Kind.AFTER, scheduled.url_after, Status.FINISHED
+            kind, url, status = WebhookKind.AFTER, scheduled.url_after, Status.FINISHED
             more = {"result": result, "comment": comment}
         case CallbackCancelled():
-            kind, url, status, more = Kind.AFTER, scheduled.url_after, Status.CANCELLED, {}
+            kind, url, status, more = WebhookKind.AFTER, scheduled.url_after, Status.CANCELLED, {}
         case _:
-            return None
+            assert_never(fact)
     return (kind, url, status, more) if url else None
 
 
@@ -176,7 +186,7 @@ def lane_of(organization_id: int, origin: str) -> UUID:
     return uuid5(NAMESPACE_URL, f"{organization_id} {origin}")
 
 
-async def put(connection: AsyncConnection, messages: Sequence[Message], *, leased_to: UUID | None = None) -> None:
+async def enqueue(connection: AsyncConnection, messages: Sequence[Message], *, leased_to: UUID | None = None) -> None:
     """Keep messages until they are delivered, in one statement of the connection's transaction; known ones are left out.
 
     So are those whose deliveries would be forgotten by now. With ``leased_to`` nobody else sends them for ``LEASE_S``

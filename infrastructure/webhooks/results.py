@@ -15,7 +15,14 @@ from application.ports.webhooks import DeliveryState
 from infrastructure.postgres.sql import statement
 from infrastructure.webhooks import metrics
 from infrastructure.webhooks.breaker import Breaker
-from infrastructure.webhooks.delivery_schedule import FLAGGED_AFTER, NOT_ALLOWED, Answer, Next, Standing, decide
+from infrastructure.webhooks.delivery_schedule import (
+    FLAGGED_AFTER,
+    NOT_ALLOWED,
+    DeliveryUpdate,
+    ReceiverResponse,
+    RetryState,
+    decide_update,
+)
 from infrastructure.webhooks.lane_leases import Delivery
 
 _COLUMNS = tuple(field.name for field in msgspec.structs.fields(Breaker))
@@ -54,17 +61,17 @@ _KEEP = statement(
 _logger = structlog.get_logger(__name__)
 
 
-class Result(msgspec.Struct, frozen=True):
+class AttemptResult(msgspec.Struct, frozen=True):
     """What came of an attempt that began ``at``: by the holder of a lane's fence, or of a delivery's own lease."""
 
     delivery: Delivery
-    answer: Answer
+    answer: ReceiverResponse
     at: datetime
     fence: int | None = None
     leased_to: UUID | None = None
 
 
-class Aftermath(msgspec.Struct, frozen=True):
+class LaneUpdates(msgspec.Struct, frozen=True):
     """What stands after recording: the breakers of the lanes, and the lanes that another holds by now; ``at`` is Postgres's time."""
 
     breakers: Mapping[UUID, Breaker]
@@ -72,7 +79,7 @@ class Aftermath(msgspec.Struct, frozen=True):
     at: datetime
 
 
-async def record(connection: AsyncConnection, results: Sequence[Result], lease_s: float) -> Aftermath:
+async def record_results(connection: AsyncConnection, results: Sequence[AttemptResult], lease_s: float) -> LaneUpdates:
     """Record results, and hold the lanes of those with a fence for ``lease_s`` seconds more.
 
     What a late holder of a lane's lease has to tell is left out: another tells the same delivery's story by now.
@@ -99,18 +106,18 @@ async def record(connection: AsyncConnection, results: Sequence[Result], lease_s
         await connection.execute(_KEEP, (timedelta(seconds=lease_s), *map(list, columns)), prepare=True)
     _tell(decided, len(results) - len(kept))
     lost = {result.delivery.lane_id for result in results if result.fence is not None} - held.keys()
-    return Aftermath(breakers, frozenset(lost), now)
+    return LaneUpdates(breakers, frozenset(lost), now)
 
 
-def _decided(result: Result, now: datetime) -> Next:
+def _decided(result: AttemptResult, now: datetime) -> DeliveryUpdate:
     delivery = result.delivery
-    standing = Standing(
+    standing = RetryState(
         kind=delivery.kind, step=delivery.step, refusals=delivery.refusals, expires_at=delivery.expires_at
     )
-    return decide(result.answer, standing, now, random.random())  # noqa: S311 - jitter is no secret
+    return decide_update(result.answer, standing, now, random.random())  # noqa: S311 - jitter is no secret
 
 
-def _columns(decided: Sequence[tuple[Result, Next]]) -> tuple[list[Any], ...]:
+def _columns(decided: Sequence[tuple[AttemptResult, DeliveryUpdate]]) -> tuple[list[Any], ...]:
     rows = [
         (
             result.delivery.number,
@@ -134,7 +141,7 @@ def _row(lane: UUID, fence: int, breaker: Breaker) -> tuple[Any, ...]:
     return lane, fence, *msgspec.structs.astuple(breaker)
 
 
-def _tell(decided: Sequence[tuple[Result, Next]], fenced: int) -> None:
+def _tell(decided: Sequence[tuple[AttemptResult, DeliveryUpdate]], fenced: int) -> None:
     metrics.FENCED.inc(fenced)
     counts = Counter(
         (result.delivery.kind.value, "retry" if what.state is DeliveryState.PENDING else what.state.value)

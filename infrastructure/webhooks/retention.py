@@ -34,7 +34,7 @@ _LANES = statement(
 _STATES = ("open", "paused", "leased", "idle")
 
 
-async def expire(pool: Pool) -> None:
+async def expire_deliveries(pool: Pool) -> None:
     """Give up what nobody wants any more, of lanes that nobody holds."""
     async with pool.connection() as connection:
         rows = await (await connection.execute(_EXPIRE)).fetchall()
@@ -42,14 +42,14 @@ async def expire(pool: Pool) -> None:
         metrics.ATTEMPTS.labels(kind, "expired").inc()
 
 
-async def forget_old(pool: Pool) -> None:
+async def delete_old_deliveries(pool: Pool) -> None:
     """Remove deliveries, with their attempts, whose events are older than 30 days."""
     async with pool.connection() as connection:
         while (await connection.execute(_FORGET, (_BATCH, KEPT_FOR))).rowcount:
             pass
 
 
-async def show_gauges(pool: Pool) -> None:
+async def update_gauges(pool: Pool) -> None:
     """Set the gauges."""
     async with pool.connection() as connection:
         row = await (await connection.execute(_PENDING, (_COUNTED_MAX,))).fetchone()

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from application.callers import Request
 from application.errors import ConcurrentUpdate, OrganizationNotFound, SecretUnreadable
 from domain.organization.organization import replay
+from domain.streams import organization_stream
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.log import Command, PostgresEventLog, append_batch
 from infrastructure.postgres.batching import Batcher
@@ -123,7 +124,7 @@ class PostgresWebhookSecrets:
 
     async def current(self, organization_id: int) -> str:
         """See the port."""
-        if not await self._log.read(f"organization/{organization_id}"):
+        if not await self._log.read(organization_stream(organization_id)):
             raise OrganizationNotFound
         return secret_of((await self._keys.living(organization_id))[0])
 
@@ -144,12 +145,12 @@ class PostgresWebhookSecrets:
         raise ConcurrentUpdate
 
     async def _decided(self, organization_id: int, overlap_s: int, request: Request) -> Command:
-        organization = replay(await self._log.read(f"organization/{organization_id}"))
+        organization = replay(await self._log.read(organization_stream(organization_id)))
         if organization is None:
             raise OrganizationNotFound
         facts = organization.rotate_webhook_secret(overlap_s)
         return Command(
-            stream=f"organization/{organization_id}",
+            stream=organization_stream(organization_id),
             version=organization.version,
             facts=facts,
             states=[encode(fact) for fact in facts],

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from application.ports.operations import LocalPostgresError
 from infrastructure import local_postgres
-from infrastructure.local_postgres import LocalPostgresError
 
 PREFIX = "perezvon_t"
 FAST = " ".join(

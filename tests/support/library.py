@@ -3,7 +3,7 @@
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
-from infrastructure.postgres.connections import SCHEMA
+from infrastructure.postgres.sql import SCHEMA
 
 
 def library_variables(dsn: str) -> dict[str, str]:

@@ -8,8 +8,9 @@ The last word says which programs of Postgres it may find; all, without it.
 import sys
 from pathlib import Path
 
+from application.ports.operations import LocalPostgresError
 from infrastructure import local_postgres
-from infrastructure.local_postgres import LocalPostgresError, programs
+from infrastructure.local_postgres import programs
 
 _found = programs.candidates()
 _VISIBLE = {

@@ -15,7 +15,7 @@ from eventsourcing.persistence import (
 )
 from psycopg.sql import SQL, Identifier
 
-from infrastructure.postgres.connections import LOG_TABLE, SCHEMA
+from infrastructure.postgres.sql import LOG_TABLE, SCHEMA
 from tests.support.histories import filed, recorded
 from tests.support.library import library_variables
 from tests.support.logs import record

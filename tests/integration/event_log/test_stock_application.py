@@ -25,7 +25,7 @@ from domain.model import Recorded
 from domain.task.events import TaskCompleted, TaskFact, TaskStarted
 from domain.task.task import Task, evolve, replay
 from infrastructure.event_log.codec import UnknownFact
-from infrastructure.postgres.connections import APP_ROLE
+from infrastructure.postgres.migrations import APP_ROLE
 from tests.support.databases import PREFIX, DatabaseServer
 from tests.support.histories import filed, recorded
 from tests.support.library import library_variables

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from infrastructure.postgres.connections import service_dsn
-from infrastructure.webhooks.delivery_worker import first_attempts
+from infrastructure.webhooks.delivery_worker import open_first_attempt_sender
 from infrastructure.webhooks.first_attempts import PER_LANE_MAX
-from infrastructure.webhooks.outbox import Kind, Message
+from infrastructure.webhooks.outbox import Message, WebhookKind
 from tests.support.receiving import never, receiving
 from tests.support.waiting import eventually_async
 from tests.support.webhooks import OPTIONS, change, deliveries, message, put_all, states, worker
@@ -19,19 +19,19 @@ pytestmark = pytest.mark.anyio
 
 
 def before(url: str, *, callback_id: int = 1) -> Message:
-    return message(url, kind=Kind.BEFORE, callback_id=callback_id)
+    return message(url, kind=WebhookKind.BEFORE, callback_id=callback_id)
 
 
 async def make(dsn: str, messages: Sequence[Message], wait_s: float = 3.0) -> None:
     """Put messages leased and make their first attempts at once."""
     holder = uuid4()
     await put_all(dsn, messages, leased_to=holder)
-    async with first_attempts(service_dsn(dsn), replace(OPTIONS, before_wait=wait_s)) as first:
+    async with open_first_attempt_sender(service_dsn(dsn), replace(OPTIONS, before_wait=wait_s)) as first:
         await first.make(messages, holder)
 
 
 async def test_they_are_answered_and_recorded_when_it_returns(database: str) -> None:
-    async with receiving() as receiver, first_attempts(service_dsn(database), OPTIONS) as first:
+    async with receiving() as receiver, open_first_attempt_sender(service_dsn(database), OPTIONS) as first:
         holder, sent = uuid4(), [before(receiver.url, callback_id=number) for number in range(20)]
         await put_all(database, sent, leased_to=holder)
         await asyncio.gather(*(first.make([one], holder) for one in sent))
@@ -52,7 +52,7 @@ async def test_nobody_waits_longer_than_the_settings_give_and_the_answer_is_reco
     async with receiving() as receiver:
         receiver.default = slow
         options = replace(OPTIONS, before_wait=0.1, timeout=20.0)
-        async with first_attempts(service_dsn(database), options) as first:
+        async with open_first_attempt_sender(service_dsn(database), options) as first:
             holder, one = uuid4(), before(receiver.url)
             await put_all(database, [one], leased_to=holder)
             await first.make([one], holder)

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from application.errors import StorageUnavailable
-from infrastructure.postgres.cancellation import heeding_cancellation
+from infrastructure.postgres.cancellation import propagate_cancellation
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ async def test_a_cancellation_counts_that_comes_in_the_turn_in_which_a_wait_ends
 
     async def wait_on_and_on() -> None:
         while True:
-            with heeding_cancellation():
+            with propagate_cancellation():
                 await asyncio.wait_for(come.wait(), 60)
             come.clear()
 
@@ -39,7 +39,7 @@ async def test_a_cancellation_counts_that_looks_like_a_lost_database() -> None:
     asked = asyncio.Event()
 
     async def ask_and_go_on() -> None:
-        with suppress(StorageUnavailable), heeding_cancellation():
+        with suppress(StorageUnavailable), propagate_cancellation():
             await ask()
 
     async def ask() -> None:
@@ -61,7 +61,7 @@ async def test_whoever_was_told_before_may_still_tidy_up() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            with heeding_cancellation():
+            with propagate_cancellation():
                 await asyncio.sleep(0)
             tidied.set()
 
@@ -72,14 +72,14 @@ async def test_whoever_was_told_before_may_still_tidy_up() -> None:
 
 
 async def test_errors_of_others_pass() -> None:
-    with pytest.raises(StorageUnavailable), heeding_cancellation():
+    with pytest.raises(StorageUnavailable), propagate_cancellation():
         raise StorageUnavailable("gone")
 
 
 async def test_a_time_limit_stays_one() -> None:
     async def wait_too_long() -> None:
         async with asyncio.timeout(0):
-            with heeding_cancellation():
+            with propagate_cancellation():
                 await asyncio.Event().wait()
 
     with pytest.raises(TimeoutError):

@@ -9,7 +9,7 @@ from infrastructure.webhooks.breaker import FAILURES_MAX, FIRST_PROBE, IN_FLIGHT
 from infrastructure.webhooks.delivery_schedule import Health
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
-WELL, ILL, UNTOLD = Health.WELL, Health.ILL, Health.UNTOLD
+HEALTHY, FAILING, UNKNOWN = Health.HEALTHY, Health.FAILING, Health.UNKNOWN
 
 
 def after(*healths: Health, breaker: Breaker | None = None, at: datetime = NOW) -> Breaker:
@@ -20,37 +20,37 @@ def after(*healths: Health, breaker: Breaker | None = None, at: datetime = NOW) 
 
 
 def opened() -> Breaker:
-    return after(*[ILL] * FAILURES_MAX)
+    return after(*[FAILING] * FAILURES_MAX)
 
 
 def test_ten_failures_in_a_row_open_it_for_half_a_minute() -> None:
-    assert not after(*[ILL] * 9).is_parked(NOW)
+    assert not after(*[FAILING] * 9).is_parked(NOW)
     assert opened().open_until == NOW + FIRST_PROBE
     assert opened().is_parked(NOW)
     assert not opened().is_parked(NOW + FIRST_PROBE)
 
 
 def test_a_success_in_between_begins_the_count_anew() -> None:
-    assert not after(*[ILL] * 9, WELL, *[WELL] * 10, *[ILL] * 9).is_parked(NOW)
+    assert not after(*[FAILING] * 9, HEALTHY, *[HEALTHY] * 10, *[FAILING] * 9).is_parked(NOW)
 
 
 def test_seven_of_ten_failures_within_five_minutes_open_it() -> None:
-    seven = [ILL, ILL, WELL] * 2 + [ILL, ILL, ILL]
+    seven = [FAILING, FAILING, HEALTHY] * 2 + [FAILING, FAILING, FAILING]
     assert not after(*seven).is_parked(NOW)
-    assert after(*seven, WELL, ILL).is_parked(NOW)
+    assert after(*seven, HEALTHY, FAILING).is_parked(NOW)
 
 
 def test_failures_of_an_older_window_are_forgotten() -> None:
-    old = after(*[ILL] * 8, WELL)
-    assert not after(ILL, breaker=old, at=NOW + WINDOW).is_parked(NOW + WINDOW)
+    old = after(*[FAILING] * 8, HEALTHY)
+    assert not after(FAILING, breaker=old, at=NOW + WINDOW).is_parked(NOW + WINDOW)
 
 
 def test_what_tells_nothing_changes_nothing() -> None:
-    assert after(*[UNTOLD] * 20) == Breaker()
+    assert after(*[UNKNOWN] * 20) == Breaker()
 
 
 def test_late_failures_do_not_open_it_further() -> None:
-    assert after(*[ILL] * 20, breaker=opened()) == opened()
+    assert after(*[FAILING] * 20, breaker=opened()) == opened()
 
 
 def test_a_probe_goes_alone_and_each_failed_one_doubles_the_pause_up_to_a_quarter_of_an_hour() -> None:
@@ -58,7 +58,7 @@ def test_a_probe_goes_alone_and_each_failed_one_doubles_the_pause_up_to_a_quarte
     for _ in range(8):
         assert breaker.in_flight_max == 1
         probed_at = breaker.open_until
-        breaker = breaker.after(ILL, probed_at)
+        breaker = breaker.after(FAILING, probed_at)
         pauses.append(breaker.open_until - probed_at)
     assert pauses == [min(FIRST_PROBE * 2**n, LAST_PROBE) for n in range(1, 9)]
 
@@ -67,7 +67,7 @@ def test_a_probe_that_succeeds_closes_it_and_use_grows_slowly() -> None:
     breaker, most = opened(), list[int]()
     later = breaker.open_until
     for _ in range(6):
-        breaker = breaker.after(WELL, later)
+        breaker = breaker.after(HEALTHY, later)
         most.append(breaker.in_flight_max)
     assert not breaker.is_parked(later)
     assert most == [2, 4, 8, 16, 32, IN_FLIGHT_MAX]
@@ -75,8 +75,8 @@ def test_a_probe_that_succeeds_closes_it_and_use_grows_slowly() -> None:
 
 
 def test_after_closing_it_takes_ten_failures_again() -> None:
-    closed = opened().after(WELL, NOW + FIRST_PROBE)
-    assert not after(*[ILL] * 7, breaker=closed, at=NOW + FIRST_PROBE).is_parked(NOW + FIRST_PROBE)
+    closed = opened().after(HEALTHY, NOW + FIRST_PROBE)
+    assert not after(*[FAILING] * 7, breaker=closed, at=NOW + FIRST_PROBE).is_parked(NOW + FIRST_PROBE)
 
 
 def test_the_longest_pause_that_was_asked_for_counts() -> None:
