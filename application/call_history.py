@@ -29,6 +29,7 @@ from domain.callback.events import (
     Outcome,
 )
 from domain.model import Recorded
+from domain.streams import callback_stream
 from domain.values import Permission
 
 Handled = AttemptStarted | AttemptSucceeded | AttemptFailed | CallEnded
@@ -89,7 +90,7 @@ class CallHistory:
         dialled = await self._index.find(call_id, caller.organization_id)
         if dialled is None:
             raise CallNotFound
-        events = await self._log.read(f"callback/{dialled.callback_id}")
+        events = await self._log.read(callback_stream(dialled.callback_id))
         if not caller.may(Permission.AUDIT):
             await self._check_shown(events, caller.organization_id)
         return call_record(events, dialled)
@@ -121,7 +122,7 @@ def call_record(events: Sequence[Recorded[Any]], dialled: Dialled) -> CallRecord
             case _:
                 assert_never(fact)
     if started is None:
-        msg = f"callback/{dialled.callback_id} has no attempt {dialled.attempt}"
+        msg = f"{callback_stream(dialled.callback_id)} has no attempt {dialled.attempt}"
         raise ValueError(msg)
     # Heard of with the end only: when they were joined, nobody told.
     is_told_late = joined is not None and ended is not None and joined.recorded_at == ended.recorded_at

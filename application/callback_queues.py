@@ -13,6 +13,7 @@ from domain.callback_queue.callback_queue import CallbackQueue, create, replay
 from domain.callback_queue.events import CallingRules, QueueFact, QueueStatus
 from domain.errors import AlreadyDeleted
 from domain.model import Recorded
+from domain.streams import queue_stream
 
 _RETRIES = 8
 
@@ -65,7 +66,7 @@ class CallbackQueues:
         idempotency_key = idempotency_key_of(request, f"token/{caller.token_id}")
         if answer := await self._answered(idempotency_key):
             return answer
-        stream = f"queue/{await self._numbers.new_queue_id()}"
+        stream = queue_stream(await self._numbers.new_queue_id())
         envelope = request.envelope(caller.organization_id, caller.actor)
         try:
             appended = await self._log.append(stream, 0, facts, envelope, idempotency_key)
@@ -111,14 +112,14 @@ class CallbackQueues:
                 return shown
             envelope = request.envelope(caller.organization_id, caller.actor)
             try:
-                appended = await self._log.append(f"queue/{queue_id}", shown.queue.version, facts, envelope)
+                appended = await self._log.append(queue_stream(queue_id), shown.queue.version, facts, envelope)
             except ConcurrentUpdate:
                 continue
             return _shown([*events, *appended.events])
         raise ConcurrentUpdate
 
     async def _events(self, queue_id: int, organization_id: int) -> Sequence[Recorded[QueueFact]]:
-        events = await self._log.read(f"queue/{queue_id}")
+        events = await self._log.read(queue_stream(queue_id))
         if not events or events[0].organization_id != organization_id:
             raise QueueNotFound
         return events

@@ -18,6 +18,7 @@ from application.webhook_targets import Network
 from domain.callback.callback import Callback, evolve, replay
 from domain.callback.events import CallbackFact
 from domain.model import Recorded
+from domain.streams import callback_stream
 from domain.values import Permission
 
 _RETRIES = 8
@@ -67,7 +68,7 @@ class Callbacks:
         envelope = request.envelope(caller.organization_id, caller.actor)
         try:
             appended = await self._log.append_all(
-                [f"callback/{number}" for number in ids], facts, envelope, idempotency_key
+                [callback_stream(number) for number in ids], facts, envelope, idempotency_key
             )
         except IdempotencyKeyTaken as error:
             if answer := await self._answered(idempotency_key, len(wanted)):
@@ -96,7 +97,7 @@ class Callbacks:
             callback = await self.get(queue_id, callback_id, caller.organization_id)
             try:
                 appended = await self._log.append(
-                    f"callback/{callback_id}", callback.version, callback.delete(), envelope
+                    callback_stream(callback_id), callback.version, callback.delete(), envelope
                 )
             except ConcurrentUpdate:
                 continue
@@ -114,7 +115,7 @@ class Callbacks:
         return await self._events(queue_id, callback_id, caller.organization_id)
 
     async def _events(self, queue_id: int, callback_id: int, organization_id: int) -> Sequence[Recorded[CallbackFact]]:
-        events: Sequence[Recorded[Any]] = await self._log.read(f"callback/{callback_id}")
+        events: Sequence[Recorded[Any]] = await self._log.read(callback_stream(callback_id))
         if not events or (events[0].organization_id, events[0].fact.queue_id) != (organization_id, queue_id):
             raise CallbackNotFound
         return events

@@ -11,6 +11,7 @@ from application.phones import line
 from application.webhook_targets import BadTarget, Network, check_target
 from domain.callback.events import CallbackDetails, CallbackScheduled
 from domain.errors import InvalidField
+from domain.streams import callback_stream
 
 FAULTS_MAX = 50
 """So many faults of a request are told; then it is bad enough."""
@@ -60,7 +61,7 @@ class NewCallbackFacts:
             try_again_pause=new.try_again_pause,
             start_time=new.start_time,
             personal=CallbackDetails(
-                subject=f"callback/{callback_id}",
+                subject=callback_stream(callback_id),
                 a_number=self._line(index, "a_number", new.a_number),
                 b_number=self._line(index, "b_number", new.b_number),
                 name=new.name,

@@ -21,6 +21,7 @@ from application.ports.directory import Directory, OperatorHolder
 from application.ports.event_log import EventLog, IdempotencyKey, IdempotencyRecord
 from domain.errors import InvalidField
 from domain.model import Recorded
+from domain.streams import task_stream
 from domain.task.events import CallDetails, Priority, TaskFact, TaskFiled, TaskType
 from domain.task.task import Status, Task, evolve, replay
 from domain.values import trimmed_title
@@ -101,7 +102,7 @@ class Tasks:
         fact = _filed(command, task_id, operator, caller)
         envelope = request.envelope(operator.organization_id, caller.actor if caller else f"operator/{operator.number}")
         try:
-            appended = await self._log.append(f"task/{task_id}", 0, [fact], envelope, idempotency_key)
+            appended = await self._log.append(task_stream(task_id), 0, [fact], envelope, idempotency_key)
         except IdempotencyKeyTaken:
             return await self._answer_of(idempotency_key)
         task = evolve(None, appended.events[0])
@@ -147,7 +148,7 @@ class Tasks:
         return dict(await self._directory.member_names(ids)) if ids else {}
 
     async def _events(self, task_id: str, organization_id: int) -> Sequence[Recorded[TaskFact]]:
-        events = await self._log.read(f"task/{task_id}")
+        events = await self._log.read(task_stream(task_id))
         if not events or events[0].organization_id != organization_id:
             raise TaskNotFound
         return events
@@ -178,7 +179,7 @@ class Tasks:
             envelope = request.envelope(caller.organization_id, caller.actor, reason)
             try:
                 appended = await self._log.append(
-                    f"task/{task_id}", shown.task.version, facts, envelope, idempotency_key
+                    task_stream(task_id), shown.task.version, facts, envelope, idempotency_key
                 )
             except ConcurrentUpdate:
                 events = await self._events(task_id, caller.organization_id)

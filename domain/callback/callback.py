@@ -29,6 +29,7 @@ from domain.callback.outcomes import comment_of
 from domain.callback.retry_policy import Failure, RetryPolicy, after
 from domain.errors import AlreadyDeleted, NotWaiting
 from domain.model import Recorded
+from domain.streams import aggregate_number
 
 
 class Status(StrEnum):
@@ -186,7 +187,7 @@ def _chance(call_id: str) -> float:
 
 def _scheduled(fact: CallbackScheduled, event: Recorded[CallbackFact]) -> Callback:
     return Callback(
-        id=int(event.stream.removeprefix("callback/")),
+        id=aggregate_number(event.stream),
         organization_id=event.organization_id or 0,
         version=event.version,
         scheduled=fact,

@@ -21,6 +21,7 @@ from domain.callback_queue.events import (
 )
 from domain.errors import AlreadyDeleted, InvalidField
 from domain.model import Recorded
+from domain.streams import aggregate_number
 
 NAME_MAX = 200
 COMMENT_MAX = 2000
@@ -102,7 +103,7 @@ def evolve(queue: CallbackQueue | None, event: Recorded[QueueFact]) -> CallbackQ
     fact = event.fact
     if isinstance(fact, QueueCreated):
         return CallbackQueue(
-            id=int(event.stream.removeprefix("queue/")),
+            id=aggregate_number(event.stream),
             organization_id=event.organization_id or 0,
             version=event.version,
             name=fact.name,

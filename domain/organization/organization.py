@@ -24,6 +24,7 @@ from domain.organization.events import (
     TokenRevoked,
     WebhookSecretRotated,
 )
+from domain.streams import aggregate_number
 from domain.values import Role
 
 OVERLAP_MAX = 7 * 86_400
@@ -128,7 +129,7 @@ def evolve(organization: Organization | None, event: Recorded[OrganizationFact])
     fact = event.fact
     if isinstance(fact, OrganizationCreated):
         return Organization(
-            id=int(event.stream.removeprefix("organization/")),
+            id=aggregate_number(event.stream),
             version=event.version,
             name=fact.name,
             settings=fact.settings,

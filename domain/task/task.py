@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from domain.errors import IllegalTransition, InvalidField
 from domain.model import Recorded
+from domain.streams import aggregate_id
 from domain.task.events import (
     AppealLinked,
     CallDetails,
@@ -145,7 +146,7 @@ def replay(events: Iterable[Recorded[TaskFact]]) -> Task | None:
 
 def _filed(fact: TaskFiled, event: Recorded[TaskFact]) -> Task:
     return Task(
-        id=event.stream.removeprefix("task/"),
+        id=aggregate_id(event.stream),
         organization_id=event.organization_id or 0,
         version=event.version,
         operator_number=fact.operator_number,

@@ -7,8 +7,10 @@ from domain.model import Envelope, Recorded
 from domain.organization.events import OrganizationFact
 from domain.streams import organization_stream
 from infrastructure.access_directory import projection
+from infrastructure.event_log.append import Command, append_batch, outcome_of
 from infrastructure.event_log.codec import encode
-from infrastructure.event_log.log import Command, PostgresEventLog, append_batch, outcome_of, read_identity
+from infrastructure.event_log.identity import read_identity
+from infrastructure.event_log.log import PostgresEventLog
 from infrastructure.event_log.sequences import SHARD, SHARD_BITS
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement

@@ -4,8 +4,9 @@ from psycopg import AsyncConnection
 
 from domain.streams import ORGANIZATION_PREFIX
 from infrastructure.access_directory import projection
+from infrastructure.event_log.append import append_batch
 from infrastructure.event_log.codec import COLUMNS, decode_row
-from infrastructure.event_log.log import append_batch, read_identity
+from infrastructure.event_log.identity import read_identity
 from infrastructure.postgres.connections import translate_connection_errors
 from infrastructure.postgres.sql import statement
 

@@ -8,6 +8,7 @@ from application.policies.decision import Decision, Facts
 from domain.callback.callback import replay
 from domain.callback.events import CallbackFact
 from domain.model import Envelope
+from domain.streams import callback_stream
 from infrastructure.dispatch.leadership_term import Term
 from infrastructure.dispatch.quarantine import Unreadable
 from infrastructure.event_log.decisions import decide_and_append, read_streams
@@ -56,7 +57,7 @@ class Sweeping:
 
 
 async def _cancel(connection: AsyncConnection, taken: Sequence[tuple[int, int, int]]) -> None:
-    streams = await read_streams(connection, [f"callback/{callback_id}" for callback_id, *_ in taken])
+    streams = await read_streams(connection, [callback_stream(callback_id) for callback_id, *_ in taken])
     decisions = [
         Decision(
             stream=stream,
@@ -71,7 +72,7 @@ async def _cancel(connection: AsyncConnection, taken: Sequence[tuple[int, int, i
             known=streams[stream],
         )
         for callback_id, organization_id, position in taken
-        if (stream := f"callback/{callback_id}")
+        if (stream := callback_stream(callback_id))
     ]
     await decide_and_append(connection, decisions)
 

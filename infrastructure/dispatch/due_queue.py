@@ -9,6 +9,7 @@ from math import inf
 import msgspec
 from psycopg import AsyncConnection
 
+from domain.streams import callback_stream
 from infrastructure.postgres.sql import statement
 
 # What waits in a queue: where it has the option, not for a call that the client has now. As a subquery it is looked up
@@ -84,7 +85,7 @@ class Due(msgspec.Struct, frozen=True):
     @property
     def stream(self) -> str:
         """The callback's stream."""
-        return f"callback/{self.callback_id}"
+        return callback_stream(self.callback_id)
 
 
 # due_at, callback_id, queue_id, position, a_line, b_line

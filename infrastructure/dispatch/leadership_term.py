@@ -9,11 +9,12 @@ import structlog
 from psycopg import AsyncConnection
 
 from application.ports.call_gateway import CallGateway, CallOver, Progressed
+from domain.streams import callback_stream
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.lease import Lease
 from infrastructure.dispatch.open_calls import KnownCalls
 from infrastructure.dispatch.pacing import Pacing
-from infrastructure.event_log.codec import LogIdentity
+from infrastructure.event_log.identity import LogIdentity
 from infrastructure.event_log.reader import END
 from infrastructure.postgres.connections import Pool
 
@@ -90,4 +91,4 @@ class Term:
 
 def call_id(log_id: UUID, callback_id: int, attempt: int) -> str:
     """Answer the id of an attempt's call under the log's id."""
-    return str(uuid5(log_id, f"callback/{callback_id}#{attempt}"))
+    return str(uuid5(log_id, f"{callback_stream(callback_id)}#{attempt}"))

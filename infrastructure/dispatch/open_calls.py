@@ -7,6 +7,7 @@ import msgspec
 from psycopg import AsyncConnection
 
 from application.policies.decision import Facts
+from domain.streams import callback_stream
 from infrastructure.event_log.decisions import read_streams
 from infrastructure.postgres.sql import statement
 
@@ -33,7 +34,7 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def stream(self) -> str:
         """The callback's stream."""
-        return f"callback/{self.callback_id}"
+        return callback_stream(self.callback_id)
 
 
 class KnownCalls:

@@ -226,18 +226,18 @@ async def _means(connection: AsyncConnection, tasks: Iterable[Task]) -> dict[tup
         return {}
     cursor = await connection.execute(_MEANS, tuple(map(list, zip(*asked, strict=True))))
     found = [
-        (organization_id, operator, settings, phone)
+        (organization_id, operator, settings, phone, queue_stream(queue_id))
         for organization_id, operator, text, phone in await cursor.fetchall()
-        if (settings := msgspec.json.decode(text, type=Settings)).callback_queue is not None
+        if (queue_id := (settings := msgspec.json.decode(text, type=Settings)).callback_queue) is not None
     ]
-    queues = await read_streams(connection, (queue_stream(settings.callback_queue) for _, _, settings, _ in found))
+    queues = await read_streams(connection, (stream for *_, stream in found))
     return {
         (organization_id, operator): Means(
             settings=settings,
             a_number=phone,
-            has_queue=_is_open(queues[queue_stream(settings.callback_queue)], organization_id),
+            has_queue=_is_open(queues[stream], organization_id),
         )
-        for organization_id, operator, settings, phone in found
+        for organization_id, operator, settings, phone, stream in found
     }
 
 

@@ -8,6 +8,7 @@ from psycopg import AsyncConnection
 
 from application.policies.keep_timetable import Due, Handled, Ignored, Plan, plan
 from domain.model import Recorded
+from domain.streams import CALLBACK_PREFIX
 from infrastructure.policies.schedule_cache import Schedules
 from infrastructure.postgres.sql import statement
 from infrastructure.subscriptions.handler import POLICY_TUNING, fact_types, topics_of
@@ -37,7 +38,7 @@ _ADD = statement(
     " SELECT callback_id, queue_id, organization_id, due_at, position, a_line, b_line FROM unnest(%b::bigint[],"
     " %b::bigint[], %b::bigint[], %b::timestamptz[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])"
     " AS d (callback_id, queue_id, organization_id, due_at, position, version, a_line, b_line)"
-    " WHERE (SELECT notification_id FROM {log} WHERE originator_id = '{CALLBACK_PREFIX}' || d.callback_id"
+    f" WHERE (SELECT notification_id FROM {{log}} WHERE originator_id = '{CALLBACK_PREFIX}' || d.callback_id"
     " AND originator_version = d.version + 1) IS NULL ORDER BY callback_id"
     " ON CONFLICT (callback_id) DO UPDATE SET due_at = excluded.due_at, position = excluded.position,"
     " a_line = excluded.a_line, b_line = excluded.b_line"

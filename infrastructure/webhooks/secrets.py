@@ -12,8 +12,9 @@ from application.callers import Request
 from application.errors import ConcurrentUpdate, OrganizationNotFound, SecretUnreadable
 from domain.organization.organization import replay
 from domain.streams import organization_stream
+from infrastructure.event_log.append import Command, append_batch
 from infrastructure.event_log.codec import encode
-from infrastructure.event_log.log import Command, PostgresEventLog, append_batch
+from infrastructure.event_log.log import PostgresEventLog
 from infrastructure.postgres.batching import Batcher
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement

@@ -12,16 +12,17 @@ from domain.callback import callback
 from domain.callback_queue import callback_queue
 from domain.model import Recorded, tag_of
 from domain.organization import organization
+from domain.streams import CALLBACK_PREFIX, ORGANIZATION_PREFIX, QUEUE_PREFIX, TASK_PREFIX, prefix_of, task_stream
 from domain.task import task
 from interfaces.commands.common import MOMENT, TEXT, ask, on_database
 from interfaces.commands.errors import Refusal
 from interfaces.commands.output import show, show_items
 
 _REPLAYS = {
-    "task": task.replay,
-    "queue": callback_queue.replay,
-    "callback": callback.replay,
-    "organization": organization.replay,
+    TASK_PREFIX: task.replay,
+    QUEUE_PREFIX: callback_queue.replay,
+    CALLBACK_PREFIX: callback.replay,
+    ORGANIZATION_PREFIX: organization.replay,
 }
 
 _stream = click.argument("stream", type=TEXT)
@@ -70,15 +71,15 @@ def replay(stream: str, as_of: datetime | None, version: int | None, data_dir: P
         raise Refusal("no_such_version", f"The stream has {len(events)} versions")
     if as_of:
         version = sum(event.recorded_at <= as_of for event in events)
-    folded = _REPLAYS[events[0].stream.partition("/")[0]](events[:version])
+    folded = _REPLAYS[prefix_of(events[0].stream)](events[:version])
     if folded is None:
         raise Refusal("not_yet", f"The stream begins at {events[0].recorded_at:%Y-%m-%dT%H:%M:%S.%fZ}")
     show(msgspec.to_builtins(folded, order="deterministic"), as_json=as_json)
 
 
 def _read(stream: str, data_dir: Path | None) -> Sequence[Recorded[Any]]:
-    name = stream if "/" in stream else f"task/{stream}"
-    if name.partition("/")[0] not in _REPLAYS:
+    name = stream if "/" in stream else task_stream(stream)
+    if prefix_of(name) not in _REPLAYS:
         raise click.BadParameter(
             f"Expected a stream such as task/<id> or callback/<id>, not {stream!r}", param_hint="STREAM"
         )

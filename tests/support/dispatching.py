@@ -15,14 +15,16 @@ from psycopg import AsyncConnection
 from domain.callback.callback import Callback, replay
 from domain.callback.events import CallbackDetails, CallbackScheduled
 from domain.model import Envelope, Fact, Recorded, tag_of
+from domain.streams import callback_stream
 from infrastructure.dispatch.call_placer import Announce
 from infrastructure.dispatch.dispatcher import Connect, run_dispatcher
 from infrastructure.dispatch.leadership_term import Term
 from infrastructure.dispatch.lease import Lease
 from infrastructure.dispatch.pacing import BOUNDLESS, Pace, Pacing
+from infrastructure.event_log.append import APPEND, Command, append_batch
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.decisions import read_streams
-from infrastructure.event_log.log import APPEND, Command, append_batch, read_identity
+from infrastructure.event_log.identity import read_identity
 from infrastructure.gateways.simulated.address import listen
 from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.network import Network
@@ -79,7 +81,7 @@ class Exchange:
         now = datetime.now(UTC)
         commands = [
             _command(
-                f"callback/{callback_id}", organization_id, [_scheduled(callback_id, queue_id, number, now, fields)]
+                callback_stream(callback_id), organization_id, [_scheduled(callback_id, queue_id, number, now, fields)]
             )
             for callback_id, number in zip(ids, a_numbers, strict=True)
         ]
@@ -106,13 +108,13 @@ class Exchange:
         self, callback_id: int, *facts: Fact, version: int, connection: AsyncConnection | None = None
     ) -> None:
         """Record facts of a callback, as somebody else does."""
-        command = _command(f"callback/{callback_id}", 1, facts, version)
+        command = _command(callback_stream(callback_id), 1, facts, version)
         ((verdict, *_),) = await append_batch(connection or self.owner, [command])
         assert verdict == "appended"
 
     async def append_unreadable(self, callback_id: int, *, version: int) -> None:
         """Record of a callback what no program of ours would."""
-        stream, tag = f"callback/{callback_id}", "callback.exploded.v1"
+        stream, tag = callback_stream(callback_id), "callback.exploded.v1"
         await self.owner.execute(APPEND, ([1], [stream], [version], [tag], [b"{}"], [1], ["x"], [None], [None], [None]))
 
     @asynccontextmanager
@@ -154,8 +156,8 @@ class Exchange:
 
     async def histories(self, ids: Sequence[int]) -> Mapping[int, Sequence[Recorded[Any]]]:
         """Answer the facts of callbacks."""
-        streams = await read_streams(self.owner, [f"callback/{callback_id}" for callback_id in ids])
-        return {callback_id: streams[f"callback/{callback_id}"] for callback_id in ids}
+        streams = await read_streams(self.owner, [callback_stream(callback_id) for callback_id in ids])
+        return {callback_id: streams[callback_stream(callback_id)] for callback_id in ids}
 
     async def tags(self, callback_id: int) -> list[str]:
         """Answer the tags of a callback's facts, without what all have in common."""
@@ -199,7 +201,7 @@ class Exchange:
 def _scheduled(
     callback_id: int, queue_id: int, number: str, now: datetime, fields: dict[str, Any]
 ) -> CallbackScheduled:
-    details = CallbackDetails(subject=f"callback/{callback_id}", a_number=number, b_number="1001")
+    details = CallbackDetails(subject=callback_stream(callback_id), a_number=number, b_number="1001")
     defaults: dict[str, Any] = {"try_count": 1, "try_again_pause": 60, "start_time": now}
     return CallbackScheduled(**(defaults | fields), queue_id=queue_id, personal=details)
 

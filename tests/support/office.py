@@ -13,10 +13,12 @@ from application.callers import Request
 from application.organizations import SettingsPatch
 from domain.callback.events import CallbackFact
 from domain.model import Envelope
+from domain.streams import callback_stream
 from domain.values import Role
+from infrastructure.operations.projection_worker import run_projections
 from infrastructure.postgres.connections import service_dsn
 from interfaces.api.app import create_app
-from interfaces.bootstrap.services import Services, run_projections, services
+from interfaces.bootstrap.services import Services, services
 from interfaces.config.settings import Settings
 
 _SETUP = Request(request_id="setup")
@@ -115,7 +117,7 @@ class Office:
 
     async def happens(self, callback: dict[str, Any], *facts: CallbackFact) -> int:
         """Record what a dispatcher would; answer the log position of it."""
-        stream = f"callback/{callback['id']}"
+        stream = callback_stream(callback["id"])
         version = (await self.services.log.read(stream))[-1].version
         envelope = Envelope(organization_id=self.organization_id, actor="dispatcher")
         return (await self.services.log.append(stream, version, facts, envelope)).position

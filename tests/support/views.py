@@ -12,8 +12,9 @@ from application.queries.task_list import TaskRow
 from domain.model import Envelope, Fact, Recorded
 from domain.streams import task_stream
 from domain.task.task import Task
+from infrastructure.event_log.append import APPEND, Command, append_batch
 from infrastructure.event_log.codec import encode
-from infrastructure.event_log.log import APPEND, Command, append_batch, read_identity
+from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import BatchReader, EventFilter
 from infrastructure.operations.subscribers import handlers
 from infrastructure.operations.view_lag import PostgresViewPositions
@@ -63,7 +64,7 @@ class Views(msgspec.Struct, frozen=True):
     async def fold_in_batches_of(self, size: int) -> None:
         """Bring all projections up to the log by batches of so many events."""
         for projection in PROJECTIONS.values():
-            reader = BatchReader(projection.subscription, await read_identity(self.owner), most=size)
+            reader = BatchReader(projection.subscription, await read_identity(self.owner), max_events=size)
             position = await checkpoints.take(self.owner, projection.name) or 0
             while batch := await reader.after(self.owner, position):
                 async with self.owner.transaction():
@@ -101,7 +102,7 @@ class Views(msgspec.Struct, frozen=True):
 
     async def events(self, wanted: EventFilter = "") -> list[Recorded[Any]]:
         """What was recorded, of the streams whose names begin so, or of these topics."""
-        batch = await BatchReader(wanted, await read_identity(self.owner), most=100_000).after(self.owner, 0)
+        batch = await BatchReader(wanted, await read_identity(self.owner), max_events=100_000).after(self.owner, 0)
         return [event for event in batch.events if isinstance(event, Recorded)] if batch else []
 
     async def do(self, statement: str, *values: Any) -> None:
