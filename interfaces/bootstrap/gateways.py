@@ -1,4 +1,4 @@
-"""What the settings of a deployment mean for its switch (docs/settings.md)."""
+"""The gateway of a deployment, from its settings (docs/settings.md)."""
 
 import asyncio
 import re
@@ -12,15 +12,15 @@ from infrastructure.gateways.asterisk.options import AsteriskOptions
 from infrastructure.gateways.simulated.kind import SimulatedGatewayKind
 from interfaces.config.settings import SIMULATOR, BadSetting, GatewayName, Settings
 
-PORT, TLS_PORT = 5038, 5039  # as Asterisk has them
+PORT, TLS_PORT = 5038, 5039  # the default ports of Asterisk's manager interface
 
 _ADDRESS = re.compile(r"([^:/@\s\[\]]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 _LAST_PORT = 65_535
-_CALLS_PER_SECOND = 1.0  # what the meanest carrier allows
+_CALLS_PER_SECOND = 1.0  # the lowest limit among carriers
 
 
 class SwitchNotReady(Exception):
-    """A switch cannot be dialled as it is installed; the message says why, and what to do."""
+    """The installation of a switch is incomplete; the message gives the reason and the fix."""
 
     code = "switch_not_ready"
 
@@ -33,12 +33,12 @@ def require_ready(gateway: GatewayKind) -> None:
 
 
 def gateway_of(settings: Settings) -> GatewayKind:
-    """Return the gateway that calls go through: the simulated network where none is set. Raises BadSetting."""
+    """Return the gateway that the settings name, by default the simulated network. Raises BadSetting."""
     return GATEWAYS[settings.gateway or "simulated"](settings)
 
 
 def needs_own_network(settings: Settings) -> bool:
-    """Return whether calls go to a simulated network that no setting locates, so that one must be started."""
+    """Return whether a simulated network must be started: the gateway is simulated, and no setting gives its address."""
     return settings.gateway in {None, "simulated"} and settings.simulator_address is None
 
 
@@ -49,11 +49,11 @@ def pace_of(settings: Settings, gateway: GatewayKind) -> Pace:
 
 
 def asterisk_options(settings: Settings) -> AsteriskOptions:
-    """Answer how to reach the Asterisk that is set. Raises BadSetting, which never tells the secret."""
+    """Return the connection options of the Asterisk in the settings. Raises BadSetting, which never contains the secret."""
     host, port = _address(settings.asterisk_address)
     if not settings.asterisk_secret:
         raise BadSetting(
-            "PEREZVON_ASTERISK_SECRET is not set: give it the secret of"
+            "PEREZVON_ASTERISK_SECRET is not set. Set it to the secret of"
             f" [{settings.asterisk_user}] in the switch's manager.conf (docs/asterisk.md)"
         )
     tls = _tls(settings.asterisk_tls)
@@ -72,7 +72,7 @@ def asterisk_options(settings: Settings) -> AsteriskOptions:
 
 
 def asterisk_environment(address: str, settings: Settings) -> dict[str, str]:
-    """Answer variables that have calls dialled over the Asterisk at a host, with a port or on the usual one."""
+    """Return the variables that select the Asterisk at a host; without a port, the default one is used."""
     if not _ADDRESS.fullmatch(address):
         host = f"[{address}]" if ":" in address and not address.startswith("[") else address
         address = f"{host}:{TLS_PORT if settings.asterisk_tls else PORT}"
@@ -83,7 +83,7 @@ def _address(text: str) -> tuple[str, int]:
     found = _ADDRESS.fullmatch(text)
     if found is None or not 0 < int(found[2]) <= _LAST_PORT:
         raise BadSetting(
-            f"PEREZVON_ASTERISK_ADDRESS: {text!r} is no host and port such as 10.0.0.5:{PORT} or [::1]:{PORT}"
+            f"PEREZVON_ASTERISK_ADDRESS: {text!r} is not a host and port such as 10.0.0.5:{PORT} or [::1]:{PORT}"
         )
     return found[1].strip("[]"), int(found[2])
 
@@ -95,7 +95,7 @@ def _tls(text: str | None) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=None if text == "on" else text)
     except OSError as error:  # an SSLError too
         raise BadSetting(
-            f"PEREZVON_ASTERISK_TLS: expected `on`, or a file of CA certificates; {text!r} cannot be read as one"
+            f"PEREZVON_ASTERISK_TLS: expected `on`, or a file of CA certificates; {text!r} cannot be read as such a file"
         ) from error
 
 

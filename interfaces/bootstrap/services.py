@@ -1,4 +1,4 @@
-"""The composition root: the one place that knows which adapter stands behind which port."""
+"""The use cases with their adapters: which adapter implements which port."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -33,7 +33,7 @@ from infrastructure.webhooks.secrets import PostgresWebhookSecrets
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """The use cases, ready to be asked."""
+    """The use cases of one process, connected to its database."""
 
     tasks: Tasks
     organizations: OrganizationsAdmin
@@ -53,32 +53,35 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def services(dsn: str, webhooks: WebhookOptions | None = None) -> AsyncGenerator[Services]:
-    """Open the pools to the database of ``dsn`` (the service's role) and lend the use cases over them."""
+    """Open connection pools to the database, yield the use cases, and drain and close at the end.
+
+    ``dsn`` is for the service's role.
+    """
     webhooks = webhooks or WebhookOptions()
-    writing, administering = Pool(dsn, size=1, name="log"), Pool(dsn, size=1, name="admin")
-    looking_up, reading = Pool(dsn, size=2, name="directory"), Pool(dsn, size=4, name="views")
-    pools = (writing, administering, looking_up, reading)
+    log_pool, admin_pool = Pool(dsn, size=1, name="log"), Pool(dsn, size=1, name="admin")
+    directory_pool, view_pool = Pool(dsn, size=2, name="directory"), Pool(dsn, size=4, name="views")
+    pools = (log_pool, admin_pool, directory_pool, view_pool)
     for pool in pools:
         await pool.open()
-    log = PostgresEventLog(writing, reading)
-    directory, numbers = PostgresDirectory(looking_up), PostgresIdSequences(reading)
-    queues, views = CallbackQueues(log, numbers), PostgresViewPositions(reading)
+    log = PostgresEventLog(log_pool, view_pool)
+    directory, numbers = PostgresDirectory(directory_pool), PostgresIdSequences(view_pool)
+    queues, views = CallbackQueues(log, numbers), PostgresViewPositions(view_pool)
     try:
         yield Services(
             tasks=Tasks(log, directory),
-            organizations=OrganizationsAdmin(PostgresOrganizations(log, administering, reading), directory),
+            organizations=OrganizationsAdmin(PostgresOrganizations(log, admin_pool, view_pool), directory),
             directory=directory,
             log=log,
-            task_list=PostgresTaskList(reading),
-            audit_trail=PostgresAuditTrail(reading),
+            task_list=PostgresTaskList(view_pool),
+            audit_trail=PostgresAuditTrail(view_pool),
             queues=queues,
             callbacks=Callbacks(log, numbers, directory, queues, webhooks.opened),
-            callback_list=PostgresCallbackList(reading),
-            call_history=CallHistory(PostgresCallIndex(reading, views), log, queues),
-            queue_board=PostgresQueueBoard(reading),
+            callback_list=PostgresCallbackList(view_pool),
+            call_history=CallHistory(PostgresCallIndex(view_pool, views), log, queues),
+            queue_board=PostgresQueueBoard(view_pool),
             views=views,
-            webhook_deliveries=PostgresWebhookDeliveries(reading),
-            webhook_secrets=PostgresWebhookSecrets(log, administering, webhooks.secrets_key),
+            webhook_deliveries=PostgresWebhookDeliveries(view_pool),
+            webhook_secrets=PostgresWebhookSecrets(log, admin_pool, webhooks.secrets_key),
         )
     finally:
         await log.drain()

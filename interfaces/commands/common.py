@@ -13,8 +13,8 @@ import msgspec
 from application.callers import Request
 from application.ids import uuid7
 from domain.callback.retry_policy import RetryPolicy
+from interfaces.bootstrap.database import service_address
 from interfaces.bootstrap.services import Services, services
-from interfaces.config.database import service_address
 from interfaces.config.retry_policies import ChosenPolicy, policy_of
 from interfaces.config.settings import from_environment
 from interfaces.config.webhooks import webhook_options

@@ -13,8 +13,8 @@ from application.errors import (
 )
 from application.ports.operations import LocalPostgresError, RebuildUnderWay, SchemaTooOld, ServerTooOld
 from domain.errors import InvalidField, Refused
-from interfaces.config.database import NoDatabase
-from interfaces.config.gateway import SwitchNotReady
+from interfaces.bootstrap.database import NoDatabase
+from interfaces.bootstrap.gateways import SwitchNotReady
 from interfaces.config.settings import BadSetting
 from interfaces.processes.sockets import CannotListen
 

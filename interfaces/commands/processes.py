@@ -5,11 +5,10 @@ from pathlib import Path
 
 import click
 
-from interfaces.bootstrap.services import migrate as migrate_database
+from interfaces.bootstrap.database import migrate_database, wait_for_service_address
+from interfaces.bootstrap.gateways import asterisk_environment
 from interfaces.commands.common import data_dir_option, json_option
 from interfaces.commands.output import show_json
-from interfaces.config.database import owner_address, reached
-from interfaces.config.gateway import asterisk_environment
 from interfaces.config.settings import from_environment
 from interfaces.demo.environment import demo_environment
 from interfaces.processes.parent_watch import end_with_parent
@@ -81,7 +80,7 @@ def serve(host: str, port: int, data_dir: Path | None, descriptor: int | None, *
     from interfaces.api.server import serve as run_server  # noqa: PLC0415 - brings the web framework
 
     with adopt(descriptor) if descriptor is not None else listen(host, port) as listener:
-        run_server(reached(data_dir), from_environment(), listener)
+        run_server(wait_for_service_address(data_dir), from_environment(), listener)
 
 
 @click.command()
@@ -100,7 +99,7 @@ def work(data_dir: Path | None, *, attached: bool) -> None:
     """
     if attached:
         end_with_parent()
-    run_work(reached(data_dir), from_environment())
+    run_work(wait_for_service_address(data_dir), from_environment())
 
 
 @click.command()
@@ -115,7 +114,7 @@ def migrate(data_dir: Path | None, *, as_json: bool) -> None:
     Example:
       perezvon migrate
     """
-    applied = migrate_database(owner_address(data_dir))
+    applied = migrate_database(data_dir)
     if as_json:
         show_json({"applied": applied})
     else:

@@ -4,7 +4,7 @@ import re
 
 import click
 
-from interfaces.bootstrap.services import Capacity, Network
+from interfaces.bootstrap.simulator import NetworkOptions
 from interfaces.commands.common import json_option
 from interfaces.commands.output import show_json
 from interfaces.config.settings import ADDRESS, SIMULATOR, from_environment
@@ -59,12 +59,18 @@ def simulator(
     """
     if attached:
         end_with_parent()
-    network = Network(seed=seed, speed=from_environment().simulated_speed, capacity=Capacity(calls, calls_per_second))
+    options = NetworkOptions(
+        seed=seed, speed=from_environment().simulated_speed, calls=calls, calls_per_second=calls_per_second
+    )
+    if descriptor is not None:  # the parent process opened the socket and knows its address
+        simulate(options, adopt(descriptor), lambda: None)
+        return
+    listener, reachable_at = listen(address)
 
-    def announce(where: str) -> None:
+    def announce() -> None:
         if as_json:
-            show_json({"ready": where})
-        elif descriptor is None:  # whoever opened the socket knows where it is
-            click.echo(f"ready {where}")
+            show_json({"ready": reachable_at})
+        else:
+            click.echo(f"ready {reachable_at}")
 
-    simulate(network, adopt(descriptor) if descriptor is not None else listen(address), announce)
+    simulate(options, listener, announce)

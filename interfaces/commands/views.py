@@ -1,6 +1,5 @@
 """Commands on what is derived from the record."""
 
-import asyncio
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -8,17 +7,16 @@ from pathlib import Path
 
 import click
 
-from interfaces.bootstrap.services import HANDLERS, REBUILDABLE, Rebuilding, RebuildReport, RetryReport, service_dsn
-from interfaces.bootstrap.services import rebuild as rebuild_view
-from interfaces.bootstrap.services import retry_parked as retry
+from application.ports.operations import RebuildProgress, RebuildReport, RetryReport
+from interfaces.bootstrap.database import owner_address, service_address
+from interfaces.bootstrap.maintenance import SUBSCRIBER_NAMES, VIEW_NAMES, rebuild_view, retry_parked_streams
 from interfaces.commands.common import on_database
 from interfaces.commands.errors import DIFFERENT, FAILED
 from interfaces.commands.output import show_json
-from interfaces.config.database import owner_address, service_address
 
 
 @click.command()
-@click.argument("view", type=click.Choice(sorted(REBUILDABLE)), metavar="VIEW")
+@click.argument("view", type=click.Choice(VIEW_NAMES), metavar="VIEW")
 @click.option("--accept", is_flag=True, help="Put the new one in its place also if it differs.")
 @on_database
 def rebuild(view: str, data_dir: Path | None, *, accept: bool, as_json: bool) -> None:
@@ -35,9 +33,8 @@ def rebuild(view: str, data_dir: Path | None, *, accept: bool, as_json: bool) ->
       perezvon rebuild task_list --accept
     """
     dsn = owner_address(data_dir)
-    service_dsn(dsn)  # refuses a schema that wants migrating
     with _progress(view, hidden=as_json) as progress:
-        report = asyncio.run(rebuild_view(dsn, view, accept=accept, progress=progress))
+        report = rebuild_view(dsn, view, accept=accept, progress=progress)
     if as_json:
         show_json(report)
     else:
@@ -47,7 +44,7 @@ def rebuild(view: str, data_dir: Path | None, *, accept: bool, as_json: bool) ->
 
 
 @click.command("retry-parked")
-@click.argument("name", type=click.Choice(sorted(HANDLERS)), metavar="[NAME]", required=False)
+@click.argument("name", type=click.Choice(SUBSCRIBER_NAMES), metavar="[NAME]", required=False)
 @on_database
 def retry_parked(name: str | None, data_dir: Path | None, *, as_json: bool) -> None:
     """Bring in parked streams after a fix.
@@ -62,7 +59,7 @@ def retry_parked(name: str | None, data_dir: Path | None, *, as_json: bool) -> N
       perezvon retry-parked task_list
     """
     dsn = service_address(data_dir)
-    reports = [asyncio.run(retry(dsn, one)) for one in ([name] if name else sorted(HANDLERS))]
+    reports = retry_parked_streams(dsn, name)
     if as_json:
         show_json({"items": reports})
     else:
@@ -73,7 +70,7 @@ def retry_parked(name: str | None, data_dir: Path | None, *, as_json: bool) -> N
 
 
 @contextmanager
-def _progress(view: str, *, hidden: bool) -> Generator[Rebuilding]:
+def _progress(view: str, *, hidden: bool) -> Generator[RebuildProgress]:
     from rich.console import Console  # noqa: PLC0415 - costs start-up time
     from rich.progress import Progress  # noqa: PLC0415 - the same
 

@@ -1,1 +1,7 @@
-"""Configuration: settings and what they mean for the database, the gateway and webhooks."""
+"""Configuration: the settings of a deployment, and what is derived from them without a database.
+
+- ``settings``: every setting, read from the environment
+- ``webhooks``: webhook options from the settings
+- ``retry_policies``: the format of a retry policy, for the API and the command line
+- ``log_setup``: log levels and formats
+"""

@@ -1,4 +1,4 @@
-"""Log lines: JSON for machines, colours for a terminal; the standard library's loggers come out the same way."""
+"""Log setup: JSON for machines, colours for a terminal; loggers of the standard library use the same format."""
 
 import logging
 import sys
@@ -16,21 +16,21 @@ _encoder = msgspec.json.Encoder(enc_hook=repr)
 
 
 def set_up_logging(settings: Settings, stream: TextIO = sys.stderr) -> None:
-    """Log to ``stream`` as the settings say: ``log_format`` auto is console on a terminal, JSON elsewhere.
+    """Configure logging to ``stream``: the log format ``auto`` is console on a terminal, and JSON elsewhere.
 
-    Raises BadSetting on ``log_level`` and ``log_format``.
+    Raises BadSetting for an unknown ``log_level`` or ``log_format``.
     """
     level = _LEVELS.get(settings.log_level.lower())
     if level is None:
-        raise BadSetting(f"PEREZVON_LOG_LEVEL: expected one of {', '.join(_LEVELS)}")
-    told: list[Processor] = [
+        raise BadSetting(f"PEREZVON_LOG_LEVEL: expected one of {', '.join(_LEVELS)}, not {settings.log_level!r}")
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     rendered = _renderers(settings, stream)
     structlog.configure(
-        processors=[*told, *rendered],
+        processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
@@ -38,7 +38,7 @@ def set_up_logging(settings: Settings, stream: TextIO = sys.stderr) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*told, structlog.stdlib.add_logger_name],
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
         )
     )
@@ -54,9 +54,9 @@ def _renderers(settings: Settings, stream: TextIO) -> list[Processor]:
         case "console" | "json":
             for_people = settings.log_format == "console"
         case _:
-            raise BadSetting("PEREZVON_LOG_FORMAT: expected auto, console or json")
+            raise BadSetting(f"PEREZVON_LOG_FORMAT: expected auto, console or json, not {settings.log_format!r}")
     if for_people:
-        # The traceback that is the default here prints local variables, and secrets with them.
+        # The default traceback formatter prints local variables, which may hold secrets.
         formatter = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=formatter)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]

@@ -1,4 +1,4 @@
-"""Retry policies as they are asked for: checked strictly, each fault at its place (telephony, Outcomes)."""
+"""Retry policies as clients send them, over HTTP and on the command line: decoded strictly, with the path of each error."""
 
 from typing import Annotated
 
@@ -9,27 +9,32 @@ from domain.callback.retry_policy import FREE_CONGESTIONS_MAX, JITTER_MAX_PERCEN
 
 Pause = Annotated[int, Meta(ge=0, le=PAUSE_MAX_S, description="Seconds; null: the callback's own try_again_pause.")]
 Jitter = Annotated[
-    int, Meta(ge=0, le=JITTER_MAX_PERCENT, description="A pause gets longer by up to this many percent of itself.")
+    int,
+    Meta(
+        ge=0,
+        le=JITTER_MAX_PERCENT,
+        description="Each pause is extended at random by up to this many percent of its length.",
+    ),
 ]
 Free = Annotated[
     int,
     Meta(
         ge=0,
         le=FREE_CONGESTIONS_MAX,
-        description="So many congestions of a callback do not count as tries; each pause is twice the one before.",
+        description="This many congested attempts of a callback do not count as tries; the pause doubles after each of them.",
     ),
 ]
 
 
 class ChosenRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What follows one outcome: another try after the pause, or none at all."""
+    """The rule of one outcome: retry after the pause, or do not retry."""
 
     retry: bool = True
     pause: Pause | None = None
 
 
 class ChosenOutcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What follows each outcome; one that is left out follows the contract: the callback's own pause."""
+    """The rule of each outcome. A missing outcome follows docs/contracts/task_scheduler.md: the callback's own pause."""
 
     busy: ChosenRule | UnsetType = UNSET
     no_answer: ChosenRule | UnsetType = UNSET
@@ -41,7 +46,7 @@ class ChosenOutcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ChosenPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What follows a failed attempt; an empty policy is the contract's rule."""
+    """The policy after a failed attempt. An empty policy is the rule of docs/contracts/task_scheduler.md."""
 
     outcomes: ChosenOutcomes = ChosenOutcomes()
     jitter_percent: Jitter = 0
@@ -49,5 +54,5 @@ class ChosenPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def policy_of(chosen: ChosenPolicy | None) -> RetryPolicy | None:
-    """Answer the policy that was asked for, if any."""
+    """Return the policy of the domain, or None."""
     return msgspec.convert(msgspec.to_builtins(chosen), RetryPolicy | None)

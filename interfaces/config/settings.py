@@ -1,4 +1,4 @@
-"""Every setting of the processes, read once from the environment (docs/settings.md)."""
+"""Settings of the processes, read once from the environment (docs/settings.md)."""
 
 import os
 from collections.abc import Mapping
@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-ADDRESS = r"^([^:/]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|.*/.+)$"  # host and port, or a path
+ADDRESS = (
+    r"^([^:/]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|.*/.+)$"  # a host and a port, or the path of a Unix socket
+)
 SIMULATOR = "127.0.0.1:8078"
 
-_SECRET = {"database_url", "secrets_key", "asterisk_secret"}  # and never shown
+_SECRET = {"database_url", "secrets_key", "asterisk_secret"}  # never shown in a representation
 
 GatewayName = Literal["simulated", "asterisk"]
 Rate = Annotated[float, Meta(gt=0)]
@@ -19,7 +21,7 @@ SimulatorAddress = Annotated[str, Meta(pattern=ADDRESS)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deployment can set; each is an environment variable ``PEREZVON_…`` of the same name."""
+    """Settings of a deployment: each is an environment variable ``PEREZVON_…`` of the same name."""
 
     database_url: str | None = None
     log_level: str = "info"
@@ -59,11 +61,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BadSetting(ValueError):
-    """A setting cannot be read; the message names it."""
+    """A setting has an invalid value; the message names the setting."""
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings. Raises BadSetting."""
+    """Read the settings; an empty variable counts as unset. Raises BadSetting."""
     given = {
         field.name: environment[f"PEREZVON_{field.name.upper()}"]
         for field in msgspec.structs.fields(Settings)

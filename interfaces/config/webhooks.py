@@ -1,4 +1,4 @@
-"""What the settings of a deployment mean for webhooks."""
+"""Webhook options from the settings of a deployment."""
 
 from base64 import b64decode
 
@@ -10,7 +10,7 @@ _KEY_BYTES = 32
 
 
 def webhook_options(settings: Settings) -> WebhookOptions:
-    """Answer what was set. Raises BadSetting."""
+    """Return the webhook options of the settings. Raises BadSetting."""
     return WebhookOptions(
         opened=_networks(settings.webhook_allow_nets),
         timeout=settings.webhook_timeout_seconds,
@@ -34,5 +34,7 @@ def _key(text: str | None) -> bytes | None:
     except ValueError:
         key = b""
     if len(key) != _KEY_BYTES:
-        raise BadSetting("PEREZVON_SECRETS_KEY: expected 32 random bytes in base64")  # and never what it was
+        raise BadSetting(
+            "PEREZVON_SECRETS_KEY: expected 32 random bytes in base64"
+        )  # without the value: it is a secret
     return key

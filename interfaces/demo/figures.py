@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from interfaces.bootstrap.services import Counts
 from interfaces.demo.caller import Caller
 from interfaces.demo.exchange import QUEUES, Exchange
 
@@ -21,6 +20,14 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
     ends: Counter[str]
 
 
+class NetworkCalls(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls as the simulated network counted them: placed, dialled more than once, and the most at the same time."""
+
+    count: int
+    repeated: int
+    most: int
+
+
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """How it went. ``outcomes`` and ``tasks`` count what callbacks and tasks came to, ``deliveries`` webhooks by state.
 
@@ -29,7 +36,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     outcomes: Counter[str]
-    calls: Attempts | tuple[Counts, Counts]
+    calls: Attempts | NetworkCalls
     tasks: Counter[str]
     deliveries: Counter[str]
     seconds: float

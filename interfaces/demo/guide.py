@@ -4,7 +4,6 @@ import shlex
 
 import msgspec
 
-from interfaces.commands.output import json_text
 from interfaces.demo.day import Day
 from interfaces.demo.exchange import QUEUES
 from interfaces.demo.staff import NAME, Staff
@@ -87,4 +86,4 @@ def _entry(title: str, token: str | None, *words: str) -> list[str]:
 
 
 def _json(body: object) -> tuple[str, ...]:
-    return ("-H", "Content-Type: application/json", "-d", json_text(body))
+    return ("-H", "Content-Type: application/json", "-d", msgspec.json.encode(body).decode())

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from interfaces.demo.figures import Attempts, Figures
+from interfaces.demo.figures import Attempts, Figures, NetworkCalls
 from interfaces.demo.plan import Cast
 from interfaces.demo.receiver import Receiver
 
@@ -33,11 +33,10 @@ def _calls(figures: Figures, cast: Cast) -> list[str]:
                 *_counted(ends),
                 f"Most calls at once: {most} on record; {_limits(cast)}",
             ]
-        case before, after:
-            placed, repeated = after.placed - before.placed, f"{after.dialled_again} of them dialled twice"
+        case NetworkCalls(count=count, repeated=repeated, most=most):
             return [
-                f"Attempts: {placed}, {placed - finished} of them retries, {repeated}, as the phone network counted them",
-                f"Most calls at once: {after.most} there; {_limits(cast)}",
+                f"Attempts: {count}, {count - finished} of them retries, {repeated} of them dialled twice, as the phone network counted them",
+                f"Most calls at once: {most} there; {_limits(cast)}",
             ]
 
 

@@ -1,1 +1,7 @@
-"""Long-running processes: supervisor, worker, simulator."""
+"""The long-running processes, except the API (interfaces/api/server.py).
+
+- ``up``: everything on one machine, under ``supervisor``; children end with their parent (``parent_watch``)
+- ``worker``: views, policies, dispatcher and webhooks
+- ``simulator``: the simulated phone network
+- ``sockets``, ``event_loop``: listening sockets, and the event loop that all of them use
+"""

@@ -1,11 +1,11 @@
-"""The event loop of the processes that keep running."""
+"""The event loop of the long-running processes."""
 
 import asyncio
 from collections.abc import Callable
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Answer what makes uvloop's loop, or None, which stands for asyncio's own, where there is no uvloop."""
+    """Return the factory of uvloop's loop, or None for asyncio's default loop where uvloop is not installed."""
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:

@@ -1,4 +1,4 @@
-"""A child's end of the pipe to its parent (interfaces/supervisor.py)."""
+"""The child's end of the pipe to its parent (interfaces/processes/supervisor.py)."""
 
 import os
 import signal
@@ -7,11 +7,11 @@ import threading
 
 
 def end_with_parent() -> None:
-    """From now on, end this process as SIGTERM does once its standard input ends."""
-    threading.Thread(target=_watch, args=(sys.stdin.fileno(),), name="lifeline", daemon=True).start()
+    """Start a thread that sends SIGTERM to this process when its standard input ends."""
+    threading.Thread(target=_watch, args=(sys.stdin.fileno(),), name="parent-watch", daemon=True).start()
 
 
 def _watch(descriptor: int) -> None:
     while os.read(descriptor, 1024):
-        pass  # whatever was said: only the end counts
+        pass  # the content is ignored: only the end of input counts
     os.kill(os.getpid(), signal.SIGTERM)

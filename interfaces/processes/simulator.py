@@ -7,41 +7,39 @@ from collections.abc import Callable
 
 import structlog
 
-from interfaces.bootstrap.services import Network, address_of, serving
-from interfaces.bootstrap.services import listen as listen_at
+from interfaces.bootstrap.simulator import NetworkOptions, open_listener, serve_network
 from interfaces.processes.event_loop import loop_factory
 from interfaces.processes.sockets import CannotListen
 
 _log = structlog.get_logger("perezvon.simulator")
 
 
-def listen(address: str) -> socket.socket:
-    """Answer a socket that listens there. Raises CannotListen."""
+def listen(address: str) -> tuple[socket.socket, str]:
+    """Return a listening socket and the address at which this machine reaches it. Raises CannotListen."""
     try:
-        return listen_at(address)
+        return open_listener(address)
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise CannotListen(f"Cannot listen on {address}: {why}. Choose another with --address.") from error
 
 
-def simulate(network: Network, listener: socket.socket, announce: Callable[[str], None]) -> None:
-    """Lend the network to whoever connects to the listening socket, until SIGTERM or SIGINT; all links are cut then.
+def simulate(options: NetworkOptions, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve a simulated network on the socket until SIGTERM or SIGINT; all links are closed then.
 
-    ``announce`` is told the address once the network can be reached there.
+    ``on_ready`` is called once the network accepts connections.
     """
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_simulating(network, listener, announce))
+        runner.run(_serve(options, listener, on_ready))
 
 
-async def _simulating(network: Network, listener: socket.socket, announce: Callable[[str], None]) -> None:
+async def _serve(options: NetworkOptions, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    address = address_of(listener)
-    async with serving(network, listener):
-        _log.info("simulating", address=address, started=network.started)
-        announce(address)
+    async with serve_network(options, listener) as network:
+        _log.info("simulator ready", started=network.started)
+        on_ready()
         await stop.wait()
     counts = network.counts()
-    _log.info("ended", placed=counts.placed, most=counts.most, outcomes=counts.outcomes)
+    _log.info("simulator stopped", placed=counts.placed, most=counts.most, outcomes=counts.outcomes)

@@ -1,18 +1,18 @@
-"""The socket that the API listens on."""
+"""Listening sockets of the API."""
 
 import socket
 
 
 class CannotListen(Exception):
-    """The address cannot be listened on; the message says why."""
+    """The process cannot listen on an address; the message gives the reason."""
 
     code = "cannot_listen"
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Answer a socket that listens; port 0 takes any free one.
+    """Return a listening socket; port 0 takes any free port.
 
-    Raises CannotListen: the port is in use, the host is not of this machine, or we may not.
+    Raises CannotListen when the port is in use, the host is not an address of this machine, or permission is missing.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -25,16 +25,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def adopt(descriptor: int) -> socket.socket:
-    """Answer the listening socket that the parent process passed on. Raises CannotListen."""
+    """Return the listening socket that the parent process passed on. Raises CannotListen."""
     try:
         return socket.socket(fileno=descriptor)
     except OSError as error:
-        raise CannotListen(f"File {descriptor} is no socket: {error.strerror}") from error
+        raise CannotListen(f"File descriptor {descriptor} is not a socket: {error.strerror}") from error
 
 
 def url_of(listener: socket.socket) -> str:
-    """Answer the URL under which this machine reaches the socket."""
+    """Return the URL at which this machine reaches the socket."""
     bound: tuple[str, int] = listener.getsockname()[:2]
     host, port = bound
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is what was bound
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"

@@ -1,7 +1,7 @@
-"""The parent of ``up``: keeps processes running, and takes them along when it goes.
+"""The supervisor of ``perezvon up``: restarts processes that end, and ends them when it ends.
 
-A child is started with a pipe as its standard input. The parent never writes to it: when the parent is gone, however
-it ended, the input ends, and that tells the child to drain and go (interfaces/lifeline.py).
+A child is started with a pipe as its standard input. The parent never writes to it. When the parent ends, in whatever way,
+the input ends, and the child drains and stops (interfaces/processes/parent_watch.py).
 """
 
 import asyncio
@@ -25,9 +25,9 @@ _log = structlog.get_logger("perezvon.up")
 
 
 class Child(msgspec.Struct, frozen=True, kw_only=True):
-    """A process to keep running. ``descriptors`` are the open files that it inherits beside its output.
+    """A process to keep running. ``descriptors`` are the open files that it inherits besides its output.
 
-    ``environment`` is set over our own. One that ``serves_others`` is ended when these have drained.
+    ``environment`` overrides variables of the parent. A child that ``serves_others`` is stopped after the others drained.
     """
 
     name: str
@@ -43,15 +43,15 @@ async def supervise(
     *,
     patience: float,
 ) -> None:
-    """Keep the children running, and do the chores beside, until SIGINT, SIGTERM or SIGHUP; then end them all.
+    """Keep the children and the chores running until SIGINT, SIGTERM or SIGHUP; then stop all of them.
 
     Args:
-        children: started at once; one that ends is started again, after a pause that grows from 0.2 to 30 s.
-        chores: what else is to be done meanwhile; a chore that fails ends everything.
-        patience: how many seconds a child may take to end before it is killed.
+        children: processes, started at once; one that ends is restarted after a backoff of 0.2 s that doubles up to 30 s.
+        chores: coroutines to run meanwhile; a chore that fails stops everything.
+        patience: seconds that a child may take to stop before it is killed.
 
     Raises:
-        ExceptionGroup: of what a chore raised.
+        ExceptionGroup: the error of a chore.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -85,7 +85,7 @@ async def _keep(child: Child, patience: float) -> None:
             await _ended(child, process, patience)
         if time.monotonic() - began > _SETTLED:
             pause = _FIRST_PAUSE
-        _log.warning("a process ended, starting it again", process=child.name, code=code, pause=pause)
+        _log.warning("process ended, restarting", process=child.name, code=code, pause_s=pause)
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -94,10 +94,10 @@ async def _started(child: Child) -> Process:
     process = await asyncio.create_subprocess_exec(
         *child.command,
         stdin=PIPE,
-        stdout=sys.stderr.fileno(),  # standard output is the parent's alone
+        stdout=sys.stderr.fileno(),  # only the parent writes to standard output
         pass_fds=child.descriptors,
         env={**os.environ, **child.environment},
-        process_group=0,  # Ctrl-C is for the parent, which then ends its children
+        process_group=0,  # Ctrl-C reaches only the parent, which then stops its children
     )
     _log.info("started", process=child.name, pid=process.pid)
     return process
@@ -111,6 +111,6 @@ async def _ended(child: Child, process: Process, patience: float) -> None:
     try:
         await asyncio.wait_for(process.wait(), patience)
     except TimeoutError:
-        _log.warning("a process did not end, killing it", process=child.name)
+        _log.warning("process did not stop, killing it", process=child.name, patience_s=patience)
         process.kill()
         await process.wait()

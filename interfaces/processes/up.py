@@ -1,4 +1,4 @@
-"""Everything on one machine: Postgres, migrations, API, worker and phone network (design.md, Processes)."""
+"""The process ``up``: Postgres, migrations, API, worker and phone network on one machine (docs/architecture.md)."""
 
 import asyncio
 import signal
@@ -21,26 +21,26 @@ from interfaces.demo.story import run_demo
 from interfaces.processes.sockets import url_of
 from interfaces.processes.supervisor import Child, supervise
 
-_ASK_AGAIN = 0.1
-_DRAINING = 5.0  # seconds that a process may need beyond its own limit
+_POLL_S = 0.1
+_DRAIN_MARGIN_S = 5.0  # seconds that a process may need beyond its own limit
 
 _log = structlog.get_logger("perezvon.up")
 
 
 def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, with_demo: bool) -> None:
-    """Run everything until SIGINT or SIGTERM; then drain, and stop our own Postgres if nobody else uses it.
+    """Run all processes until SIGINT or SIGTERM; then drain them, and stop the local Postgres unless other processes use it.
 
     Args:
-        settings: name the database, if it is not to be our own, and the switch, if it is not to be simulated.
-        data_dir: the folder of our own Postgres.
-        listener: where to serve.
-        with_demo: run the demo too (interfaces/demo), in a throw-away folder unless one is named.
+        settings: settings; they may name a database instead of the local one, and a switch instead of the simulated network.
+        data_dir: the folder of the local Postgres.
+        listener: the listening socket of the API.
+        with_demo: also run the demo (interfaces/demo), in a temporary folder unless ``data_dir`` is given.
 
     Raises:
-        LocalPostgresError: Postgres cannot run here.
-        StorageUnavailable: the database of the settings is away.
-        BadSetting: the switch cannot be reached as it is set.
-        SwitchNotReady: the demo cannot dial it.
+        LocalPostgresError: Postgres cannot run on this machine.
+        StorageUnavailable: the database of the settings cannot be reached.
+        BadSetting: a setting of the switch is missing or invalid.
+        SwitchNotReady: the demo cannot dial over the switch.
     """
     gateway = gateway_of(settings)
     if with_demo and gateway.rings_phones:
@@ -60,7 +60,7 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
         _child("worker", *database.arguments("work"), environment=gateway.environment()),
     )
 
-    async def story() -> None:
+    async def announce_and_demo() -> None:
         try:
             await _ready(url)
             click.echo(f"ready {url}")
@@ -68,24 +68,30 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
                 await run_demo(url, database.service_dsn(), gateway)
             await asyncio.Event().wait()
         finally:
-            listener.close()  # at the end nobody shall wait in a queue that nobody serves
+            listener.close()  # clients get a refusal instead of waiting in the backlog of a stopped server
             if network:
                 network.close()
 
     try:
-        asyncio.run(supervise(children, (story, database.keep_server), patience=settings.shutdown_seconds + _DRAINING))
+        asyncio.run(
+            supervise(
+                children,
+                (announce_and_demo, database.keep_server),
+                patience=settings.shutdown_seconds + _DRAIN_MARGIN_S,
+            )
+        )
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # Postgres is to be stopped in peace
+            signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt the stop of Postgres
 
 
 def _warn_of_phones(gateway: GatewayKind) -> None:
     if gateway.rings_phones:
-        _log.warning("calls go to a real switch: phones ring", through=gateway.description)
+        _log.warning("dialling over a real switch: phones ring", through=gateway.description)
     else:
-        _log.warning("calls go to a simulated phone network: no phone rings")
+        _log.warning("phone network simulated: no phone rings")
 
 
 def _network_children(listener: socket.socket | None) -> list[Child]:
@@ -93,7 +99,9 @@ def _network_children(listener: socket.socket | None) -> list[Child]:
         return []
     descriptor = listener.fileno()
     network = _child("simulator", "simulator", "--socket", str(descriptor), descriptors=(descriptor,))
-    return [replace(network, serves_others=True)]  # the worker drains: it dials what it has started
+    return [
+        replace(network, serves_others=True)
+    ]  # while the worker drains it still places the calls that it has started
 
 
 def _child(
@@ -110,5 +118,5 @@ async def _ready(url: str) -> None:
                 if (await client.get(f"{url}/health/ready")).is_success:
                     return
             except httpx.HTTPError:
-                _log.debug("not ready yet")
-            await asyncio.sleep(_ASK_AGAIN)
+                _log.debug("API not ready yet")
+            await asyncio.sleep(_POLL_S)
