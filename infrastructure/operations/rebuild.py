@@ -16,7 +16,7 @@ from psycopg import AsyncConnection
 from application.errors import StorageUnavailable
 from application.ports.operations import Difference, RebuildProgress, RebuildReport, RebuildUnderWay
 from infrastructure.access_directory.rebuild import ACCESS_DIRECTORY, rebuild_access_directory
-from infrastructure.event_log.log import read_identity
+from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import Batch, BatchReader
 from infrastructure.operations.shadow_tables import NEW, ShadowTables
 from infrastructure.postgres.connections import translate_connection_errors
@@ -80,7 +80,7 @@ async def rebuild(dsn: str, name: str, *, accept: bool, progress: RebuildProgres
         await writing.execute(_SETTINGS)
         if await (await writing.execute(_ALONE, (_REBUILDS, name))).fetchone() != (True,):
             raise RebuildUnderWay(f"Another rebuild of {name} is running")
-        reader = BatchReader(projection.subscription, await read_identity(reading), most=_BATCH_EVENTS)
+        reader = BatchReader(projection.subscription, await read_identity(reading), max_events=_BATCH_EVENTS)
         under_way = _Rebuild(writing, reading, projection, reader, progress)
         await under_way.load()
         differences, swapped = await under_way.compare_and_swap(accept=accept)

@@ -3,8 +3,7 @@
 from psycopg import AsyncConnection
 
 from application.ports.operations import RetryReport, StillParked
-from infrastructure.event_log.codec import LogIdentity
-from infrastructure.event_log.log import read_identity
+from infrastructure.event_log.identity import LogIdentity, read_identity
 from infrastructure.event_log.reader import BatchReader
 from infrastructure.operations.subscribers import handlers
 from infrastructure.postgres.connections import translate_connection_errors

@@ -8,7 +8,7 @@ import structlog
 from psycopg import AsyncConnection
 
 from application.errors import StorageUnavailable
-from infrastructure.event_log.log import read_identity
+from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import BATCH_EVENTS, BatchReader
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.notifications import Listener, wait_or_timeout
@@ -110,7 +110,7 @@ class Runner:
 
     async def _open_reader(self, connection: AsyncConnection) -> BatchReader:
         most = self._handler.tuning.batch_events
-        return BatchReader(self._handler.subscription, await read_identity(connection), most=most)
+        return BatchReader(self._handler.subscription, await read_identity(connection), max_events=most)
 
     async def _is_wanted(self, connection: AsyncConnection) -> bool:
         """Whether there is something to write: about what follows, or that it is of no concern."""

@@ -16,7 +16,7 @@ from application.queries.task_list import TaskListFilter
 from domain.task.events import AppealLinked, TaskCompleted, TaskStarted
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.idempotency_cleanup import delete_expired_idempotency_keys
-from infrastructure.event_log.log import read_identity
+from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import BATCH_BYTES, BatchReader
 from infrastructure.event_log.upcasters import UPCASTERS
 from infrastructure.operations.projection_worker import run_projections
