@@ -1,34 +1,47 @@
-"""Beginning very many streams at once: to the door they are one command, so it takes all or none."""
+"""Bulk append: very many new streams at once, as one command, so all of them are created or none."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
 
 from application.cooperative import yielding
 from application.errors import ConcurrentUpdate, IdempotencyKeyTaken
 from application.ports.event_log import Appended, IdempotencyKey
 from domain.model import Envelope, Fact, Recorded, tag_of
 from infrastructure.event_log import metrics
-from infrastructure.event_log.codec import LogIdentity
-from infrastructure.postgres.sql import LOG_TABLE, SCHEMA
+from infrastructure.event_log.append import APPEND_FUNCTION
+from infrastructure.event_log.identity import LogIdentity
 
-_door = sql.Identifier(SCHEMA, f"{LOG_TABLE}_append").as_string(None)
+# What all events share is sent once. One row is returned: the verdict on the one command.
+_APPEND_NEW_STREAMS = f"""
+    SELECT verdict, last_position, at
+    FROM {APPEND_FUNCTION}(
+        array_fill(1, %(size)b::int[]),
+        %(streams)b::text[],
+        array_fill(1::bigint, %(size)b::int[]),
+        %(topics)b::text[],
+        %(states)b::bytea[],
+        array_fill(%(organization)b::bigint, %(size)b::int[]),
+        array_fill(%(actor)b::text, %(size)b::int[]),
+        array_fill(%(reason)b::text, %(size)b::int[]),
+        array_fill(%(causation)b::text, %(size)b::int[]),
+        array_fill(%(correlation)b::text, %(size)b::int[]),
+        %(claim)b::int[],
+        %(digest)b::bytea[],
+        %(fingerprint)b::bytea[],
+        %(claimed)b::text[],
+        %(version)b::bigint[],
+        %(status)b::int[]
+    )
+""".encode()
 
-# What all events share is sent once. One row comes back: the verdict on the one command.
-_BEGIN = (
-    f"SELECT verdict, last_position, at FROM {_door}(array_fill(1, %(size)b::int[]), %(streams)b::text[],"
-    " array_fill(1::bigint, %(size)b::int[]), %(topics)b::text[], %(states)b::bytea[],"
-    " array_fill(%(organization)b::bigint, %(size)b::int[]), array_fill(%(actor)b::text, %(size)b::int[]),"
-    " array_fill(%(reason)b::text, %(size)b::int[]), array_fill(%(causation)b::text, %(size)b::int[]),"
-    " array_fill(%(correlation)b::text, %(size)b::int[]), %(claim)b::int[], %(digest)b::bytea[],"
-    " %(fingerprint)b::bytea[], %(claimed)b::text[], %(version)b::bigint[], %(status)b::int[])"
-).encode()
+_OVERHEAD_BYTES = 512
 
 
 class NewStreams(msgspec.Struct, frozen=True, kw_only=True):
-    """The first fact of each of many new streams, ready to be stored. A claim is of the first stream."""
+    """The first fact of each of many new streams, encoded. The idempotency key is that of the first stream."""
 
     streams: Sequence[str]
     facts: Sequence[Fact]
@@ -37,40 +50,22 @@ class NewStreams(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: IdempotencyKey | None = None
 
     @property
-    def weight(self) -> int:
-        """Bytes, roughly, that they cost to keep and to send."""
-        return 512 * len(self.states) + sum(map(len, self.states))
+    def size(self) -> int:
+        """Bytes, roughly, that it takes to store and to send them."""
+        return _OVERHEAD_BYTES * len(self.states) + sum(map(len, self.states))
 
 
 async def append_new_streams(
     connection: AsyncConnection, new: NewStreams, identity: LogIdentity
 ) -> Appended | Exception:
-    """Pass them through the door; answer what is recorded, or why nothing is."""
-    envelope, claims = new.envelope, [new.idempotency_key] if new.idempotency_key else []
-    values: dict[str, Any] = {
-        "size": [len(new.streams)],
-        "streams": list(new.streams),
-        "topics": [tag_of(fact) for fact in new.facts],
-        "states": list(new.states),
-        "organization": envelope.organization_id,
-        "actor": envelope.actor,
-        "reason": envelope.reason,
-        "causation": envelope.causation,
-        "correlation": envelope.correlation,
-        "claim": [1 for _ in claims],
-        "digest": [idempotency_key.digest for idempotency_key in claims],
-        "fingerprint": [idempotency_key.fingerprint for idempotency_key in claims],
-        "claimed": [new.streams[0] for _ in claims],
-        "version": [1 for _ in claims],
-        "status": [idempotency_key.status for idempotency_key in claims],
-    }
+    """Append the first fact of each stream; return what was recorded, or the exception to raise."""
     cursor = connection.cursor(binary=True)
-    await cursor.execute(_BEGIN, values, prepare=True)
+    await cursor.execute(_APPEND_NEW_STREAMS, _values(new), prepare=True)
     ((verdict, last, at),) = await cursor.fetchall()
     metrics.count_verdicts([verdict])
     if verdict != "appended":
         return IdempotencyKeyTaken() if verdict == "claimed" else ConcurrentUpdate()
-    before = last - len(new.streams)
+    envelope, before = new.envelope, last - len(new.streams)
     events = [
         Recorded(
             stream=stream,
@@ -88,3 +83,24 @@ async def append_new_streams(
         async for position, (stream, fact) in yielding(enumerate(zip(new.streams, new.facts, strict=True), before + 1))
     ]
     return Appended(last, events)
+
+
+def _values(new: NewStreams) -> dict[str, Any]:
+    envelope, keys = new.envelope, [new.idempotency_key] if new.idempotency_key else []
+    return {
+        "size": [len(new.streams)],
+        "streams": list(new.streams),
+        "topics": [tag_of(fact) for fact in new.facts],
+        "states": list(new.states),
+        "organization": envelope.organization_id,
+        "actor": envelope.actor,
+        "reason": envelope.reason,
+        "causation": envelope.causation,
+        "correlation": envelope.correlation,
+        "claim": [1 for _ in keys],
+        "digest": [key.digest for key in keys],
+        "fingerprint": [key.fingerprint for key in keys],
+        "claimed": [new.streams[0] for _ in keys],
+        "version": [1 for _ in keys],
+        "status": [key.status for key in keys],
+    }

@@ -1,14 +1,13 @@
-"""Facts to bytes and back."""
+"""Facts to bytes and back, and rows of the log to recorded facts."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from domain.catalogue import FACTS
 from domain.model import Fact, Recorded
+from infrastructure.event_log.identity import LogIdentity
 from infrastructure.event_log.upcasters import UPCASTERS
 
 _encoder = msgspec.json.Encoder()
@@ -22,16 +21,16 @@ Row = tuple[int, str, int, str, bytes, datetime, int | None, str | None, str | N
 
 
 class UnknownFact(ValueError):
-    """The log holds a fact that this program does not know, or cannot read as what its tag says."""
+    """The log holds a fact whose tag this program does not know, or which does not decode as its tag says."""
 
 
 def encode(fact: Fact) -> bytes:
-    """Answer the fact as JSON, as it is stored."""
+    """Return the fact as JSON, as it is stored."""
     return _encoder.encode(fact)
 
 
 def decode(topic: str, state: bytes) -> Fact:
-    """Answer the fact that was stored under the tag; an old tag's is brought up to date first.
+    """Return the fact that was stored under the tag; the shape of an old tag is upcast first.
 
     Raises UnknownFact.
     """
@@ -39,30 +38,15 @@ def decode(topic: str, state: bytes) -> Fact:
         topic, state = upcast(state)
     decoder = _decoders.get(topic)
     if decoder is None:
-        raise UnknownFact(f"No fact has the tag {topic!r}")
+        raise UnknownFact(f"Unknown tag {topic!r}")
     try:
         return decoder.decode(state)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnknownFact(f"{topic}: {error}") from error
 
 
-class LogIdentity:
-    """Which log id was in force at which position (design.md §2)."""
-
-    def __init__(self, rows: Sequence[tuple[int, UUID]]) -> None:
-        """Take the rows of ``log_identity``."""
-        self._newest_first = sorted(rows, reverse=True)
-        self._newest = self._newest_first[0]
-
-    def at(self, position: int) -> UUID:
-        """Answer the log's id at the position."""
-        if position >= self._newest[0]:
-            return self._newest[1]
-        return next(log_id for since, log_id in self._newest_first if since <= position)
-
-
 def decode_row(row: Row, identity: LogIdentity) -> Recorded[Any]:
-    """Answer the recorded fact of a row with ``COLUMNS``. Raises UnknownFact."""
+    """Return the recorded fact of a row with ``COLUMNS``. Raises UnknownFact."""
     position, stream, version, topic, state, recorded_at, organization_id, actor, reason, causation, correlation = row
     return Recorded(
         stream=stream,

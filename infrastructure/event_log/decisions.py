@@ -1,4 +1,4 @@
-"""Deciding on several streams in one transaction, in which others append to them too."""
+"""Decisions on several streams in one transaction, while others append to them too."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,44 +12,43 @@ from application.ports.event_log import Appended
 from domain.errors import Refused
 from domain.model import Recorded
 from infrastructure.event_log import metrics
-from infrastructure.event_log.codec import COLUMNS, LogIdentity, decode_row, encode
-from infrastructure.event_log.log import Command, append_batch, outcome_of, read_identity
-from infrastructure.postgres.sql import statement
+from infrastructure.event_log.append import Command, append_batch, outcome_of
+from infrastructure.event_log.codec import decode_row, encode
+from infrastructure.event_log.identity import LogIdentity, read_identity
+from infrastructure.event_log.log import READ_STREAMS
 
-_READ = statement(
-    f"SELECT {COLUMNS} FROM {{log}} WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version"
-)
-# What is appended may be told to others as soon as it is seen: it must not be lost with the server's last moments.
+# Receivers and switches may be notified of an event as soon as it is visible: a crash of the server must not lose it.
 _DURABLY = b"SET LOCAL synchronous_commit = on"
 
 _identities: WeakKeyDictionary[AsyncConnection, LogIdentity] = WeakKeyDictionary()
 
 
 async def decide_and_append(connection: AsyncConnection, decisions: Sequence[Decision]) -> Sequence[Appended | None]:
-    """Decide and append; answer what each decision recorded, None where nothing was to be recorded.
+    """Decide and append; return what each decision recorded, None where there was nothing to record.
 
-    In the open transaction of the connection (READ COMMITTED), which holds the log's lock from the first append to its
-    end: rows are locked before, and at most one statement follows. Those of a stream are decided in their order, each
-    upon what the one before recorded. A stream on which somebody else was faster is read and decided again: under the
-    lock nobody can be faster any more. A decision that the domain refuses is counted, and records nothing.
+    Runs in the connection's open transaction (READ COMMITTED), which holds the log's lock from the first append to its
+    end: lock rows before, and execute at most one statement after. Decisions on one stream are made in their order,
+    each upon what the one before recorded. A stream that somebody else has appended to meanwhile is read and decided
+    again, with the lock held, so a second attempt cannot conflict. A decision that the domain refuses is counted, and
+    records nothing.
     """
-    return await _Deciding(connection, decisions).run()
+    return await _DecisionRun(connection, decisions).run()
 
 
 async def read_streams(connection: AsyncConnection, streams: Iterable[str]) -> dict[str, Facts]:
-    """Answer the facts of each stream, oldest first, in one query; none for an unknown stream. Raises UnknownFact."""
+    """Return the facts of each stream, oldest first, in one query; none for an unknown stream. Raises UnknownFact."""
     names = sorted(set(streams))
     found: dict[str, list[Recorded[Any]]] = {name: [] for name in names}
     if names:
         identity = await _identity(connection)
-        cursor = await connection.cursor(binary=True).execute(_READ, (names,), prepare=True)
+        cursor = await connection.cursor(binary=True).execute(READ_STREAMS, (names,), prepare=True)
         for row in await cursor.fetchall():
             found[row[1]].append(decode_row(row, identity))
     return dict(found)
 
 
-class _Deciding:
-    """One call of ``decide_and_append``: passes, in each of which every stream has its first waiting decision decided."""
+class _DecisionRun:
+    """One call of ``decide_and_append``, in passes; a pass makes the first pending decision of each stream."""
 
     def __init__(self, connection: AsyncConnection, decisions: Sequence[Decision]) -> None:
         self._connection = connection
@@ -60,21 +59,21 @@ class _Deciding:
 
     async def run(self) -> Sequence[Appended | None]:
         await self._read({one.stream for one in self._decisions} - self._streams.keys())
-        waiting = list(range(len(self._decisions)))
-        while waiting:
-            now, later = self._first_of_each_stream(waiting)
-            waiting = sorted([*await self._append(now), *later])
+        pending = list(range(len(self._decisions)))
+        while pending:
+            now, later = self._first_of_each_stream(pending)
+            pending = sorted([*await self._append(now), *later])
         return self._outcomes
 
-    def _first_of_each_stream(self, waiting: Sequence[int]) -> tuple[list[int], list[int]]:
+    def _first_of_each_stream(self, pending: Sequence[int]) -> tuple[list[int], list[int]]:
         now: dict[str, int] = {}
-        for number in waiting:
+        for number in pending:
             now.setdefault(self._decisions[number].stream, number)
         first = set(now.values())
-        return list(now.values()), [number for number in waiting if number not in first]
+        return list(now.values()), [number for number in pending if number not in first]
 
     async def _append(self, numbers: Sequence[int]) -> list[int]:
-        """Decide these, of different streams; answer those that must be decided again."""
+        """Make these decisions, each on another stream; return those that must be made again."""
         commands = [(number, command) for number in numbers if (command := self._command(self._decisions[number]))]
         if not commands:
             return []
@@ -96,19 +95,19 @@ class _Deciding:
         return again
 
     def _command(self, decision: Decision) -> Command | None:
-        facts = self._streams[decision.stream]
+        known = self._streams[decision.stream]
         try:
-            decided = decision.decide(facts)
+            facts = decision.decide(known)
         except Refused as refusal:
             metrics.REFUSED.labels(decision.envelope.actor, refusal.code).inc()
             return None
-        if not decided:
+        if not facts:
             return None
         return Command(
             stream=decision.stream,
-            version=len(facts),
-            facts=decided,
-            states=[encode(fact) for fact in decided],
+            version=len(known),
+            facts=facts,
+            states=[encode(fact) for fact in facts],
             envelope=decision.envelope,
         )
 
@@ -117,7 +116,7 @@ class _Deciding:
 
 
 async def _identity(connection: AsyncConnection) -> LogIdentity:
-    """Answer the log's ids; a restore, which adds one, ends all connections."""
+    """Return the log's ids, cached for each connection: a restore, which adds one, ends all connections."""
     if (known := _identities.get(connection)) is None:
         known = _identities[connection] = await read_identity(connection)
     return known

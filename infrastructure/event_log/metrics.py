@@ -1,22 +1,24 @@
-"""What is counted of the log's appending."""
+"""Metrics of appends to the log."""
 
 from collections import Counter as Counts
 from collections.abc import Iterable
 
 from prometheus_client import Counter, Histogram
 
-_commands = Counter("perezvon_log_commands", "Commands that went through the door, by its verdict", ("verdict",))
+_commands = Counter("perezvon_log_commands", "Commands passed to the log's function, by verdict", ("verdict",))
 _batches = Histogram(
     "perezvon_log_batch_commands", "Commands that shared a commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 )
 
 REFUSED = Counter(
-    "perezvon_decisions_refused", "Decisions of a policy or the dispatcher that came too late", ["actor", "code"]
+    "perezvon_decisions_refused",
+    "Decisions of a policy or the dispatcher that the domain refused because they came too late",
+    ["actor", "code"],
 )
 
 
 def count_verdicts(verdicts: Iterable[str]) -> None:
-    """Count a batch that was committed."""
+    """Count the commands of a batch that was committed."""
     counts = Counts(verdicts)
     _batches.observe(counts.total())
     for verdict, count in counts.items():

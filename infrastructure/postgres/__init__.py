@@ -1,1 +1,10 @@
-"""Postgres access: connections, migrations, SQL texts, notifications and batching."""
+"""Postgres access that all adapters share.
+
+connections    the pool; the service's connection string; lost connections as StorageUnavailable
+migrations     bring the schema up to date; grants of the service's role
+sql            statements with the names of the schema, the log and a projection's tables filled in
+notifications  wake waiting tasks on NOTIFY, with polling as fallback
+batching       concurrent requests share a round trip
+cancellation   raise a cancellation that was swallowed
+probe          check a server once, and wait until it is lost
+"""

@@ -1,4 +1,4 @@
-"""A task that is told to stop stops, whatever it waits for."""
+"""Cancellation: a task that is cancelled stops, whatever it waits for."""
 
 import asyncio
 from collections.abc import Generator
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def propagate_cancellation() -> Generator[None]:
-    """Raise CancelledError at the end, if the task was cancelled in between and nothing came of it.
+    """Raise CancelledError at the end if the task was cancelled meanwhile and the cancellation was swallowed.
 
-    What waits with ``asyncio.wait_for`` forgets a cancellation in Python 3.11, where the wait ends in the same turn (a pool
-    of connections does so); and a statement that is broken off may look like a lost database.
+    In Python 3.11 ``asyncio.wait_for`` swallows a cancellation that arrives in the turn in which the wait ends (a
+    connection pool waits this way); and an interrupted statement may look like a lost database.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0

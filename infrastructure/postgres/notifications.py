@@ -1,4 +1,4 @@
-"""Hearing that there is something to do: whoever waits is woken by a NOTIFY, and a little later without it."""
+"""Notifications: wake waiting tasks on Postgres NOTIFY, with polling as fallback."""
 
 import asyncio
 from contextlib import suppress
@@ -18,17 +18,17 @@ _logger = structlog.get_logger(__name__)
 
 
 class Listener:
-    """Wakes those who wait. Works without LISTEN too, where a pooler stands in between: then each poll is a wake-up."""
+    """Wakes its subscribers on NOTIFY. Where a pooler prevents LISTEN, each poll of a subscriber wakes it instead."""
 
     def __init__(self, dsn: str, channel: str = LOG_TABLE) -> None:
-        """Listen to a channel, the log's or one of ours, over a connection of its own to ``dsn``."""
+        """Listen to a channel, by default the log's, over a connection of its own to ``dsn``."""
         self._channel = channel
         name = "new events" if channel == LOG_TABLE else channel
         self._dsn = make_conninfo(dsn, application_name=f"perezvon {name}", connect_timeout=3)
         self._wakes: set[asyncio.Event] = set()
 
     def subscribe(self) -> asyncio.Event:
-        """Answer an event that is set whenever somebody notified the channel; the subscriber clears it."""
+        """Return an event that is set at each notification; the subscriber clears it."""
         wake = asyncio.Event()
         self._wakes.add(wake)
         return wake
@@ -39,13 +39,13 @@ class Listener:
             wake.set()
 
     async def run(self) -> None:
-        """Listen until cancelled; connect again whenever the connection is lost."""
+        """Listen until cancelled; reconnect whenever the connection is lost."""
         while True:
             try:
                 with propagate_cancellation():
                     await self._listen()
             except psycopg.Error as error:
-                _logger.warning("not listening", channel=self._channel, error=type(error).__name__)
+                _logger.warning("listener disconnected", channel=self._channel, error=type(error).__name__)
                 await asyncio.sleep(_RECONNECT_S)
 
     async def _listen(self) -> None:
@@ -57,7 +57,7 @@ class Listener:
 
 
 async def wait_or_timeout(wake: asyncio.Event, seconds: float = _POLL_S) -> None:
-    """Wait until the event is set, so many seconds at most."""
+    """Wait until the event is set, but no longer than ``seconds``."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await wake.wait()

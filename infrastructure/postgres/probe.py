@@ -1,22 +1,29 @@
-"""Whether an address is that of a database that will do, and when that database is lost."""
+"""Probes of a server: whether a connection string leads to a suitable one, and when its connection is lost."""
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from application.errors import StorageUnavailable
-from application.ports.operations import InvalidDsn, ServerTooOld
 
-OLDEST = 14
-_THOUSANDS = 10_000  # PostgreSQL 14.5 calls itself 140005
+MIN_SERVER_VERSION = 14
+_VERSION_FACTOR = 10_000  # PostgreSQL 14.5 reports 140005
+
+
+class InvalidDsn(ValueError):
+    """A text is not a Postgres connection string; the message does not repeat it, since it may contain a password."""
+
+
+class ServerTooOld(Exception):
+    """The server is older than the minimum version."""
 
 
 def probe_server(dsn: str) -> None:
-    """Connect once and leave.
+    """Connect once and disconnect.
 
     Raises:
-        BadAddress: ``dsn`` is no connection string.
-        StorageUnavailable: nobody answers there, or not to us; the message says why.
-        ServerTooOld: it is older than PostgreSQL 14.
+        InvalidDsn: ``dsn`` is not a connection string.
+        StorageUnavailable: no server responds there, or it rejects the connection; the message says why.
+        ServerTooOld: the server is older than PostgreSQL 14.
     """
     try:
         conninfo_to_dict(dsn)
@@ -27,16 +34,17 @@ def probe_server(dsn: str) -> None:
             version = connection.info.server_version
     except psycopg.OperationalError as error:
         raise StorageUnavailable(str(error).strip()) from error
-    if version < OLDEST * _THOUSANDS:
-        raise ServerTooOld(f"The server is PostgreSQL {version // _THOUSANDS}; {OLDEST} or newer is needed")
+    if version < MIN_SERVER_VERSION * _VERSION_FACTOR:
+        found = version // _VERSION_FACTOR
+        raise ServerTooOld(f"The server is PostgreSQL {found}; PostgreSQL {MIN_SERVER_VERSION} or newer is required")
 
 
 async def wait_until_lost(dsn: str) -> None:
-    """Hold a connection, and return when the server has ended it or could not be reached at all."""
+    """Hold a connection; return when the server has ended it, or at once when the server cannot be reached."""
     try:
         connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True, application_name="perezvon up")
         async with connection:
             async for _ in connection.notifies():
-                pass  # nothing is listened for: the wait ends with the connection
+                pass  # no channel is listened to: the wait ends with the connection
     except psycopg.OperationalError:
         return

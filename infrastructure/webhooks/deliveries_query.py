@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 
 from application.errors import DeliveryNotFound
+from application.policies.notify_webhooks import WebhookKind
 from application.ports.webhooks import AttemptRow, DeliveryFilter, DeliveryRow
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
 from infrastructure.webhooks.delivery_schedule import FLAGGED_AFTER
-from infrastructure.webhooks.outbox import CHANNEL, WebhookKind
+from infrastructure.webhooks.outbox import CHANNEL
 
 _COLUMNS = (
     "id, number, callback_id, kind, url, body, sequence, position, state, recorded_at,"

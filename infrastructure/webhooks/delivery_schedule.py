@@ -7,8 +7,8 @@ from http import HTTPStatus
 
 import msgspec
 
+from application.policies.notify_webhooks import WebhookKind
 from application.ports.webhooks import DeliveryState
-from infrastructure.webhooks.outbox import WebhookKind
 
 SHORT_S = (2, 10, 30)
 LONG_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)

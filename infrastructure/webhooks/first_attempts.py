@@ -10,12 +10,13 @@ import psycopg
 import structlog
 
 from application.errors import StorageUnavailable
+from application.policies.notify_webhooks import Message
 from infrastructure.postgres.batching import Batcher
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
 from infrastructure.webhooks.attempt import AttemptSender
 from infrastructure.webhooks.lane_leases import Delivery
-from infrastructure.webhooks.outbox import CHANNEL, Message
+from infrastructure.webhooks.outbox import CHANNEL
 from infrastructure.webhooks.results import AttemptResult, record_results
 
 IN_FLIGHT_MAX = 256

@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 from psycopg import AsyncConnection
 
+from application.policies.notify_webhooks import WebhookKind
 from infrastructure.postgres.sql import statement
-from infrastructure.webhooks.outbox import WebhookKind
 
 LEASE_BEYOND_TIMEOUT_S = 15.0
 

@@ -8,8 +8,10 @@ from uuid import UUID
 
 from application.ports.event_log import Appended, IdempotencyKey
 from domain.model import Envelope, Fact
-from infrastructure.event_log.codec import LogIdentity, encode
-from infrastructure.event_log.log import Command, PostgresEventLog, judged
+from infrastructure.event_log.append import Command, outcome_of
+from infrastructure.event_log.codec import encode
+from infrastructure.event_log.identity import LogIdentity
+from infrastructure.event_log.log import PostgresEventLog
 from interfaces.cli import main
 
 _background: set[asyncio.Task[Appended]] = set()
@@ -32,7 +34,7 @@ async def answer_early(  # noqa: PLR0917 - the same as what it replaces
     states = [encode(fact) for fact in facts]
     command = Command(stream=stream, version=version, facts=facts, states=states, envelope=envelope)
     now, identity = datetime.now(UTC), LogIdentity([(-1, _NOBODY)])
-    outcome = judged(command, ("appended", len(states), now), identity)
+    outcome = outcome_of(command, ("appended", len(states), now), identity)
     assert isinstance(outcome, Appended)
     return outcome
 

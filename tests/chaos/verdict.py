@@ -8,8 +8,9 @@ import psycopg
 
 from domain.model import Recorded
 from domain.task.task import replay
-from infrastructure.event_log.codec import COLUMNS, LogIdentity, recorded
-from infrastructure.postgres.connections import LOG_TABLE, SCHEMA
+from infrastructure.event_log.codec import COLUMNS, decode_row
+from infrastructure.event_log.identity import LogIdentity
+from infrastructure.postgres.sql import LOG_TABLE, SCHEMA
 from tests.chaos.load import Promise
 
 
@@ -49,7 +50,7 @@ def read_streams(dsn: str, prefix: str) -> dict[str, list[Recorded[Any]]]:
             (prefix,),
         )
         for row in rows:
-            streams.setdefault(row[1], []).append(recorded(row, identity))
+            streams.setdefault(row[1], []).append(decode_row(row, identity))
     return streams
 
 

@@ -16,11 +16,12 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
+from application.policies.notify_webhooks import Message, WebhookKind
 from application.webhook_options import WebhookOptions
 from application.webhook_targets import networks_of
 from infrastructure.postgres.connections import service_dsn
 from infrastructure.webhooks.delivery_worker import run_deliveries
-from infrastructure.webhooks.outbox import Message, WebhookKind, enqueue
+from infrastructure.webhooks.outbox import enqueue
 
 OPENED = networks_of("127.0.0.0/8,::1/128")
 OPTIONS = WebhookOptions(opened=OPENED, timeout=2.0, before_wait=1.0)

@@ -14,9 +14,9 @@ from domain.model import Envelope, Fact, Recorded
 from domain.task.events import AppealLinked, TaskCancelled, TaskStarted
 from domain.task.task import Status, Task, replay
 from infrastructure.event_log import metrics
+from infrastructure.event_log.append import Command, append_batch
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.decisions import decide_and_append
-from infrastructure.event_log.log import Command, append_batch
 from infrastructure.postgres.connections import service_dsn
 from tests.support.histories import filed
 from tests.support.logs import waiting_at_the_door

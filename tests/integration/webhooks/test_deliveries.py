@@ -9,10 +9,10 @@ from aiohttp import web
 from msgspec.structs import replace
 from psycopg import AsyncConnection
 
+from application.policies.notify_webhooks import WebhookKind
 from application.webhook_targets import networks_of
 from infrastructure.webhooks import breaker
 from infrastructure.webhooks.lane_window import UNPROVEN_IN_FLIGHT
-from infrastructure.webhooks.outbox import WebhookKind
 from tests.support.receiving import Received, Receiver, never, receiving
 from tests.support.waiting import eventually_async
 from tests.support.webhooks import (

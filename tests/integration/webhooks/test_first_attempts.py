@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
+from application.policies.notify_webhooks import Message, WebhookKind
 from infrastructure.postgres.connections import service_dsn
 from infrastructure.webhooks.delivery_worker import open_first_attempt_sender
 from infrastructure.webhooks.first_attempts import PER_LANE_MAX
-from infrastructure.webhooks.outbox import Message, WebhookKind
 from tests.support.receiving import never, receiving
 from tests.support.waiting import eventually_async
 from tests.support.webhooks import OPTIONS, change, deliveries, message, put_all, states, worker

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from application.policies.notify_webhooks import WebhookKind
 from application.ports.webhooks import DeliveryState
 from infrastructure.webhooks.delivery_schedule import (
     LONG_S,
@@ -20,7 +21,6 @@ from infrastructure.webhooks.delivery_schedule import (
     decide_update,
     retry_at,
 )
-from infrastructure.webhooks.outbox import WebhookKind
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 NEW = RetryState(kind=WebhookKind.AFTER, step=0, refusals=0, expires_at=NOW + WebhookKind.AFTER.lifetime)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from application.policies.notify_webhooks import Message, message_of
 from domain.callback.events import (
     AttemptFailed,
     AttemptStarted,
@@ -23,7 +24,7 @@ from domain.callback.events import (
     Outcome,
 )
 from domain.model import tag_of
-from infrastructure.webhooks.outbox import Message, lane_of, message_of, origin_of
+from infrastructure.webhooks.outbox import lane_of, origin_of
 from tests.support.histories import START, recorded
 
 CALL_ID = "11111111-2222-3333-4444-555555555555"
