@@ -7,66 +7,47 @@ import msgspec
 from psycopg import AsyncConnection
 
 from application.policies.carry_out_callback_tasks import (
-    CallbackFacts,
     Decide,
-    Means,
-    beginning,
-    callback_of,
-    failing,
-    follow,
-    obstacle,
-    wants_callback,
-    withdraw,
+    Handled,
+    Ignored,
+    Prerequisites,
+    TaskFacts,
+    callback_for,
+    cancel_callback,
+    fail_task,
+    follow_callback,
+    missing_prerequisite,
+    needs_callback,
+    schedule_callback,
 )
 from application.policies.decision import Decision
 from domain.callback.events import (
-    AttemptFailed,
     CallbackCancelled,
-    CallbackDelayed,
     CallbackFinished,
-    CallbackRemoved,
-    CallbackScheduled,
-    CallEnded,
 )
 from domain.callback_queue.callback_queue import replay as replay_queue
 from domain.model import Recorded
 from domain.organization.events import Settings
 from domain.streams import TASK_PREFIX, aggregate_id, callback_stream, queue_stream, task_stream
 from domain.task.events import (
-    AppealLinked,
     TaskCancelled,
     TaskCompleted,
     TaskFailed,
     TaskFiled,
-    TaskPutBack,
     TaskReprocessed,
-    TaskStarted,
     TaskType,
 )
 from domain.task.task import Task
 from domain.task.task import replay as replay_task
 from infrastructure.event_log.decisions import decide_and_append, read_streams
 from infrastructure.event_log.sequences import draw_callback_ids
-from infrastructure.policies.schedule_cache import Schedules
+from infrastructure.policies.schedule_cache import ScheduleCache
 from infrastructure.postgres.sql import statement
 from infrastructure.subscriptions.handler import POLICY_TUNING, actor_of, caused, fact_types, topics_of
 
 _BEGINNINGS = (TaskFiled, TaskReprocessed)
 _ENDS = (TaskCancelled, TaskCompleted, TaskFailed)
 _LAST_WORDS = (CallbackFinished, CallbackCancelled)
-
-TaskFacts = TaskFiled | TaskReprocessed | TaskCancelled | TaskCompleted | TaskFailed
-Handled = TaskFacts | CallbackFacts
-Ignored = (
-    TaskStarted
-    | TaskPutBack
-    | AppealLinked
-    | CallbackScheduled
-    | AttemptFailed
-    | CallEnded
-    | CallbackDelayed
-    | CallbackRemoved
-)
 
 _STANDING = statement("SELECT task_id, callback_id FROM {schema}.task_callbacks WHERE task_id = ANY(%s)")
 _KEEP = statement(
@@ -94,13 +75,13 @@ class CarryOutCallbackTasks:
     subscription = topics_of(handled, ('"task_type":"callback"', '"task_id":'))
     tuning = POLICY_TUNING
 
-    def __init__(self, schedules: Schedules) -> None:
+    def __init__(self, schedules: ScheduleCache) -> None:
         """Learn from ``schedules`` which task a callback carries out."""
         self._schedules = schedules
 
     async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
         """See the protocol."""
-        schedules = await self._schedules.of(connection, events)
+        schedules = await self._schedules.load(connection, events)
         task_ids = {stream: fact.task_id for stream, fact in schedules.items() if fact.task_id}
         concerned = [
             event for event in events if event.stream in task_ids or (_is_of_task(event) and _may_concern(event))
@@ -116,7 +97,7 @@ class CarryOutCallbackTasks:
             if one := begun.get(event.position):
                 joined.begin(event, task_id, one, next(numbers))
             elif event.actor != _ACTOR:
-                joined.follow(event, task_id)
+                joined.follow_callback(event, task_id)
             joined.forget(event, task_id)
         await joined.keep(connection)
         await decide_and_append(connection, joined.decisions)
@@ -126,7 +107,7 @@ class _Beginning(msgspec.Struct, frozen=True):
     """A task to be carried out, and what there is for it."""
 
     task: Task
-    means: Means
+    prerequisites: Prerequisites
 
 
 class _Joined:
@@ -138,24 +119,29 @@ class _Joined:
         self.decisions: list[Decision] = []
 
     def begin(self, event: Recorded[Any], task_id: str, one: _Beginning, number: int) -> None:
-        if why := obstacle(one.task, one.means):
-            self._decide(event, event.stream, failing(why))
+        if why := missing_prerequisite(one.task, one.prerequisites):
+            self._decide(event, event.stream, fail_task(why))
             return
         self._callbacks[task_id] = number
-        scheduled = callback_of(one.task, one.means, event.recorded_at)
-        self._decide(event, callback_stream(number), beginning(scheduled))
+        scheduled = callback_for(one.task, one.prerequisites, event.recorded_at)
+        self._decide(event, callback_stream(number), schedule_callback(scheduled))
 
-    def follow(self, event: Recorded[Any], task_id: str) -> None:
+    def follow_callback(self, event: Recorded[Any], task_id: str) -> None:
         number = self._callbacks.get(task_id)
         if isinstance(event.fact, _ENDS):
             if number is not None:
-                self._decide(event, callback_stream(number), withdraw)
-        elif event.stream == callback_stream(number) and (decided := follow(event.fact)):
+                self._decide(event, callback_stream(number), cancel_callback)
+        elif (
+            number is not None and event.stream == callback_stream(number) and (decided := follow_callback(event.fact))
+        ):
             self._decide(event, task_stream(task_id), decided)
 
     def forget(self, event: Recorded[Any], task_id: str) -> None:
         """Let go of a callback that is over."""
-        if isinstance(event.fact, _LAST_WORDS) and event.stream == callback_stream(self._callbacks.get(task_id)):
+        if not isinstance(event.fact, _LAST_WORDS):
+            return
+        number = self._callbacks.get(task_id)
+        if number is not None and event.stream == callback_stream(number):
             del self._callbacks[task_id]
 
     async def keep(self, connection: AsyncConnection) -> None:
@@ -205,13 +191,13 @@ async def _begun(connection: AsyncConnection, events: Iterable[Recorded[Any]]) -
     wanting = {
         event.position: task
         for event in asking
-        if (task := tasks[event.position]) and wants_callback(task, _try(event.fact))
+        if (task := tasks[event.position]) and needs_callback(task, _try(event.fact))
     }
-    means = await _means(connection, wanting.values())
+    prerequisites = await _means(connection, wanting.values())
     return {
         position: _Beginning(task, given)
         for position, task in wanting.items()
-        if (given := means.get((task.organization_id, task.operator_number)))
+        if (given := prerequisites.get((task.organization_id, task.operator_number)))
     }
 
 
@@ -219,7 +205,7 @@ def _try(fact: TaskFiled | TaskReprocessed) -> int:
     return fact.attempt if isinstance(fact, TaskReprocessed) else 1
 
 
-async def _means(connection: AsyncConnection, tasks: Iterable[Task]) -> dict[tuple[int, int], Means]:
+async def _means(connection: AsyncConnection, tasks: Iterable[Task]) -> dict[tuple[int, int], Prerequisites]:
     """Answer, by organisation and operator, what there is to carry out tasks; nothing where no queue is named for it."""
     asked = sorted({(task.organization_id, task.operator_number) for task in tasks})
     if not asked:
@@ -232,7 +218,7 @@ async def _means(connection: AsyncConnection, tasks: Iterable[Task]) -> dict[tup
     ]
     queues = await read_streams(connection, (stream for *_, stream in found))
     return {
-        (organization_id, operator): Means(
+        (organization_id, operator): Prerequisites(
             settings=settings,
             a_number=phone,
             has_queue=_is_open(queues[stream], organization_id),
