@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from interfaces.commands.administration import member, operator, token
 from interfaces.commands.doctor import doctor
-from interfaces.commands.errors import trouble_of
+from interfaces.commands.errors import command_error
 from interfaces.commands.history import history, replay
 from interfaces.commands.organizations import organization
 from interfaces.commands.output import json_text
@@ -24,7 +24,7 @@ from interfaces.commands.webhooks import webhook_secret
 from interfaces.config.log_setup import set_up_logging
 from interfaces.config.settings import from_environment
 
-_LASTING = {"up", "serve", "work", "simulator"}
+_LONG_RUNNING = {"up", "serve", "work", "simulator"}
 _INTERRUPTED = 130
 _TERMINATED = 143
 
@@ -33,20 +33,20 @@ _TERMINATED = 143
 @click.version_option(package_name="perezvon", message="%(version)s")
 @click.pass_context
 def perezvon(context: click.Context) -> None:
-    """Keep the tasks of a call centre, and prove afterwards everything that happened.
+    """Run the tasks and callbacks of a call centre, with a complete record of every change.
 
     \b
-    Begin with
+    Start with
       perezvon up --demo                       everything on this machine, with a sample day of calls
     or
-      perezvon up                              the same, empty, in a folder of your own; then, beside it:
+      perezvon up                              the same, empty, in your own folder; then, in another terminal:
       perezvon organization create "Acme"      a tenant, and its first token
       perezvon operator add "Line 1" --organization 1
 
-    Commands find the database by PEREZVON_DATABASE_URL where it is set, else by --data-dir, else it is that of `up`.
+    Commands use the database of PEREZVON_DATABASE_URL; without it that of --data-dir, by default the one of `up`.
     """  # noqa: D301 - click reads a \b as "keep these lines"
     settings = from_environment()
-    if context.invoked_subcommand not in _LASTING and "PEREZVON_LOG_LEVEL" not in os.environ:
+    if context.invoked_subcommand not in _LONG_RUNNING and "PEREZVON_LOG_LEVEL" not in os.environ:
         settings = replace(settings, log_level="error")
     set_up_logging(settings, sys.stderr)
 
@@ -59,34 +59,34 @@ for _command in (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; answer its exit code: 0 done, 1 failed, 2 bad input, 3 a rebuild that came out differently."""
+    """Run a command; return its exit code: 0 success, 1 failure, 2 bad input, 3 a rebuild that differs from the live view."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _leave)  # a normal exit: what is registered with atexit runs
+    signal.signal(signal.SIGTERM, _exit)  # a normal exit, so that atexit handlers run
     try:
         return perezvon.main(words, prog_name="perezvon", standalone_mode=False) or 0
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of the output has closed it
         return 1
-    except Exception as error:  # noqa: BLE001 - each is told as a sentence
-        return _told(error, as_json="--json" in words)
+    except Exception as error:  # noqa: BLE001 - each error is reported as a sentence
+        return _report(error, as_json="--json" in words)
 
 
-def _told(error: Exception, *, as_json: bool) -> int:
+def _report(error: Exception, *, as_json: bool) -> int:
     if os.environ.get("PEREZVON_LOG_LEVEL") == "debug":
         traceback.print_exception(error)
-    trouble = trouble_of(error)
+    found = command_error(error)
     if as_json:
-        click.echo(json_text({"error": {"code": trouble.code, "message": trouble.message}}), err=True)
+        click.echo(json_text({"error": {"code": found.code, "message": found.message}}), err=True)
     elif isinstance(error, click.UsageError):
         error.show()
     else:
-        click.echo(trouble.message, err=True)
-    return trouble.exit_code
+        click.echo(found.message, err=True)
+    return found.exit_code
 
 
-def _leave(_number: int, _frame: object) -> NoReturn:
+def _exit(_number: int, _frame: object) -> NoReturn:
     sys.exit(_TERMINATED)
 
 

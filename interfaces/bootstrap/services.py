@@ -14,14 +14,14 @@ from application.queries.audit_trail import AuditTrail
 from application.queries.callback_list import CallbackList
 from application.queries.queue_board import QueueBoard
 from application.queries.task_list import TaskList
-from application.queries.view_lag import ViewPositions
+from application.queries.view_lag import ViewLag
 from application.tasks import Tasks
 from application.webhook_options import WebhookOptions
 from infrastructure.access_directory.organizations import PostgresOrganizations
 from infrastructure.access_directory.query import PostgresDirectory
 from infrastructure.event_log.log import PostgresEventLog
 from infrastructure.event_log.sequences import PostgresIdSequences
-from infrastructure.operations.view_lag import PostgresViewPositions
+from infrastructure.operations.view_lag import PostgresViewLag
 from infrastructure.postgres.connections import Pool
 from infrastructure.read_models.audit_trail.query import PostgresAuditTrail
 from infrastructure.read_models.call_history.query import PostgresCallIndex
@@ -46,7 +46,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     callback_list: CallbackList
     call_history: CallHistory
     queue_board: QueueBoard
-    views: ViewPositions
+    views: ViewLag
     webhook_deliveries: WebhookDeliveries
     webhook_secrets: WebhookSecrets
 
@@ -65,7 +65,7 @@ async def services(dsn: str, webhooks: WebhookOptions | None = None) -> AsyncGen
         await pool.open()
     log = PostgresEventLog(log_pool, view_pool)
     directory, numbers = PostgresDirectory(directory_pool), PostgresIdSequences(view_pool)
-    queues, views = CallbackQueues(log, numbers), PostgresViewPositions(view_pool)
+    queues, views = CallbackQueues(log, numbers), PostgresViewLag(view_pool)
     try:
         yield Services(
             tasks=Tasks(log, directory),

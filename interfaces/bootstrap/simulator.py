@@ -35,17 +35,22 @@ def open_listener(address: str) -> tuple[socket.socket, str]:
     return listener, address_of(listener)
 
 
+def make_network(options: NetworkOptions) -> Network:
+    """Return a new network with no calls."""
+    capacity = Capacity(options.calls, options.calls_per_second)
+    return Network(seed=options.seed, speed=options.speed, capacity=capacity)
+
+
 @asynccontextmanager
 async def serve_network(options: NetworkOptions, listener: socket.socket) -> AsyncGenerator[Network]:
     """Serve a new network on the listener, and close the listener at the end."""
-    capacity = Capacity(options.calls, options.calls_per_second)
-    network = Network(seed=options.seed, speed=options.speed, capacity=capacity)
+    network = make_network(options)
     async with serving(network, listener):
         yield network
 
 
 @asynccontextmanager
 async def network_counters(address: str, *, patience_s: float) -> AsyncGenerator[Control]:
-    """Connect to a running network to read its counters, waiting up to ``patience_s``. Raises GatewayDown."""
+    """Connect to a running network to read its counters, waiting up to ``patience_s``. Raises GatewayUnavailable."""
     async with Control(address, patience_s=patience_s) as control:
         yield control

@@ -1,4 +1,4 @@
-"""Administration: members, operators, tokens."""
+"""Commands of administration: members, operators, tokens."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,9 @@ def member() -> None:
 @member.command("add")
 @click.argument("name", type=TEXT)
 @_organization
-@click.option("--role", type=_ROLES, default="agent", show_default=True, help="The most that their tokens may do.")
+@click.option(
+    "--role", type=_ROLES, default="agent", show_default=True, help="The highest role that their tokens may have."
+)
 @on_database
 def add_member(name: str, organization_id: int, role: str, data_dir: Path | None, *, as_json: bool) -> None:
     """Add a person to an organisation.
@@ -65,16 +67,18 @@ def operator() -> None:
 @click.argument("name", type=TEXT)
 @_organization
 @click.option(
-    "--number", type=TEXT, help="Rings first in a callback: a phone number, or an extension of 2 to 8 digits."
+    "--number",
+    type=TEXT,
+    help="The number that a callback rings first: a phone number, or an extension of 2 to 8 digits.",
 )
-@click.option("--member", "member_id", type=TEXT, help="Gets the tasks that this operator files.")
+@click.option("--member", "member_id", type=TEXT, help="The member to whom tasks of this operator are assigned.")
 @on_database
 def add_operator(
     name: str, organization_id: int, number: str | None, member_id: str | None, data_dir: Path | None, *, as_json: bool
 ) -> None:
     """Add an operator.
 
-    Prints its id, the key that files tasks, which is shown only now.
+    Print its id, which is the key that files tasks. It is shown only once.
 
     \b
     Example:
@@ -98,7 +102,7 @@ def add_operator(
 def renew_operator(number: int, organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
     """Give an operator a new key.
 
-    NUMBER is what `operator list` shows. The old key is void.
+    NUMBER is a number that `operator list` shows. The old key stops working at once.
 
     \b
     Example:
@@ -113,9 +117,9 @@ def renew_operator(number: int, organization_id: int, data_dir: Path | None, *, 
 @_organization
 @on_database
 def remove_operator(number: int, organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
-    """Take an operator's right to file tasks.
+    """Revoke an operator's right to file tasks.
 
-    NUMBER is what `operator list` shows.
+    NUMBER is a number that `operator list` shows.
 
     \b
     Example:
@@ -131,7 +135,7 @@ def remove_operator(number: int, organization_id: int, data_dir: Path | None, *,
 def list_operators(organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
     """List an organisation's operators.
 
-    They go by their internal number; keys are never shown again.
+    Operators are identified by number; their keys are never shown again.
 
     \b
     Example:
@@ -143,16 +147,21 @@ def list_operators(organization_id: int, data_dir: Path | None, *, as_json: bool
 
 @click.group()
 def token() -> None:
-    """Tokens: what API clients show to come in."""
+    """Tokens: credentials of API clients."""
 
 
 @token.command("issue")
 @_organization
 @click.option("--role", type=_ROLES, required=True, help="What the token may do.")
-@click.option("--member", "member_id", type=TEXT, help="Whose token it is; without, it is a service's.")
-@click.option("--name", type=TEXT, help="What the token is for.")
-@click.option("--expires-in", type=DURATION, help="30m, 12h, 90d or 4w from now.")
-@click.option("--expires-at", type=MOMENT, help="A time such as 2027-01-31T18:00:00Z.")
+@click.option(
+    "--member",
+    "member_id",
+    type=TEXT,
+    help="The member who owns the token; without it, the token belongs to a service.",
+)
+@click.option("--name", type=TEXT, help="The purpose of the token.")
+@click.option("--expires-in", type=DURATION, help="Lifetime, such as 30m, 12h, 90d or 4w.")
+@click.option("--expires-at", type=MOMENT, help="Time of expiry, such as 2027-01-31T18:00:00Z.")
 @on_database
 def issue_token(  # noqa: PLR0917 - click passes by name
     organization_id: int,
@@ -167,7 +176,7 @@ def issue_token(  # noqa: PLR0917 - click passes by name
 ) -> None:
     """Issue a token.
 
-    It is shown only now.
+    The token is shown only once.
 
     \b
     Example:
@@ -190,9 +199,9 @@ def issue_token(  # noqa: PLR0917 - click passes by name
 @click.argument("token_id", type=TEXT, metavar="ID")
 @on_database
 def revoke_token(token_id: str, data_dir: Path | None, *, as_json: bool) -> None:
-    """Void a token at once.
+    """Revoke a token at once.
 
-    ID is what `token list` shows: the middle part of the token.
+    ID is an id that `token list` shows: the middle part of the token.
 
     \b
     Example:
@@ -208,7 +217,7 @@ def revoke_token(token_id: str, data_dir: Path | None, *, as_json: bool) -> None
 def list_tokens(organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
     """List an organisation's tokens.
 
-    Revoked ones too; secrets are never shown again.
+    Include revoked tokens. Secrets are never shown again.
 
     \b
     Example:
@@ -227,8 +236,10 @@ async def _of(directory: Directory, organization_id: int, rows: Callable[[int], 
 
 def _expiry(expires_in: timedelta | None, expires_at: datetime | None) -> datetime | None:
     if expires_in and expires_at:
-        raise click.UsageError("Either --expires-in or --expires-at")
+        raise click.UsageError("Give either --expires-in or --expires-at, not both")
     now = datetime.now(UTC)
     if expires_at and expires_at <= now:
-        raise click.BadParameter("Expected a time to come", param_hint="--expires-at")
+        raise click.BadParameter(
+            f"Expected a time in the future, not {expires_at.isoformat()}", param_hint="--expires-at"
+        )
     return now + expires_in if expires_in else expires_at

@@ -1,4 +1,4 @@
-"""What the commands share: options, kinds of values, and the way to the use cases."""
+"""Shared parts of the commands: options, parameter types, and access to the use cases."""
 
 import asyncio
 import re
@@ -29,34 +29,34 @@ ORGANIZATION_ID = click.IntRange(1, 2**53 - 1)
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The folder of an embedded Postgres. PEREZVON_DATABASE_URL, where set, wins over it.",
+    help="The folder of a local Postgres. PEREZVON_DATABASE_URL takes precedence.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
 
 def on_database(command: Command) -> Command:
-    """Give a command the options of all that work on the database: ``--data-dir`` and ``--json``."""
+    """Add the options of commands that work on the database: ``--data-dir`` and ``--json``."""
     return data_dir_option(json_option(command))
 
 
 def ask(data_dir: Path | None, use: Callable[[Services], Awaitable[T]]) -> T:
-    """Answer what ``use`` answers, over the use cases of the database that is meant, as the service's role."""
+    """Return the result of ``use`` on the use cases of the chosen database, connected as the service's role."""
     dsn, webhooks = service_address(data_dir), webhook_options(from_environment())
 
-    async def asked() -> T:
-        async with services(dsn, webhooks) as found:
-            return await use(found)
+    async def run() -> T:
+        async with services(dsn, webhooks) as opened:
+            return await use(opened)
 
-    return asyncio.run(asked())
+    return asyncio.run(run())
 
 
 def request() -> Request:
-    """Answer a request of the command line; it stands on record as ``cli``."""
+    """Return a request of the command line; its actor is recorded as ``cli``."""
     return Request(request_id=uuid7())
 
 
 class Text(click.ParamType[str]):
-    """A text; what the shell passed that is no UTF-8 is refused."""
+    """A text in UTF-8; other bytes from the shell are rejected."""
 
     name = "text"
 
@@ -70,7 +70,7 @@ class Text(click.ParamType[str]):
 
 
 class Duration(click.ParamType[timedelta]):
-    """A length of time such as ``30m``, ``12h``, ``90d`` or ``4w``."""
+    """A duration such as ``30m``, ``12h``, ``90d`` or ``4w``."""
 
     name = "duration"
 
@@ -80,12 +80,12 @@ class Duration(click.ParamType[timedelta]):
             return value
         match = re.fullmatch(r"([1-9][0-9]{0,4})([mhdw])", value)
         if match is None:
-            self.fail(f"{value!r} is not a length of time such as 30m, 12h, 90d or 4w", param, ctx)
+            self.fail(f"{value!r} is not a duration such as 30m, 12h, 90d or 4w", param, ctx)
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 class Moment(click.ParamType[datetime]):
-    """A time as RFC 3339 writes it; without a zone it is UTC."""
+    """A time in RFC 3339 format; without a zone it is UTC."""
 
     name = "time"
 
@@ -99,7 +99,7 @@ class Moment(click.ParamType[datetime]):
 
 
 class Policy(click.ParamType[RetryPolicy | None]):
-    """A retry policy as JSON, in the form that the API takes."""
+    """A retry policy as JSON, in the format of the API."""
 
     name = "json"
 

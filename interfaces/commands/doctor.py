@@ -1,4 +1,4 @@
-"""``doctor``: is all well, and if not, what is to be done."""
+"""``doctor``: diagnose a deployment, with advice for each problem."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -23,37 +23,38 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.command()
 @on_database
 def doctor(data_dir: Path | None, *, as_json: bool) -> None:
-    """Tell whether all is well, and what to do.
+    """Diagnose the deployment.
 
-    Asks the database, the worker, and the switch that PEREZVON_GATEWAY names. Exits with 1 if something fails.
+    Check the database, the worker, and the switch that PEREZVON_GATEWAY names, and give advice for each problem. The exit
+    code is 1 when a check fails.
 
     \b
     Example:
       perezvon doctor
     """
     settings = from_environment()
-    checks = [*_checks(data_dir), *_switch(settings)]
+    checks = [*_database_checks(data_dir), *_gateway_checks(settings)]
     healthy = all(check.state != "fail" for check in checks)
     if as_json:
         show_json({"ok": healthy, "checks": checks})
     else:
-        _tell(checks)
+        _show(checks)
     if not healthy:
         click.get_current_context().exit(1)
 
 
-def _checks(data_dir: Path | None) -> Iterator[Check]:
+def _database_checks(data_dir: Path | None) -> Iterator[Check]:
     try:
         dsn = owner_address(data_dir)
     except (NoDatabase, LocalPostgresError, BadSetting, StorageUnavailable, ServerTooOld) as error:
-        advice = "See that Postgres runs, and that PEREZVON_DATABASE_URL or --data-dir names it"
+        advice = "Check that Postgres runs, and that PEREZVON_DATABASE_URL or --data-dir names it"
         yield Check(name="database", state="fail", message=str(error), advice=advice)
         return
     lags = partial(ask, data_dir, lambda services: services.views.lags())
     yield from diagnose(dsn, lags, from_environment().ready_lag_seconds)
 
 
-def _switch(settings: Settings) -> list[Check]:
+def _gateway_checks(settings: Settings) -> list[Check]:
     if settings.gateway is None:
         return []
     try:
@@ -62,7 +63,7 @@ def _switch(settings: Settings) -> list[Check]:
         return [Check(name="switch", state="fail", message=str(error), advice="See docs/settings.md")]
 
 
-def _tell(checks: Iterable[Check]) -> None:
+def _show(checks: Iterable[Check]) -> None:
     for check in checks:
         state = click.style(f"{check.state:<4}", fg=_COLOURS[check.state])
         click.echo(f"{state}  {check.name}: {check.message}")

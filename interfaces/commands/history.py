@@ -1,4 +1,4 @@
-"""Commands on the record: what happened, and how a thing stood."""
+"""Commands on the event log: the history of a stream, and its state at a time or version."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -32,7 +32,7 @@ _stream = click.argument("stream", type=TEXT)
 @_stream
 @on_database
 def history(stream: str, data_dir: Path | None, *, as_json: bool) -> None:
-    """Show what happened in a stream.
+    """Show the events of a stream.
 
     Oldest first: who did what, when and why.
 
@@ -49,13 +49,13 @@ def history(stream: str, data_dir: Path | None, *, as_json: bool) -> None:
 
 @click.command()
 @_stream
-@click.option("--as-of", type=MOMENT, help="As it was at a time such as 2026-11-30T18:00:00Z.")
-@click.option("--version", type=click.IntRange(1, 2**53 - 1), help="As it was after that many of its events.")
+@click.option("--as-of", type=MOMENT, help="The state at a time such as 2026-11-30T18:00:00Z.")
+@click.option("--version", type=click.IntRange(1, 2**53 - 1), help="The state after this many events.")
 @on_database
 def replay(stream: str, as_of: datetime | None, version: int | None, data_dir: Path | None, *, as_json: bool) -> None:
-    """Show how a task, queue, callback or organisation stood.
+    """Show the state of a task, queue, callback or organisation, now or in the past.
 
-    Folds the stream anew, from its first event to now, to a time, or to a version, and shows what comes out.
+    Fold the stream from its first event up to now, to a time, or to a version, and show the result.
 
     STREAM is task/<id>, the bare id of a task, queue/<id>, callback/<id> or organization/<id>.
 
@@ -65,15 +65,18 @@ def replay(stream: str, as_of: datetime | None, version: int | None, data_dir: P
       perezvon replay task/0199f6a4-5f0b-7c3e-8d0a-1b2c3d4e5f60 --as-of 2026-11-30T18:00:00Z
     """
     if as_of and version:
-        raise click.UsageError("Either --as-of or --version")
+        raise click.UsageError("Give either --as-of or --version, not both")
     events = _read(stream, data_dir)
     if version and version > len(events):
-        raise Refusal("no_such_version", f"The stream has {len(events)} versions")
+        raise Refusal("no_such_version", f"Version {version} does not exist: the stream has {len(events)} versions")
     if as_of:
         version = sum(event.recorded_at <= as_of for event in events)
     folded = _REPLAYS[prefix_of(events[0].stream)](events[:version])
     if folded is None:
-        raise Refusal("not_yet", f"The stream begins at {events[0].recorded_at:%Y-%m-%dT%H:%M:%S.%fZ}")
+        raise Refusal(
+            "not_yet",
+            f"Nothing was recorded by then: the stream begins at {events[0].recorded_at:%Y-%m-%dT%H:%M:%S.%fZ}",
+        )
     show(msgspec.to_builtins(folded, order="deterministic"), as_json=as_json)
 
 
@@ -85,7 +88,7 @@ def _read(stream: str, data_dir: Path | None) -> Sequence[Recorded[Any]]:
         )
     events = ask(data_dir, lambda services: services.log.read(name))
     if not events:
-        raise Refusal("no_such_stream", f"Nothing is recorded of {name}")
+        raise Refusal("no_such_stream", f"No events are recorded in the stream {name}")
     return events
 
 

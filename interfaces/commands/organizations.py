@@ -1,4 +1,4 @@
-"""Organisations: creating them, and their settings."""
+"""Commands of organisations: create, change settings, list."""
 
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ def organization() -> None:
 
 @organization.command("create")
 @click.argument("name", type=TEXT)
-@click.option("--region", default="KZ", show_default=True, type=TEXT, help="Reads national phone numbers (ISO 3166).")
+@click.option(
+    "--region", default="KZ", show_default=True, type=TEXT, help="Region of national phone numbers (ISO 3166)."
+)
 @on_database
 def create_organization(name: str, region: str, data_dir: Path | None, *, as_json: bool) -> None:
     """Create an organisation.
 
-    Prints an admin's token, which is shown only now.
+    Print an admin token, which is shown only once.
 
     \b
     Example:
@@ -36,22 +38,22 @@ def create_organization(name: str, region: str, data_dir: Path | None, *, as_jso
 
 @organization.command("set")
 @click.argument("organization_id", type=ORGANIZATION_ID, metavar="ID")
-@click.option("--region", type=TEXT, help="Reads national phone numbers (ISO 3166, such as KZ).")
-@click.option("--timezone", type=TEXT, help="An IANA name, such as Asia/Almaty.")
-@click.option("--open-intake/--no-open-intake", default=None, help="Whether tasks are filed without a token.")
-@click.option("--callback-queue", type=ORGANIZATION_ID, help="The queue that carries out callback tasks.")
+@click.option("--region", type=TEXT, help="Region of national phone numbers (ISO 3166, such as KZ).")
+@click.option("--timezone", type=TEXT, help="An IANA time zone, such as Asia/Almaty.")
+@click.option("--open-intake/--no-open-intake", default=None, help="Whether tasks can be filed without a token.")
+@click.option("--callback-queue", type=ORGANIZATION_ID, help="Id of the queue that carries out callback tasks.")
 @click.option("--no-callback-queue", is_flag=True, help="Leave callback tasks to the members.")
-@click.option("--callback-tries", type=int, help="1 to 50.")
+@click.option("--callback-tries", type=int, help="Tries of a callback task, 1 to 50.")
 @click.option("--callback-pause", type=int, help="Seconds between tries, 0 to 604800.")
-@click.option("--caller-id", type=TEXT, help="The number that calls seem to come from.")
-@click.option("--no-caller-id", is_flag=True, help="Show each of the two the other's number.")
-@click.option("--retry-policy", type=POLICY, help="What follows a failed attempt in queues that chose nothing: JSON.")
-@click.option("--no-retry-policy", is_flag=True, help="Back to the contract's rule.")
+@click.option("--caller-id", type=TEXT, help="The caller id of calls.")
+@click.option("--no-caller-id", is_flag=True, help="Show each of the two phones the number of the other.")
+@click.option("--retry-policy", type=POLICY, help="Retry policy of queues without rules of their own, as JSON.")
+@click.option("--no-retry-policy", is_flag=True, help="Use the default rule (docs/contracts/task_scheduler.md).")
 @on_database
 def set_organization(organization_id: int, data_dir: Path | None, *, as_json: bool, **given: Any) -> None:
     """Change settings of an organisation.
 
-    What is not named stays. Prints them all.
+    Settings that are not given keep their values. Print all settings.
 
     \b
     Example:
@@ -61,10 +63,10 @@ def set_organization(organization_id: int, data_dir: Path | None, *, as_json: bo
     changes = {name: value for name, value in given.items() if value is not None}
     for name in sorted(cleared & changes.keys()):
         option = name.replace("_", "-")
-        raise click.UsageError(f"Either --{option} or --no-{option}")
+        raise click.UsageError(f"Give either --{option} or --no-{option}, not both")
     changes |= dict.fromkeys(cleared)
     if not changes:
-        raise click.UsageError("Name a setting to change, such as --timezone Asia/Almaty")
+        raise click.UsageError("Give a setting to change, such as --timezone Asia/Almaty")
     patch = SettingsPatch(**changes)
     settings = ask(data_dir, lambda s: s.organizations.change_settings(organization_id, patch, request()))
     show({"id": organization_id, **msgspec.structs.asdict(settings)}, as_json=as_json)

@@ -1,4 +1,4 @@
-"""What commands print on standard output: one JSON object for programs, lines and tables for people."""
+"""Output of commands on standard output: one JSON object for programs, lines and tables for people."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,15 +7,15 @@ from typing import Any
 import click
 import msgspec
 
-_ENDLESS = 10_000  # columns of a "terminal" that is a file or a pipe: nothing wraps there
+_ENDLESS = 10_000  # width of a file or a pipe: lines do not wrap there
 
 
-def show(answer: object, *, as_json: bool) -> None:
-    """Print a struct or mapping: as JSON, or a line for each of its fields, nested ones under dotted names."""
+def show(result: object, *, as_json: bool) -> None:
+    """Print a struct or mapping: as JSON, or one line per field, with dotted names for nested fields."""
     if as_json:
-        show_json(answer)
+        show_json(result)
         return
-    for name, value in _flat(msgspec.to_builtins(answer)):
+    for name, value in _flat(msgspec.to_builtins(result)):
         click.echo(f"{name}: {_text(value)}")
 
 
@@ -24,7 +24,7 @@ def show_items(items: Sequence[object], columns: Sequence[str], *, as_json: bool
     if as_json:
         show_json({"items": items})
         return
-    from rich.console import Console  # noqa: PLC0415 - costs start-up time, and programs ask for JSON
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and programs use JSON
     from rich.table import Table  # noqa: PLC0415 - the same
 
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -40,14 +40,14 @@ def show_items(items: Sequence[object], columns: Sequence[str], *, as_json: bool
         click.echo(line.rstrip())
 
 
-def show_json(answer: object) -> None:
-    """Print one JSON object on a line of its own."""
-    click.echo(json_text(answer))
+def show_json(result: object) -> None:
+    """Print one JSON object on one line."""
+    click.echo(json_text(result))
 
 
-def json_text(answer: object) -> str:
-    """Answer the JSON of a struct or mapping."""
-    return msgspec.json.encode(answer).decode()
+def json_text(result: object) -> str:
+    """Return the JSON of a struct or mapping."""
+    return msgspec.json.encode(result).decode()
 
 
 def _flat(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

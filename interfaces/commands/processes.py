@@ -1,4 +1,4 @@
-"""The commands that keep running, and the one that prepares the database for them."""
+"""Commands that run processes: up, serve, work; and migrate, which prepares the database."""
 
 import os
 from pathlib import Path
@@ -16,8 +16,10 @@ from interfaces.processes.sockets import adopt, listen
 from interfaces.processes.worker import work as run_work
 
 _PORT = click.IntRange(0, 65535)
-_host = click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is everywhere.")
-_port = click.option("--port", type=_PORT, default=8080, show_default=True, help="0 takes any free one.")
+_host = click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every interface."
+)
+_port = click.option("--port", type=_PORT, default=8080, show_default=True, help="0 takes any free port.")
 _attached = click.option("--attached", is_flag=True, hidden=True, help="End when standard input ends.")
 
 
@@ -28,7 +30,7 @@ _attached = click.option("--attached", is_flag=True, hidden=True, help="End when
 @click.option(
     "--demo",
     is_flag=True,
-    help="In a throw-away folder: a sample day of calls, 300 people called back, and what to try next.",
+    help="In a temporary folder: file a sample day of calls, call 300 people back, print commands to try.",
 )
 @click.option(
     "--asterisk",
@@ -38,8 +40,10 @@ _attached = click.option("--attached", is_flag=True, hidden=True, help="End when
 def up(data_dir: Path | None, host: str, port: int, asterisk: str | None, *, demo: bool) -> None:
     """Run everything on this machine.
 
-    That is Postgres, migrations, API, worker and, unless PEREZVON_GATEWAY names another, a phone network in which no phone rings. Prints `ready http://…` when it serves; logs go to standard error. Ctrl-C ends it all. The data lie in a folder of
-    your own, or in --data-dir; with PEREZVON_DATABASE_URL they lie in that Postgres (14 or newer).
+    Start Postgres, migrations, the API, a worker and, unless PEREZVON_GATEWAY names a switch, a simulated phone network in
+    which no phone rings. Print `ready http://…` when the API accepts requests; logs go to standard error. Ctrl-C stops
+    everything. Data is kept in your own data folder or in --data-dir; with PEREZVON_DATABASE_URL it is kept in that
+    Postgres (14 or newer).
 
     \b
     Examples:
@@ -48,7 +52,7 @@ def up(data_dir: Path | None, host: str, port: int, asterisk: str | None, *, dem
       perezvon up --data-dir ./data --port 8081
       PEREZVON_ASTERISK_SECRET=… perezvon up --demo --asterisk 127.0.0.1
     """
-    from interfaces.processes.up import up as run_up  # noqa: PLC0415 - brings an HTTP client, which other commands do without
+    from interfaces.processes.up import up as run_up  # noqa: PLC0415 - imports an HTTP client, which other commands do not need
 
     if asterisk:
         os.environ.update(asterisk_environment(asterisk, from_environment()))
@@ -62,14 +66,16 @@ def up(data_dir: Path | None, host: str, port: int, asterisk: str | None, *, dem
 @_host
 @_port
 @data_dir_option
-@click.option("--socket", "descriptor", type=int, hidden=True, help="A listening socket that is open already.")
+@click.option(
+    "--socket", "descriptor", type=int, hidden=True, help="File descriptor of a listening socket that is already open."
+)
 @_attached
 def serve(host: str, port: int, data_dir: Path | None, descriptor: int | None, *, attached: bool) -> None:
     """Serve the HTTP API.
 
-    Any number of these may run, each beside `work` or on another machine.
+    Any number of these processes may run, on one machine or several.
 
-    The database must be migrated. SIGTERM drains.
+    The database must be migrated. SIGTERM drains and stops.
 
     \b
     Example:
@@ -77,7 +83,7 @@ def serve(host: str, port: int, data_dir: Path | None, descriptor: int | None, *
     """
     if attached:
         end_with_parent()
-    from interfaces.api.server import serve as run_server  # noqa: PLC0415 - brings the web framework
+    from interfaces.api.server import serve as run_server  # noqa: PLC0415 - imports the web framework
 
     with adopt(descriptor) if descriptor is not None else listen(host, port) as listener:
         run_server(wait_for_service_address(data_dir), from_environment(), listener)
@@ -87,11 +93,11 @@ def serve(host: str, port: int, data_dir: Path | None, descriptor: int | None, *
 @data_dir_option
 @_attached
 def work(data_dir: Path | None, *, attached: bool) -> None:
-    """Keep the views up with the log, dial, deliver webhooks.
+    """Update views, dial callbacks, deliver webhooks.
 
-    Any number of these may run; they take turns. Only with PEREZVON_GATEWAY set does it dial.
+    Any number of these processes may run; they divide the work. Callbacks are dialled only with PEREZVON_GATEWAY set.
 
-    The database must be migrated. SIGTERM drains. PEREZVON_METRICS_PORT shows its metrics.
+    The database must be migrated. SIGTERM drains and stops. PEREZVON_METRICS_PORT serves Prometheus metrics.
 
     \b
     Example:
@@ -106,9 +112,9 @@ def work(data_dir: Path | None, *, attached: bool) -> None:
 @data_dir_option
 @json_option
 def migrate(data_dir: Path | None, *, as_json: bool) -> None:
-    """Bring the schema up to date.
+    """Migrate the database schema to this version.
 
-    Works as the database's owner, and while older processes serve.
+    Connect as the database's owner. Older processes may keep running meanwhile.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``perezvon queue-board``: how the callback queues of an organisation stand."""
+"""``queue-board``: the state of an organisation's callback queues."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,13 +29,13 @@ _AT_ONCE = 1_000
 
 @click.command("queue-board")
 @click.option("--organization", "organization_id", type=ORGANIZATION_ID, required=True, help="The organisation's id.")
-@click.option("--queue", "queue_id", type=click.IntRange(1, 2**53 - 1), help="That queue alone.")
+@click.option("--queue", "queue_id", type=click.IntRange(1, 2**53 - 1), help="Show only this queue.")
 @on_database
 def queue_board(organization_id: int, queue_id: int | None, data_dir: Path | None, *, as_json: bool) -> None:
-    """Show how callback queues stand.
+    """Show the state of callback queues.
 
-    And why nothing starts in them: a queue is idle since it is off, nothing is due, the switch is away or its limit of
-    calls is reached; the first of them is told.
+    The column `idle` gives the reason why no call starts: the queue is off, nothing is due, the switch is unreachable, or
+    the limit of calls is reached. Only the first reason is shown.
 
     \b
     Examples:

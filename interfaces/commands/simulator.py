@@ -26,9 +26,13 @@ class _Address(click.ParamType[str]):
 @click.option(
     "--address", type=_Address(), default=SIMULATOR, show_default=True, help="HOST:PORT, or the path of a Unix socket."
 )
-@click.option("--calls", type=click.IntRange(1), help="How many calls it carries at once; else any number.")
-@click.option("--calls-per-second", type=click.FloatRange(0, min_open=True), help="And how many it takes a second.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Decides what is left to chance.")
+@click.option("--calls", type=click.IntRange(1), help="Highest number of calls at the same time; unlimited by default.")
+@click.option(
+    "--calls-per-second",
+    type=click.FloatRange(0, min_open=True),
+    help="Highest number of new calls a second; unlimited by default.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random decisions.")
 @click.option("--socket", "descriptor", type=int, hidden=True, help="A listening socket that is open already.")
 @click.option("--attached", is_flag=True, hidden=True, help="End when standard input ends.")
 @json_option
@@ -44,12 +48,12 @@ def simulator(
 ) -> None:
     """Run a phone network in which no phone rings.
 
-    Workers dial it where PEREZVON_GATEWAY is `simulated`, at PEREZVON_SIMULATOR_ADDRESS. Prints `ready ADDRESS`
-    when it listens. SIGTERM ends it, and with it all that it knows.
+    Workers dial it when PEREZVON_GATEWAY is `simulated`, at PEREZVON_SIMULATOR_ADDRESS. Print `ready ADDRESS` when it
+    listens. SIGTERM stops it; its state is lost.
 
-    The thousands digit of a number (1001, +77010001001) decides: 1 answers, 2 is busy, 3 rings in vain, 4 rejects, 5 is
-    unknown, 6 meets congestion, 7 answers and hangs up while B rings, 8 is busy at first and answers afterwards, 9 and 0
-    are left to chance. PEREZVON_SIMULATED_SPEED divides all its durations.
+    The thousands digit of a number (1001, +77010001001) decides the outcome: 1 answers, 2 is busy, 3 does not answer, 4
+    rejects, 5 is an unknown number, 6 meets congestion, 7 answers and hangs up while B rings, 8 is busy at first and
+    answers later, 9 and 0 are random. PEREZVON_SIMULATED_SPEED divides all durations.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Commands on what is derived from the record."""
+"""Commands on views and policies: rebuild, and retry of parked streams."""
 
 import sys
 from collections.abc import Generator
@@ -17,13 +17,13 @@ from interfaces.commands.output import show_json
 
 @click.command()
 @click.argument("view", type=click.Choice(VIEW_NAMES), metavar="VIEW")
-@click.option("--accept", is_flag=True, help="Put the new one in its place also if it differs.")
+@click.option("--accept", is_flag=True, help="Swap in the rebuilt view even if it differs.")
 @on_database
 def rebuild(view: str, data_dir: Path | None, *, accept: bool, as_json: bool) -> None:
-    """Make a view anew from the log.
+    """Rebuild a view from the log.
 
-    It is built beside the live one, which goes on being read and kept up; then the two are compared. When they are
-    equal the new one takes the place; when they differ nothing is changed, and the exit code is 3.
+    The new view is built beside the live one, which stays readable and up to date; then the two are compared. When they
+    are equal the new one is swapped in; when they differ nothing changes, and the exit code is 3.
 
     VIEW is task_list, audit_trail, callback_list, queue_board, call_history or access_directory.
 
@@ -38,7 +38,7 @@ def rebuild(view: str, data_dir: Path | None, *, accept: bool, as_json: bool) ->
     if as_json:
         show_json(report)
     else:
-        _tell_rebuilt(report)
+        _show_rebuild(report)
     if not report.swapped:
         click.get_current_context().exit(DIFFERENT)
 
@@ -47,9 +47,9 @@ def rebuild(view: str, data_dir: Path | None, *, accept: bool, as_json: bool) ->
 @click.argument("name", type=click.Choice(SUBSCRIBER_NAMES), metavar="[NAME]", required=False)
 @on_database
 def retry_parked(name: str | None, data_dir: Path | None, *, as_json: bool) -> None:
-    """Bring in parked streams after a fix.
+    """Retry parked streams after a fix.
 
-    Those are what a view or policy, or any of them, could not digest. Exits with 1 if some stay parked.
+    A stream is parked when a view or policy fails on one of its events. The exit code is 1 if some streams stay parked.
 
     NAME is that of a view, except access_directory, or retry_callbacks, keep_timetable, notify_webhooks or
     carry_out_callback_tasks.
@@ -64,14 +64,14 @@ def retry_parked(name: str | None, data_dir: Path | None, *, as_json: bool) -> N
         show_json({"items": reports})
     else:
         for report in reports:
-            _tell_retried(report)
+            _show_retry(report)
     if any(report.still_parked for report in reports):
         click.get_current_context().exit(FAILED)
 
 
 @contextmanager
 def _progress(view: str, *, hidden: bool) -> Generator[RebuildProgress]:
-    from rich.console import Console  # noqa: PLC0415 - costs start-up time
+    from rich.console import Console  # noqa: PLC0415 - slow to import
     from rich.progress import Progress  # noqa: PLC0415 - the same
 
     with Progress(console=Console(file=sys.stderr), disable=hidden) as bar:
@@ -80,10 +80,10 @@ def _progress(view: str, *, hidden: bool) -> Generator[RebuildProgress]:
         bar.update(task, completed=1, total=1)
 
 
-def _tell_rebuilt(report: RebuildReport) -> None:
+def _show_rebuild(report: RebuildReport) -> None:
     what = f"{report.name}: {report.events} events up to position {report.position} in {report.seconds:.1f} s"
     click.echo(
-        f"{what}, {'differs' if report.differs else 'equal'}, {'in place' if report.swapped else 'not put in place'}"
+        f"{what}, {'differs' if report.differs else 'equal'}, {'swapped in' if report.swapped else 'not swapped in'}"
     )
     for found in report.differences if report.differs else ():
         click.echo(f"  {found.table}: {found.differing} differ, {found.missing} missing, {found.extra} extra")
@@ -91,7 +91,7 @@ def _tell_rebuilt(report: RebuildReport) -> None:
         click.echo(f"  {report.parked} streams parked")
 
 
-def _tell_retried(report: RetryReport) -> None:
-    click.echo(f"{report.name}: {len(report.brought_in)} brought in, {len(report.still_parked)} still parked")
+def _show_retry(report: RetryReport) -> None:
+    click.echo(f"{report.name}: {len(report.brought_in)} retried, {len(report.still_parked)} still parked")
     for parked in report.still_parked:
         click.echo(f"  {parked.stream}: {parked.error}")

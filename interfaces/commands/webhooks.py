@@ -1,4 +1,4 @@
-"""``webhook-secret``: what signs an organisation's webhooks."""
+"""``webhook-secret``: the secret that signs an organisation's webhooks."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -15,16 +15,16 @@ _organization = click.option(
 
 @click.group("webhook-secret")
 def webhook_secret() -> None:
-    """The secret with which receivers check webhooks."""
+    """The secret with which receivers verify webhooks."""
 
 
 @webhook_secret.command("show")
 @_organization
 @on_database
 def show_secret(organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
-    """Show the secret that signs webhooks now.
+    """Show the current secret.
 
-    It is made when first asked for.
+    The first call creates it.
 
     \b
     Example:
@@ -37,11 +37,15 @@ def show_secret(organization_id: int, data_dir: Path | None, *, as_json: bool) -
 @webhook_secret.command("rotate")
 @_organization
 @click.option(
-    "--overlap", type=DURATION, default="24h", show_default=True, help="How long the old one signs too: at most 7d."
+    "--overlap",
+    type=DURATION,
+    default="24h",
+    show_default=True,
+    help="How long the old secret signs as well: at most 7d.",
 )
 @on_database
 def rotate_secret(organization_id: int, overlap: timedelta, data_dir: Path | None, *, as_json: bool) -> None:
-    """Sign webhooks with a new secret, and show it.
+    """Create a new secret, and show it.
 
     \b
     Example:

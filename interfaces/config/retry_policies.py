@@ -5,7 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from domain.callback.retry_policy import FREE_CONGESTIONS_MAX, JITTER_MAX_PERCENT, PAUSE_MAX_S, RetryPolicy
+from domain.callback.retry_policy import RetryPolicy
+from domain.limits import FREE_CONGESTIONS_MAX, JITTER_MAX_PERCENT, PAUSE_MAX_S
 
 Pause = Annotated[int, Meta(ge=0, le=PAUSE_MAX_S, description="Seconds; null: the callback's own try_again_pause.")]
 Jitter = Annotated[

@@ -1,6 +1,6 @@
-"""A sample day of a call centre, filed through the HTTP API and worked on (calls.jsonl, a call a line).
+"""A sample day of a call centre, filed and processed over the HTTP API (calls.jsonl, one call per line).
 
-The telephone numbers of the day are of ranges that nobody has.
+The telephone numbers of the day are in unassigned ranges.
 """
 
 import sys
@@ -19,7 +19,7 @@ from interfaces.demo.staff import TIMEZONE, Staff
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A call of the day: when, on which line (from 1), the task to file, and what becomes of it step by step."""
+    """A call of the day: time, line (from 1), the task to file, and the steps that follow."""
 
     at: str
     operator: int
@@ -29,9 +29,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Day(msgspec.Struct, frozen=True, kw_only=True):
-    """Tasks of the day that are worth a look, and where in the log the day ended.
+    """Tasks of the day to show, and the log position at which the day ended.
 
-    ``lively`` has failed and was reprocessed, at ``was`` it had failed; to ``untouched`` nothing has happened yet.
+    ``lively`` failed and was reprocessed; at the time ``was`` it had failed. ``untouched`` has not changed since it was filed.
     """
 
     lively: str
@@ -41,26 +41,26 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sample_day() -> list[Call]:
-    """Answer the calls, in the order of the day."""
+    """Return the calls in the order of the day."""
     text = files("interfaces.demo").joinpath("calls.jsonl").read_bytes()
     return msgspec.json.Decoder(Call).decode_lines(text)
 
 
-async def live_through(client: httpx.AsyncClient, staff: Staff) -> Day:
-    """File the day and work on some of it. Raises DemoFailed, httpx.HTTPError."""
+async def file_day(client: httpx.AsyncClient, staff: Staff) -> Day:
+    """File the tasks of the day and process some of them. Raises DemoFailed, httpx.HTTPError."""
     calls = sample_day()
-    anybody, workers = Caller(client), [Caller(client, token) for token in staff.tokens]
+    public, workers = Caller(client), [Caller(client, token) for token in staff.tokens]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(file=sys.stderr)) as progress:
         steps = progress.add_task("A day of calls", total=sum(1 + len(call.then) for call in calls))
         ids: list[str] = []
         for call in calls:
-            ids.append(await _filed(anybody, call, staff))
+            ids.append(await _file(public, call, staff))
             progress.advance(steps)
         position = 0
         for call, task_id in zip(calls, ids, strict=True):
             for step in call.then:
-                position = await _worked(workers[call.operator - 1], step, f"/api/tasks/{task_id}")
+                position = await _process(workers[call.operator - 1], step, f"/api/tasks/{task_id}")
                 progress.advance(steps)
     called = [(i, call) for i, call in zip(ids, calls, strict=True) if call.task["task_type"] == "callback"]
     lively = next(i for i, call in called if {"reprocess": True} in call.then)
@@ -69,15 +69,15 @@ async def live_through(client: httpx.AsyncClient, staff: Staff) -> Day:
     return Day(lively=lively, was=history[-2]["recorded_at"], untouched=untouched, position=position)
 
 
-async def _filed(anybody: Caller, call: Call, staff: Staff) -> str:
+async def _file(public: Caller, call: Call, staff: Staff) -> str:
     called = _yesterday_at(call.at)
     task = {**call.task, "operator_id": staff.operators[call.operator - 1], "call_datetime": called.isoformat()}
     if call.due_in_hours:
         task["due_date"] = (called + timedelta(hours=call.due_in_hours)).isoformat()
-    return (await anybody.ask("POST", "/api/tasks", task)).json()["id"]
+    return (await public.ask("POST", "/api/tasks", task)).json()["id"]
 
 
-async def _worked(worker: Caller, step: dict[str, Any], task: str) -> int:
+async def _process(worker: Caller, step: dict[str, Any], task: str) -> int:
     match step:
         case {"appeal": appeal}:
             done = await worker.ask("PUT", f"{task}/appeal", {"appeal_id": appeal})

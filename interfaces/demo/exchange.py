@@ -1,4 +1,4 @@
-"""The calling itself: queues are opened, callbacks placed, tasks filed for callbacks, and all watched until it is over."""
+"""The callbacks of the demo: create queues, schedule callbacks, file callback tasks, and wait until all are finished."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,8 +13,8 @@ from interfaces.demo.receiver import Receiver
 from interfaces.demo.staff import Staff
 
 QUEUES = "/api/ver1.0/client/@me/task_scheduler/"
-_LOOK_AGAIN_S = 0.2
-_OVER = {"completed", "failed"}
+_POLL_S = 0.2
+_FINAL = {"completed", "failed"}
 
 Show = Callable[[Sequence[QueueStanding], int], None]
 
@@ -24,10 +24,10 @@ class _Board(msgspec.Struct, frozen=True):
 
 
 class Exchange:
-    """The two queues of the demo, the callbacks in them, and the tasks that the second one carries out."""
+    """The two queues of the demo, their callbacks, and the tasks that the second queue carries out."""
 
     def __init__(self, admin: Caller, receiver: Receiver, cast: Cast) -> None:
-        """Ask as the admin; webhooks go to the receiver; the cast is called."""
+        """Send requests as the admin; the receiver gets the webhooks; the cast is called."""
         self._admin = admin
         self._cast = cast
         self._receiver = receiver
@@ -35,32 +35,30 @@ class Exchange:
         self.task_ids: list[str] = []
 
     async def place(self) -> None:
-        """Make the queues, off, and place all callbacks. Raises DemoFailed, httpx.HTTPError."""
+        """Create the queues, switched off, and schedule all callbacks. Raises DemoFailed, httpx.HTTPError."""
         for plan, tasks in zip(self._cast.plans, callbacks(self._cast, self._receiver), strict=True):
             queue = {"name": plan.name, "concurrent_task_limit": plan.limit}
             self.queue_ids.append((await self._admin.ask("POST", QUEUES, queue)).json()["id"])
             await self._admin.ask("POST", f"{QUEUES}{self.queue_ids[-1]}/task/", {"tasks": tasks})
 
-    async def file_tasks(self, anybody: Caller, staff: Staff, after: int) -> None:
+    async def file_tasks(self, public: Caller, staff: Staff, after: int) -> None:
         """File tasks of type callback, which the second queue carries out.
 
-        ``after`` is a log position; what was filed up to there is not called back. Raises DemoFailed, httpx.HTTPError.
+        Tasks that were filed up to the log position ``after`` are not called back. Raises DemoFailed, httpx.HTTPError.
         """
         await _until(lambda: self._has_passed(after))
         settings = {"callback_queue": self.queue_ids[-1], "callback_tries": 3, "callback_pause": 1}
         await self._admin.ask("PATCH", "/v1/organization/settings", settings)
         for i, phone in enumerate(self._cast.customers_of_tasks):
-            operator_id = staff.operators[
-                i % (len(staff.operators) - 1)
-            ]  # the robot has no number to be called at first
+            operator_id = staff.operators[i % (len(staff.operators) - 1)]  # the robot, the last operator, has no number
             task = {"task_type": "callback", "title": f"Перезвонить по заказу A-{219_500 + i}", "caller_phone": phone}
-            filed = await anybody.ask("POST", "/api/tasks", {**task, "operator_id": operator_id})
+            filed = await public.ask("POST", "/api/tasks", {**task, "operator_id": operator_id})
             self.task_ids.append(filed.json()["id"])
 
     async def carry_out(self, show: Show) -> None:
-        """Switch the queues on, the second when the first is well under way, and show how they stand until all is over.
+        """Switch on the first queue, and the second after a third of the first is finished; show both until all is finished.
 
-        That is when every callback and task is finished, no call runs, and no webhook is on its way. Raises DemoFailed,
+        The end is when every callback and task is finished, no call runs, and no webhook is pending. Raises DemoFailed,
         httpx.HTTPError.
         """
         first, second = self.queue_ids
@@ -74,15 +72,15 @@ class Exchange:
         await _until(lambda: self._is_over(show))
 
     async def tasks(self) -> list[dict[str, Any]]:
-        """Answer the tasks as they stand. Raises DemoFailed, httpx.HTTPError."""
+        """Return the current tasks. Raises DemoFailed, httpx.HTTPError."""
         return [(await self._admin.ask("GET", f"/api/tasks/{task_id}")).json() for task_id in self.task_ids]
 
     async def callbacks(self) -> list[list[dict[str, Any]]]:
-        """Answer the callbacks of each queue as they stand. Raises DemoFailed, httpx.HTTPError."""
+        """Return the current callbacks of each queue. Raises DemoFailed, httpx.HTTPError."""
         return [(await self._admin.ask("GET", f"{QUEUES}{queue_id}/task/")).json() for queue_id in self.queue_ids]
 
     async def tried_again(self) -> tuple[int, int]:
-        """Answer a queue, and a callback in it that was busy at first. Raises DemoFailed, httpx.HTTPError."""
+        """Return the id of a queue and of a callback in it that was busy at first. Raises DemoFailed, httpx.HTTPError."""
         rows, *_ = await self.callbacks()
         return self.queue_ids[0], next(row["id"] for row in rows if row["b_number"][-4] == self._cast.tried_again)
 
@@ -90,8 +88,8 @@ class Exchange:
         await self._admin.ask("PUT", f"{QUEUES}{queue_id}", {"status": "on"})
 
     async def _board(self, show: Show) -> list[QueueStanding]:
-        answer = await self._admin.ask("GET", "/v1/queue-board")
-        queues = msgspec.json.decode(answer.content, type=_Board).items
+        response = await self._admin.ask("GET", "/v1/queue-board")
+        queues = msgspec.json.decode(response.content, type=_Board).items
         show(queues, self._receiver.verified.total())
         return queues
 
@@ -103,7 +101,7 @@ class Exchange:
             return False
         if (await self._admin.ask("GET", "/v1/webhook-deliveries", state="pending", limit=1)).json()["items"]:
             return False
-        return all(task["status"] in _OVER for task in await self.tasks())
+        return all(task["status"] in _FINAL for task in await self.tasks())
 
     async def _has_passed(self, position: int) -> bool:
         handlers = (await self._admin.ask("GET", "/v1/projections")).json()["items"]
@@ -115,5 +113,5 @@ def _finished(queue: QueueStanding) -> int:
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
-    while not await holds():  # noqa: ASYNC110 - what is asked lies behind HTTP
-        await asyncio.sleep(_LOOK_AGAIN_S)
+    while not await holds():  # noqa: ASYNC110 - the condition is read over HTTP, which cannot notify
+        await asyncio.sleep(_POLL_S)

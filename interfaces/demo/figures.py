@@ -1,4 +1,4 @@
-"""What came of the callbacks, as the API tells it: outcomes, attempts, webhooks."""
+"""Results of the callbacks, read over the API: outcomes, attempts, webhooks."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ _STARTED, _ENDED = "callback.attempt_started.v1", ("callback.attempt_failed.v1",
 
 
 class Attempts(msgspec.Struct, frozen=True, kw_only=True):
-    """The attempts on record: how many, how many calls ran at once at most, and what became of them."""
+    """The recorded attempts: their count, the most calls at the same time, and how the calls ended."""
 
     count: int
     most: int
@@ -29,10 +29,9 @@ class NetworkCalls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """How it went. ``outcomes`` and ``tasks`` count what callbacks and tasks came to, ``deliveries`` webhooks by state.
+    """Results of the demo: callbacks by outcome, tasks by status, webhook deliveries by state.
 
-    ``calls`` is what is on record, or what a simulated network had counted before and afterwards; ``seconds`` is how long
-    it took.
+    ``calls`` are the recorded attempts, or the calls that the simulated network counted. ``seconds`` is the duration.
     """
 
     outcomes: Counter[str]
@@ -43,12 +42,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def outcomes(exchange: Exchange) -> Counter[str]:
-    """Answer how many callbacks came to what. Raises DemoFailed, httpx.HTTPError."""
+    """Count the callbacks by outcome. Raises DemoFailed, httpx.HTTPError."""
     return Counter(_outcome(row) for rows in await exchange.callbacks() for row in rows)
 
 
 async def attempts(admin: Caller, exchange: Exchange) -> Attempts:
-    """Answer what is on record of all attempts. Raises DemoFailed, httpx.HTTPError."""
+    """Read the recorded attempts of all callbacks. Raises DemoFailed, httpx.HTTPError."""
     events: list[dict[str, Any]] = []
     for queue_id, rows in zip(exchange.queue_ids, await exchange.callbacks(), strict=True):
         for row in rows:
@@ -57,7 +56,7 @@ async def attempts(admin: Caller, exchange: Exchange) -> Attempts:
 
 
 def attempts_of(events: Iterable[dict[str, Any]]) -> Attempts:
-    """Answer what the histories of callbacks tell of their attempts."""
+    """Summarise the attempts in the histories of callbacks."""
     running = most = count = 0
     ends: Counter[str] = Counter()
     for event in sorted(events, key=lambda event: event["position"]):
@@ -71,7 +70,7 @@ def attempts_of(events: Iterable[dict[str, Any]]) -> Attempts:
 
 
 async def deliveries(admin: Caller) -> Counter[str]:
-    """Answer how many webhooks are in which state. Raises DemoFailed, httpx.HTTPError."""
+    """Count the webhook deliveries by state. Raises DemoFailed, httpx.HTTPError."""
     counted: Counter[str] = Counter()
     after: int | None = 0
     while after is not None:
@@ -82,12 +81,12 @@ async def deliveries(admin: Caller) -> Counter[str]:
 
 
 def _outcome(row: dict[str, Any]) -> str:
-    why = str(row["finish_comment"]).partition(" (")[0]  # what the switch said stands in brackets
+    why = str(row["finish_comment"]).partition(" (")[0]  # the text of the switch follows in brackets
     return f"{row['finish_result']}: {why}"
 
 
 def _end(end: dict[str, Any]) -> str:
-    """Answer how a call ended: the leg to blame, the outcome, and what that leg said."""
+    """Return how a call ended: the leg that caused the end, the outcome, and the SIP answer of that leg."""
     if end["outcome"] == "success":
         return "joined"
     words = (f"{end['leg']}:" if end.get("leg") else "", end["outcome"], f"({end['sip']})" if end.get("sip") else "")

@@ -1,4 +1,7 @@
-"""Whom the demo calls back: people whose phones behave as their numbers say. The cast for each kind of switch is beside."""
+"""The people whom the demo calls back; the number of a phone decides how it behaves.
+
+Each kind of gateway has its own cast: simulated_cast.py, switch_cast.py.
+"""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -15,7 +18,7 @@ _KINDS = ("before", "before_again", "success", "after")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue, its limit, how many callbacks are placed in it, and how many of these begin some seconds later."""
+    """A queue, its limit of calls, its number of callbacks, and how many of them start some seconds later."""
 
     name: str
     limit: int
@@ -24,11 +27,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cast(msgspec.Struct, frozen=True, kw_only=True):
-    """All numbers of the demo, and the queues that it calls over.
+    """All numbers and queues of the demo.
 
-    The callbacks, of all queues in their order, ring ``agents``, then ``customers``; the tasks, if there are any, ring the
-    lines of the call centre, then ``customers_of_tasks``. ``tried_again`` is a digit: the fourth from the end of the number of
-    those customers of the first queue who cannot be had at once. ``example`` is an agent, and a customer.
+    The callbacks of all queues, in order, ring ``agents``, then ``customers``; the tasks, if any, ring the ``lines`` of the
+    call centre, then ``customers_of_tasks``. ``tried_again`` is a digit: the fourth from the end in the numbers of customers
+    of the first queue who need a retry. ``example`` is an agent and a customer.
     """
 
     plans: tuple[Plan, ...]
@@ -41,12 +44,12 @@ class Cast(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def placed(self) -> int:
-        """How many callbacks there are, but for those of tasks."""
+        """The number of callbacks, without those of tasks."""
         return sum(plan.callbacks for plan in self.plans)
 
 
 def callbacks(cast: Cast, receiver: Receiver) -> list[list[dict[str, Any]]]:
-    """Answer the callbacks of each plan, as the API takes them; every step of each is told to the receiver."""
+    """Return the callbacks of each plan in the format of the API; the receiver gets a webhook for every step."""
     urls = {f"url_{kind}": f"{receiver.url}/{kind}" for kind in _KINDS}
     calls = (
         {

@@ -1,4 +1,4 @@
-"""How the queues stand, shown while they work: a table on a terminal, now and then a line elsewhere."""
+"""Live display of the queues: a table on a terminal, otherwise a line per queue every 5 s."""
 
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -12,19 +12,19 @@ from rich.table import Table
 from application.queries.queue_board import Idle, QueueStanding
 
 _LINE_EVERY_S = 5.0
-_NAMES = ("queue", "waiting", "delayed", "calls", "finished", "answered", "starts nothing because")
+_NAMES = ("queue", "waiting", "delayed", "calls", "finished", "answered", "idle because")
 _WHY = {
     Idle.OFF: "it is off",
     Idle.NOTHING_DUE: "nothing is due",
-    Idle.SWITCH_AWAY: "the switch is away",
-    Idle.LIMIT_REACHED: "its limit is reached",
-    Idle.CHANNELS_FULL: "all channels are taken",
+    Idle.SWITCH_AWAY: "the switch is unreachable",
+    Idle.LIMIT_REACHED: "its limit of calls is reached",
+    Idle.CHANNELS_FULL: "all channels are in use",
 }
 
 
 @contextmanager
 def showing(stream: TextIO) -> Generator[Callable[[Sequence[QueueStanding], int], None]]:
-    """Lend a function that shows the queues, and how many webhooks came, on ``stream``."""
+    """Yield a function that shows the queues and the number of webhooks on ``stream``."""
     console = Console(file=stream, markup=False, highlight=False)
     if not console.is_terminal:
         yield _Lines(stream).show
@@ -45,7 +45,7 @@ class _Lines:
         for queue in queues:
             name, waiting, delayed, calls, finished, answered, why = cells(queue)
             counted = f"{waiting} waiting, {delayed} delayed, {calls} calls, {finished} finished, {answered} answered"
-            print(f"{name}: {counted}{why and f'; starts nothing because {why}'}", file=self._stream)
+            print(f"{name}: {counted}{why and f'; idle because {why}'}", file=self._stream)
         print(f"webhooks: {webhooks} verified", file=self._stream, flush=True)
 
 
@@ -59,7 +59,7 @@ def _table(queues: Sequence[QueueStanding], webhooks: int) -> Table:
 
 
 def cells(queue: QueueStanding) -> tuple[str, ...]:
-    """Answer what is told of a queue: the last is why nothing starts, empty while something does."""
+    """Return the cells of a queue's row; the last is the reason why no call starts, or empty."""
     rate = queue.answer_rate
     return (
         queue.name,

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on this machine: it verifies each one, and keeps account."""
+"""A receiver of webhooks on this machine, which verifies and counts them."""
 
 import hmac
 import time
@@ -23,14 +23,14 @@ class _Message(msgspec.Struct, frozen=True):
 
 
 class Receiver:
-    """What came in, and whether it is what it says it is; everything is by ``webhook-id``, so repeats count once.
+    """Counters of received webhooks, deduplicated by ``webhook-id``.
 
-    ``verified`` counts messages by the last part of their path. ``refused`` are those whose signature or time is wrong,
-    ``repeated`` came more than once, ``disordered`` came after a newer one of the same callback.
+    ``verified`` counts messages by the last segment of their path. ``refused`` messages had a wrong signature or time,
+    ``repeated`` ones came more than once, ``disordered`` ones came after a newer message of the same callback.
     """
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
-        """``secret`` is the organisation's, ``whsec_…``; ``clock`` answers seconds since 1970."""
+        """``secret`` is the organisation's, ``whsec_…``; ``clock`` returns seconds since 1970."""
         self.url = ""
         self.verified: Counter[str] = Counter()
         self.refused = self.repeated = self.disordered = 0
@@ -40,11 +40,11 @@ class Receiver:
         self._newest: dict[int, int] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Take a webhook: 204, or 401 if it is not genuine."""
+        """Receive a webhook: respond 204, or 401 if the signature or time is wrong."""
         return web.Response(status=self.take(request.path, request.headers, await request.read()))
 
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
-        """Put a webhook to account, and answer the status for it."""
+        """Count a webhook and return the HTTP status of the response."""
         if not is_genuine(self._secret, headers, body, self._clock()):
             self.refused += 1
             return 401
@@ -61,9 +61,9 @@ class Receiver:
 
 
 def is_genuine(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> bool:
-    """Tell whether a webhook was signed with the secret within five minutes of ``now``, seconds since 1970.
+    """Return whether a webhook was signed with the secret within five minutes of ``now``, in seconds since 1970.
 
-    See https://github.com/standard-webhooks/standard-webhooks: HMAC-SHA256 over id, time and body as they came.
+    Source: https://github.com/standard-webhooks/standard-webhooks, HMAC-SHA256 over the id, time and body as received.
     """
     sent = headers.get("webhook-timestamp", "")
     if not (sent.isascii() and sent.isdecimal()) or abs(now - int(sent)) > _TOLERANCE_S:
@@ -77,7 +77,7 @@ def is_genuine(secret: str, headers: Mapping[str, str], body: bytes, now: float)
 
 @asynccontextmanager
 async def receiving(secret: str) -> AsyncGenerator[Receiver]:
-    """Receive on a free port of the loopback."""
+    """Run a receiver on a free port of the loopback interface."""
     receiver = Receiver(secret)
     app = web.Application()
     app.router.add_post("/{kind}", receiver.handle)

@@ -1,4 +1,4 @@
-"""The report of the demo."""
+"""The report at the end of the demo."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from interfaces.demo.receiver import Receiver
 
 
 def report(figures: Figures, cast: Cast, receiver: Receiver) -> str:
-    """Answer the text. What only a simulated network can count is left out where a real switch called."""
+    """Return the text. Counters of the simulated network are omitted when a real switch was used."""
     finished, by_tasks = sum(figures.outcomes.values()), len(cast.customers_of_tasks)
     people = f"{cast.placed} people were called back{f', and {finished - cast.placed} for tasks' if by_tasks else ''}"
     delivered, sent = figures.deliveries["delivered"], sum(figures.deliveries.values())
@@ -29,7 +29,7 @@ def _calls(figures: Figures, cast: Cast) -> list[str]:
     match figures.calls:
         case Attempts(count=count, most=most, ends=ends):
             return [
-                f"Attempts: {count}, {count - finished} of them retries, by what the switch said of them:",
+                f"Attempts: {count}, {count - finished} of them retries, by the outcome that the switch reported:",
                 *_counted(ends),
                 f"Most calls at once: {most} on record; {_limits(cast)}",
             ]

@@ -1,7 +1,7 @@
-"""The demo's cast on the simulated network: 300 people, in a range of numbers that nobody has.
+"""The cast of the demo on the simulated network: 300 people with numbers in an unassigned range.
 
-Their phones behave as the thousands digits say: 1 answers, 2 is busy, 3 rings in vain, 4 rejects, 5 is unknown, 6 meets
-congestion, 7 hangs up soon, 8 is busy at first, 9 and 0 are left to chance.
+The thousands digit decides how a phone behaves: 1 answers, 2 is busy, 3 does not answer, 4 rejects, 5 is unknown, 6 meets
+congestion, 7 hangs up soon, 8 is busy at first, 9 and 0 are random.
 """
 
 from itertools import cycle, islice
@@ -20,7 +20,7 @@ _PLANS = (
 
 
 def simulated_cast() -> Cast:
-    """Answer the cast."""
+    """Return the cast."""
     count = sum(plan.callbacks for plan in _PLANS)
     agents = islice(cycle(_AGENTS), count)
     return Cast(
@@ -35,6 +35,6 @@ def simulated_cast() -> Cast:
 
 
 def _customers(count: int) -> list[str]:
-    """Answer the numbers of so many people, one in four as it is written at home."""
+    """Return the numbers of ``count`` people, one in four in national format."""
     digits = islice(cycle(_CUSTOMERS), count)
     return [f"8 (701) 000-{digit}{i:03}" if i % 4 == 1 else f"+7701000{digit}{i:03}" for i, digit in enumerate(digits)]

@@ -1,4 +1,4 @@
-"""Who works in the call centre of the demo."""
+"""The staff of the demo's call centre."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ _ROBOT = ("Голосовой робот", None)
 
 
 class Staff(msgspec.Struct, frozen=True, kw_only=True):
-    """Who takes part: the organisation, its admin's token, and for each line its operator id and who works for it."""
+    """The organisation, its admin token, and the operator id and member token of each line."""
 
     organization_id: int
     admin: str
@@ -32,9 +32,9 @@ class Staff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def hire(organizations: OrganizationsAdmin, numbers: Sequence[str]) -> Staff:
-    """Make the organisation, its members, lines and tokens. Raises StorageUnavailable, SchemaTooOld.
+    """Create the organisation, its members, lines and tokens. Raises StorageUnavailable, SchemaTooOld.
 
-    Each line is a number, but for the last one, a robot, which has none.
+    ``numbers`` are the numbers of the lines; the last line, a robot, has none.
     """
     request = Request(request_id=uuid7())
     created = await organizations.create(NAME, request)
@@ -48,7 +48,7 @@ async def hire(organizations: OrganizationsAdmin, numbers: Sequence[str]) -> Sta
         operators.append(
             (await organizations.add_operator(created.id, name, request, number=number, member_id=member)).id
         )
-        worker = place or 0  # what the robot files, the supervisor works on
+        worker = place or 0  # the supervisor processes the tasks of the robot
         role = _MEMBERS[worker][1]
         tokens.append((await organizations.issue_token(created.id, role, request, member_id=members[worker])).token)
     return Staff(organization_id=created.id, admin=created.token, operators=operators, tokens=tokens)

@@ -1,10 +1,10 @@
-"""The demo's cast on a real switch: 60 people behind extensions of four digits, never behind a public number.
+"""The cast of the demo on a real switch: 60 people at extensions of four digits, never at a public number.
 
-The phones are those of tests/asterisk, which behave as the first two digits say: 10 and 11 answer, the latter hangs up
-after a talk; 20 is busy, 30 rings, 31 is switched off, 40 rejects, 50 is unknown, 60 meets congestion, 70 answers and
-soon hangs up. No number begins as an emergency number does where the demo plays (101 to 104, 112): a line that dials
-digit by digit would not wait for the fourth. No phone rings its time out, which would take 30 seconds each time. And no
-tasks are carried out, whose callers have public numbers.
+The phones are those of tests/asterisk; the first two digits decide how they behave: 10 and 11 answer, and 11 hangs up
+after a talk; 20 is busy, 30 rings, 31 is switched off, 40 rejects, 50 is unknown, 60 meets congestion, 70 answers and soon
+hangs up. No number starts like an emergency number of the demo's country (101 to 104, 112): a line that dials digit by
+digit would not wait for the fourth digit. No phone rings until the timeout, which would take 30 seconds each time. No
+tasks are carried out, since their callers have public numbers.
 """
 
 import textwrap
@@ -15,7 +15,7 @@ from interfaces.demo.plan import Cast, Plan
 
 _FIRST = 30
 _PHONES = ("11", "11", "20", "11", "11", "31", "11", "11", "50", "11")
-_ODD = {12: ("1001", "40"), 22: ("1002", "60"), 34: ("2001", "11"), 46: ("7001", "30")}  # by their places in line
+_ODD = {12: ("1001", "40"), 22: ("1002", "60"), 34: ("2001", "11"), 46: ("7001", "30")}  # by position
 _PLANS = (
     Plan(name="Доставка: согласовать время", limit=6, callbacks=36),
     Plan(name="Магазин: ответить на вопрос", limit=4, callbacks=24, later=6),
@@ -23,7 +23,7 @@ _PLANS = (
 
 
 def switch_cast() -> Cast:
-    """Answer the cast."""
+    """Return the cast."""
     count = sum(plan.callbacks for plan in _PLANS)
     usual = [(f"100{1 + i % 9}", phone) for i, phone in enumerate(islice(cycle(_PHONES), count))]
     people = [_ODD.get(i, pair) for i, pair in enumerate(usual)]
@@ -39,7 +39,7 @@ def switch_cast() -> Cast:
 
 
 def warning(cast: Cast, gateway: GatewayKind) -> str:
-    """Answer what is told before anything is dialled: which numbers, and through which trunk."""
+    """Return the warning before the first call: the gateway, and the numbers that will be dialled."""
     agents, customers = (", ".join(sorted(set(numbers))) for numbers in (cast.agents, cast.customers))
     text = (
         f"Through {gateway.description} these extensions will be dialled, and"

@@ -17,7 +17,9 @@ from application.callers import Caller, Request
 from application.tasks import Changed, FileTask
 from domain.task.task import Status
 from domain.values import Role
-from interfaces.bootstrap.services import HANDLERS, Services, service_dsn, services
+from infrastructure.operations.subscribers import HANDLERS
+from infrastructure.postgres.connections import service_dsn
+from interfaces.bootstrap.services import Services, services
 from interfaces.cli import main, perezvon
 from tests.support.databases import DatabaseServer
 from tests.support.shell import Shell, run
@@ -157,14 +159,14 @@ def test_settings_are_changed_one_by_one_and_stand_on_record(shell: Shell, acme:
         (("--region", "XX"), "region"),
         (("--caller-id", "nobody"), "caller_id"),
         (("--caller-id", ""), "caller_id"),
-        (("--caller-id", "101", "--no-caller-id"), "Either --caller-id or --no-caller-id"),
+        (("--caller-id", "101", "--no-caller-id"), "Give either --caller-id or --no-caller-id, not both"),
         (("--retry-policy", "{"), "--retry-policy"),
         (("--retry-policy", "null"), "--retry-policy"),
         (("--retry-policy", '{"jitter": 5}'), "`jitter`"),
         (("--retry-policy", '{"outcomes": {"lost": {}}}'), "`lost`"),
         (("--retry-policy", '{"outcomes": {"busy": {"pause": -1}}}'), "$.outcomes.busy.pause"),
         (("--retry-policy", "[" * 100_000), "--retry-policy"),
-        (("--retry-policy", "{}", "--no-retry-policy"), "Either --retry-policy or --no-retry-policy"),
+        (("--retry-policy", "{}", "--no-retry-policy"), "Give either --retry-policy or --no-retry-policy, not both"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(shell: Shell, acme: str, words: tuple[str, ...], named: str) -> None:

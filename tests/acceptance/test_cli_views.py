@@ -7,8 +7,9 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
+from infrastructure.operations.projection_worker import run_projections
+from infrastructure.postgres.connections import service_dsn
 from infrastructure.read_models.registry import PROJECTIONS
-from interfaces.bootstrap.services import run_projections, service_dsn
 from tests.support.shell import Shell, run
 from tests.support.waiting import eventually_async
 
@@ -88,7 +89,7 @@ def test_parked_streams_are_brought_in_again(shell: Shell, folded: Folded, datab
         )
     (report,) = shell.json("retry-parked", "audit_trail")["items"]
     assert report == {"name": "audit_trail", "brought_in": ["organization/1"], "still_parked": []}
-    assert shell.run("retry-parked")[1].splitlines()[0] == "audit_trail: 0 brought in, 0 still parked"
+    assert shell.run("retry-parked")[1].splitlines()[0] == "audit_trail: 0 retried, 0 still parked"
 
 
 def test_streams_that_cannot_be_brought_in_stay_parked_and_are_told(
@@ -104,5 +105,5 @@ def test_streams_that_cannot_be_brought_in_stay_parked_and_are_told(
         )
     done = run("retry-parked", "audit_trail", PEREZVON_DATABASE_URL=database)
     assert done.returncode == 1
-    assert done.stdout.startswith("audit_trail: 0 brought in, 1 still parked\n  organization/1: ")
+    assert done.stdout.startswith("audit_trail: 0 retried, 1 still parked\n  organization/1: ")
     assert "stream parked" in done.stderr

@@ -12,7 +12,7 @@ import httpx
 import psycopg
 import pytest
 
-from interfaces.bootstrap.services import HANDLERS
+from infrastructure.operations.subscribers import HANDLERS
 from tests.support.relay import Relay
 from tests.support.shell import Shell
 from tests.support.waiting import eventually
@@ -89,7 +89,7 @@ def test_the_worker_waits_for_its_database_and_comes_back_to_it(
     working = start("work", PEREZVON_DATABASE_URL=relay.dsn)
     working.says("the database is away, trying again")
     relay.open()
-    working.says("working")
+    working.says("worker ready")
     shell.json("organization", "create", "Acme")
     eventually(lambda: _views_stand_at(database, 2), timeout=60)
     relay.shut()
@@ -97,12 +97,12 @@ def test_the_worker_waits_for_its_database_and_comes_back_to_it(
     relay.open()
     eventually(lambda: _views_stand_at(database, 4), timeout=60)
     assert working.end() == 0
-    working.says("drained")
+    working.says("worker drained")
 
 
 def test_who_waits_in_vain_says_so_and_ends(nowhere: Shell, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setenv("PEREZVON_DATABASE_URL", f"host=127.0.0.1 port={port}")
-    monkeypatch.setattr("interfaces.config.database._PATIENCE_S", 0)
+    monkeypatch.setattr("interfaces.bootstrap.database._PATIENCE_S", 0)
     code, _, err = nowhere.run("work")
     assert code == 1
     assert err.startswith("The database cannot be reached: ")

@@ -13,13 +13,14 @@ from uuid import uuid4
 
 import pytest
 
-from application.ports.call_gateway import Call, CallGateway, Ended, Placed
+from application.ports.call_gateway import Call, CallGateway, Ended, PlaceResult
 from domain.callback.events import Outcome
 from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.network import Network
+from interfaces.bootstrap.simulator import NetworkOptions, make_network
 from tests.support.shell import Shell
-from tests.support.switches import Ear
+from tests.support.switches import EventCollector
 from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
@@ -61,14 +62,14 @@ def address_in(process: subprocess.Popen[str]) -> str:
 
 @asynccontextmanager
 async def dialled(address: str) -> AsyncGenerator[CallGateway]:
-    async with SimulatedGateway(address) as gateway, Ear(gateway) as ear:
+    async with SimulatedGateway(address) as gateway, EventCollector(gateway) as ear:
         await ear.until(lambda _event: True)
         yield gateway
 
 
 async def outcome_of(gateway: CallGateway, number: str) -> Outcome:
     call = Call(id=str(uuid4()), a_number=number, b_number="1001", a_sees="1001", b_sees="100")
-    assert await gateway.place(call) is Placed.ACCEPTED
+    assert await gateway.place(call) is PlaceResult.ACCEPTED
 
     async def end() -> Outcome | None:
         (found,) = await gateway.find([call.id])
@@ -102,19 +103,19 @@ async def test_its_state_outlives_those_who_dial_it(start: Start, path: str) -> 
 
 @pytest.fixture
 def network_of(nowhere: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Network]:
-    """Return the network that the command would lend, and do not wait for its end."""
-    lent: list[Network] = []
+    """Return the network that the command would serve, without serving it."""
+    served: list[Network] = []
 
-    def lend(network: Network, listener: socket.socket, announce: Callable[[str], None]) -> None:
+    def serve(options: NetworkOptions, listener: socket.socket, _on_ready: Callable[[], None]) -> None:
         listener.close()
-        lent.append(network)
+        served.append(make_network(options))
 
     def made(*words: str) -> Network:
         code, _, err = nowhere.run("simulator", "--address", "127.0.0.1:0", *words)
         assert (code, err) == (0, "")
-        return lent.pop()
+        return served.pop()
 
-    monkeypatch.setattr("interfaces.commands.simulator.simulate", lend)
+    monkeypatch.setattr("interfaces.commands.simulator.simulate", serve)
     return made
 
 

@@ -83,8 +83,8 @@ def test_it_says_where_it_is_ready_and_nothing_else_and_a_signal_drains_its_proc
     assert up.output.count("\n") == 1
     assert not any(alive(pid) for name in CHILDREN for pid in up.pids(name))
     events = [line["event"] for line in up.log]
-    assert {"stopping", "draining", "drained"} <= set(events)
-    assert "a process ended, starting it again" not in events
+    assert {"stopping", "draining", "worker drained"} <= set(events)
+    assert "process ended, restarting" not in events
 
 
 def test_a_killed_process_is_started_again_on_the_same_port(up: Up) -> None:
@@ -96,7 +96,7 @@ def test_a_killed_process_is_started_again_on_the_same_port(up: Up) -> None:
         eventually(lambda name=name: len(up.pids(name)) > 1, timeout=60)
     eventually(up.answers, timeout=60)
     assert up.url == url
-    told = [line for line in up.log if line["event"] == "a process ended, starting it again"]
+    told = [line for line in up.log if line["event"] == "process ended, restarting"]
     assert sorted((line["process"], line["code"]) for line in told) == [(name, -9) for name in CHILDREN]
 
 

@@ -164,7 +164,7 @@ def test_without_a_terminal_there_are_few_and_plain_lines() -> None:
     with showing(stream) as show:
         for _ in range(100):
             show([standing(Idle.OFF)], 7)
-    told = "Q: 20 waiting, 5 delayed, 3 of 8 calls, 10 finished, 46% answered; starts nothing because it is off"
+    told = "Q: 20 waiting, 5 delayed, 3 of 8 calls, 10 finished, 46% answered; idle because it is off"
     assert stream.getvalue() == f"{told}\nwebhooks: 7 verified\n"
 
 

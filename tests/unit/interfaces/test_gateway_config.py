@@ -92,7 +92,7 @@ def test_an_address_is_a_host_and_a_port(address: str, host: str, port: int) -> 
     ],
 )
 def test_what_is_no_host_and_port_is_refused_by_name(address: str) -> None:
-    with pytest.raises(BadSetting, match=r"^PEREZVON_ASTERISK_ADDRESS: .* is no host and port such as"):
+    with pytest.raises(BadSetting, match=r"^PEREZVON_ASTERISK_ADDRESS: .* is not a host and port such as"):
         asterisk_options(settings(asterisk_address=address))
 
 
