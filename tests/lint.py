@@ -20,6 +20,7 @@ def main() -> None:
         "ruff check": lambda: call("ruff", "check", "--no-cache"),
         "ruff format": lambda: call("ruff", "format", "--no-cache", "--check"),
         "pyright": lambda: call("pyright"),
+        "language": lambda: call("python", "-m", "tests.language"),
         "import contracts": lambda: call("lint-imports", "--no-cache"),
         "lock files": locks,
         "Dockerfile": lambda: call("hadolint", "Dockerfile"),
