@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +21,12 @@ def main() -> None:
         "ruff check": lambda: call("ruff", "check", "--no-cache"),
         "ruff format": lambda: call("ruff", "format", "--no-cache", "--check"),
         "pyright": lambda: call("pyright"),
-        "language": lambda: call("python", "-m", "tests.language"),
         "import contracts": lambda: call("lint-imports", "--no-cache"),
         "lock files": locks,
         "Dockerfile": lambda: call("hadolint", "Dockerfile"),
         "docker-compose.yml": compose,
+        "docs site": docs_site,
+        "language": lambda: call("python", "-m", "tests.language"),
     }
     for name, step in steps.items():
         print(f"-- {name}", flush=True)
@@ -63,6 +65,17 @@ def compose() -> None:
                 sys.exit("lint failed: docker-compose.yml")
             return
     print("   no compose v2 here; tests/architecture reads the file")
+
+
+def docs_site() -> None:
+    """Build the site of docs/ and throw it away; a warning, such as a broken link, is an error."""
+    if not (ROOT / "mkdocs.yml").exists():
+        print("   no mkdocs.yml yet")
+        return
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # a notice of the theme: it is maintained until May 2027
+    with tempfile.TemporaryDirectory() as folder:
+        # Without --quiet: it hides warnings from --strict too.
+        call("mkdocs", "build", "--strict", "--site-dir", folder)
 
 
 if __name__ == "__main__":
