@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - MkDocs loads a hook by its path
 """MkDocs hook: publish pages that live in the root of the repository, with their links adapted to the site."""
 
 from pathlib import Path
