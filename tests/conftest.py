@@ -61,7 +61,7 @@ def server() -> Iterator[DatabaseServer]:
 @pytest.fixture(scope="session")
 def template(server: DatabaseServer) -> Iterator[str]:
     """Name a migrated database to which nobody is connected; each process of the run has its own."""
-    from infrastructure.postgres.connections import migrate  # noqa: PLC0415 - the domain's tests need no database, nor its imports
+    from infrastructure.postgres.migrations import migrate  # noqa: PLC0415 - the domain's tests need no database, nor its imports
 
     name = f"{PREFIX}{os.getpid()}"
     migrate(server.create_empty(name))
