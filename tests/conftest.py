@@ -10,6 +10,7 @@ import structlog
 from tests.asterisk.real_switch import RealSwitch, real_switch
 from tests.asterisk.tree import found
 from tests.support.databases import PREFIX, DatabaseServer, database_server
+from tests.support.node import NO_NODE, NO_REGISTRY
 
 for variable in [name for name in os.environ if name.startswith(("PEREZVON_", "POSTGRES_"))]:
     if not variable.startswith("PEREZVON_TEST_"):
@@ -29,12 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Say in the very last line that the real switch was left out, if tests of it were wanted."""
+    """Say in the very last lines what was left out because the machine lacks it: the real switch last, if it is one."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if isinstance(reporter, pytest.TerminalReporter) and any(
-        UNTESTED in str(report.longrepr) for report in reporter.getreports("skipped")
-    ):
-        reporter.write_line(UNTESTED, red=True, bold=True)
+    if not isinstance(reporter, pytest.TerminalReporter):
+        return
+    skipped = [str(report.longrepr) for report in reporter.getreports("skipped")]
+    for reason in (NO_NODE, NO_REGISTRY, UNTESTED):
+        if any(reason in report for report in skipped):
+            reporter.write_line(reason, red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
