@@ -14,7 +14,7 @@ from tests.support.node import NO_NODE, NO_REGISTRY
 
 for variable in [name for name in os.environ if name.startswith(("PEREZVON_", "POSTGRES_"))]:
     if not variable.startswith("PEREZVON_TEST_"):
-        del os.environ[variable]  # what is set for a service must not reach its tests
+        del os.environ[variable]  # settings of a service must not affect tests
 
 UNTESTED = "ASTERISK WAS NOT TESTED: there is none on this machine; get it with ./run asterisk --fetch"
 
@@ -22,15 +22,15 @@ _serial = itertools.count()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the shared service first, with none between them that holds up its event loop.
+    """Run the tests of the shared service first, without other tests between them that block its event loop.
 
-    Postgres ends transactions which stand still for seconds, and the next test would find its connections lost.
+    Postgres ends transactions that are idle for seconds, and the next test would find its connections lost.
     """
     items.sort(key=lambda item: "service" not in getattr(item, "fixturenames", ()))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Say in the very last lines what was left out because the machine lacks it: the real switch last, if it is one."""
+    """Report in the last lines which tests were skipped because the machine lacks a program; the real switch comes last."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if not isinstance(reporter, pytest.TerminalReporter):
         return
@@ -42,13 +42,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """Run async tests on asyncio, as the service runs."""
+    """Run async tests on asyncio, like the service."""
     return "asyncio"
 
 
 @pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
-    """Undo what a command set: it logs to a stream that is closed by the time the next test logs."""
+def restored_log_setup() -> Iterator[None]:
+    """Restore the log setup: a command logs to a stream that is closed before the next test logs."""
     before = structlog.get_config()
     yield
     structlog.configure(**before)
@@ -56,15 +56,15 @@ def logging_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[DatabaseServer]:
-    """Lend a server on which a test may make databases of its own."""
+    """Yield a server on which tests create databases."""
     with database_server() as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def template(server: DatabaseServer) -> Iterator[str]:
-    """Name a migrated database to which nobody is connected; each process of the run has its own."""
-    from infrastructure.postgres.migrations import migrate  # noqa: PLC0415 - the domain's tests need no database, nor its imports
+    """Yield the name of a migrated database without connections; each process of the run has its own."""
+    from infrastructure.postgres.migrations import migrate  # noqa: PLC0415 - tests of the domain need no database and no such imports
 
     name = f"{PREFIX}{os.getpid()}"
     migrate(server.create_empty(name))
@@ -74,7 +74,7 @@ def template(server: DatabaseServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def asterisk() -> Iterator[RealSwitch]:
-    """Lend a real Asterisk with phones behind it; each process of the run has its own."""
+    """Yield a real Asterisk with phones; each process of the run has its own."""
     tree = found()
     if tree is None:
         pytest.skip(UNTESTED)
@@ -84,7 +84,7 @@ def asterisk() -> Iterator[RealSwitch]:
 
 @pytest.fixture
 def database(server: DatabaseServer, template: str) -> Iterator[str]:
-    """Lend the address of a migrated database of the test's own, for the role that owns it."""
+    """Yield the address of a new migrated database for the role that owns it."""
     name = f"{template}_{next(_serial)}"
     yield server.create(name, template=template)
     server.drop(name)

@@ -1,4 +1,4 @@
-"""All that reads the code without running it, one headline each: `./run lint`."""
+"""Static checks, one headline each: `./run lint`."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ BIN = ROOT / ".venv/bin"
 
 
 def main() -> None:
-    """Take each step; end the process at the first that finds something."""
+    """Run each step; exit at the first that fails."""
     steps: dict[str, Callable[[], None]] = {
         "ruff check": lambda: call("ruff", "check", "--no-cache"),
         "ruff format": lambda: call("ruff", "format", "--no-cache", "--check"),
@@ -36,35 +36,35 @@ def main() -> None:
 
 
 def call(program: str, *arguments: str) -> None:
-    """Run one of .venv's programs; end the process if it fails."""
+    """Run a program of .venv; exit if it fails."""
     if subprocess.run([BIN / program, *arguments], cwd=ROOT, check=False).returncode:
         sys.exit(f"lint failed: {program}")
 
 
 def locks() -> None:
-    """Hold the lock files against pyproject.toml and against the rule that they name the public index alone."""
+    """Check that the lock files match pyproject.toml and name only the public index."""
     if found := [*foreign_lines(ROOT)]:
-        sys.exit("\n".join(["lint failed: lock files name other places than the public index", *found]))
+        sys.exit("\n".join(["lint failed: lock files name indexes other than the public one", *found]))
     os.environ |= {"UV_PYTHON": str(BIN / "python"), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CACHE": "1"}
     call("uv", "lock", "--locked", "--quiet")
     for name in EXPORTS:
         fresh = subprocess.run([BIN / "uv", *export_command(name)], cwd=ROOT, capture_output=True, check=True).stdout
         if fresh != (ROOT / name).read_bytes():
-            sys.exit(f"lint failed: {name} is old, make it with: uv {' '.join(export_command(name))} -o {name}")
+            sys.exit(f"lint failed: {name} is out of date; regenerate it with: uv {' '.join(export_command(name))} -o {name}")
 
 
 def compose() -> None:
-    """Let compose read its file, where there is a compose of version 2."""
-    for way in (["docker", "compose"], ["docker-compose"]):
-        if not shutil.which(way[0]):
+    """Validate the compose file, if compose version 2 is installed."""
+    for program in (["docker", "compose"], ["docker-compose"]):
+        if not shutil.which(program[0]):
             continue
-        said = subprocess.run([*way, "version", "--short"], capture_output=True, text=True, check=False).stdout
-        if said.strip("v\n") >= "2":
+        version = subprocess.run([*program, "version", "--short"], capture_output=True, text=True, check=False).stdout
+        if version.strip("v\n") >= "2":
             environment = {**os.environ, "PEREZVON_DB_PASSWORD": "x"}
-            if subprocess.run([*way, "config", "--quiet"], cwd=ROOT, env=environment, check=False).returncode:
+            if subprocess.run([*program, "config", "--quiet"], cwd=ROOT, env=environment, check=False).returncode:
                 sys.exit("lint failed: docker-compose.yml")
             return
-    print("   no compose v2 here; tests/architecture reads the file")
+    print("   compose v2 is not installed; tests/architecture checks the file")
 
 
 def docs_site() -> None:

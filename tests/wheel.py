@@ -1,4 +1,4 @@
-"""The wheel is built, put into an environment of its own and served from there, away from the source."""
+"""Build the wheel, install it in a new environment, and serve from there, away from the source."""
 
 import signal
 import subprocess
@@ -11,19 +11,19 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).parents[1]
 BIN = ROOT / ".venv/bin"
 PATIENCE = 120
-# Run in the new environment: what it imports must lie there, and the migrations must have come along.
+# Runs in the new environment: all imports must come from it, and the migrations must be included.
 LOOK = """
 import sys
 from importlib import import_module
-from infrastructure.database import migrations
+from infrastructure.postgres.migrations import migrations
 assert list(migrations()), "the migrations are missing"
 for name in ("domain", "application", "infrastructure", "interfaces"):
-    assert import_module(name).__file__.startswith(sys.prefix), f"{name} is not the wheel's"
+    assert import_module(name).__file__.startswith(sys.prefix), f"{name} does not come from the wheel"
 """
 
 
 def main() -> None:
-    """Take each step; end with an error at the first that fails."""
+    """Run each step; exit with an error at the first failure."""
     with TemporaryDirectory() as scratch, TemporaryDirectory() as data:
         place = Path(scratch, "venv")
         install(scratch, place)
@@ -34,10 +34,10 @@ def main() -> None:
 
 
 def install(scratch: str, place: Path) -> None:
-    """Build the wheel and install it alone; its dependencies are those of .venv."""
+    """Build the wheel and install it without dependencies; those of .venv are used."""
     subprocess.run([BIN / "python", "-m", "venv", "--without-pip", place], check=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(place)}))
-    # A path file brings in the folder, but not what that folder's own path files name: the editable perezvon.
+    # A path file adds the folder, but not the folders that its own path files name, such as the editable perezvon.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     offline = ["--quiet", "--offline", "--no-cache"]
     build = ["build", "--wheel", "--no-build-isolation", "--python", BIN / "python", "--out-dir", scratch]
@@ -47,7 +47,7 @@ def install(scratch: str, place: Path) -> None:
 
 
 def serve(place: Path, data: str) -> None:
-    """Start everything as a newcomer would, until it says that it is ready."""
+    """Run ``perezvon up`` until it prints that it is ready."""
     log = Path(data, "wheel.log")
     command = [place / "bin/perezvon", "up", "--data-dir", data, "--port", "0"]
     pipe = subprocess.PIPE
@@ -55,13 +55,13 @@ def serve(place: Path, data: str) -> None:
         alarm = threading.Timer(PATIENCE, up.terminate)
         alarm.start()
         assert up.stdout
-        said = up.stdout.readline()
+        line = up.stdout.readline()
         up.send_signal(signal.SIGINT)
         up.communicate()
         alarm.cancel()
-    if not said.startswith("ready http://") or up.returncode:
-        sys.exit(f"perezvon up ended with {up.returncode}, said {said!r} and logged:\n{log.read_text()}")
-    print(f"   {said.strip()}")
+    if not line.startswith("ready http://") or up.returncode:
+        sys.exit(f"perezvon up ended with {up.returncode}, printed {line!r} and logged:\n{log.read_text()}")
+    print(f"   {line.strip()}")
 
 
 if __name__ == "__main__":

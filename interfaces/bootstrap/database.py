@@ -1,4 +1,4 @@
-"""Which database a process works on: the one that the settings name, or a local Postgres in a data folder."""
+"""The database of a process or command: the one in the settings, or a local Postgres in a data folder."""
 
 import asyncio
 import atexit

@@ -71,7 +71,7 @@ def operator() -> None:
     type=TEXT,
     help="The number that a callback rings first: a phone number, or an extension of 2 to 8 digits.",
 )
-@click.option("--member", "member_id", type=TEXT, help="The member to whom tasks of this operator are assigned.")
+@click.option("--member", "member_id", type=TEXT, help="The member who is assigned the tasks of this operator.")
 @on_database
 def add_operator(
     name: str, organization_id: int, number: str | None, member_id: str | None, data_dir: Path | None, *, as_json: bool

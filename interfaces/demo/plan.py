@@ -1,4 +1,4 @@
-"""The people whom the demo calls back; the number of a phone decides how it behaves.
+"""The people that the demo calls back; the number of a phone decides how it behaves.
 
 Each kind of gateway has its own cast: simulated_cast.py, switch_cast.py.
 """

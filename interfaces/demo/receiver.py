@@ -30,7 +30,7 @@ class Receiver:
     """
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
-        """``secret`` is the organisation's, ``whsec_…``; ``clock`` returns seconds since 1970."""
+        """Verify with the organisation's ``secret``, ``whsec_…``; ``clock`` returns seconds since 1970."""
         self.url = ""
         self.verified: Counter[str] = Counter()
         self.refused = self.repeated = self.disordered = 0

@@ -31,7 +31,7 @@ def _calls(figures: Figures, cast: Cast) -> list[str]:
             return [
                 f"Attempts: {count}, {count - finished} of them retries, by the outcome that the switch reported:",
                 *_counted(ends),
-                f"Most calls at once: {most} on record; {_limits(cast)}",
+                f"Most calls at once: {most} recorded; {_limits(cast)}",
             ]
         case NetworkCalls(count=count, repeated=repeated, most=most):
             return [

@@ -1,7 +1,7 @@
 """The supervisor of ``perezvon up``: restarts processes that end, and ends them when it ends.
 
-A child is started with a pipe as its standard input. The parent never writes to it. When the parent ends, in whatever way,
-the input ends, and the child drains and stops (interfaces/processes/parent_watch.py).
+A child is started with a pipe as its standard input. The parent never writes to it. When the parent ends, for any reason, the
+input ends, and the child drains and stops (interfaces/processes/parent_watch.py).
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What the Dockerfile and the compose file promise, read without an engine."""
+"""The promises of the Dockerfile and the compose file, checked without a container engine."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The rules of the house are strict, each exception says why, and files stay small."""
+"""Lint rules are strict, each exception has a reason, and files stay small."""
 
 import re
 import tomllib
@@ -98,7 +98,7 @@ def test_a_misnumbered_migration_is_seen(names: list[str]) -> None:
 
 
 def misnumbered(names: list[str]) -> list[str]:
-    """Return the names that do not carry the next number, a stage and some words."""
+    """Return the names that lack the next number, a stage or a description."""
     return [
         name
         for number, name in enumerate(names, start=1)
@@ -107,7 +107,7 @@ def misnumbered(names: list[str]) -> list[str]:
 
 
 def unexplained_rules(pyproject: str) -> Iterator[str]:
-    """Yield the lines of ruff's tables that leave a rule out and do not say why."""
+    """Yield the lines of ruff's tables that ignore a rule without a reason."""
     ruff = pyproject.partition("[tool.ruff.lint]")[2].partition("[tool.ruff.lint.pydocstyle]")[0]
     for line in map(str.strip, ruff.splitlines()):
         if re.match(r'"[A-Z]+\d*",|"[^"]+" = \["', line) and "#" not in line:
@@ -115,6 +115,6 @@ def unexplained_rules(pyproject: str) -> Iterator[str]:
 
 
 def is_unexplained(line: str) -> bool:
-    """Tell whether a line silences a checker without naming the rule and the reason."""
+    """Return whether a line silences a checker without naming the rule and the reason."""
     found = _EXCEPTION.search(line)
     return bool(found) and not (found["rules"] and found["reason"])

@@ -1,4 +1,4 @@
-"""The import contracts of pyproject.toml hold, and each is seen to close on one forbidden import."""
+"""The import contracts of pyproject.toml hold, and each rejects one forbidden import."""
 
 import os
 import shutil
@@ -15,26 +15,26 @@ CONTRACTS = [
     contract["name"]
     for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 ]
-# What is planted breaks the one contract and no other: file, forbidden import.
+# Each planted file breaks one contract and no other: file, forbidden import.
 PLANTS = {
     "Dependencies point inwards": ("application/planted_upward.py", "import interfaces.config.settings"),
-    "Only the composition root touches infrastructure": (
+    "Only the composition root imports infrastructure": (
         "interfaces/planted.py",
         "import infrastructure.postgres.connections",
     ),
-    "Postgres and eventsourcing stay at the edge": ("application/planted_sql.py", "import psycopg"),
-    "HTTP and the command line stay at the door": ("infrastructure/planted.py", "import litestar"),
-    "Projections do not know one another": (
+    "Postgres and eventsourcing stay in infrastructure": ("application/planted_sql.py", "import psycopg"),
+    "HTTP and command line libraries stay in interfaces": ("infrastructure/planted.py", "import litestar"),
+    "Read models do not import one another": (
         "infrastructure/read_models/task_list/planted.py",
         "import infrastructure.read_models.audit_trail.query",
     ),
-    "What ships knows nothing of its tests": ("domain/planted.py", "import hypothesis"),
+    "Product code does not import tests": ("domain/planted.py", "import hypothesis"),
 }
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Check a copy with all the forbidden imports, and tell for each contract whether it was kept."""
+    """Check a copy with all forbidden imports; return the verdict of each contract."""
     copy = tmp_path_factory.mktemp("planted")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, copy / package)

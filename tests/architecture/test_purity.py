@@ -1,4 +1,4 @@
-"""The domain is a matter of thought alone: no clock, no chance, no input or output, few imports."""
+"""The domain is pure: no clock, no random numbers, no input or output, few imports."""
 
 import ast
 import sys
@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-WORLDLY = {"asyncio", "logging", "os", "random", "socket", "time"}
-ALLOWED = sys.stdlib_module_names - WORLDLY | {"domain", "msgspec"}
-# Calls that answer differently each time; the caller hands such values in.
-UNSTEADY = {"now", "utcnow", "today", "uuid1", "uuid4", "open", "input", "print"}
+IMPURE = {"asyncio", "logging", "os", "random", "socket", "time"}
+ALLOWED = sys.stdlib_module_names - IMPURE | {"domain", "msgspec"}
+# Calls with a different result each time; the caller passes such values.
+IMPURE_CALLS = {"now", "utcnow", "today", "uuid1", "uuid4", "open", "input", "print"}
 
 
 def test_the_domain_is_pure() -> None:
@@ -44,7 +44,7 @@ def test_what_is_pure_passes() -> None:
 
 
 def impurities(code: str) -> Iterator[str]:
-    """Yield what code of the domain must not hold."""
+    """Yield the forbidden imports and calls in the code."""
     for node in ast.walk(ast.parse(code)):
         match node:
             case ast.Import(names=names):
@@ -52,7 +52,7 @@ def impurities(code: str) -> Iterator[str]:
             case ast.ImportFrom(module=module, level=level):
                 if level or (module or "").partition(".")[0] not in ALLOWED:
                     yield f"{'.' * level}{module}"
-            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in UNSTEADY:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in IMPURE_CALLS:
                 yield f"{name}()"
             case _:
                 pass

@@ -1,4 +1,4 @@
-"""The callbacks of the demo: whom it calls, how it receives webhooks, what it shows and what it reports."""
+"""The callbacks of the demo: its numbers, its receiver of webhooks, its display and its report."""
 
 import base64
 import io
@@ -99,7 +99,7 @@ def test_on_a_real_switch_it_dials_only_when_it_is_told_to_and_not_faster_than_i
 
 
 def webhook(sequence: int = 1, *, secret: str = SECRET, age_s: int = 0) -> tuple[dict[str, str], bytes]:
-    """A webhook as a signer that is not ours makes it."""
+    """Return a webhook signed by an independent implementation."""
     body = msgspec.json.encode({"sequence": sequence, "data": {"callback_id": 65}})
     sent = datetime.fromtimestamp(NOW, UTC) - timedelta(seconds=age_s)
     message_id = f"msg_{sequence}"
@@ -235,6 +235,6 @@ def test_the_report_of_a_real_switch_tells_what_stands_on_record() -> None:
         "Attempts: 3, 1 of them retries, by what the switch said of them:",
         "      2  b: busy (SIP 486 Busy Here)",
         "      1  joined",
-        "Most calls at once: 2 on record; the limits are 6 + 4 = 10",
+        "Most calls at once: 2 recorded; the limits are 6 + 4 = 10",
         "Webhooks: 0 of 0 delivered; 0 verified, 0 refused, 0 repeated, 0 out of order",
     ]

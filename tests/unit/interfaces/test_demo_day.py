@@ -1,4 +1,4 @@
-"""The sample day that ships: realistic, legal, and nobody's telephone rings."""
+"""The sample day that ships: realistic, legal, with unassigned telephone numbers."""
 
 import re
 from typing import Any

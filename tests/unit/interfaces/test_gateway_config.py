@@ -1,4 +1,4 @@
-"""What the settings of a deployment mean for its switch."""
+"""The gateway that the settings of a deployment select."""
 
 import ssl
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.support.certificates import certificate_for
 
 
 def settings(**given: str) -> Settings:
-    """Settings of somebody who has an Asterisk."""
+    """Return settings with an Asterisk."""
     chosen = {"gateway": "asterisk", "asterisk_secret": "s3cret", **given}
     return from_environment({f"PEREZVON_{name.upper()}": value for name, value in chosen.items()})
 

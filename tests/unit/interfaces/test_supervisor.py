@@ -1,4 +1,4 @@
-"""Who ends when, once `up` is told to stop."""
+"""The order in which processes end after `up` is stopped."""
 
 import asyncio
 import os

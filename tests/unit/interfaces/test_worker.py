@@ -1,4 +1,4 @@
-"""The worker stands or falls as a whole: whoever supervises it starts it again."""
+"""The worker fails as a whole, so that its supervisor restarts it."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ async def is_told_to_end(_dsn: str, stop: asyncio.Event, *_: object, **__: objec
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Return what runs a worker whose parts last, but for those that are named."""
+    """Return a function that runs a worker whose parts last, except the given ones."""
 
     def running(settings: Settings | None = None, **parts: object) -> None:
         for part in PARTS:
