@@ -1,6 +1,7 @@
 """Which numbers the phones of a callback show as the caller's."""
 
-EXTENSION_MAX = 8
+from domain.limits import EXTENSION_MAX
+
 """A number of so many digits or fewer is an extension of the call centre's own."""
 
 

@@ -13,6 +13,7 @@ from application.phones import known_region, line
 from application.ports.directory import Directory, Organizations
 from domain.callback.retry_policy import RetryPolicy
 from domain.errors import InvalidField, UnknownToken
+from domain.limits import NAME_MAX, PAUSE_MAX_S, TRIES_MAX
 from domain.organization.events import OrganizationCreated, OrganizationFact, Settings, TokenIssued
 from domain.organization.organization import Organization, replay
 from domain.values import Role
@@ -178,8 +179,8 @@ def _new_token(role: Role, *, name: str | None) -> tuple[NewToken, TokenIssued]:
 
 def _named(name: str) -> str:
     name = name.strip()
-    if not 1 <= len(name) <= 200 or "\0" in name:  # noqa: PLR2004 - contract 1, Limits
-        raise InvalidField("name", "Expected a name of 1 to 200 characters", "string_length")
+    if not 1 <= len(name) <= NAME_MAX or "\0" in name:
+        raise InvalidField("name", f"Expected a name of 1 to {NAME_MAX} characters", "string_length")
     return name
 
 
@@ -188,10 +189,10 @@ def _checked(settings: Settings) -> Settings:
         raise InvalidField("region", "Expected a region as ISO 3166 has it, such as KZ", "unknown_region")
     if settings.timezone not in _timezones():
         raise InvalidField("timezone", "Expected a time zone as IANA has it, such as Asia/Almaty", "unknown_timezone")
-    if not 1 <= settings.callback_tries <= 50:  # noqa: PLR2004 - contract 2, try_count
-        raise InvalidField("callback_tries", "Expected 1 to 50", "out_of_range")
-    if not 0 <= settings.callback_pause <= 604_800:  # noqa: PLR2004 - contract 2, try_again_pause
-        raise InvalidField("callback_pause", "Expected 0 to 604800 seconds", "out_of_range")
+    if not 1 <= settings.callback_tries <= TRIES_MAX:
+        raise InvalidField("callback_tries", f"Expected 1 to {TRIES_MAX}", "out_of_range")
+    if not 0 <= settings.callback_pause <= PAUSE_MAX_S:
+        raise InvalidField("callback_pause", f"Expected 0 to {PAUSE_MAX_S} seconds", "out_of_range")
     if settings.retry_policy:
         settings.retry_policy.check()
     return settings

@@ -6,9 +6,10 @@ from functools import cache, lru_cache
 import phonenumbers
 
 from domain.errors import InvalidField
+from domain.limits import EXTENSION_MAX, EXTENSION_MIN
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-_EXTENSION = re.compile(r"[0-9]{2,8}")
+_EXTENSION = re.compile(rf"[0-9]{{{EXTENSION_MIN},{EXTENSION_MAX}}}")
 _KIND = "phone_number"
 
 

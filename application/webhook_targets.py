@@ -11,6 +11,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
+from domain.limits import URL_MAX
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -39,7 +41,6 @@ _DENIED_V6 = [IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002
 _PORTS = {80, 443}
 _UNPRIVILEGED = 1024
 
-URL_MAX = 2_048
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNWANTED = re.compile(r"[\x00-\x20\x7f\\]")
 _ORIGIN = re.compile(r"https?://[^/?#]+", re.IGNORECASE)

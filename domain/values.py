@@ -3,14 +3,13 @@
 from enum import StrEnum
 
 from domain.errors import InvalidField
-
-TITLE_MAX = 500
+from domain.limits import TITLE_MAX
 
 
 def trimmed_title(text: str) -> str:
     """Answer the title without surrounding white space.
 
-    Raises InvalidField on ``title`` when nothing is left, or more than 500 characters (contract 1, Fields).
+    Raises InvalidField on ``title`` when nothing is left, or more than TITLE_MAX characters (contract 1, Fields).
     """
     title = text.strip()
     if not title:

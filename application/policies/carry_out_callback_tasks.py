@@ -11,28 +11,55 @@ from application.policies.decision import Decide
 from domain.callback.callback import Status as CallbackStatus
 from domain.callback.callback import replay as replay_callback
 from domain.callback.events import (
+    AttemptFailed,
     AttemptStarted,
     AttemptSucceeded,
     CallbackCancelled,
+    CallbackDelayed,
     CallbackDetails,
     CallbackFact,
     CallbackFinished,
+    CallbackRemoved,
     CallbackScheduled,
+    CallEnded,
     FinishResult,
 )
+from domain.limits import NAME_MAX
 from domain.model import Recorded
 from domain.organization.events import Settings
-from domain.task.events import TaskFact, TaskType
+from domain.task.events import (
+    AppealLinked,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFact,
+    TaskFailed,
+    TaskFiled,
+    TaskPutBack,
+    TaskReprocessed,
+    TaskStarted,
+    TaskType,
+)
 from domain.task.task import Status, Task
 from domain.task.task import replay as replay_task
 
 CallbackFacts = AttemptStarted | AttemptSucceeded | CallbackFinished | CallbackCancelled
+TaskFacts = TaskFiled | TaskReprocessed | TaskCancelled | TaskCompleted | TaskFailed
+Handled = TaskFacts | CallbackFacts
+Ignored = (
+    TaskStarted
+    | TaskPutBack
+    | AppealLinked
+    | CallbackScheduled
+    | AttemptFailed
+    | CallEnded
+    | CallbackDelayed
+    | CallbackRemoved
+)
 
-_NAME_MAX = 200
 _DELETED = "CANCEL the callback was deleted"
 
 
-class Means(msgspec.Struct, frozen=True, kw_only=True):
+class Prerequisites(msgspec.Struct, frozen=True, kw_only=True):
     """What an organisation gives to carry out a task: settings, the number of the operator's line, and the state of its queue."""
 
     settings: Settings
@@ -40,7 +67,7 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
     has_queue: bool
 
 
-def wants_callback(task: Task | None, attempt: int) -> bool:
+def needs_callback(task: Task | None, attempt: int) -> bool:
     """Whether the task, as it is now, is still to be carried out by a callback in that try of it."""
     return (
         task is not None
@@ -51,18 +78,18 @@ def wants_callback(task: Task | None, attempt: int) -> bool:
     )
 
 
-def obstacle(task: Task, means: Means) -> str | None:
+def missing_prerequisite(task: Task, prerequisites: Prerequisites) -> str | None:
     """Answer why no callback can be scheduled for the task, if so."""
-    if not means.has_queue:
-        return f"No callback: there is no queue {means.settings.callback_queue}"
-    if means.a_number is None:
+    if not prerequisites.has_queue:
+        return f"No callback: there is no queue {prerequisites.settings.callback_queue}"
+    if prerequisites.a_number is None:
         return f"No callback: operator {task.operator_number} has no number"
     return None
 
 
-def callback_of(task: Task, means: Means, start_time: datetime) -> CallbackScheduled:
+def callback_for(task: Task, prerequisites: Prerequisites, start_time: datetime) -> CallbackScheduled:
     """Answer the callback that carries out a task to which there is no obstacle: it rings the operator, then the caller."""
-    settings, details = means.settings, task.details
+    settings, details = prerequisites.settings, task.details
     return CallbackScheduled(
         queue_id=settings.callback_queue or 0,
         try_count=settings.callback_tries,
@@ -70,25 +97,25 @@ def callback_of(task: Task, means: Means, start_time: datetime) -> CallbackSched
         start_time=start_time,
         personal=CallbackDetails(
             subject=details.subject,
-            a_number=means.a_number or "",
+            a_number=prerequisites.a_number or "",
             b_number=details.caller_phone or "",
-            name=details.title[:_NAME_MAX],
+            name=details.title[:NAME_MAX],
         ),
         task_id=task.id,
     )
 
 
-def beginning(fact: CallbackScheduled) -> Decide:
+def schedule_callback(fact: CallbackScheduled) -> Decide:
     """Decide to schedule the callback, in a stream of its own."""
     return lambda events: [] if events else [fact]
 
 
-def failing(error_message: str) -> Decide:
+def fail_task(error_message: str) -> Decide:
     """Decide that a task failed, and why."""
     return partial(_change, status=Status.FAILED, error_message=error_message)
 
 
-def follow(fact: CallbackFacts) -> Decide | None:
+def follow_callback(fact: CallbackFacts) -> Decide | None:
     """Answer what is to be decided about a task when this happened to its callback; None is nothing."""
     match fact:
         case AttemptStarted():
@@ -96,14 +123,14 @@ def follow(fact: CallbackFacts) -> Decide | None:
         case AttemptSucceeded():
             return partial(_change, status=Status.COMPLETED)
         case CallbackFinished(result=result, comment=comment):
-            return failing(comment) if result is FinishResult.FAILED else None
+            return fail_task(comment) if result is FinishResult.FAILED else None
         case CallbackCancelled():
-            return failing(_DELETED)
+            return fail_task(_DELETED)
         case _:
             assert_never(fact)
 
 
-def withdraw(events: Sequence[Recorded[CallbackFact]]) -> Sequence[CallbackFact]:
+def cancel_callback(events: Sequence[Recorded[CallbackFact]]) -> Sequence[CallbackFact]:
     """Decide to cancel the callback of a task that somebody ended otherwise, unless it is over."""
     callback = replay_callback(events)
     if callback is None or callback.is_deleted or callback.status is CallbackStatus.FINISHED:

@@ -1,4 +1,4 @@
-"""The port to a telephone switch: it rings A, then B, and joins them (telephony, The port)."""
+"""The port to a telephone switch, which rings A, then B, and joins them (docs/asterisk.md, docs/contracts/task_scheduler.md)."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -13,14 +13,14 @@ from domain.callback.events import CallEnd
 
 RING_S = 30.0
 LONGEST_TALK_S = 7200.0
-MAX_CLOCK_SKEW = timedelta(minutes=5)
-"""An end that the switch dates earlier than this before the attempt belongs to another call of the same id."""
+CLOCK_SKEW_MAX = timedelta(minutes=5)
+"""A ledger row dated earlier than this before its attempt is not believed: the clocks cannot differ so much."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A call to be placed. ``id`` is a UUID, chosen before and used for no other call, ever; times are in seconds.
+    """A call to place. ``id`` is a UUID, chosen before the call and never used for another one; times are in seconds.
 
-    ``a_sees`` and ``b_sees`` are the numbers that their phones show as the caller's.
+    ``a_sees`` and ``b_sees`` are the caller numbers that the phones of A and B display.
     """
 
     id: str
@@ -34,8 +34,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     longest_talk_s: float = LONGEST_TALK_S
 
 
-class Placed(StrEnum):
-    """What became of the wish to place a call; ``unknown`` is no failure: ``find`` decides."""
+class PlaceResult(StrEnum):
+    """Result of placing a call. ``unknown`` is not a failure: ``find`` tells which of the two it was."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -43,7 +43,7 @@ class Placed(StrEnum):
 
 
 class Progress(StrEnum):
-    """How far a call that lives has come."""
+    """Progress of a live call."""
 
     RINGING_A = "ringing_a"
     RINGING_B = "ringing_b"
@@ -51,79 +51,79 @@ class Progress(StrEnum):
 
 
 class Live(msgspec.Struct, frozen=True):
-    """The call lives."""
+    """State of a live call."""
 
     progress: Progress
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """The call has ended at ``at``, by the switch's clock."""
+    """State of a call that ended at ``at``, by the switch's clock."""
 
     end: CallEnd
     at: datetime
 
 
 class Absent(msgspec.Struct, frozen=True):
-    """The switch has neither a channel nor, asked after that, a ledger row of the call."""
+    """State of a call of which the switch has no channel and, checked after that, no ledger row."""
 
 
-Found = Live | Ended | Absent
+CallState = Live | Ended | Absent
 
 
-class Progressed(msgspec.Struct, frozen=True):
-    """A call came further."""
+class CallProgressed(msgspec.Struct, frozen=True):
+    """Event: a call made progress."""
 
     call_id: str
     progress: Progress
 
 
 class CallOver(msgspec.Struct, frozen=True):
-    """A call has ended."""
+    """Event: a call ended."""
 
     call_id: str
     end: CallEnd
 
 
 class LinkUp(msgspec.Struct, frozen=True):
-    """The switch can be reached (again). ``started`` tells one start of the switch from another: compare for equality."""
+    """Event: the switch can be reached (again). ``started`` identifies one start of the switch: compare for equality."""
 
     started: str
 
 
 class LinkDown(msgspec.Struct, frozen=True):
-    """The switch cannot be reached: nothing can be placed, and what happens there is not heard."""
+    """Event: the switch cannot be reached. No call can be placed, and events there are missed."""
 
 
-GatewayEvent = Progressed | CallOver | LinkUp | LinkDown
+GatewayEvent = CallProgressed | CallOver | LinkUp | LinkDown
 
 
-class GatewayDown(Exception):
-    """The switch cannot be asked just now, or its answer tells nothing."""
+class GatewayUnavailable(Exception):
+    """The switch cannot be queried at present, or its response is unusable."""
 
 
 class CallGateway(Protocol):
-    """A switch. Connects by itself, again whenever the link is lost, from ``async with`` until its end.
+    """A connection to a switch. Connects and reconnects by itself, from ``async with`` until its end.
 
-    Whatever it tells may be lost, doubled or late; who listens stays right with ``find`` alone.
+    Events may be lost, duplicated or late; a consumer must stay correct with ``find`` alone.
     """
 
-    async def place(self, call: Call) -> Placed:
-        """Place a call, once for an id, ever: the caller has the attempt on record before.
+    async def place(self, call: Call) -> PlaceResult:
+        """Place a call, once per id, ever: the caller has recorded the attempt before.
 
-        ``refused`` says that surely nothing was sent. Never raises for a lost link: that is ``unknown`` or ``refused``.
+        ``refused`` guarantees that nothing was dialled. Never raises for a lost link: that is ``unknown`` or ``refused``.
         """
         ...
 
     async def hang_up(self, call_id: str) -> None:
-        """End the call; one that has ended or never was is no error. Raises GatewayDown."""
+        """End the call; a call that has ended or never existed is not an error. Raises GatewayUnavailable."""
         ...
 
-    async def find(self, call_ids: Sequence[str]) -> Sequence[Found]:
-        """Answer what is known of each call, in their order: channels first, then the ledger. Raises GatewayDown."""
+    async def find(self, call_ids: Sequence[str]) -> Sequence[CallState]:
+        """Return the state of each call, in the given order: channels first, then the ledger. Raises GatewayUnavailable."""
         ...
 
     def events(self) -> AsyncIterator[Sequence[GatewayEvent]]:
-        """Yield what happened, all that came in since the last time at once. LinkUp comes first after each connect."""
+        """Yield events in batches: all that arrived since the last batch. LinkUp comes first after each connect."""
         ...
 
 

@@ -19,7 +19,7 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
     parked: int
 
 
-class ViewPositions(Protocol):
+class ViewLag(Protocol):
     """How far the views have come."""
 
     async def position(self, name: str) -> int:

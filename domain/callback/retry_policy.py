@@ -4,11 +4,7 @@ import msgspec
 
 from domain.callback.events import Outcome
 from domain.errors import InvalidField
-
-PAUSE_MAX_S = 604_800
-JITTER_MAX_PERCENT = 20
-FREE_CONGESTIONS_MAX = 20
-BACK_OFF_MAX_S = 3_600
+from domain.limits import BACKOFF_MAX_S, FREE_CONGESTIONS_MAX, JITTER_MAX_PERCENT, PAUSE_MAX_S
 
 _RULED = frozenset(Outcome) - {Outcome.SUCCESS, Outcome.LOST}
 
@@ -78,5 +74,5 @@ def after(failure: Failure, policy: RetryPolicy) -> Again | None:
         return None
     pause = failure.pause if rule.pause is None else rule.pause
     if is_free:
-        pause = max(pause, min(max(pause, 1) << failure.forgiven, BACK_OFF_MAX_S))
+        pause = max(pause, min(max(pause, 1) << failure.forgiven, BACKOFF_MAX_S))
     return Again(pause * (1 + failure.chance * policy.jitter_percent / 100), is_free)

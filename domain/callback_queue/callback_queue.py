@@ -20,12 +20,9 @@ from domain.callback_queue.events import (
     QueueSwitchedOn,
 )
 from domain.errors import AlreadyDeleted, InvalidField
+from domain.limits import COMMENT_MAX, CONCURRENT_CALLBACKS_MAX, NAME_MAX
 from domain.model import Recorded
 from domain.streams import aggregate_number
-
-NAME_MAX = 200
-COMMENT_MAX = 2000
-LIMIT_MAX = 10_000
 
 
 class CallbackQueue(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,5 +143,5 @@ def _check(name: str, comment: str | None, limit: int) -> None:
         raise InvalidField("name", f"Expected 1 to {NAME_MAX} characters")
     if comment is not None and len(comment) > COMMENT_MAX:
         raise InvalidField("comment", f"Expected at most {COMMENT_MAX} characters")
-    if not 1 <= limit <= LIMIT_MAX:
-        raise InvalidField("concurrent_task_limit", f"Expected 1 to {LIMIT_MAX}")
+    if not 1 <= limit <= CONCURRENT_CALLBACKS_MAX:
+        raise InvalidField("concurrent_task_limit", f"Expected 1 to {CONCURRENT_CALLBACKS_MAX}")

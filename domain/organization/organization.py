@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.errors import InvalidField, RoleTooHigh, UnknownMember, UnknownOperator, UnknownToken
+from domain.limits import SECRET_OVERLAP_MAX_S
 from domain.model import Recorded
 from domain.organization.events import (
     MemberAdded,
@@ -26,8 +27,6 @@ from domain.organization.events import (
 )
 from domain.streams import aggregate_number
 from domain.values import Role
-
-OVERLAP_MAX = 7 * 86_400
 
 
 class Organization(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,8 +110,8 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
 
     def rotate_webhook_secret(self, overlap: int) -> list[OrganizationFact]:
         """Decide a new secret for webhooks; the old one signs for ``overlap`` seconds more. Raises InvalidField."""
-        if not 0 <= overlap <= OVERLAP_MAX:
-            raise InvalidField("overlap_s", f"Expected 0 to {OVERLAP_MAX} seconds", "out_of_range")
+        if not 0 <= overlap <= SECRET_OVERLAP_MAX_S:
+            raise InvalidField("overlap_s", f"Expected 0 to {SECRET_OVERLAP_MAX_S} seconds", "out_of_range")
         return [WebhookSecretRotated(overlap=overlap)]
 
     def _require_member(self, member_id: str | None) -> None:

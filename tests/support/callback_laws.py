@@ -19,7 +19,8 @@ from domain.callback.events import (
     FinishResult,
     Outcome,
 )
-from domain.callback.retry_policy import BACK_OFF_MAX_S, RetryPolicy, Rule
+from domain.callback.retry_policy import RetryPolicy, Rule
+from domain.limits import BACKOFF_MAX_S
 from domain.model import Recorded
 from tests.support.histories import CONTRACT
 
@@ -94,7 +95,7 @@ def _follows(again: _Again, outcome: Outcome, asked: int, policy: RetryPolicy) -
     rule = _rule(outcome, policy)
     may_be_free = outcome is Outcome.CONGESTION and again.forgiven < policy.free_congestions
     least = asked if rule.pause is None else rule.pause
-    most = max(least, BACK_OFF_MAX_S) if again.is_free else least
+    most = max(least, BACKOFF_MAX_S) if again.is_free else least
     in_time = least <= again.pause <= most * (1 + policy.jitter_percent / 100) + _ROUNDING_S
     return rule.retry and again.is_free == may_be_free and in_time
 

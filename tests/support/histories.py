@@ -16,10 +16,11 @@ from domain.callback.events import (
     Leg,
     Outcome,
 )
-from domain.callback.retry_policy import FREE_CONGESTIONS_MAX, JITTER_MAX_PERCENT, PAUSE_MAX_S, RetryPolicy, Rule
+from domain.callback.retry_policy import RetryPolicy, Rule
 from domain.callback_queue import callback_queue as queues
 from domain.callback_queue.events import CallingRules, QueueCreated, QueueFact, QueueStatus
 from domain.errors import Refused
+from domain.limits import FREE_CONGESTIONS_MAX, JITTER_MAX_PERCENT, PAUSE_MAX_S
 from domain.model import Fact, Recorded
 from domain.streams import callback_stream, queue_stream, task_stream
 from domain.task.events import CallDetails, Priority, TaskFact, TaskFiled, TaskType

@@ -13,26 +13,25 @@ from litestar import Router, delete, get, patch, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET, Meta, UnsetType
 
-from application.callers import Request
 from application.errors import OrganizationNotFound, TokenNotFound
 from application.organizations import SettingsPatch
 from application.ports.directory import MemberRow, OperatorRow, OrganizationRow, TokenRow
+from domain.limits import PAUSE_MAX_S, TRIES_MAX
 from domain.organization.events import Settings
 from domain.values import Permission, Role
-from interfaces.api.web.authentication import authorize
 from interfaces.api.web.context import AnyRequest, context_of
-from interfaces.api.web.error_responses import exception_handlers, format_problem
 from interfaces.api.web.field_types import Id, Line, Name
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.request_errors import FieldError, InvalidRequest
+from interfaces.api.web.routers import v1_router
 from interfaces.api.web.times import to_utc
 from interfaces.config.retry_policies import ChosenPolicy
 
 _NUMBER_MAX = 2**31 - 1
 _TOKEN_ID = re.compile(r"^[0-9A-Za-z]{1,64}$")
 _ADMINS = {"permission": Permission.ADMINISTER}
-_ADMINS_CHANGING = {**_ADMINS, "refusals": {409}}
-_ADMINS_CHANGING_ONE = {**_ADMINS, "refusals": {404, 409}}
+_ADMINS_CHANGING = {**_ADMINS, "errors": {409}}
+_ADMINS_CHANGING_ONE = {**_ADMINS, "errors": {404, 409}}
 
 
 class SettingsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,8 +41,8 @@ class SettingsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     timezone: Annotated[str, Meta(pattern="^[A-Za-z0-9/_+-]{1,64}$", examples=["Asia/Almaty"])] | UnsetType = UNSET
     open_intake: bool | UnsetType = UNSET
     callback_queue: Annotated[int, Meta(ge=1, le=2**53 - 1)] | UnsetType | None = UNSET
-    callback_tries: Annotated[int, Meta(ge=1, le=50)] | UnsetType = UNSET
-    callback_pause: Annotated[int, Meta(ge=0, le=604_800, description="Seconds.")] | UnsetType = UNSET
+    callback_tries: Annotated[int, Meta(ge=1, le=TRIES_MAX)] | UnsetType = UNSET
+    callback_pause: Annotated[int, Meta(ge=0, le=PAUSE_MAX_S, description="Seconds.")] | UnsetType = UNSET
     caller_id: Annotated[Line, Meta(description="The number that calls seem to come from.")] | UnsetType | None = UNSET
     retry_policy: ChosenPolicy | UnsetType | None = UNSET
 
@@ -118,7 +117,7 @@ async def no_idempotency_key(request: AnyRequest) -> None:
 async def get_organization(request: JsonRequest) -> OrganizationRow:
     """Answer the organisation and its settings."""
     context = context_of(request)
-    organization = await context.api.services.directory.organization(context.member.organization_id)
+    organization = await context.api.services.directory.organization(context.organization_id)
     if organization is None:
         raise OrganizationNotFound
     return organization
@@ -135,7 +134,7 @@ async def change_settings(request: JsonRequest, data: JSONBody[SettingsBody]) ->
     context = context_of(request)
     given = msgspec.convert(msgspec.to_builtins(data), SettingsPatch)
     return await context.api.services.organizations.change_settings(
-        context.member.organization_id, given, _asked(request)
+        context.organization_id, given, context.command_request()
     )
 
 
@@ -143,7 +142,7 @@ async def change_settings(request: JsonRequest, data: JSONBody[SettingsBody]) ->
 async def list_members(request: JsonRequest) -> MembersResponse:
     """Answer all members."""
     context = context_of(request)
-    return MembersResponse(items=list(await context.api.services.directory.members(context.member.organization_id)))
+    return MembersResponse(items=list(await context.api.services.directory.members(context.organization_id)))
 
 
 @post(
@@ -156,7 +155,7 @@ async def add_member(request: JsonRequest, data: JSONBody[NewMemberBody]) -> Mem
     """Add a person to the organisation."""
     context = context_of(request)
     member_id = await context.api.services.organizations.add_member(
-        context.member.organization_id, data.name, data.role, _asked(request)
+        context.organization_id, data.name, data.role, context.command_request()
     )
     return MemberRow(id=member_id, name=data.name.strip(), role=data.role)
 
@@ -165,7 +164,7 @@ async def add_member(request: JsonRequest, data: JSONBody[NewMemberBody]) -> Mem
 async def list_operators(request: JsonRequest) -> OperatorsResponse:
     """Answer all operators, never their keys."""
     context = context_of(request)
-    return OperatorsResponse(items=list(await context.api.services.directory.operators(context.member.organization_id)))
+    return OperatorsResponse(items=list(await context.api.services.directory.operators(context.organization_id)))
 
 
 @post(
@@ -178,7 +177,7 @@ async def add_operator(request: JsonRequest, data: JSONBody[NewOperatorBody]) ->
     """Add a line or voice bot, and show the key with which it files tasks: only now."""
     context = context_of(request)
     added = await context.api.services.organizations.add_operator(
-        context.member.organization_id, data.name, _asked(request), number=data.number, member_id=data.member_id
+        context.organization_id, data.name, context.command_request(), number=data.number, member_id=data.member_id
     )
     return NewOperatorResponse(id=added.number, operator_id=added.id)
 
@@ -196,7 +195,7 @@ async def renew_operator(
     """Show a new key, only now; the old one is void."""
     context = context_of(request)
     renewed = await context.api.services.organizations.renew_operator_key(
-        context.member.organization_id, operator_number, _asked(request)
+        context.organization_id, operator_number, context.command_request()
     )
     return NewOperatorResponse(id=renewed.number, operator_id=renewed.id)
 
@@ -213,7 +212,7 @@ async def remove_operator(
     """Void the operator's key; what it filed stays."""
     context = context_of(request)
     await context.api.services.organizations.remove_operator(
-        context.member.organization_id, operator_number, _asked(request)
+        context.organization_id, operator_number, context.command_request()
     )
 
 
@@ -221,7 +220,7 @@ async def remove_operator(
 async def list_tokens(request: JsonRequest) -> TokensResponse:
     """Answer all tokens with their last use, never their secrets."""
     context = context_of(request)
-    return TokensResponse(items=list(await context.api.services.directory.tokens(context.member.organization_id)))
+    return TokensResponse(items=list(await context.api.services.directory.tokens(context.organization_id)))
 
 
 @post(
@@ -235,9 +234,9 @@ async def issue_token(request: JsonRequest, data: JSONBody[NewTokenBody]) -> New
     context = context_of(request)
     (expires_at,) = to_utc(expires_at=data.expires_at)
     issued = await context.api.services.organizations.issue_token(
-        context.member.organization_id,
+        context.organization_id,
         data.role,
-        _asked(request),
+        context.command_request(),
         member_id=data.member_id,
         name=data.name and data.name.strip(),
         expires_at=expires_at,
@@ -259,33 +258,23 @@ async def revoke_token(
     if not _TOKEN_ID.fullmatch(token_id):
         raise TokenNotFound
     await context.api.services.organizations.revoke_token(
-        token_id, _asked(request), organization_id=context.member.organization_id
+        token_id, context.command_request(), organization_id=context.organization_id
     )
 
 
 def administration_router() -> Router:
     """Answer the routes of administration."""
-    return Router(
-        "/v1",
-        route_handlers=[
-            get_organization,
-            change_settings,
-            list_members,
-            add_member,
-            list_operators,
-            add_operator,
-            renew_operator,
-            remove_operator,
-            list_tokens,
-            issue_token,
-            revoke_token,
-        ],
-        before_request=authorize,
-        exception_handlers=exception_handlers(format_problem),
-        tags=["administration"],
+    return v1_router(
+        "administration",
+        get_organization,
+        change_settings,
+        list_members,
+        add_member,
+        list_operators,
+        add_operator,
+        renew_operator,
+        remove_operator,
+        list_tokens,
+        issue_token,
+        revoke_token,
     )
-
-
-def _asked(request: JsonRequest) -> Request:
-    context = context_of(request)
-    return Request(request_id=context.request_id, caller=context.caller)

@@ -8,18 +8,17 @@ from msgspec import Meta
 
 from application.queries.audit_trail import AuditTrailFilter, AuditTrailRow
 from application.queries.view_lag import Lag
+from domain.limits import NAME_MAX
 from domain.values import Permission
-from interfaces.api.routes.task_bodies import POSITION_MAX
-from interfaces.api.web.authentication import authorize
 from interfaces.api.web.context import context_of
-from interfaces.api.web.error_responses import exception_handlers, format_problem
-from interfaces.api.web.field_types import NO_NUL, Moment
+from interfaces.api.web.field_types import NO_NUL, POSITION_MAX, TimeText
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse
 from interfaces.api.web.query_params import decode_params
+from interfaces.api.web.routers import v1_router
 from interfaces.api.web.times import parse_query_times
 
-Name = Annotated[str, Meta(max_length=200, pattern=NO_NUL)]
+Name = Annotated[str, Meta(max_length=NAME_MAX, pattern=NO_NUL)]
 
 
 class AuditTrailQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +27,8 @@ class AuditTrailQuery(msgspec.Struct, frozen=True, kw_only=True):
     stream: Annotated[Name, Meta(description="Such as task/<id>.")] | None = None
     actor: Annotated[Name, Meta(description="Such as operator/1.")] | None = None
     type: Annotated[Name, Meta(description="Such as task.filed.v1.")] | None = None
-    since: Annotated[Moment, Meta(description="Recorded then or later.")] | None = None
-    until: Annotated[Moment, Meta(description="Recorded before.")] | None = None
+    since: Annotated[TimeText, Meta(description="Recorded then or later.")] | None = None
+    until: Annotated[TimeText, Meta(description="Recorded before.")] | None = None
     after: Annotated[int, Meta(ge=0, le=POSITION_MAX, description="After that log position.")] = 0
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
 
@@ -49,21 +48,21 @@ class ProjectionsResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 @get(
     "/audit-trail",
-    opt={"permission": Permission.AUDIT, "query": AuditTrailQuery},
+    opt={"permission": Permission.AUDIT, "query": AuditTrailQuery, "response_headers": ["Perezvon-Position"]},
     operation_id="listAuditTrail",
     summary="Who did what, when and why",
 )
 async def list_audit_trail(request: JsonRequest) -> JsonResponse[AuditTrailResponse]:
     """Answer the organisation's events, oldest first."""
     context = context_of(request)
-    asked = decode_params(request, AuditTrailQuery)
-    since, until = parse_query_times(since=asked.since, until=asked.until)
-    wanted = AuditTrailFilter(stream=asked.stream, actor=asked.actor, type=asked.type, since=since, until=until)
+    query = decode_params(request, AuditTrailQuery)
+    since, until = parse_query_times(since=query.since, until=query.until)
+    wanted = AuditTrailFilter(stream=query.stream, actor=query.actor, type=query.type, since=since, until=until)
     found = await context.api.services.audit_trail.page(
-        context.member.organization_id, wanted, after=asked.after, limit=asked.limit
+        context.organization_id, wanted, after=query.after, limit=query.limit
     )
     items = list(found.items)
-    body = AuditTrailResponse(items=items, next=items[-1].position if len(items) == asked.limit else None)
+    body = AuditTrailResponse(items=items, next=items[-1].position if len(items) == query.limit else None)
     return JsonResponse(body, {"Perezvon-Position": str(found.position)})
 
 
@@ -80,10 +79,4 @@ async def list_projections(request: JsonRequest) -> ProjectionsResponse:
 
 def audit_router() -> Router:
     """Answer the routes of auditors and of whoever watches the views."""
-    return Router(
-        "/v1",
-        route_handlers=[list_audit_trail, list_projections],
-        before_request=authorize,
-        exception_handlers=exception_handlers(format_problem),
-        tags=["audit"],
-    )
+    return v1_router("audit", list_audit_trail, list_projections)

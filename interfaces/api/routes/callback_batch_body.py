@@ -9,7 +9,8 @@ import msgspec
 from application.cooperative import yielding
 from application.new_callbacks import FAULTS_MAX, NewCallback
 from domain.errors import InvalidField
-from interfaces.api.routes.queue_bodies import CALLBACKS_MAX, NewCallbackBody, to_new_callback
+from domain.limits import NEW_CALLBACKS_MAX
+from interfaces.api.routes.queue_bodies import NewCallbackBody, to_new_callback
 from interfaces.api.web.json_body import JsonRequest, decode_json
 from interfaces.api.web.request_errors import FieldError, InvalidRequest
 
@@ -30,7 +31,7 @@ async def callbacks_in(request: JsonRequest) -> Sequence[NewCallback]:
     if _holds_too_many(tasks):
         raise _number_of_callbacks()
     elements: list[msgspec.Raw] = decode_json(tasks, list[msgspec.Raw], ("body", "tasks"))
-    if not 1 <= len(elements) <= CALLBACKS_MAX:
+    if not 1 <= len(elements) <= NEW_CALLBACKS_MAX:
         raise _number_of_callbacks()
     now, wanted, faults = datetime.now(UTC), list[NewCallback](), list[FieldError]()
     async for index, element in yielding(enumerate(elements)):
@@ -48,7 +49,9 @@ async def callbacks_in(request: JsonRequest) -> Sequence[NewCallback]:
 
 
 def _number_of_callbacks() -> InvalidRequest:
-    return InvalidRequest([FieldError(("body", "tasks"), f"Expected 1 to {CALLBACKS_MAX} callbacks", "list_length")])
+    return InvalidRequest(
+        [FieldError(("body", "tasks"), f"Expected 1 to {NEW_CALLBACKS_MAX} callbacks", "list_length")]
+    )
 
 
 def _holds_too_many(array: msgspec.Raw) -> bool:
@@ -65,7 +68,7 @@ def _holds_too_many(array: msgspec.Raw) -> bool:
                 depth -= 1
             case b"," if depth == 1:
                 elements += 1
-                if elements >= CALLBACKS_MAX:
+                if elements >= NEW_CALLBACKS_MAX:
                     return True
             case _:
                 pass

@@ -9,20 +9,24 @@ from msgspec import Meta
 from application.new_callbacks import NewCallback
 from application.queries.callback_list import CallbackRow
 from application.queries.queue_board import QueueRow
-from application.webhook_targets import URL_MAX
 from domain.callback.events import FinishResult
-from domain.callback_queue.callback_queue import LIMIT_MAX
 from domain.callback_queue.events import QueueStatus
-from interfaces.api.routes.queue_times import SECONDS_AHEAD_MAX, format_utc, parse_start_time
-from interfaces.api.routes.task_bodies import POSITION_MAX
-from interfaces.api.web.field_types import DATE_OR_SECONDS, PAUSE, PHONE, URL, Name, Text200, Text2000
+from domain.limits import (
+    CONCURRENT_CALLBACKS_MAX,
+    EXTENSION_MAX,
+    EXTENSION_MIN,
+    NEW_CALLBACKS_MAX,
+    PAUSE_MAX_S,
+    PHONE_MAX,
+    START_AHEAD_MAX_S,
+    TRIES_MAX,
+    URL_MAX,
+)
+from interfaces.api.routes.queue_times import format_utc, parse_start_time
+from interfaces.api.web.field_types import DATE_OR_SECONDS, PAUSE, PHONE, POSITION_MAX, URL, Name, ShortText, CommentText
+from interfaces.api.web.paging import ListQuery
 
-CALLBACKS_MAX = 10_000
-ROWS_MAX = 1_000
-PAUSE_MAX_S = 604_800
-NUMBER_MAX = 10**18 - 1
-
-Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="Callbacks at one time.")]
+Limit = Annotated[int, Meta(ge=1, le=CONCURRENT_CALLBACKS_MAX, description="Callbacks at one time.")]
 NoInterval = Annotated[
     None, Meta(description="Business hours of the queue. Not built yet: anything but null is refused.")
 ]
@@ -31,10 +35,10 @@ Number = Annotated[
     str,
     Meta(
         min_length=2,
-        max_length=64,
+        max_length=PHONE_MAX,
         description="E.164, a national number of the organisation's region, or an extension of 2 to 8 digits.",
         examples=["+77011234567"],
-        extra_json_schema={"anyOf": [{"pattern": "^[0-9]{2,8}$"}, {"pattern": PHONE}]},
+        extra_json_schema={"anyOf": [{"pattern": f"^[0-9]{{{EXTENSION_MIN},{EXTENSION_MAX}}}$"}, {"pattern": PHONE}]},
     ),
 ]
 Target = Annotated[
@@ -48,7 +52,7 @@ Target = Annotated[
     ),
 ]
 Pause = Annotated[str, Meta(pattern=PAUSE)] | Annotated[int, Meta(ge=0, le=PAUSE_MAX_S)]
-Start = Annotated[str, Meta(pattern=DATE_OR_SECONDS)] | Annotated[int, Meta(ge=0, le=SECONDS_AHEAD_MAX)]
+Start = Annotated[str, Meta(pattern=DATE_OR_SECONDS)] | Annotated[int, Meta(ge=0, le=START_AHEAD_MAX_S)]
 Status = Literal["scheduled", "executed", "delayed", "finished"]
 
 
@@ -56,7 +60,7 @@ class NewQueueBody(msgspec.Struct, frozen=True, kw_only=True):
     """A queue to create. Unknown keys are ignored; null is as if left out."""
 
     name: Name
-    comment: Text2000 | None = None
+    comment: CommentText | None = None
     status: Annotated[QueueStatus, Meta(description="Without it: off.")] | None = None
     concurrent_task_limit: Annotated[Limit, Meta(description="Callbacks at one time; without it: 1.")] | None = None
     interval_id: NoInterval = None
@@ -66,7 +70,7 @@ class QueueChangeBody(msgspec.Struct, frozen=True, kw_only=True):
     """What of a queue shall be otherwise; what is left out, or null, stays. Unknown keys are ignored."""
 
     name: Name | None = None
-    comment: Text2000 | None = None
+    comment: CommentText | None = None
     status: QueueStatus | None = None
     concurrent_task_limit: Limit | None = None
     interval_id: NoInterval = None
@@ -77,12 +81,14 @@ class NewCallbackBody(msgspec.Struct, frozen=True, kw_only=True):
 
     a_number: Number
     b_number: Number
-    name: Text200 | None = None
+    name: ShortText | None = None
     extension_id: Annotated[int, Meta(ge=0, le=POSITION_MAX, description="Whose account pays for the call.")] | None = (
         None
     )
-    try_count: Annotated[int, Meta(ge=1, le=50, description="Most attempts; without it: 1.")] | None = None
-    try_again_pause: Annotated[Pause, Meta(description="Seconds, at most 604,800; without it: 60.")] | None = None
+    try_count: Annotated[int, Meta(ge=1, le=TRIES_MAX, description="Most attempts; without it: 1.")] | None = None
+    try_again_pause: Annotated[Pause, Meta(description=f"Seconds, at most {PAUSE_MAX_S:,}; without it: 60.")] | None = (
+        None
+    )
     url_before: Target | None = None
     url_before_again: Target | None = None
     url_success: Target | None = None
@@ -96,25 +102,10 @@ class NewCallbackBody(msgspec.Struct, frozen=True, kw_only=True):
 class NewCallbacksBody(msgspec.Struct, frozen=True, kw_only=True):
     """Callbacks to schedule, all or none."""
 
-    tasks: Annotated[list[NewCallbackBody], Meta(min_length=1, max_length=CALLBACKS_MAX)]
+    tasks: Annotated[list[NewCallbackBody], Meta(min_length=1, max_length=NEW_CALLBACKS_MAX)]
 
 
-class QueueListQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list of queues is asked for: without any of these, the first 1,000."""
-
-    page: Annotated[int, Meta(ge=1, le=1_000_000, description="Counted from 1.")] | None = None
-    per_page: Annotated[int, Meta(ge=1, le=ROWS_MAX, description="Without it: 20.")] | None = None
-    after: Annotated[int, Meta(ge=0, le=NUMBER_MAX, description="Those whose ids are above this one.")] | None = None
-    limit: Annotated[int, Meta(ge=1, le=ROWS_MAX, description="Without it: 1,000.")] | None = None
-    position: Annotated[
-        int,
-        Meta(
-            ge=0, le=POSITION_MAX, description="A log position that the list shall show; waited for, at most a second."
-        ),
-    ] = msgspec.field(name="Perezvon-Position", default=0)
-
-
-class CallbackListQuery(QueueListQuery, frozen=True, kw_only=True):
+class CallbackListQuery(ListQuery, frozen=True, kw_only=True):
     """What a list of callbacks is asked for: without any of these, the first 1,000."""
 
     status: Status | None = None

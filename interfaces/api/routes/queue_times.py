@@ -4,9 +4,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from domain.errors import InvalidField
+from domain.limits import START_AHEAD_MAX_S
 from interfaces.api.web.times import is_representable
-
-SECONDS_AHEAD_MAX = 365 * 86_400
 
 _FIELD = "start_time_utc"
 _LENGTH = len("YYYY-MM-DD HH:MM:SS")
@@ -34,6 +33,6 @@ def parse_start_time(given: str | int | None, now: datetime) -> datetime:
             raise InvalidField(_FIELD, "Expected a day and time that there is", "datetime_parsing") from error
         if not is_representable(due):
             raise InvalidField(_FIELD, "Expected a time from 0001-01-02 on", "datetime_parsing")
-    if due > now + timedelta(seconds=SECONDS_AHEAD_MAX):
+    if due > now + timedelta(seconds=START_AHEAD_MAX_S):
         raise InvalidField(_FIELD, "Expected a time at most a year (365 days) ahead", "less_than_equal")
     return due

@@ -10,27 +10,26 @@ from msgspec.structs import replace
 
 from application.queries.task_list import TaskRow
 from application.tasks import Changed
+from domain.limits import ID_MAX, TITLE_MAX
 from domain.model import Fact, Recorded, tag_of
 from domain.task.events import Priority, TaskType
 from domain.task.task import Status
 from interfaces.api.web.field_types import (
     NO_NUL,
     Id,
-    Moment,
+    TimeText,
     Phone,
-    Text200,
-    Text2000,
-    Text20000,
-    Text1000000,
+    ShortText,
+    CommentText,
+    LongText,
+    TranscriptionText,
     Title,
-    WebAddress,
+    RecordingUrl,
 )
+from interfaces.api.web.read_your_writes import PositionQuery
 
 MASK = "***"
 OPERATOR_ID = "op_0123456789abcdefABCDEF"
-POSITION_MAX = 2**53 - 1
-
-_AWAITED = "A log position that the list shall show; it is waited for, at most a second."
 
 
 class NewTaskBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,21 +38,21 @@ class NewTaskBody(msgspec.Struct, frozen=True, kw_only=True):
     operator_id: Annotated[
         Id, Meta(description="The operator's key, shown when the operator was added.", examples=[OPERATOR_ID])
     ]
-    title: Annotated[Title, Meta(description="1 to 500 characters, surrounding white space not counted.")]
+    title: Annotated[Title, Meta(description=f"1 to {TITLE_MAX} characters, surrounding white space not counted.")]
     task_type: TaskType = TaskType.OTHER
     priority: Priority = Priority.NORMAL
-    description: Text20000 | None = None
+    description: LongText | None = None
     caller_phone: (
         Annotated[Phone, Meta(description="Kept as E.164; a national one is read as of the organisation's region.")]
         | None
     ) = None
-    caller_name: Text200 | None = None
+    caller_name: ShortText | None = None
     call_id: Annotated[Id, Meta(examples=["A-4711"])] | None = None
-    recording_url: WebAddress | None = None
+    recording_url: RecordingUrl | None = None
     call_datetime: Annotated[datetime, Meta(description="Without a zone: UTC.")] | None = None
-    call_transcription: Text1000000 | None = None
-    call_summary: Text20000 | None = None
-    call_response_summary: Text20000 | None = None
+    call_transcription: TranscriptionText | None = None
+    call_summary: LongText | None = None
+    call_response_summary: LongText | None = None
     due_date: Annotated[datetime, Meta(description="Without a zone: UTC.")] | None = None
 
 
@@ -61,8 +60,8 @@ class TaskStatusBody(msgspec.Struct, frozen=True, kw_only=True):
     """The status that a task shall have; ``error_message`` goes with ``failed`` only."""
 
     status: Status
-    reason: Text2000 | None = None
-    error_message: Text20000 | None = None
+    reason: CommentText | None = None
+    error_message: LongText | None = None
 
 
 class AppealBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,30 +70,28 @@ class AppealBody(msgspec.Struct, frozen=True, kw_only=True):
     appeal_id: Annotated[Id, Meta(examples=["2026-118"])]
 
 
-class TaskListQuery(msgspec.Struct, frozen=True, kw_only=True):
+class TaskListQuery(PositionQuery, frozen=True, kw_only=True):
     """What a list of tasks is asked for."""
 
     status: Status | None = None
     task_type: TaskType | None = None
     priority: Priority | None = None
     search: (
-        Annotated[str, Meta(max_length=500, pattern=NO_NUL, description="Part of the title, in either case.")] | None
+        Annotated[str, Meta(max_length=TITLE_MAX, pattern=NO_NUL, description="Part of the title, in either case.")]
+        | None
     ) = None
     include_cancelled: Annotated[bool, Meta(description="Cancelled tasks too, when no status is asked for.")] = False
-    assigned_user_id: Annotated[str, Meta(max_length=128, pattern=NO_NUL)] | None = None
+    assigned_user_id: Annotated[str, Meta(max_length=ID_MAX, pattern=NO_NUL)] | None = None
     caller_phone: Phone | None = None
     page: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     per_page: Annotated[int, Meta(ge=1, le=100)] = 20
-    position: Annotated[int, Meta(ge=0, le=POSITION_MAX, description=_AWAITED)] = msgspec.field(
-        name="Perezvon-Position", default=0
-    )
 
 
 class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which state of a task is asked for; the present one without either."""
 
     version: Annotated[int, Meta(description="As it was at that version.")] | None = None
-    as_of: Annotated[Moment, Meta(description="As it was at that time; without a zone: UTC.")] | None = None
+    as_of: Annotated[TimeText, Meta(description="As it was at that time; without a zone: UTC.")] | None = None
 
 
 class TaskResponse(msgspec.Struct, frozen=True, kw_only=True):

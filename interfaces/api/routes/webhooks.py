@@ -7,25 +7,23 @@ from litestar import Router, get, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
-from application.callers import Request
 from application.errors import DeliveryNotFound
 from application.ports.webhooks import AttemptRow, DeliveryFilter, DeliveryRow, DeliveryState
-from domain.organization.organization import OVERLAP_MAX
+from domain.limits import SECRET_OVERLAP_MAX_S
 from domain.values import Permission
 from interfaces.api.routes.administration import no_idempotency_key
-from interfaces.api.web.authentication import authorize
 from interfaces.api.web.context import AnyRequest, context_of
-from interfaces.api.web.error_responses import exception_handlers, format_problem
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse
 from interfaces.api.web.query_params import decode_params
 from interfaces.api.web.request_errors import FieldError, InvalidRequest
+from interfaces.api.web.routers import v1_router
 
 _NUMBER_MAX = 2**53 - 1
 _ID = "^msg_[0-9a-f]{32}$"
 _DAY = 86_400
 _READING = {"permission": Permission.READ_WEBHOOKS}
-_ADMINS = {"permission": Permission.ADMINISTER, "refusals": {404, 409}}
+_ADMINS = {"permission": Permission.ADMINISTER, "errors": {404, 409}}
 
 DeliveryId = Annotated[str, PathParameter(schema_extra={"pattern": _ID})]
 
@@ -55,7 +53,7 @@ class AttemptsResponse(msgspec.Struct, frozen=True, kw_only=True):
 class RotateSecretBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For how long the old secret signs beside the new one."""
 
-    overlap_s: Annotated[int, Meta(ge=0, le=OVERLAP_MAX, description="Seconds.")] = _DAY
+    overlap_s: Annotated[int, Meta(ge=0, le=SECRET_OVERLAP_MAX_S, description="Seconds.")] = _DAY
 
 
 class WebhookSecretResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,46 +77,44 @@ async def resend_is_repeatable(request: AnyRequest) -> None:
 )
 async def list_deliveries(request: JsonRequest) -> JsonResponse[DeliveriesResponse]:
     """Answer the organisation's deliveries of the last 30 days."""
-    context, asked = context_of(request), decode_params(request, DeliveryListQuery)
-    wanted = DeliveryFilter(callback_id=asked.callback, state=asked.state)
+    context, query = context_of(request), decode_params(request, DeliveryListQuery)
+    wanted = DeliveryFilter(callback_id=query.callback, state=query.state)
     items = list(
         await context.api.services.webhook_deliveries.page(
-            context.member.organization_id, wanted, after=asked.after, limit=asked.limit
+            context.organization_id, wanted, after=query.after, limit=query.limit
         )
     )
-    return JsonResponse(DeliveriesResponse(items=items, next=items[-1].number if len(items) == asked.limit else None))
+    return JsonResponse(DeliveriesResponse(items=items, next=items[-1].number if len(items) == query.limit else None))
 
 
 @get(
     "/webhook-deliveries/{delivery_id:str}",
-    opt={**_READING, "refusals": {404}},
+    opt={**_READING, "errors": {404}},
     operation_id="getWebhookDelivery",
     summary="A webhook, and what became of it",
 )
 async def get_delivery(request: JsonRequest, delivery_id: DeliveryId) -> JsonResponse[DeliveryRow]:
     """Answer the delivery as it stands now."""
     context = context_of(request)
-    return JsonResponse(
-        await context.api.services.webhook_deliveries.one(context.member.organization_id, _known(delivery_id))
-    )
+    return JsonResponse(await context.api.services.webhook_deliveries.one(context.organization_id, _known(delivery_id)))
 
 
 @get(
     "/webhook-deliveries/{delivery_id:str}/attempts",
-    opt={**_READING, "refusals": {404}},
+    opt={**_READING, "errors": {404}},
     operation_id="listWebhookAttempts",
     summary="Every attempt to deliver a webhook",
 )
 async def list_attempts(request: JsonRequest, delivery_id: DeliveryId) -> JsonResponse[AttemptsResponse]:
     """Answer the attempts: when, how long they took, what the receiver answered."""
     context = context_of(request)
-    found = await context.api.services.webhook_deliveries.attempts(context.member.organization_id, _known(delivery_id))
+    found = await context.api.services.webhook_deliveries.attempts(context.organization_id, _known(delivery_id))
     return JsonResponse(AttemptsResponse(items=list(found)))
 
 
 @post(
     "/webhook-deliveries/{delivery_id:str}/resend",
-    opt={"permission": Permission.CHANGE_QUEUES, "refusals": {404}, "checks": [resend_is_repeatable]},
+    opt={"permission": Permission.CHANGE_QUEUES, "errors": {404}, "checks": [resend_is_repeatable]},
     status_code=202,
     operation_id="resendWebhook",
     summary="Send a webhook again",
@@ -126,13 +122,13 @@ async def list_attempts(request: JsonRequest, delivery_id: DeliveryId) -> JsonRe
 async def resend(request: JsonRequest, delivery_id: DeliveryId) -> JsonResponse[DeliveryRow]:
     """Have the same message sent again at once, and on a new schedule if that fails."""
     context = context_of(request)
-    again = await context.api.services.webhook_deliveries.resend(context.member.organization_id, _known(delivery_id))
+    again = await context.api.services.webhook_deliveries.resend(context.organization_id, _known(delivery_id))
     return JsonResponse(again, status_code=202)
 
 
 @get(
     "/webhook-secret",
-    opt={**_ADMINS, "refusals": {404}},
+    opt={**_ADMINS, "errors": {404}},
     operation_id="getWebhookSecret",
     summary="The secret that signs webhooks",
 )
@@ -140,7 +136,7 @@ async def get_secret(request: JsonRequest) -> JsonResponse[WebhookSecretResponse
     """Answer the current secret; it is made when first asked for."""
     context = context_of(request)
     return JsonResponse(
-        WebhookSecretResponse(secret=await context.api.services.webhook_secrets.current(context.member.organization_id))
+        WebhookSecretResponse(secret=await context.api.services.webhook_secrets.current(context.organization_id))
     )
 
 
@@ -154,20 +150,15 @@ async def get_secret(request: JsonRequest) -> JsonResponse[WebhookSecretResponse
 async def rotate_secret(request: JsonRequest, data: JSONBody[RotateSecretBody]) -> JsonResponse[WebhookSecretResponse]:
     """Answer a new secret; until the overlap is over each webhook carries signatures with both."""
     context = context_of(request)
-    asked = Request(request_id=context.request_id, caller=context.caller)
-    secret = await context.api.services.webhook_secrets.rotate(context.member.organization_id, data.overlap_s, asked)
+    secret = await context.api.services.webhook_secrets.rotate(
+        context.organization_id, data.overlap_s, context.command_request()
+    )
     return JsonResponse(WebhookSecretResponse(secret=secret))
 
 
 def webhooks_router() -> Router:
     """Answer the routes of webhooks."""
-    return Router(
-        "/v1",
-        route_handlers=[list_deliveries, get_delivery, list_attempts, resend, get_secret, rotate_secret],
-        before_request=authorize,
-        exception_handlers=exception_handlers(format_problem),
-        tags=["webhooks"],
-    )
+    return v1_router("webhooks", list_deliveries, get_delivery, list_attempts, resend, get_secret, rotate_secret)
 
 
 def _known(delivery_id: str) -> str:

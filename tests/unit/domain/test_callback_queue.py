@@ -7,7 +7,7 @@ import pytest
 
 from domain.callback.events import Leg, Outcome
 from domain.callback.retry_policy import RetryPolicy, Rule
-from domain.callback_queue.callback_queue import COMMENT_MAX, LIMIT_MAX, NAME_MAX, CallbackQueue, create, replay
+from domain.callback_queue.callback_queue import CallbackQueue, create, replay
 from domain.callback_queue.events import (
     CallingRules,
     QueueCreated,
@@ -21,6 +21,7 @@ from domain.callback_queue.events import (
     QueueSwitchedOn,
 )
 from domain.errors import AlreadyDeleted, InvalidField
+from domain.limits import COMMENT_MAX, CONCURRENT_CALLBACKS_MAX, NAME_MAX
 from tests.support.histories import QUEUE_ID, START, queue_created, recorded
 
 BAD_FIELDS = [
@@ -30,7 +31,7 @@ BAD_FIELDS = [
     ("comment", "я" * (COMMENT_MAX + 1)),
     ("concurrent_task_limit", 0),
     ("concurrent_task_limit", -1),
-    ("concurrent_task_limit", LIMIT_MAX + 1),
+    ("concurrent_task_limit", CONCURRENT_CALLBACKS_MAX + 1),
 ]
 
 
@@ -117,7 +118,7 @@ def test_what_no_queue_can_have_is_refused_by_its_field(field: str, value: Any) 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("name", "я" * NAME_MAX), ("comment", "я" * COMMENT_MAX), ("concurrent_task_limit", LIMIT_MAX)],
+    [("name", "я" * NAME_MAX), ("comment", "я" * COMMENT_MAX), ("concurrent_task_limit", CONCURRENT_CALLBACKS_MAX)],
 )
 def test_the_bounds_themselves_are_taken(field: str, value: Any) -> None:
     wanted: dict[str, Any] = {"name": "Q", field: value}

@@ -19,18 +19,9 @@ from domain.callback.events import (
     Leg,
     Outcome,
 )
-from domain.callback.retry_policy import (
-    BACK_OFF_MAX_S,
-    FREE_CONGESTIONS_MAX,
-    JITTER_MAX_PERCENT,
-    PAUSE_MAX_S,
-    Again,
-    Failure,
-    RetryPolicy,
-    Rule,
-    after,
-)
+from domain.callback.retry_policy import Again, Failure, RetryPolicy, Rule, after
 from domain.errors import InvalidField
+from domain.limits import BACKOFF_MAX_S, FREE_CONGESTIONS_MAX, JITTER_MAX_PERCENT, PAUSE_MAX_S
 from tests.support.histories import CONTRACT, RULED, call_id_of, callback_after, retry_policies
 
 FAILURES = [outcome for outcome in Outcome if outcome is not Outcome.SUCCESS]
@@ -69,7 +60,7 @@ def test_a_lost_call_follows_the_contract_whatever_the_policy_has() -> None:
 def test_congestions_are_free_so_many_times_and_the_pauses_double_up_to_an_hour() -> None:
     policy = RetryPolicy(free_congestions=8)
     pauses = [after(failure(Outcome.CONGESTION, forgiven=forgiven, tries_left=0), policy) for forgiven in range(9)]
-    doubled = [60, 120, 240, 480, 960, 1920, BACK_OFF_MAX_S, BACK_OFF_MAX_S]
+    doubled = [60, 120, 240, 480, 960, 1920, BACKOFF_MAX_S, BACKOFF_MAX_S]
     assert pauses == [*(Again(pause, is_free=True) for pause in doubled), None]
     assert after(failure(Outcome.CONGESTION, forgiven=8), policy) == Again(60)
     assert after(failure(Outcome.BUSY, tries_left=0), policy) is None
@@ -111,7 +102,7 @@ def test_a_pause_is_never_shorter_than_asked_nor_longer_than_jitter_allows(
         assert not rule.retry or failed.tries_left == 0
         return
     asked = failed.pause if rule.pause is None else rule.pause
-    most = max(asked, BACK_OFF_MAX_S) if again.is_free else asked
+    most = max(asked, BACKOFF_MAX_S) if again.is_free else asked
     assert asked <= again.pause <= most * (1 + policy.jitter_percent / 100) + 1e-6
     assert again.is_free == (failed.outcome is Outcome.CONGESTION and failed.forgiven < policy.free_congestions)
     assert again.is_free or failed.tries_left > 0

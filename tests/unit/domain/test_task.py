@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from domain.errors import IllegalTransition, InvalidField, Refused
+from domain.limits import TITLE_MAX
 from domain.task.events import (
     AppealLinked,
     Failure,
@@ -17,7 +18,7 @@ from domain.task.events import (
     TaskStarted,
 )
 from domain.task.task import TRANSITIONS, Status, Task, replay
-from domain.values import TITLE_MAX, trimmed_title
+from domain.values import trimmed_title
 from tests.support.histories import START, TASK_ID, filed, recorded
 
 FAILED = TaskFailed(personal=Failure(subject=TASK_ID, error_message="nobody answers"))

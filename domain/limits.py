@@ -1,0 +1,32 @@
+"""Limits of the values that the domain accepts. Each one is defined here only; the HTTP API and the commands import it."""
+
+# Texts, in characters (docs/contracts/tasks.md, Limits)
+TITLE_MAX = 500
+NAME_MAX = 200
+COMMENT_MAX = 2_000
+DESCRIPTION_MAX = 20_000
+TRANSCRIPTION_MAX = 1_000_000
+ID_MAX = 128
+PHONE_MAX = 64
+URL_MAX = 2_048
+
+# Digits of an extension, a short number inside a switch
+EXTENSION_MIN = 2
+EXTENSION_MAX = 8
+
+# Callbacks and their queues (docs/contracts/task_scheduler.md)
+CONCURRENT_CALLBACKS_MAX = 10_000
+"""Callbacks of a queue that run at one time."""
+NEW_CALLBACKS_MAX = 10_000
+"""Callbacks that one request schedules."""
+TRIES_MAX = 50
+PAUSE_MAX_S = 604_800
+START_AHEAD_MAX_S = 365 * 86_400
+
+# Retry policies
+JITTER_MAX_PERCENT = 20
+FREE_CONGESTIONS_MAX = 20
+BACKOFF_MAX_S = 3_600
+
+SECRET_OVERLAP_MAX_S = 7 * 86_400
+"""Time for which a replaced webhook secret signs beside the new one."""
