@@ -50,9 +50,13 @@ class ConcurrentUpdate(Exception):
 
 
 class PreconditionFailed(Exception):
-    """The caller's If-Match is not the version that stands."""
+    """``If-Match`` does not match the current version."""
 
     code = "precondition_failed"
+
+    def __init__(self, current_version: int | None = None) -> None:
+        version = "" if current_version is None else f" ({current_version})"
+        super().__init__(f"If-Match does not match the current version{version}")
 
 
 class IdempotencyKeyTaken(Exception):
