@@ -11,6 +11,7 @@ from infrastructure.postgres.connections import translate_connection_errors
 from infrastructure.postgres.sql import statement
 
 ACCESS_DIRECTORY = "access_directory"
+SUMMARY = "Which organisations, members, operators and tokens have access?"
 
 _BATCH_ROWS = 1000
 

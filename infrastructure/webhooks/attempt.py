@@ -1,4 +1,4 @@
-"""One attempt: signed now, sent once, timed."""
+"""One attempt to deliver a message: signed now, sent once, timed."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -16,17 +16,17 @@ _ANSWERED, _UNANSWERED = metrics.SECONDS.labels("yes"), metrics.SECONDS.labels("
 
 
 class AttemptSender:
-    """Makes attempts."""
+    """Signs and sends deliveries."""
 
     def __init__(self, sender: Sender, keys: SigningKeys) -> None:
         """Send with ``sender``, signed with ``keys``."""
         self._sender = sender
         self._keys = keys
 
-    async def make(
+    async def send(
         self, delivery: Delivery, *, fence: int | None = None, leased_to: UUID | None = None
     ) -> AttemptResult:
-        """Answer what came of sending the delivery now. Never raises: what cannot be signed is tried again later."""
+        """Send the delivery now and return the result. Never raises: what cannot be signed is retried later."""
         at = datetime.now(UTC)
         if delivery.attempts == 0:
             metrics.FIRST_LAG.observe(max(0.0, (at - delivery.recorded_at).total_seconds()))
@@ -43,6 +43,6 @@ class AttemptSender:
             "webhook-signature": sign(keys, delivery.id, timestamp, delivery.body),
             "webhook-attempt": str(delivery.attempts + 1),
         }
-        answer = await self._sender.post(delivery.url, headers, delivery.body)
-        (_UNANSWERED if answer.status is None else _ANSWERED).observe(answer.seconds)
-        return AttemptResult(delivery, answer, at, fence, leased_to)
+        response = await self._sender.post(delivery.url, headers, delivery.body)
+        (_UNANSWERED if response.status is None else _ANSWERED).observe(response.seconds)
+        return AttemptResult(delivery, response, at, fence, leased_to)

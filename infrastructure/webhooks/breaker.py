@@ -1,4 +1,4 @@
-"""The breaker of a lane: a host that is ill is left alone for a while, then probed, then used gently."""
+"""The circuit breaker of a lane: a failing host gets a pause, then one probe, then few requests at a time."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,9 +18,11 @@ _NEVER = datetime.fromtimestamp(0, UTC)
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
-    """A lane's health: ``failures`` in a row, a window of requests, and how often in a row it ``opened``.
+    """The state of a lane's breaker.
 
-    While ``open_until`` or ``paused_until`` is to come nothing is sent; ``in_flight_max`` is how much at a time otherwise.
+    ``failures`` counts failures in a row, ``opened`` how often in a row the breaker opened; ``window_…`` count the
+    requests and failures of a window of five minutes. Before ``open_until`` and ``paused_until`` nothing is sent;
+    after, at most ``in_flight_max`` deliveries at a time.
     """
 
     paused_until: datetime = _NEVER
@@ -33,32 +35,32 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     in_flight_max: int = IN_FLIGHT_MAX
 
     def is_parked(self, now: datetime) -> bool:
-        """Whether nothing may be sent now."""
+        """Return whether nothing may be sent now."""
         return max(self.paused_until, self.open_until) > now
 
     def paused(self, until: datetime | None) -> "Breaker":
-        """Answer it after a receiver asked for a pause, if it did."""
+        """Return the breaker after a receiver requested a pause, or itself if ``until`` is None."""
         return self if until is None else replace(self, paused_until=max(self.paused_until, until))
 
     def after(self, health: Health, now: datetime) -> "Breaker":
-        """Answer it after an attempt that told so much about the host."""
+        """Return the breaker after an attempt that showed this health of the host."""
         match health:
             case Health.UNKNOWN:
                 return self
             case Health.HEALTHY:
-                return self._well(now)
+                return self._after_success(now)
             case Health.FAILING:
-                return self._ill(now)
+                return self._after_failure(now)
 
-    def _well(self, now: datetime) -> "Breaker":
+    def _after_success(self, now: datetime) -> "Breaker":
         if self.opened:
             return Breaker(paused_until=self.paused_until, window_since=now, in_flight_max=2)
         counted = self._counted(now, failures=0)
         return replace(counted, failures=0, in_flight_max=min(2 * self.in_flight_max, IN_FLIGHT_MAX))
 
-    def _ill(self, now: datetime) -> "Breaker":
+    def _after_failure(self, now: datetime) -> "Breaker":
         if self.open_until > now:
-            return self  # what was on its way when it opened
+            return self  # the attempt was in flight when the breaker opened
         counted = self._counted(now, failures=1)
         if not (self.opened or counted.failures >= FAILURES_MAX or counted.window_is_bad):
             return counted
@@ -77,7 +79,7 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def window_is_bad(self) -> bool:
-        """Whether too many of the latest requests failed."""
+        """Whether the failure rate of the window is too high."""
         return (
             self.window_requests >= WINDOW_REQUESTS_MIN
             and self.window_failures >= WINDOW_FAILURE_RATE * self.window_requests

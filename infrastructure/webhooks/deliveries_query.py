@@ -1,4 +1,4 @@
-"""What became of deliveries: the read side, and sending again."""
+"""The deliveries of an organisation and their attempts: list, read, and send again."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,25 +14,42 @@ from infrastructure.postgres.sql import statement
 from infrastructure.webhooks.delivery_schedule import FLAGGED_AFTER
 from infrastructure.webhooks.outbox import CHANNEL
 
-_COLUMNS = (
-    "id, number, callback_id, kind, url, body, sequence, position, state, recorded_at,"
-    " CASE WHEN state = 'pending' THEN due_at END AS due_at, expires_at, finished_at, attempts, error,"
-    f" refusals >= {FLAGGED_AFTER} AS is_flagged"
-)
+_COLUMNS = f"""
+    id, number, callback_id, kind, url, body, sequence, position, state, recorded_at,
+    CASE WHEN state = 'pending' THEN due_at END AS due_at, expires_at, finished_at, attempts, error,
+    refusals >= {FLAGGED_AFTER} AS is_flagged
+"""
 _NAMES = tuple(field.name for field in msgspec.structs.fields(DeliveryRow))
 _ATTEMPT_NAMES = tuple(field.name for field in msgspec.structs.fields(AttemptRow))
-_ONE = statement(f"SELECT {_COLUMNS} FROM {{schema}}.webhook_deliveries WHERE organization_id = %s AND id = %s")
-_ATTEMPTS = statement(
-    "SELECT a.attempt, a.at, a.ms, a.status, a.error, a.answer FROM {schema}.webhook_attempts AS a"
-    " JOIN {schema}.webhook_deliveries AS d ON d.number = a.delivery_number"
-    " WHERE d.organization_id = %s AND d.id = %s ORDER BY a.attempt"
-)
-_RESEND = statement(
-    "WITH again AS (UPDATE {schema}.webhook_deliveries SET state = 'pending', step = 0, refusals = 0, error = NULL,"
-    " finished_at = NULL, leased_to = NULL, due_at = now(), expires_at = now() + CASE kind WHEN %s THEN %s"
-    " WHEN %s THEN %s ELSE %s END WHERE organization_id = %s AND id = %s RETURNING 1)"
-    " SELECT pg_notify(%s, '') FROM again"
-)
+_ONE = statement(f"""
+    SELECT {_COLUMNS}
+    FROM {{schema}}.webhook_deliveries
+    WHERE organization_id = %s AND id = %s
+""")
+_ATTEMPTS = statement("""
+    SELECT a.attempt, a.at, a.ms, a.status, a.error, a.answer
+    FROM {schema}.webhook_attempts AS a
+    JOIN {schema}.webhook_deliveries AS d ON d.number = a.delivery_number
+    WHERE d.organization_id = %s AND d.id = %s
+    ORDER BY a.attempt
+""")
+_RESEND = statement("""
+    WITH again AS (
+        UPDATE {schema}.webhook_deliveries
+        SET state = 'pending',
+            step = 0,
+            refusals = 0,
+            error = NULL,
+            finished_at = NULL,
+            leased_to = NULL,
+            due_at = now(),
+            expires_at = now() + CASE kind WHEN %s THEN %s WHEN %s THEN %s ELSE %s END
+        WHERE organization_id = %s AND id = %s
+        RETURNING 1
+    )
+    SELECT pg_notify(%s, '')
+    FROM again
+""")
 
 
 class PostgresWebhookDeliveries:
@@ -48,11 +65,14 @@ class PostgresWebhookDeliveries:
         """See the port."""
         given = {"callback_id": wanted.callback_id, "state": wanted.state}
         chosen = {name: value for name, value in given.items() if value is not None}
-        where = "".join(f" AND {name} = %s" for name in chosen)
-        query = statement(
-            f"SELECT {_COLUMNS} FROM {{schema}}.webhook_deliveries WHERE organization_id = %s AND number > %s{where}"
-            " ORDER BY number LIMIT %s"
-        )
+        conditions = "".join(f" AND {name} = %s" for name in chosen)
+        query = statement(f"""
+            SELECT {_COLUMNS}
+            FROM {{schema}}.webhook_deliveries
+            WHERE organization_id = %s AND number > %s{conditions}
+            ORDER BY number
+            LIMIT %s
+        """)
         return [_row(row) for row in await self._rows(query, organization_id, after, *chosen.values(), limit)]
 
     async def one(self, organization_id: int, delivery_id: str) -> DeliveryRow:

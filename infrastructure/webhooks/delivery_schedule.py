@@ -1,4 +1,4 @@
-"""What becomes of a delivery after an attempt, and when it is tried again: decisions without a clock."""
+"""The state of a delivery after an attempt, and the time of the next: decisions without a clock."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -12,7 +12,7 @@ from application.ports.webhooks import DeliveryState
 
 SHORT_S = (2, 10, 30)
 LONG_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""Pauses after the first, second … attempt (webhooks.md, Schedules)."""
+"""Backoff in seconds after the first, second … attempt (docs/webhooks.md, What your answer means)."""
 
 JITTER = 0.2
 LONGEST_PAUSE = timedelta(hours=24)
@@ -26,10 +26,10 @@ _PAUSING = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 
 class ReceiverResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt came to: a status, or a constant word for why there was none.
+    """The response to an attempt: a status, or a constant word for why there was none.
 
-    ``head`` is how the answer's body begins, ``seconds`` how long all took; ``aborts`` says that the receiver wants this
-    message no more (header ``webhook-delivery: abort-message``).
+    ``head`` is the start of the response's body, ``seconds`` the duration of the attempt; ``aborts`` says that the
+    receiver does not want this message any more (header ``webhook-delivery: abort-message``).
     """
 
     seconds: float
@@ -41,7 +41,7 @@ class ReceiverResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetryState(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery before an attempt; ``step`` counts the attempts of its schedule, ``refusals`` answers of 4xx in a row."""
+    """A delivery before an attempt; ``step`` counts the attempts of its schedule, ``refusals`` 4xx responses in a row."""
 
     kind: WebhookKind
     step: int
@@ -50,15 +50,15 @@ class RetryState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(Enum):
-    """What an attempt says about the receiver's host; a host that refuses one message is well."""
+    """The health of the receiver's host as an attempt shows it; a host that refuses one message is healthy."""
 
-    HEALTHY = "well"
-    FAILING = "ill"
-    UNKNOWN = "untold"
+    HEALTHY = "healthy"
+    FAILING = "failing"
+    UNKNOWN = "unknown"
 
 
 class DeliveryUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of a delivery. ``pause_until`` holds for all that goes to the host."""
+    """A delivery after an attempt. ``pause_until`` applies to everything that goes to the host."""
 
     state: DeliveryState
     step: int
@@ -70,46 +70,49 @@ class DeliveryUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_gone(self) -> bool:
-        """Whether nothing more is wanted at this URL for this callback (410)."""
+        """Whether this URL accepts no more messages of this callback (410)."""
         return self.error == GONE
 
 
-def decide_update(answer: ReceiverResponse, standing: RetryState, now: datetime, luck: float) -> DeliveryUpdate:
-    """Decide what an answer means (webhooks.md, Contract); ``luck``, from 0 to 1, is the jitter's."""
-    status = answer.status
+def decide_update(response: ReceiverResponse, retry_state: RetryState, now: datetime, jitter: float) -> DeliveryUpdate:
+    """Return what follows from a response (docs/webhooks.md, What your answer means).
+
+    ``jitter``, from 0 to 1, shifts the next attempt between 20 % earlier and 20 % later.
+    """
+    status = response.status
     if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return DeliveryUpdate(state=DeliveryState.DELIVERED, step=standing.step + 1, health=Health.HEALTHY)
-    final = _final_error(answer)
+        return DeliveryUpdate(state=DeliveryState.DELIVERED, step=retry_state.step + 1, health=Health.HEALTHY)
+    final = _final_error(response)
     if final:
         health = Health.UNKNOWN if status is None else Health.HEALTHY
-        return DeliveryUpdate(state=DeliveryState.FAILED, step=standing.step + 1, health=health, error=final)
-    return _again(answer, standing, now, luck)
+        return DeliveryUpdate(state=DeliveryState.FAILED, step=retry_state.step + 1, health=health, error=final)
+    return _retry(response, retry_state, now, jitter)
 
 
-def _final_error(answer: ReceiverResponse) -> str | None:
-    if answer.error == NOT_ALLOWED:
+def _final_error(response: ReceiverResponse) -> str | None:
+    if response.error == NOT_ALLOWED:
         return NOT_ALLOWED
-    if answer.aborts:
+    if response.aborts:
         return "aborted_by_receiver"
-    return GONE if answer.status == HTTPStatus.GONE else None
+    return GONE if response.status == HTTPStatus.GONE else None
 
 
-def _again(answer: ReceiverResponse, standing: RetryState, now: datetime, luck: float) -> DeliveryUpdate:
-    step, error = standing.step + 1, answer.error or f"status_{answer.status}"
-    refused = _is_refusal(answer.status)
-    refusals = standing.refusals + 1 if refused else 0
-    health = Health.HEALTHY if refused or _is_redirect(answer.status) else Health.FAILING
-    is_short = standing.kind in {WebhookKind.BEFORE, WebhookKind.BEFORE_AGAIN}
-    pauses = SHORT_S if is_short else LONG_S
-    if standing.step >= len(pauses):
+def _retry(response: ReceiverResponse, retry_state: RetryState, now: datetime, jitter: float) -> DeliveryUpdate:
+    step, error = retry_state.step + 1, response.error or f"status_{response.status}"
+    refused = _is_refusal(response.status)
+    refusals = retry_state.refusals + 1 if refused else 0
+    health = Health.HEALTHY if refused or _is_redirect(response.status) else Health.FAILING
+    is_short = retry_state.kind in {WebhookKind.BEFORE, WebhookKind.BEFORE_AGAIN}
+    backoff = SHORT_S if is_short else LONG_S
+    if retry_state.step >= len(backoff):
         state = DeliveryState.EXPIRED if is_short else DeliveryState.FAILED
         return DeliveryUpdate(state=state, step=step, health=health, refusals=refusals, error=error)
-    due_at = now + timedelta(seconds=pauses[standing.step] * (1 + JITTER * (2 * luck - 1)))
+    due_at = now + timedelta(seconds=backoff[retry_state.step] * (1 + JITTER * (2 * jitter - 1)))
     pause_until = None
-    if answer.status in _PAUSING and (asked := retry_at(answer.retry_after, now)):
-        due_at = pause_until = min(max(asked, due_at), max(now + LONGEST_PAUSE, due_at))
+    if response.status in _PAUSING and (requested := retry_at(response.retry_after, now)):
+        due_at = pause_until = min(max(requested, due_at), max(now + LONGEST_PAUSE, due_at))
         health = Health.UNKNOWN
-    state = DeliveryState.PENDING if due_at < standing.expires_at else DeliveryState.EXPIRED
+    state = DeliveryState.PENDING if due_at < retry_state.expires_at else DeliveryState.EXPIRED
     return DeliveryUpdate(
         state=state,
         step=step,
@@ -122,7 +125,7 @@ def _again(answer: ReceiverResponse, standing: RetryState, now: datetime, luck: 
 
 
 def _is_refusal(status: int | None) -> bool:
-    """Whether the receiver refuses this message, and says nothing about its own health."""
+    """Return whether the receiver refuses this message, which shows nothing about its health."""
     return (
         status is not None
         and HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
@@ -135,7 +138,7 @@ def _is_redirect(status: int | None) -> bool:
 
 
 def retry_at(header: str | None, now: datetime) -> datetime | None:
-    """Answer the time that Retry-After names, in seconds or as a date (RFC 9110 §10.2.3); None for neither."""
+    """Return the time of a Retry-After, which is in seconds or a date (RFC 9110 §10.2.3); None if it is neither."""
     if header is None:
         return None
     text = header.strip()

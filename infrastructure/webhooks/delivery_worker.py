@@ -1,4 +1,4 @@
-"""The worker's part that delivers webhooks."""
+"""The worker's part that delivers webhooks, and the sender of first attempts for the dispatcher."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -12,7 +12,7 @@ from application.webhook_options import WebhookOptions
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.notifications import Listener, wait_or_timeout
 from infrastructure.webhooks.attempt import AttemptSender
-from infrastructure.webhooks.deliverer import DeliveryLoop
+from infrastructure.webhooks.delivery_loop import DeliveryLoop
 from infrastructure.webhooks.first_attempts import FirstAttemptSender
 from infrastructure.webhooks.lane_leases import LEASE_BEYOND_TIMEOUT_S
 from infrastructure.webhooks.outbox import CHANNEL
@@ -22,62 +22,62 @@ from infrastructure.webhooks.sender import open_sender
 
 _EXPIRE_EVERY_S = 1.0
 _GAUGES_EVERY_S = 5.0
-_FORGET_EVERY_S = 60.0
+_DELETE_EVERY_S = 60.0
 
 _logger = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
 async def open_first_attempt_sender(dsn: str, options: WebhookOptions) -> AsyncGenerator[FirstAttemptSender]:
-    """Lend what makes first attempts; at the end those under way are ended and recorded. ``dsn`` is the service's."""
+    """Yield a sender of first attempts; at the end, finish and record those in flight. ``dsn`` is the service's."""
     pool = Pool(dsn, size=2, name="first webhooks")
     await pool.open()
     try:
         async with open_sender(options) as sender:
             attempts = AttemptSender(sender, SigningKeys(pool, options.secrets_key))
             lease_s = options.timeout + LEASE_BEYOND_TIMEOUT_S
-            making = FirstAttemptSender(pool, attempts, options.before_wait, lease_s)
+            first_attempts = FirstAttemptSender(pool, attempts, options.before_wait, lease_s)
             try:
-                yield making
+                yield first_attempts
             finally:
-                await making.drain()
+                await first_attempts.drain()
     finally:
         await pool.close()
 
 
 async def run_deliveries(dsn: str, stop: asyncio.Event, options: WebhookOptions) -> None:
-    """Deliver webhooks until ``stop`` is set; then end what is under way, within eight seconds.
+    """Deliver webhooks until ``stop`` is set; then finish the attempts in flight, within eight seconds.
 
-    ``dsn`` is the service's. Any number of processes may do so at once. Recovers by itself when Postgres comes back.
+    ``dsn`` is the service's. Any number of processes may run this at once. Recovers by itself when Postgres comes back.
     """
     if options.opened:
         _logger.warning("webhooks may go to private networks", networks=[str(network) for network in options.opened])
     pool = Pool(dsn, size=4, name="webhooks")
-    news = Listener(dsn, CHANNEL)
+    listener = Listener(dsn, CHANNEL)
     await pool.open()
     try:
         async with open_sender(options) as sender, asyncio.TaskGroup() as group:
             attempts = AttemptSender(sender, SigningKeys(pool, options.secrets_key))
-            deliverer = DeliveryLoop(pool, attempts, news.subscribe(), options.timeout)
-            listening = group.create_task(news.run())
-            group.create_task(deliverer.run(stop))
-            for seconds, do in (
+            loop = DeliveryLoop(pool, attempts, listener.subscribe(), options.timeout)
+            listening = group.create_task(listener.run())
+            group.create_task(loop.run(stop))
+            for seconds, task in (
                 (_EXPIRE_EVERY_S, expire_deliveries),
                 (_GAUGES_EVERY_S, update_gauges),
-                (_FORGET_EVERY_S, delete_old_deliveries),
+                (_DELETE_EVERY_S, delete_old_deliveries),
             ):
-                group.create_task(_every(seconds, do, pool, stop))
+                group.create_task(_repeat(seconds, task, pool, stop))
             await stop.wait()
-            news.wake_all()
+            listener.wake_all()
             listening.cancel()
     finally:
         await pool.close()
 
 
-async def _every(seconds: float, do: Callable[[Pool], Awaitable[None]], pool: Pool, stop: asyncio.Event) -> None:
+async def _repeat(seconds: float, task: Callable[[Pool], Awaitable[None]], pool: Pool, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
-            await do(pool)
+            await task(pool)
         except (StorageUnavailable, psycopg.Error) as error:
-            _logger.warning("not now", what=do.__name__, error=str(error))
+            _logger.warning("periodic task failed", task=task.__name__, error=str(error))
         await wait_or_timeout(stop, seconds)

@@ -1,4 +1,4 @@
-"""What is done beside delivering: giving up what nobody wants any more, forgetting what is old, and counting."""
+"""Periodic work beside delivering: expire deliveries, delete old ones, and update gauges."""
 
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
@@ -6,36 +6,75 @@ from infrastructure.webhooks import metrics
 from infrastructure.webhooks.outbox import KEPT_FOR
 
 _COUNTED_MAX = 100_000
-_BATCH = 1000
+_BATCH_ROWS = 1000
 
-_EXPIRE = statement(
-    "UPDATE {schema}.webhook_deliveries SET state = 'expired', finished_at = now(), leased_to = NULL"
-    " WHERE number IN (SELECT d.number FROM {schema}.webhook_deliveries AS d"
-    " JOIN {schema}.webhook_lanes AS l ON l.id = d.lane_id WHERE d.state = 'pending' AND d.expires_at <= now()"
-    " AND l.lease_until < now() AND (d.leased_to IS NULL OR d.due_at <= now())"
-    " ORDER BY d.expires_at LIMIT 500 FOR UPDATE OF d SKIP LOCKED) RETURNING kind"
-)
-_FORGET = statement(
-    "WITH old AS (DELETE FROM {schema}.webhook_deliveries WHERE number IN (SELECT number FROM"
-    " {schema}.webhook_deliveries ORDER BY number LIMIT %s FOR UPDATE SKIP LOCKED) AND recorded_at < now() - %s::interval"
-    " AND state <> 'pending' RETURNING number)"
-    " DELETE FROM {schema}.webhook_attempts AS a USING old WHERE a.delivery_number = old.number"
-)
-_PENDING = statement(
-    "SELECT (SELECT count(*) FROM (SELECT FROM {schema}.webhook_deliveries WHERE state = 'pending' LIMIT %s) AS few),"
-    " (SELECT extract(epoch FROM now() - min(d.due_at)) FROM {schema}.webhook_lanes AS l CROSS JOIN LATERAL"
-    " (SELECT due_at FROM {schema}.webhook_deliveries AS d WHERE d.lane_id = l.id AND d.state = 'pending'"
-    " ORDER BY due_at LIMIT 1) AS d)"
-)
-_LANES = statement(
-    "SELECT CASE WHEN open_until > now() THEN 'open' WHEN paused_until > now() THEN 'paused'"
-    " WHEN lease_until > now() THEN 'leased' ELSE 'idle' END AS state, count(*) FROM {schema}.webhook_lanes GROUP BY 1"
-)
+_EXPIRE = statement("""
+    UPDATE {schema}.webhook_deliveries
+    SET state = 'expired', finished_at = now(), leased_to = NULL
+    WHERE number IN (
+        SELECT d.number
+        FROM {schema}.webhook_deliveries AS d
+        JOIN {schema}.webhook_lanes AS l ON l.id = d.lane_id
+        WHERE d.state = 'pending'
+            AND d.expires_at <= now()
+            AND l.lease_until < now()
+            AND (d.leased_to IS NULL OR d.due_at <= now())
+        ORDER BY d.expires_at
+        LIMIT 500
+        FOR UPDATE OF d SKIP LOCKED
+    )
+    RETURNING kind
+""")
+_DELETE = statement("""
+    WITH old AS (
+        DELETE FROM {schema}.webhook_deliveries
+        WHERE number IN (
+                SELECT number
+                FROM {schema}.webhook_deliveries
+                ORDER BY number
+                LIMIT %s
+                FOR UPDATE SKIP LOCKED
+            )
+            AND recorded_at < now() - %s::interval
+            AND state <> 'pending'
+        RETURNING number
+    )
+    DELETE FROM {schema}.webhook_attempts AS a
+    USING old
+    WHERE a.delivery_number = old.number
+""")
+_PENDING = statement("""
+    SELECT
+        (SELECT count(*) FROM (SELECT FROM {schema}.webhook_deliveries WHERE state = 'pending' LIMIT %s) AS few),
+        (
+            SELECT extract(epoch FROM now() - min(d.due_at))
+            FROM {schema}.webhook_lanes AS l
+            CROSS JOIN LATERAL (
+                SELECT due_at
+                FROM {schema}.webhook_deliveries AS d
+                WHERE d.lane_id = l.id AND d.state = 'pending'
+                ORDER BY due_at
+                LIMIT 1
+            ) AS d
+        )
+""")
+_LANES = statement("""
+    SELECT
+        CASE
+            WHEN open_until > now() THEN 'open'
+            WHEN paused_until > now() THEN 'paused'
+            WHEN lease_until > now() THEN 'leased'
+            ELSE 'idle'
+        END AS state,
+        count(*)
+    FROM {schema}.webhook_lanes
+    GROUP BY 1
+""")
 _STATES = ("open", "paused", "leased", "idle")
 
 
 async def expire_deliveries(pool: Pool) -> None:
-    """Give up what nobody wants any more, of lanes that nobody holds."""
+    """Set pending deliveries past their lifetime to expired, in lanes that nobody leases."""
     async with pool.connection() as connection:
         rows = await (await connection.execute(_EXPIRE)).fetchall()
     for (kind,) in rows:
@@ -43,14 +82,14 @@ async def expire_deliveries(pool: Pool) -> None:
 
 
 async def delete_old_deliveries(pool: Pool) -> None:
-    """Remove deliveries, with their attempts, whose events are older than 30 days."""
+    """Delete deliveries, with their attempts, whose events are older than 30 days."""
     async with pool.connection() as connection:
-        while (await connection.execute(_FORGET, (_BATCH, KEPT_FOR))).rowcount:
+        while (await connection.execute(_DELETE, (_BATCH_ROWS, KEPT_FOR))).rowcount:
             pass
 
 
 async def update_gauges(pool: Pool) -> None:
-    """Set the gauges."""
+    """Set the gauges of pending deliveries and of lanes."""
     async with pool.connection() as connection:
         row = await (await connection.execute(_PENDING, (_COUNTED_MAX,))).fetchone()
         lanes = dict(await (await connection.execute(_LANES)).fetchall())

@@ -9,11 +9,16 @@ import structlog
 from psycopg import AsyncConnection
 
 from application.callers import Request
-from application.errors import ConcurrentUpdate, OrganizationNotFound, SecretUnreadable
+from application.command_handler import change
+from application.errors import OrganizationNotFound, SecretUnreadable
+from application.ports.event_log import Appended
+from domain.model import Recorded
+from domain.organization.events import OrganizationFact
 from domain.organization.organization import replay
 from domain.streams import organization_stream
-from infrastructure.event_log.append import Command, append_batch
+from infrastructure.event_log.append import Command, append_batch, outcome_of
 from infrastructure.event_log.codec import encode
+from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.log import PostgresEventLog
 from infrastructure.postgres.batching import Batcher
 from infrastructure.postgres.connections import Pool
@@ -23,7 +28,7 @@ from infrastructure.webhooks.signatures import KEY_BYTES, secret_of
 
 OLD_MAX = 10
 _CACHED_SECONDS = 5.0
-_TRIES = 3
+_ATTEMPTS = 3
 
 _LIVING = statement(
     "SELECT number, sealed FROM {schema}.webhook_secrets WHERE organization_id = %s AND expires_at > now()"
@@ -47,9 +52,9 @@ class SigningKeys:
     """The keys of each organisation, made when first asked for."""
 
     def __init__(self, pool: Pool, key: bytes | None) -> None:
-        """Work over ``pool``; ``key`` seals (see Sealing)."""
+        """Work over ``pool``; ``key`` seals (see SecretCipher)."""
         self._pool = pool
-        self._sealing = SecretCipher(key)
+        self._cipher = SecretCipher(key)
         self._cached: dict[int, tuple[float, list[bytes]]] = {}
         self._asks = Batcher[int, list[bytes]](self._ask, max_items=1024)
 
@@ -70,7 +75,7 @@ class SigningKeys:
             keys: list[bytes] = []
             for number, sealed in rows:
                 try:
-                    keys.append(await self._sealing.open(connection, sealed, _purpose(organization_id, number)))
+                    keys.append(await self._cipher.decrypt(connection, sealed, _purpose(organization_id, number)))
                 except SecretUnreadable:
                     if not keys:
                         raise
@@ -98,7 +103,7 @@ class SigningKeys:
     async def prepare(self) -> None:
         """Make ready for ``replace``: what it needs must not be undone with its transaction."""
         async with self._pool.connection() as connection:
-            await self._sealing.prepare(connection)
+            await self._cipher.ensure_key(connection)
 
     async def replace(self, connection: AsyncConnection, organization_id: int, overlap: timedelta) -> bytes:
         """Answer a new current key; the others, but for the ten newest, sign so much longer. Part of a transaction."""
@@ -110,7 +115,7 @@ class SigningKeys:
         return key
 
     async def _insert(self, connection: AsyncConnection, organization_id: int, number: int, key: bytes) -> None:
-        sealed = await self._sealing.seal(connection, key, _purpose(organization_id, number))
+        sealed = await self._cipher.encrypt(connection, key, _purpose(organization_id, number))
         await connection.execute(_INSERT, (organization_id, number, sealed))
 
 
@@ -118,45 +123,65 @@ class PostgresWebhookSecrets:
     """The port ``WebhookSecrets`` on Postgres."""
 
     def __init__(self, log: PostgresEventLog, pool: Pool, key: bytes | None) -> None:
-        """Read organisations from ``log``; ``key`` seals (see Sealing)."""
+        """Read organisations from ``log``; ``key`` seals (see SecretCipher)."""
         self._log = log
         self._pool = pool
         self._keys = SigningKeys(pool, key)
 
     async def current(self, organization_id: int) -> str:
         """See the port."""
-        if not await self._log.read(organization_stream(organization_id)):
-            raise OrganizationNotFound
+        await self._events(organization_id)
         return secret_of((await self._keys.living(organization_id))[0])
 
     async def rotate(self, organization_id: int, overlap_s: int, request: Request) -> str:
         """See the port."""
         await self._keys.prepare()
-        for _ in range(_TRIES):
-            command = await self._decided(organization_id, overlap_s, request)
-            try:
-                async with self._pool.connection() as connection, connection.transaction():
-                    key = await self._keys.replace(connection, organization_id, timedelta(seconds=overlap_s))
-                    ((verdict, _, _),) = await append_batch(connection, [command])
-                    if verdict != "appended":
-                        raise ConcurrentUpdate  # noqa: TRY301 - leaves the transaction, which undoes the new key
-            except ConcurrentUpdate:
-                continue
-            return secret_of(key)
-        raise ConcurrentUpdate
+        rotation = _Rotation(self._pool, self._keys, organization_id, overlap_s, request)
+        await change(lambda: self._events(organization_id), rotation.decide, rotation.append, attempts=_ATTEMPTS)
+        return secret_of(rotation.key)
 
-    async def _decided(self, organization_id: int, overlap_s: int, request: Request) -> Command:
-        organization = replay(await self._log.read(organization_stream(organization_id)))
+    async def _events(self, organization_id: int) -> Sequence[Recorded[OrganizationFact]]:
+        events = await self._log.read(organization_stream(organization_id))
+        if not events:
+            raise OrganizationNotFound
+        return events
+
+
+class _Rotation:
+    """One rotation: the new key and the fact that records it are stored in one transaction, both or neither."""
+
+    def __init__(self, pool: Pool, keys: SigningKeys, organization_id: int, overlap_s: int, request: Request) -> None:
+        self.key = b""
+        self._pool = pool
+        self._keys = keys
+        self._organization_id = organization_id
+        self._overlap_s = overlap_s
+        self._envelope = request.envelope(organization_id, request.actor)
+
+    def decide(self, events: Sequence[Recorded[OrganizationFact]]) -> list[OrganizationFact]:
+        organization = replay(events)
         if organization is None:
             raise OrganizationNotFound
-        facts = organization.rotate_webhook_secret(overlap_s)
-        return Command(
-            stream=organization_stream(organization_id),
-            version=organization.version,
+        return organization.rotate_webhook_secret(self._overlap_s)
+
+    async def append(self, version: int, facts: Sequence[OrganizationFact]) -> Appended:
+        command = Command(
+            stream=organization_stream(self._organization_id),
+            version=version,
             facts=facts,
             states=[encode(fact) for fact in facts],
-            envelope=request.envelope(organization_id, request.caller.actor if request.caller else "cli"),
+            envelope=self._envelope,
         )
+        async with self._pool.connection() as connection:
+            identity = await read_identity(connection)
+            async with connection.transaction():
+                overlap = timedelta(seconds=self._overlap_s)
+                self.key = await self._keys.replace(connection, self._organization_id, overlap)
+                (verdict,) = await append_batch(connection, [command])
+                outcome = outcome_of(command, verdict, identity)
+                if isinstance(outcome, Exception):
+                    raise outcome  # leaves the transaction, which undoes the new key
+        return outcome
 
 
 def _purpose(organization_id: int, number: int) -> str:

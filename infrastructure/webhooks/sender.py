@@ -1,4 +1,4 @@
-"""Sending: one signed POST, within bounds that no receiver can stretch."""
+"""The sender: one POST, within bounds of time and bytes that no receiver can exceed."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -17,7 +17,7 @@ from infrastructure.webhooks.ssrf_guard import AddressBlocked, BoundedResolver, 
 
 CONNECT_SECONDS = 5.0
 BODY_SECONDS = 2.0
-"""How long an answer's body is read for; what it answered stands in its status."""
+"""How long the body of a response is read: the status alone decides."""
 
 READ_MAX = 16 << 10
 HEAD_BYTES = 1 << 10
@@ -29,41 +29,41 @@ class Sender(Protocol):
     """Posts a body once."""
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> ReceiverResponse:
-        """Answer what came of it. Never raises for what the network or the receiver does."""
+        """Send the body and return the response. Never raises for what the network or the receiver does."""
         ...
 
 
 class AiohttpSender:
-    """The port ``Sender``: no redirects, no proxies, no cookies, no decompression; connections are kept alive."""
+    """A sender without redirects, proxies, cookies and decompression; connections are kept alive."""
 
     def __init__(self, session: ClientSession, options: WebhookOptions) -> None:
-        """Send over ``session``, whose sockets are guarded."""
+        """Send over ``session``, whose sockets are opened by an ``SsrfGuard``."""
         self._session = session
-        self._opened = options.opened
+        self._allowed = options.opened
         self._timeout = options.timeout
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> ReceiverResponse:
-        """See the port."""
-        began = perf_counter()
+        """See the protocol."""
+        started = perf_counter()
         try:
-            check_target(url, self._opened)
-            return await self._posted(URL(url), headers, body, began)
+            check_target(url, self._allowed)
+            return await self._post(URL(url), headers, body, started)
         except BadTarget:
-            return ReceiverResponse(seconds=perf_counter() - began, error=NOT_ALLOWED)
+            return ReceiverResponse(seconds=perf_counter() - started, error=NOT_ALLOWED)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
-            return ReceiverResponse(seconds=perf_counter() - began, error=_error_of(error))
+            return ReceiverResponse(seconds=perf_counter() - started, error=_error_of(error))
 
-    async def _posted(self, url: URL, headers: Mapping[str, str], body: bytes, began: float) -> ReceiverResponse:
+    async def _post(self, url: URL, headers: Mapping[str, str], body: bytes, started: float) -> ReceiverResponse:
         try:
-            return await self._once(url, headers, body, began)
+            return await self._post_once(url, headers, body, started)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            # A connection that was kept alive may have been closed just now: that says nothing about the receiver.
+            # The receiver may have closed a kept-alive connection at this moment, which is no failure: connect again.
             if isinstance(error, aiohttp.ClientConnectorError):
                 raise
-            return await self._once(url, headers, body, began)
+            return await self._post_once(url, headers, body, started)
 
-    async def _once(self, url: URL, headers: Mapping[str, str], body: bytes, began: float) -> ReceiverResponse:
-        left = max(self._timeout - (perf_counter() - began), 0.001)
+    async def _post_once(self, url: URL, headers: Mapping[str, str], body: bytes, started: float) -> ReceiverResponse:
+        left = max(self._timeout - (perf_counter() - started), 0.001)
         response = await self._session.post(
             url,
             data=body,
@@ -73,7 +73,7 @@ class AiohttpSender:
         )
         head = await _head(response)
         return ReceiverResponse(
-            seconds=perf_counter() - began,
+            seconds=perf_counter() - started,
             status=response.status,
             retry_after=response.headers.get("Retry-After"),
             aborts=response.headers.get("webhook-delivery", "").strip().lower() == "abort-message",
@@ -82,9 +82,9 @@ class AiohttpSender:
 
 
 async def _head(response: ClientResponse) -> bytes:
-    """Answer how the body begins; a connection whose body does not end soon is closed."""
+    """Return the start of the body; close the connection if the body does not end soon."""
     content = response.content
-    if content.is_eof():  # it came along with the headers, as most do
+    if content.is_eof():  # received together with the headers, as most are
         read = bytearray(b"" if content.at_eof() else content.read_nowait(READ_MAX + 1))
     else:
         read = await _read(content)
@@ -102,12 +102,12 @@ async def _read(content: aiohttp.StreamReader) -> bytearray:
             while not content.at_eof() and len(read) <= READ_MAX:
                 read += await content.read(READ_MAX + 1 - len(read))
     except (aiohttp.ClientError, OSError):
-        pass  # cut short: the status has told what there is to know
+        pass  # truncated: the status is all that matters
     return read
 
 
 def _error_of(error: Exception) -> str:
-    """Answer a constant word, which tells a receiver's owner what to mend and nobody what else is there."""
+    """Return a constant word: it tells the receiver's owner what to fix, and reveals nothing about our network."""
     match error:
         case aiohttp.ClientConnectorError() if isinstance(error.os_error, AddressBlocked):
             return NOT_ALLOWED
@@ -129,7 +129,7 @@ def _error_of(error: Exception) -> str:
 
 @asynccontextmanager
 async def open_sender(options: WebhookOptions, lookup: Lookup = system_lookup) -> AsyncGenerator[AiohttpSender]:
-    """Lend a sender whose every socket goes through the guard."""
+    """Yield a sender all of whose sockets are opened by an ``SsrfGuard``."""
     guard = SsrfGuard(options.opened)
     resolver = BoundedResolver(guard, lookup)
     connector = TCPConnector(

@@ -1,4 +1,4 @@
-"""Signatures as Standard Webhooks has them: v1, HMAC-SHA256 (https://github.com/standard-webhooks/standard-webhooks)."""
+"""Signatures of Standard Webhooks: v1, HMAC-SHA256 (https://github.com/standard-webhooks/standard-webhooks)."""
 
 import hmac
 from base64 import b64decode, b64encode
@@ -9,16 +9,16 @@ KEY_BYTES = 32
 
 
 def secret_of(key: bytes) -> str:
-    """Answer the secret as receivers are given it."""
+    """Return the key as the secret that receivers are given."""
     return PREFIX + b64encode(key).decode()
 
 
 def key_of(secret: str) -> bytes:
-    """Answer the key that a secret stands for. Raises ValueError."""
+    """Return the key of a secret. Raises ValueError."""
     return b64decode(secret.removeprefix(PREFIX), validate=True)
 
 
 def sign(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> str:
-    """Answer the header ``webhook-signature``: a signature with each of the keys, over id, Unix time and body."""
+    """Return the header ``webhook-signature``: a signature with each of the keys, over id, Unix time and body."""
     content = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
     return " ".join(f"v1,{b64encode(hmac.digest(key, content, 'sha256')).decode()}" for key in keys)

@@ -45,4 +45,4 @@ def worker_parts(dsn: str, settings: Settings, stop: Event) -> dict[str, Awaitab
 async def run_dispatching(dsn: str, stop: Event, options: WebhookOptions, *, gateway: GatewayKind, pace: Pace) -> None:
     """Dial due callbacks over a gateway until ``stop`` is set. ``dsn`` is for the service's role."""
     async with open_first_attempt_sender(dsn, options) as first:
-        await run_dispatcher(dsn, gateway.connect, stop, gateway=gateway.name, announce=first.make, pace=pace)
+        await run_dispatcher(dsn, gateway.connect, stop, gateway=gateway.name, announce=first.send, pace=pace)

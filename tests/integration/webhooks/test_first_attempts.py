@@ -27,14 +27,14 @@ async def make(dsn: str, messages: Sequence[Message], wait_s: float = 3.0) -> No
     holder = uuid4()
     await put_all(dsn, messages, leased_to=holder)
     async with open_first_attempt_sender(service_dsn(dsn), replace(OPTIONS, before_wait=wait_s)) as first:
-        await first.make(messages, holder)
+        await first.send(messages, holder)
 
 
 async def test_they_are_answered_and_recorded_when_it_returns(database: str) -> None:
     async with receiving() as receiver, open_first_attempt_sender(service_dsn(database), OPTIONS) as first:
         holder, sent = uuid4(), [before(receiver.url, callback_id=number) for number in range(20)]
         await put_all(database, sent, leased_to=holder)
-        await asyncio.gather(*(first.make([one], holder) for one in sent))
+        await asyncio.gather(*(first.send([one], holder) for one in sent))
         assert states(database) == {"delivered"}
     assert sorted(receiver.ids()) == sorted(one.id for one in sent)
     assert all(row["leased_to"] is None for row in deliveries(database).values())
@@ -55,7 +55,7 @@ async def test_nobody_waits_longer_than_the_settings_give_and_the_answer_is_reco
         async with open_first_attempt_sender(service_dsn(database), options) as first:
             holder, one = uuid4(), before(receiver.url)
             await put_all(database, [one], leased_to=holder)
-            await first.make([one], holder)
+            await first.send([one], holder)
             assert states(database) == {"pending"}
             answering.set()
         assert states(database) == {"delivered"}

@@ -1,4 +1,4 @@
-"""Leases lanes, sends what is due in them, and records what came of it (webhooks.md, Tables and lanes)."""
+"""The delivery loop: lease lanes, send what is due in them, record the results (docs/webhooks.md)."""
 
 import asyncio
 from collections import deque
@@ -27,30 +27,30 @@ _BETWEEN_FILLS_S = 0.01
 _PAUSE_S = 1.0
 _MARGIN_S = 5.0
 _DRAIN_S = 8.0
-_PARTING_S = 3.0
+_RELEASE_S = 3.0
 
 _logger = structlog.get_logger(__name__)
 
 
 class DeliveryLoop:
-    """Delivers, in any number of processes at once. Whatever befalls one, another goes on when its leases run out."""
+    """Delivers, in any number of processes at once. When one fails, another continues as soon as its leases expire."""
 
     def __init__(self, pool: Pool, attempts: AttemptSender, wake: asyncio.Event, timeout: float) -> None:
-        """Look for what is due whenever ``wake`` is set, and each second; an attempt takes ``timeout`` seconds at most."""
+        """Look for due deliveries when ``wake`` is set, and each second; ``timeout`` bounds an attempt, in seconds."""
         self._pool = pool
         self._attempts = attempts
         self._wake = wake
         self._lease_s = timeout + LEASE_BEYOND_TIMEOUT_S
-        self._begin_s = LEASE_BEYOND_TIMEOUT_S - _MARGIN_S
+        self._send_within_s = LEASE_BEYOND_TIMEOUT_S - _MARGIN_S
         self._lanes: dict[UUID, LaneWindow] = {}
-        self._listed: deque[LaneWindow] = deque()
+        self._ready: deque[LaneWindow] = deque()
         self._held: set[int] = set()
         self._sending: set[asyncio.Task[None]] = set()
         self._results: list[tuple[LaneWindow, AttemptResult]] = []
-        self._some, self._many = asyncio.Event(), asyncio.Event()
+        self._has_results, self._has_many_results = asyncio.Event(), asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Deliver until ``stop`` is set and somebody wakes; then end what is under way, and release the lanes."""
+        """Deliver until ``stop`` is set and ``wake`` too; then finish attempts in flight and release the lanes."""
         recording = asyncio.create_task(self._keep_recording())
         try:
             while not stop.is_set():
@@ -58,34 +58,35 @@ class DeliveryLoop:
                 try:
                     await self._fill()
                 except (StorageUnavailable, psycopg.Error) as error:
-                    _logger.warning("webhooks pause", error=str(error))
+                    _logger.warning("webhook deliveries paused", error=str(error))
                     await wait_or_timeout(stop, _PAUSE_S)
                     continue
-                self._send_on()
-                await asyncio.sleep(_BETWEEN_FILLS_S)  # who wakes at the same time shares the next
+                self._send_ready()
+                await asyncio.sleep(_BETWEEN_FILLS_S)  # wake-ups of the same moment share the next round
                 await wait_or_timeout(self._wake)
         finally:
-            await self._end(recording)
+            await self._shut_down(recording)
 
     async def _fill(self) -> None:
-        """Take what is due from our lanes and from new ones, and give up lanes in which nothing is."""
+        """Lease lanes, fetch due deliveries of all lanes, and release the lanes in which nothing is due."""
         async with self._pool.connection() as connection:
             free = min(IN_FLIGHT_MAX - len(self._sending), LANES_MAX - len(self._lanes), HELD_MAX - len(self._held))
             if free > 0:
-                until = monotonic() + self._begin_s
-                for leased in await lane_leases.lease_lanes(connection, most=free, seconds=self._lease_s):
-                    self._drop(leased.id)
-                    self._lanes[leased.id] = LaneWindow(leased, until)
-            rooms = self._rooms()
-            if rooms:
-                self._take(rooms, await lane_leases.read_due_heads(connection, rooms, self._held))
-            idle = [lane for lane in self._lanes.values() if lane.is_untouched and not lane.can_send]
+                until = monotonic() + self._send_within_s
+                for lease in await lane_leases.lease_lanes(connection, max_lanes=free, seconds=self._lease_s):
+                    self._drop(lease.id)
+                    self._lanes[lease.id] = LaneWindow(lease, until)
+            room = self._room()
+            if room:
+                self._queue(room, await lane_leases.read_due_heads(connection, room, self._held))
+            idle = [lane for lane in self._lanes.values() if lane.is_idle and not lane.can_send]
             for lane in idle:
                 self._drop(lane.id)
             if idle:
                 await lane_leases.release_lanes(connection, [(lane.id, lane.fence) for lane in idle])
 
-    def _rooms(self) -> dict[UUID, int]:
+    def _room(self) -> dict[UUID, int]:
+        """Return how many deliveries to fetch from each lane that has room for more."""
         left = HELD_MAX - len(self._held)
         rooms: dict[UUID, int] = {}
         for lane in self._lanes.values():
@@ -94,71 +95,71 @@ class DeliveryLoop:
                 left -= room
         return rooms
 
-    def _take(self, rooms: dict[UUID, int], taken: list[Delivery]) -> None:
-        for delivery in taken:
-            rooms[delivery.lane_id] -= 1
+    def _queue(self, room: dict[UUID, int], fetched: list[Delivery]) -> None:
+        for delivery in fetched:
+            room[delivery.lane_id] -= 1
             self._lanes[delivery.lane_id].queue.append(delivery)
             self._held.add(delivery.number)
-        for lane_id, left in rooms.items():
+        for lane_id, left in room.items():
             lane = self._lanes[lane_id]
             lane.has_more = not left
-            self._list(lane)
+            self._mark_ready(lane)
 
-    def _list(self, lane: LaneWindow) -> None:
-        if lane.can_send and not lane.is_listed:
-            lane.is_listed = True
-            self._listed.append(lane)
+    def _mark_ready(self, lane: LaneWindow) -> None:
+        if lane.can_send and not lane.is_ready:
+            lane.is_ready = True
+            self._ready.append(lane)
 
-    def _send_on(self) -> None:
-        """Begin as much as there is room for, from one lane after the other."""
-        while self._listed and len(self._sending) < IN_FLIGHT_MAX:
-            lane = self._listed.popleft()
-            lane.is_listed = False
+    def _send_ready(self) -> None:
+        """Start as many attempts as there is room for, lane by lane in turn."""
+        while self._ready and len(self._sending) < IN_FLIGHT_MAX:
+            lane = self._ready.popleft()
+            lane.is_ready = False
             if lane.can_send:
                 lane.in_flight += 1
                 task = asyncio.create_task(self._send(lane, lane.queue.popleft()))
                 self._sending.add(task)
-                task.add_done_callback(self._sent)
-                self._list(lane)
+                task.add_done_callback(self._on_sent)
+                self._mark_ready(lane)
 
     async def _send(self, lane: LaneWindow, delivery: Delivery) -> None:
-        result = await self._attempts.make(delivery, fence=lane.fence)
-        lane.answered(result.answer)
+        result = await self._attempts.send(delivery, fence=lane.fence)
+        lane.complete(result.response)
         self._results.append((lane, result))
-        self._some.set()
+        self._has_results.set()
         if len(self._results) >= FLUSH_ROWS:
-            self._many.set()
+            self._has_many_results.set()
         if lane.has_more and lane.room:
             self._wake.set()
-        self._list(lane)
+        self._mark_ready(lane)
 
-    def _sent(self, task: asyncio.Task[None]) -> None:
+    def _on_sent(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
-        self._send_on()
+        self._send_ready()
 
     async def _keep_recording(self) -> None:
         while True:
-            await self._some.wait()
-            await wait_or_timeout(self._many, FLUSH_SECONDS)
+            await self._has_results.wait()
+            await wait_or_timeout(self._has_many_results, FLUSH_SECONDS)
             try:
                 await self._record()
             except (StorageUnavailable, psycopg.Error) as error:
-                _logger.warning("webhook results wait", count=len(self._results), error=str(error))
+                _logger.warning("webhook results not recorded", count=len(self._results), error=str(error))
                 await asyncio.sleep(_PAUSE_S)
 
     async def _record(self) -> None:
-        """Record what has come in. When that fails it waits for the next time."""
+        """Record the results that have arrived. When that fails, they wait for the next call."""
         batch = self._results[:]
-        self._some.clear()
-        self._many.clear()
+        self._has_results.clear()
+        self._has_many_results.clear()
         if not batch:
             return
-        until = monotonic() + self._begin_s
+        until = monotonic() + self._send_within_s
         try:
             async with self._pool.connection() as connection:
-                recorded = await record_results(connection, [result for _, result in batch], self._lease_s)
+                updates = await record_results(connection, [result for _, result in batch], self._lease_s)
         except BaseException:
-            self._some.set()
+            self._has_results.set()
             raise
         del self._results[: len(batch)]
         for lane, result in batch:
@@ -166,11 +167,11 @@ class DeliveryLoop:
             self._held.discard(result.delivery.number)
         for lane in {lane.id: lane for lane, _ in batch}.values():
             if self._lanes.get(lane.id) is lane:
-                if lane.id in recorded.lost:
+                if lane.id in updates.lost:
                     self._drop(lane.id)
                 else:
-                    lane.follow(recorded, until)
-                    self._list(lane)
+                    lane.renew(updates, until)
+                    self._mark_ready(lane)
         self._wake.set()
 
     def _drop(self, lane_id: UUID) -> None:
@@ -178,7 +179,7 @@ class DeliveryLoop:
             self._held.difference_update(delivery.number for delivery in lane.queue)
             lane.queue.clear()
 
-    async def _end(self, recording: asyncio.Task[None]) -> None:
+    async def _shut_down(self, recording: asyncio.Task[None]) -> None:
         held = list(self._lanes.values())
         for lane in held:
             self._drop(lane.id)
@@ -189,9 +190,9 @@ class DeliveryLoop:
         recording.cancel()
         await asyncio.gather(recording, *self._sending, return_exceptions=True)
         try:
-            async with asyncio.timeout(_PARTING_S):
+            async with asyncio.timeout(_RELEASE_S):
                 await self._record()
                 async with self._pool.connection() as connection:
                     await lane_leases.release_lanes(connection, [(lane.id, lane.fence) for lane in held])
         except (StorageUnavailable, TimeoutError, psycopg.Error) as error:
-            _logger.warning("webhooks left to others", lanes=len(held), error=str(error))
+            _logger.warning("webhook lanes not released", lanes=len(held), error=str(error))
