@@ -1,4 +1,4 @@
-"""How a task of type callback and the callback that carries it out follow each other: the pure part."""
+"""Whenever a task needs a callback, one is scheduled; then each follows the other until both are over: the pure part."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -56,11 +56,14 @@ Ignored = (
     | CallbackRemoved
 )
 
-_DELETED = "CANCEL the callback was deleted"
+_CALLBACK_DELETED = "CANCEL the callback was deleted"
 
 
 class Prerequisites(msgspec.Struct, frozen=True, kw_only=True):
-    """What an organisation gives to carry out a task: settings, the number of the operator's line, and the state of its queue."""
+    """What an organisation provides for the callback of a task.
+
+    ``a_number`` is the number of the operator's line; ``has_queue`` is whether the queue that the settings name exists.
+    """
 
     settings: Settings
     a_number: str | None
@@ -68,7 +71,7 @@ class Prerequisites(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def needs_callback(task: Task | None, attempt: int) -> bool:
-    """Whether the task, as it is now, is still to be carried out by a callback in that try of it."""
+    """Return whether the task, in its present state, still needs a callback for this attempt."""
     return (
         task is not None
         and task.task_type is TaskType.CALLBACK
@@ -79,7 +82,7 @@ def needs_callback(task: Task | None, attempt: int) -> bool:
 
 
 def missing_prerequisite(task: Task, prerequisites: Prerequisites) -> str | None:
-    """Answer why no callback can be scheduled for the task, if so."""
+    """Return why no callback can be scheduled for the task; None when one can."""
     if not prerequisites.has_queue:
         return f"No callback: there is no queue {prerequisites.settings.callback_queue}"
     if prerequisites.a_number is None:
@@ -88,7 +91,10 @@ def missing_prerequisite(task: Task, prerequisites: Prerequisites) -> str | None
 
 
 def callback_for(task: Task, prerequisites: Prerequisites, start_time: datetime) -> CallbackScheduled:
-    """Answer the callback that carries out a task to which there is no obstacle: it rings the operator, then the caller."""
+    """Return the callback that carries out the task: it rings the operator (A), then the caller (B).
+
+    No prerequisite may be missing.
+    """
     settings, details = prerequisites.settings, task.details
     return CallbackScheduled(
         queue_id=settings.callback_queue or 0,
@@ -106,44 +112,44 @@ def callback_for(task: Task, prerequisites: Prerequisites, start_time: datetime)
 
 
 def schedule_callback(fact: CallbackScheduled) -> Decide:
-    """Decide to schedule the callback, in a stream of its own."""
+    """Return the decision to schedule the callback, in a stream of its own."""
     return lambda events: [] if events else [fact]
 
 
 def fail_task(error_message: str) -> Decide:
-    """Decide that a task failed, and why."""
-    return partial(_change, status=Status.FAILED, error_message=error_message)
+    """Return the decision that a task failed, with this error message."""
+    return partial(_change_status, status=Status.FAILED, error_message=error_message)
 
 
 def follow_callback(fact: CallbackFacts) -> Decide | None:
-    """Answer what is to be decided about a task when this happened to its callback; None is nothing."""
+    """Return the decision about a task that follows from a fact of its callback; None when nothing follows."""
     match fact:
         case AttemptStarted():
-            return _take_up
+            return _start_task
         case AttemptSucceeded():
-            return partial(_change, status=Status.COMPLETED)
+            return partial(_change_status, status=Status.COMPLETED)
         case CallbackFinished(result=result, comment=comment):
             return fail_task(comment) if result is FinishResult.FAILED else None
         case CallbackCancelled():
-            return fail_task(_DELETED)
+            return fail_task(_CALLBACK_DELETED)
         case _:
             assert_never(fact)
 
 
 def cancel_callback(events: Sequence[Recorded[CallbackFact]]) -> Sequence[CallbackFact]:
-    """Decide to cancel the callback of a task that somebody ended otherwise, unless it is over."""
+    """Decide to cancel the callback of a task that was ended by somebody else, unless the callback is over."""
     callback = replay_callback(events)
     if callback is None or callback.is_deleted or callback.status is CallbackStatus.FINISHED:
         return []
     return callback.delete()
 
 
-def _take_up(events: Sequence[Recorded[TaskFact]]) -> Sequence[TaskFact]:
+def _start_task(events: Sequence[Recorded[TaskFact]]) -> Sequence[TaskFact]:
     task = replay_task(events)
     return task.change_status(Status.IN_PROGRESS) if task and task.status is Status.PENDING else []
 
 
-def _change(
+def _change_status(
     events: Sequence[Recorded[TaskFact]], *, status: Status, error_message: str | None = None
 ) -> Sequence[TaskFact]:
     task = replay_task(events)

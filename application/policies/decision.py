@@ -1,4 +1,4 @@
-"""What a policy decides on a stream: new facts, given the facts of the stream."""
+"""Decisions of policies: new facts of a stream, given its facts so far."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,10 +12,10 @@ Decide = Callable[[Facts], Sequence[Fact]]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be decided on a stream: ``decide`` answers new facts to the stream's, or raises Refused.
+    """A decision about a stream: ``decide`` returns new facts, given the stream's facts, or raises Refused.
 
-    ``known`` is the whole stream, where the caller has it: when it turns out to be old, the stream is read and decided
-    again; where ``decide`` answers nothing to it, that stands.
+    ``known`` is the whole stream, if the caller has read it. When it turns out to be stale, the stream is read and
+    decided again; when ``decide`` returns no facts for it, that result is final.
     """
 
     stream: str

@@ -1,4 +1,4 @@
-"""Whenever a callback has to wait, then it stands in the timetable, under a queue whose slots are known: the pure part."""
+"""Whenever a callback has to wait, it gets an entry in the timetable, and its queue has slots: the pure part."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -38,8 +38,17 @@ Handled = QueueCreated | QueueChanges | CallbackScheduled | CallbackDelayed | Ca
 Ignored = QueueDescribed | AttemptStarted | AttemptSucceeded | AttemptFailed | CallEnded | CallbackFinished
 
 
-class Slots(msgspec.Struct, kw_only=True):
-    """What becomes of a queue; None leaves it as it is."""
+class NewSlots(msgspec.Struct, frozen=True):
+    """The slots of a new queue: at most ``slots`` of its callbacks run at one time."""
+
+    queue_id: int
+    organization_id: int
+    is_on: bool
+    slots: int
+
+
+class SlotChange(msgspec.Struct, kw_only=True):
+    """Changes of a queue's slots; None changes nothing."""
 
     queue_id: int
     is_on: bool | None = None
@@ -48,19 +57,10 @@ class Slots(msgspec.Struct, kw_only=True):
     rules: CallingRules | None = None
 
 
-class NewQueue(msgspec.Struct, frozen=True):
-    """A queue that was not there before."""
+class TimetableEntry(msgspec.Struct, frozen=True):
+    """A callback that is due at ``due_at``, because of the event at ``position``, its ``version``.
 
-    queue_id: int
-    organization_id: int
-    is_on: bool
-    slots: int
-
-
-class Due(msgspec.Struct, frozen=True):
-    """A callback that waits from ``due_at`` on, because of the event at ``position``, its ``version``.
-
-    ``a_line`` and ``b_line`` say whom it would ring.
+    ``a_line`` and ``b_line`` are the keys of the phone lines that it would ring.
     """
 
     callback_id: int
@@ -73,45 +73,45 @@ class Due(msgspec.Struct, frozen=True):
     b_line: int
 
 
-class Plan(msgspec.Struct):
-    """What a batch of facts makes of queues and callbacks."""
+class TimetableChanges(msgspec.Struct):
+    """Changes that a batch of facts makes to queues and callbacks; entries by callback, changes by queue."""
 
-    opened: list[NewQueue]
-    changed: dict[int, Slots]
-    due: dict[int, Due]
-    unwanted: set[int]
-    """Callbacks that are no longer wanted: they wait no more, and their calls are hung up."""
+    new_slots: list[NewSlots]
+    slot_changes: dict[int, SlotChange]
+    entries: dict[int, TimetableEntry]
+    cancelled: set[int]
+    """Callbacks that are cancelled or removed: their entries are deleted, and their calls are hung up."""
 
 
-def plan(events: Iterable[Recorded[Handled]], schedules: Mapping[str, CallbackScheduled]) -> Plan:
-    """Answer what the events, in their order, make of queues and callbacks; ``schedules`` are the callbacks' by stream."""
-    made = Plan(opened=[], changed={}, due={}, unwanted=set())
+def plan_changes(events: Iterable[Recorded[Handled]], schedules: Mapping[str, CallbackScheduled]) -> TimetableChanges:
+    """Return the changes that the events make, in their order; ``schedules`` holds the callbacks' first facts by stream."""
+    changes = TimetableChanges(new_slots=[], slot_changes={}, entries={}, cancelled=set())
     for event in events:
         number = aggregate_number(event.stream)
         fact = event.fact
         match fact:
             case CallbackScheduled(start_time=due_at) | CallbackDelayed(due_at=due_at):
-                made.due[number] = _due(number, event, schedules[event.stream], due_at)
+                changes.entries[number] = _entry(number, event, schedules[event.stream], due_at)
             case CallbackCancelled() | CallbackRemoved():
-                made.due.pop(number, None)
-                made.unwanted.add(number)
+                changes.entries.pop(number, None)
+                changes.cancelled.add(number)
             case QueueCreated(status=status, concurrent_task_limit=slots):
                 is_on = status is QueueStatus.ON
-                made.opened.append(NewQueue(number, event.organization_id or 0, is_on, slots))
+                changes.new_slots.append(NewSlots(number, event.organization_id or 0, is_on, slots))
             case QueueLimitChanged() | QueueSwitchedOn() | QueueSwitchedOff() | QueueRulesChosen() | QueueDeleted():
-                _change(made.changed.setdefault(number, Slots(queue_id=number)), fact)
+                _change(changes.slot_changes.setdefault(number, SlotChange(queue_id=number)), fact)
             case _:
                 assert_never(fact)
-    return made
+    return changes
 
 
-def _due(number: int, event: Recorded[Any], scheduled: CallbackScheduled, due_at: datetime) -> Due:
-    organization_id, who = event.organization_id or 0, scheduled.personal
-    lines = (line_key(organization_id, who.a_number), line_key(organization_id, who.b_number))
-    return Due(number, scheduled.queue_id, organization_id, due_at, event.position, event.version, *lines)
+def _entry(number: int, event: Recorded[Any], scheduled: CallbackScheduled, due_at: datetime) -> TimetableEntry:
+    organization_id, details = event.organization_id or 0, scheduled.personal
+    lines = (line_key(organization_id, details.a_number), line_key(organization_id, details.b_number))
+    return TimetableEntry(number, scheduled.queue_id, organization_id, due_at, event.position, event.version, *lines)
 
 
-def _change(slots: Slots, fact: QueueChanges) -> None:
+def _change(slots: SlotChange, fact: QueueChanges) -> None:
     match fact:
         case QueueLimitChanged(concurrent_task_limit=limit):
             slots.slots = limit

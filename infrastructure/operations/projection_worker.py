@@ -9,7 +9,7 @@ import structlog
 from application.errors import StorageUnavailable
 from infrastructure.event_log.idempotency_cleanup import delete_expired_idempotency_keys
 from infrastructure.operations.subscribers import HANDLERS, handlers
-from infrastructure.operations.view_lag import READERS, PostgresViewPositions
+from infrastructure.operations.view_lag import READERS, PostgresViewLag
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.notifications import Listener, wait_or_timeout
 from infrastructure.subscriptions import metrics
@@ -28,7 +28,7 @@ async def run_projections(dsn: str, stop: asyncio.Event) -> None:
     """
     pool = Pool(dsn, size=len(HANDLERS) + 1, name="projections")
     new_events, readers = Listener(dsn), Listener(dsn, READERS)
-    positions = PostgresViewPositions(pool)
+    positions = PostgresViewLag(pool)
 
     async def show_lags() -> None:
         for lag in await positions.lags():

@@ -15,18 +15,19 @@ from psycopg import AsyncConnection
 
 from application.errors import StorageUnavailable
 from application.ports.operations import Difference, RebuildProgress, RebuildReport, RebuildUnderWay
-from infrastructure.access_directory.rebuild import ACCESS_DIRECTORY, rebuild_access_directory
+from infrastructure.access_directory.rebuild import ACCESS_DIRECTORY, SUMMARY, rebuild_access_directory
 from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import Batch, BatchReader
 from infrastructure.operations.shadow_tables import NEW, ShadowTables
 from infrastructure.postgres.connections import translate_connection_errors
 from infrastructure.postgres.sql import statement
-from infrastructure.read_models.registry import PROJECTIONS
+from infrastructure.read_models.registry import PROJECTIONS, VIEWS
 from infrastructure.subscriptions import checkpoints
 from infrastructure.subscriptions.batch_handling import BatchHandler
 from infrastructure.subscriptions.projection import Projection
 
-REBUILDABLE = (*PROJECTIONS, ACCESS_DIRECTORY)
+REBUILDABLE = VIEWS | {ACCESS_DIRECTORY: SUMMARY}
+"""The question that each view answers which can be rebuilt, by its name."""
 
 _REBUILDS = 0x7065_7262  # "perb": the class of the advisory locks that keep two rebuilds apart
 _BATCH_EVENTS = 20_000  # the more at once, the fewer rows are written twice; the bytes of a batch bound it too
@@ -42,7 +43,6 @@ _ALONE = statement("SELECT pg_try_advisory_lock(%s, hashtext(%s))")
 _FORGET_PARKED = statement("DELETE FROM {schema}.parked_streams WHERE name = %s")
 _RENAME_PARKED = statement("UPDATE {schema}.parked_streams SET name = %s WHERE name = %s")
 _COUNT_PARKED = statement("SELECT count(*) FROM {schema}.parked_streams WHERE name = %s")
-
 
 
 async def rebuild(dsn: str, name: str, *, accept: bool, progress: RebuildProgress) -> RebuildReport:
@@ -118,7 +118,7 @@ class _Rebuild:
 
     async def load(self) -> None:
         """Fill the shadow tables up to nearly where the live ones stand."""
-        await checkpoints.begin(self._writing, self._name)
+        await checkpoints.create(self._writing, self._name)
         await self._shadow.create()
         await self._writing.execute(_FORGET_PARKED, (self._name + NEW,))
         await self._catch_up()
@@ -129,7 +129,7 @@ class _Rebuild:
         """Bring the shadow tables to exactly where the live ones stand, which stop there meanwhile; compare, and swap."""
         async with self._writing.transaction():
             await self._writing.execute(_LAST_SETTINGS)
-            await self._fold_until(await checkpoints.hold(self._writing, self._name))
+            await self._fold_until(await checkpoints.lock(self._writing, self._name))
             differences = await self._shadow.compare()
             if not accept and any(found.differing or found.missing or found.extra for found in differences):
                 return differences, False

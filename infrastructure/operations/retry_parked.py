@@ -41,7 +41,7 @@ async def _retry(connection: AsyncConnection, handler: Handler, identity: LogIde
     reader = BatchReader(handler.subscription, identity)
     batch_handler = BatchHandler(connection, handler.name, handler.handle)
     async with connection.transaction():
-        reached = await checkpoints.hold(connection, handler.name)
+        reached = await checkpoints.lock(connection, handler.name)
         released = await (await connection.execute(_RELEASE, (handler.name, stream))).fetchone()
         if released is None:  # somebody else was faster
             return None

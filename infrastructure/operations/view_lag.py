@@ -36,8 +36,8 @@ class _Waiter(msgspec.Struct, eq=False):
     arrived: asyncio.Future[None]
 
 
-class PostgresViewPositions:
-    """The port ``ViewPositions`` on Postgres."""
+class PostgresViewLag:
+    """The port ``ViewLag`` on Postgres."""
 
     def __init__(self, reading: Pool) -> None:
         """Read over ``reading``."""

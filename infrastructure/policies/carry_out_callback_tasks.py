@@ -1,4 +1,4 @@
-"""Whenever a task asks for a callback, then one is scheduled; then each follows the other until both are over."""
+"""Whenever a task needs a callback, one is scheduled; then each follows the other until both are over."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, assert_never
@@ -21,10 +21,7 @@ from application.policies.carry_out_callback_tasks import (
     schedule_callback,
 )
 from application.policies.decision import Decision
-from domain.callback.events import (
-    CallbackCancelled,
-    CallbackFinished,
-)
+from domain.callback.events import CallbackCancelled, CallbackFinished
 from domain.callback_queue.callback_queue import replay as replay_queue
 from domain.model import Recorded
 from domain.organization.events import Settings
@@ -45,116 +42,119 @@ from infrastructure.policies.schedule_cache import ScheduleCache
 from infrastructure.postgres.sql import statement
 from infrastructure.subscriptions.handler import POLICY_TUNING, actor_of, caused, fact_types, topics_of
 
-_BEGINNINGS = (TaskFiled, TaskReprocessed)
-_ENDS = (TaskCancelled, TaskCompleted, TaskFailed)
-_LAST_WORDS = (CallbackFinished, CallbackCancelled)
+_STARTS_OF_TRIES = (TaskFiled, TaskReprocessed)
+_ENDS_OF_TASKS = (TaskCancelled, TaskCompleted, TaskFailed)
+_ENDS_OF_CALLBACKS = (CallbackFinished, CallbackCancelled)
 
-_STANDING = statement("SELECT task_id, callback_id FROM {schema}.task_callbacks WHERE task_id = ANY(%s)")
-_KEEP = statement(
-    "INSERT INTO {schema}.task_callbacks (task_id, callback_id) SELECT * FROM unnest(%s::text[], %s::bigint[])"
-    " ON CONFLICT (task_id) DO UPDATE SET callback_id = excluded.callback_id"
-)
-_FORGET = statement("DELETE FROM {schema}.task_callbacks WHERE task_id = ANY(%s)")
-_MEANS = statement(
-    "SELECT w.organization_id, w.operator, g.settings::text, o.phone"
-    " FROM unnest(%s::bigint[], %s::int[]) AS w (organization_id, operator)"
-    " JOIN {schema}.organizations AS g ON g.id = w.organization_id"
-    " LEFT JOIN {schema}.operators AS o ON (o.organization_id, o.number) = (w.organization_id, w.operator)"
-)
+_LINKS = statement("SELECT task_id, callback_id FROM {schema}.task_callbacks WHERE task_id = ANY(%s)")
+_LINK = statement("""
+    INSERT INTO {schema}.task_callbacks (task_id, callback_id)
+    SELECT * FROM unnest(%s::text[], %s::bigint[])
+    ON CONFLICT (task_id) DO UPDATE
+    SET callback_id = excluded.callback_id
+""")
+_UNLINK = statement("DELETE FROM {schema}.task_callbacks WHERE task_id = ANY(%s)")
+_PREREQUISITES = statement("""
+    SELECT w.organization_id, w.operator, g.settings::text, o.phone
+    FROM unnest(%s::bigint[], %s::int[]) AS w (organization_id, operator)
+    JOIN {schema}.organizations AS g ON g.id = w.organization_id
+    LEFT JOIN {schema}.operators AS o ON (o.organization_id, o.number) = (w.organization_id, w.operator)
+""")
 
 
 class CarryOutCallbackTasks:
-    """Joins tasks of type callback with the callbacks that carry them out (contract 1, Callbacks)."""
+    """Links tasks of type callback with the callbacks that carry them out (``docs/contracts/tasks.md``, Callbacks)."""
 
     name = "carry_out_callback_tasks"
-    summary = (
-        "Whenever a task asks for a callback, then one is scheduled; then each follows the other until both are over."
-    )
+    summary = "Whenever a task needs a callback, one is scheduled; then each follows the other until both are over."
     handled = fact_types(Handled)
     ignored = fact_types(Ignored)
     subscription = topics_of(handled, ('"task_type":"callback"', '"task_id":'))
     tuning = POLICY_TUNING
 
     def __init__(self, schedules: ScheduleCache) -> None:
-        """Learn from ``schedules`` which task a callback carries out."""
+        """Read from ``schedules`` which task a callback carries out."""
         self._schedules = schedules
 
     async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
         """See the protocol."""
         schedules = await self._schedules.load(connection, events)
         task_ids = {stream: fact.task_id for stream, fact in schedules.items() if fact.task_id}
-        concerned = [
+        relevant = [
             event for event in events if event.stream in task_ids or (_is_of_task(event) and _may_concern(event))
         ]
-        if not concerned:
+        if not relevant:
             return
-        task_ids |= {event.stream: aggregate_id(event.stream) for event in concerned if _is_of_task(event)}
-        joined = _Joined(await _standing(connection, task_ids.values()))
-        begun = await _begun(connection, concerned)
-        numbers = iter(await draw_callback_ids(connection, len(begun)))
-        for event in concerned:
+        task_ids |= {event.stream: aggregate_id(event.stream) for event in relevant if _is_of_task(event)}
+        links = _Links(await _linked_callbacks(connection, task_ids.values()))
+        tries = await _started_tries(connection, relevant)
+        callback_ids = iter(await draw_callback_ids(connection, len(tries)))
+        for event in relevant:
             task_id = task_ids[event.stream]
-            if one := begun.get(event.position):
-                joined.begin(event, task_id, one, next(numbers))
+            if started := tries.get(event.position):
+                links.start(event, task_id, started, next(callback_ids))
             elif event.actor != _ACTOR:
-                joined.follow_callback(event, task_id)
-            joined.forget(event, task_id)
-        await joined.keep(connection)
-        await decide_and_append(connection, joined.decisions)
+                links.follow(event, task_id)
+            links.release(event, task_id)
+        await links.write(connection)
+        await decide_and_append(connection, links.decisions)
 
 
-class _Beginning(msgspec.Struct, frozen=True):
-    """A task to be carried out, and what there is for it."""
+class _Try(msgspec.Struct, frozen=True):
+    """A try of a task that needs a callback, and the prerequisites that its organisation provides."""
 
     task: Task
     prerequisites: Prerequisites
 
 
-class _Joined:
-    """Which callback carries out which task, and what is to be decided about either."""
+class _Links:
+    """Which callback carries out which task, and the decisions about both."""
 
-    def __init__(self, standing: Mapping[str, int]) -> None:
-        self._before = standing
-        self._callbacks = dict(standing)
+    def __init__(self, linked: Mapping[str, int]) -> None:
+        self._before = linked
+        self._callbacks = dict(linked)
         self.decisions: list[Decision] = []
 
-    def begin(self, event: Recorded[Any], task_id: str, one: _Beginning, number: int) -> None:
-        if why := missing_prerequisite(one.task, one.prerequisites):
-            self._decide(event, event.stream, fail_task(why))
+    def start(self, event: Recorded[Any], task_id: str, started: _Try, callback_id: int) -> None:
+        """Schedule a callback, or let the task fail when a prerequisite is missing."""
+        if problem := missing_prerequisite(started.task, started.prerequisites):
+            self._decide(event, event.stream, fail_task(problem))
             return
-        self._callbacks[task_id] = number
-        scheduled = callback_for(one.task, one.prerequisites, event.recorded_at)
-        self._decide(event, callback_stream(number), schedule_callback(scheduled))
+        self._callbacks[task_id] = callback_id
+        scheduled = callback_for(started.task, started.prerequisites, event.recorded_at)
+        self._decide(event, callback_stream(callback_id), schedule_callback(scheduled))
 
-    def follow_callback(self, event: Recorded[Any], task_id: str) -> None:
-        number = self._callbacks.get(task_id)
-        if isinstance(event.fact, _ENDS):
-            if number is not None:
-                self._decide(event, callback_stream(number), cancel_callback)
-        elif (
-            number is not None and event.stream == callback_stream(number) and (decided := follow_callback(event.fact))
+    def follow(self, event: Recorded[Any], task_id: str) -> None:
+        """Cancel the callback of a task that ended, or let the task follow its callback."""
+        callback_id = self._callbacks.get(task_id)
+        if callback_id is None:
+            return
+        if isinstance(event.fact, _ENDS_OF_TASKS):
+            self._decide(event, callback_stream(callback_id), cancel_callback)
+        elif event.stream == callback_stream(callback_id) and (decide := follow_callback(event.fact)):
+            self._decide(event, task_stream(task_id), decide)
+
+    def release(self, event: Recorded[Any], task_id: str) -> None:
+        """Remove the link to a callback that is over."""
+        callback_id = self._callbacks.get(task_id)
+        if (
+            callback_id is not None
+            and isinstance(event.fact, _ENDS_OF_CALLBACKS)
+            and event.stream == callback_stream(callback_id)
         ):
-            self._decide(event, task_stream(task_id), decided)
-
-    def forget(self, event: Recorded[Any], task_id: str) -> None:
-        """Let go of a callback that is over."""
-        if not isinstance(event.fact, _LAST_WORDS):
-            return
-        number = self._callbacks.get(task_id)
-        if number is not None and event.stream == callback_stream(number):
             del self._callbacks[task_id]
 
-    async def keep(self, connection: AsyncConnection) -> None:
-        """Write down what changed."""
+    async def write(self, connection: AsyncConnection) -> None:
+        """Write the links that changed."""
         changed = sorted(pair for pair in self._callbacks.items() if self._before.get(pair[0]) != pair[1])
         if gone := self._before.keys() - self._callbacks.keys():
-            await connection.execute(_FORGET, (sorted(gone),))
+            await connection.execute(_UNLINK, (sorted(gone),))
         if changed:
-            await connection.execute(_KEEP, tuple(map(list, zip(*changed, strict=True))))
+            await connection.execute(_LINK, tuple(map(list, zip(*changed, strict=True))))
 
-    def _decide(self, event: Recorded[Any], stream: str, decided: Decide) -> None:
+    def _decide(self, event: Recorded[Any], stream: str, decide: Decide) -> None:
         self.decisions.append(
-            Decision(stream=stream, decide=decided, envelope=caused(CarryOutCallbackTasks.name, event))
+            Decision(stream=stream, decide=decide, envelope=caused(CarryOutCallbackTasks.name, event))
         )
 
 
@@ -166,7 +166,7 @@ def _is_of_task(event: Recorded[Any]) -> bool:
 
 
 def _may_concern(event: Recorded[TaskFacts]) -> bool:
-    """Return whether the fact of a task may concern a callback: it begins a try, or somebody else ended the task."""
+    """Return whether the fact of a task may concern a callback: it starts a try, or somebody else ended the task."""
     fact = event.fact
     match fact:
         case TaskFiled(task_type=task_type, personal=details):
@@ -179,38 +179,41 @@ def _may_concern(event: Recorded[TaskFacts]) -> bool:
             assert_never(fact)
 
 
-async def _standing(connection: AsyncConnection, task_ids: Iterable[str]) -> dict[str, int]:
-    return dict(await (await connection.execute(_STANDING, (sorted(set(task_ids)),))).fetchall())
+async def _linked_callbacks(connection: AsyncConnection, task_ids: Iterable[str]) -> dict[str, int]:
+    return dict(await (await connection.execute(_LINKS, (sorted(set(task_ids)),))).fetchall())
 
 
-async def _begun(connection: AsyncConnection, events: Iterable[Recorded[Any]]) -> dict[int, _Beginning]:
-    """Answer, by the position of the event that asks for it, the tasks that want a callback and whose organisation gives one."""
-    asking = [event for event in events if isinstance(event.fact, _BEGINNINGS)]
-    streams = await read_streams(connection, (event.stream for event in asking))
-    tasks = {event.position: replay_task(streams[event.stream]) for event in asking}
-    wanting = {
+async def _started_tries(connection: AsyncConnection, events: Iterable[Recorded[Any]]) -> dict[int, _Try]:
+    """Return the tries that need a callback, by the position of the event that starts them.
+
+    Tries of organisations that name no queue for callbacks are left out.
+    """
+    starts = [event for event in events if isinstance(event.fact, _STARTS_OF_TRIES)]
+    streams = await read_streams(connection, (event.stream for event in starts))
+    tasks = {event.position: replay_task(streams[event.stream]) for event in starts}
+    in_need = {
         event.position: task
-        for event in asking
-        if (task := tasks[event.position]) and needs_callback(task, _try(event.fact))
+        for event in starts
+        if (task := tasks[event.position]) and needs_callback(task, _attempt(event.fact))
     }
-    prerequisites = await _means(connection, wanting.values())
+    prerequisites = await _prerequisites(connection, in_need.values())
     return {
-        position: _Beginning(task, given)
-        for position, task in wanting.items()
-        if (given := prerequisites.get((task.organization_id, task.operator_number)))
+        position: _Try(task, provided)
+        for position, task in in_need.items()
+        if (provided := prerequisites.get((task.organization_id, task.operator_number)))
     }
 
 
-def _try(fact: TaskFiled | TaskReprocessed) -> int:
+def _attempt(fact: TaskFiled | TaskReprocessed) -> int:
     return fact.attempt if isinstance(fact, TaskReprocessed) else 1
 
 
-async def _means(connection: AsyncConnection, tasks: Iterable[Task]) -> dict[tuple[int, int], Prerequisites]:
-    """Answer, by organisation and operator, what there is to carry out tasks; nothing where no queue is named for it."""
-    asked = sorted({(task.organization_id, task.operator_number) for task in tasks})
-    if not asked:
+async def _prerequisites(connection: AsyncConnection, tasks: Iterable[Task]) -> dict[tuple[int, int], Prerequisites]:
+    """Return the prerequisites by organisation and operator; none where the settings name no queue for callbacks."""
+    keys = sorted({(task.organization_id, task.operator_number) for task in tasks})
+    if not keys:
         return {}
-    cursor = await connection.execute(_MEANS, tuple(map(list, zip(*asked, strict=True))))
+    cursor = await connection.execute(_PREREQUISITES, tuple(map(list, zip(*keys, strict=True))))
     found = [
         (organization_id, operator, settings, phone, queue_stream(queue_id))
         for organization_id, operator, text, phone in await cursor.fetchall()
@@ -221,12 +224,12 @@ async def _means(connection: AsyncConnection, tasks: Iterable[Task]) -> dict[tup
         (organization_id, operator): Prerequisites(
             settings=settings,
             a_number=phone,
-            has_queue=_is_open(queues[stream], organization_id),
+            has_queue=_exists(queues[stream], organization_id),
         )
         for organization_id, operator, settings, phone, stream in found
     }
 
 
-def _is_open(events: Sequence[Recorded[Any]], organization_id: int) -> bool:
+def _exists(events: Sequence[Recorded[Any]], organization_id: int) -> bool:
     queue = replay_queue(events)
     return queue is not None and queue.organization_id == organization_id and not queue.is_deleted

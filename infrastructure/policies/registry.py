@@ -1,24 +1,19 @@
-"""All policies that the runner runs."""
+"""The one list of policies. Their names and summaries for the command line come from here."""
 
 from infrastructure.policies.carry_out_callback_tasks import CarryOutCallbackTasks
 from infrastructure.policies.keep_timetable import KeepTimetable
 from infrastructure.policies.notify_webhooks import NotifyWebhooks
 from infrastructure.policies.retry_callbacks import RetryCallbacks
-from infrastructure.policies.schedule_cache import Schedules
+from infrastructure.policies.schedule_cache import ScheduleCache
 from infrastructure.subscriptions.handler import Handler
+
+_POLICIES = (RetryCallbacks, KeepTimetable, NotifyWebhooks, CarryOutCallbackTasks)
+
+POLICIES = {policy.name: policy.summary for policy in _POLICIES}
+"""The rule of each policy, by its name."""
 
 
 def policies() -> dict[str, Handler]:
-    """Answer all policies by name, to run on one database: they share what they remember of it."""
-    schedules = Schedules()
-    made = (
-        RetryCallbacks(schedules),
-        KeepTimetable(schedules),
-        NotifyWebhooks(schedules),
-        CarryOutCallbackTasks(schedules),
-    )
-    return {policy.name: policy for policy in made}
-
-
-POLICIES = tuple(policies())
-"""Their names."""
+    """Return new policies by name, for one database: they share a cache of it."""
+    schedules = ScheduleCache()
+    return {policy.name: policy(schedules) for policy in _POLICIES}

@@ -1,4 +1,4 @@
-"""What was asked for: the first fact of callbacks whose later ones come by."""
+"""Cache of callbacks' first facts, which say what was scheduled: later events of a callback refer to them."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -13,24 +13,26 @@ from domain.streams import CALLBACK_PREFIX
 from infrastructure.event_log.codec import decode
 from infrastructure.postgres.sql import statement
 
-_KEPT = 10_000  # of a kilobyte or so
-_FIRST = statement(
-    "SELECT originator_id, topic, state FROM {log} WHERE originator_id = ANY(%s) AND originator_version = 1"
-)
+_MAX_ENTRIES = 10_000  # of about a kilobyte each
+_FIRST = statement("""
+    SELECT originator_id, topic, state
+    FROM {log}
+    WHERE originator_id = ANY(%s) AND originator_version = 1
+""")
 
 
-class Schedules:
-    """Knows the schedules of callbacks that it was asked for lately; reads the others from the log, where they never change."""
+class ScheduleCache:
+    """Keeps the most recently used first facts of callbacks, and reads the others from the log, where they never change."""
 
-    def __init__(self, kept: int = _KEPT) -> None:
-        """Remember so many."""
-        self._kept = kept
+    def __init__(self, max_entries: int = _MAX_ENTRIES) -> None:
+        """Keep at most ``max_entries`` of them."""
+        self._max_entries = max_entries
         self._log_id: UUID | None = None
-        self._known: dict[str, CallbackScheduled] = {}  # those used longest ago come first
+        self._known: dict[str, CallbackScheduled] = {}  # least recently used first
 
-    async def of(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> dict[str, CallbackScheduled]:
-        """Answer, by stream, the schedule of each callback that has an event here. Raises UnknownFact."""
-        if events[-1].log_id != self._log_id:  # another log, or one that was restored: its numbers may mean others
+    async def load(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> dict[str, CallbackScheduled]:
+        """Return, by stream, the first fact of each callback that has an event here. Raises UnknownFact."""
+        if events[-1].log_id != self._log_id:  # another log, or a restored one: its ids may mean other callbacks
             self._log_id, self._known = events[-1].log_id, {}
         known, found = self._known, dict[str, CallbackScheduled]()
         missing: set[str] = set()
@@ -45,7 +47,7 @@ class Schedules:
         if missing:
             found |= await _read(connection, missing)
         known |= found
-        for stream in list(islice(known, max(len(known) - self._kept, 0))):
+        for stream in list(islice(known, max(len(known) - self._max_entries, 0))):
             del known[stream]
         return found
 

@@ -1,4 +1,4 @@
-"""All projections that the runner keeps, by name."""
+"""The one list of projections. The names of views and the questions that they answer come from here."""
 
 from infrastructure.read_models.audit_trail.projection import AuditTrailProjection
 from infrastructure.read_models.call_history.projection import CallHistoryProjection
@@ -17,3 +17,7 @@ PROJECTIONS: dict[str, Projection] = {
         CallHistoryProjection(),
     )
 }
+"""The projections by the names of their views."""
+
+VIEWS = {projection.name: projection.summary for projection in PROJECTIONS.values()}
+"""The question that each view answers, by its name."""

@@ -8,7 +8,7 @@ from application.errors import StorageUnavailable
 from infrastructure.postgres.connections import Pool
 
 
-async def rows_of(reading: Pool, query: bytes, values: dict[str, Any], *, prepare: bool) -> list[tuple[Any, ...]]:
+async def read_view(reading: Pool, query: bytes, values: dict[str, Any], *, prepare: bool) -> list[tuple[Any, ...]]:
     """Answer the query's rows. Raises StorageUnavailable.
 
     A kept plan locks its tables in another order than a new one, so the swap of a rebuild can stand across: then it is

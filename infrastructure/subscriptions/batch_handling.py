@@ -1,4 +1,4 @@
-"""Passing a batch to its handler; what that cannot digest is parked, and holds up nobody else."""
+"""Pass a batch to its handler; park the streams whose events fail, without blocking others."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -12,40 +12,41 @@ from domain.model import Recorded
 from infrastructure.event_log.reader import LogEntry, UndecodableEvent
 from infrastructure.postgres.sql import statement
 
-_PARKED = statement(
-    "SELECT stream, version FROM {schema}.parked_streams WHERE name = %s"
-    " AND stream = ANY(ARRAY(SELECT json_array_elements_text(%s::json)))"
-)
-_PARK = statement(
-    "INSERT INTO {schema}.parked_streams (name, stream, version, position, error) VALUES (%s, %s, %s, %s, %s)"
-)
+_PARKED = statement("""
+    SELECT stream, version
+    FROM {schema}.parked_streams
+    WHERE name = %s AND stream = ANY(ARRAY(SELECT json_array_elements_text(%s::json)))
+""")
+_PARK = statement("""
+    INSERT INTO {schema}.parked_streams (name, stream, version, position, error)
+    VALUES (%s, %s, %s, %s, %s)
+""")
 _ERROR_LENGTH = 2000
 
 _logger = structlog.get_logger(__name__)
 
-
 Handle = Callable[[AsyncConnection, Sequence[Recorded[Any]]], Awaitable[None]]
-"""The method ``handle`` of a handler, bound to the tables that it writes."""
+"""The method ``handle`` of a handler; a projection's may be bound to the tables that it fills."""
 
 
 class BatchHandler:
-    """Passes batches to a handler, and parks streams under the handler's name."""
+    """Passes batches to a handler, and parks streams under its name."""
 
     def __init__(self, connection: AsyncConnection, name: str, handle: Handle) -> None:
-        """Work in the transaction that is open on the connection, or will be."""
+        """Work in the transaction that is open on the connection at each batch."""
         self._connection = connection
         self._name = name
         self._handle = handle
         self._parked: dict[str, int] = {}
 
     async def handle(self, batch: Sequence[LogEntry], *, has_parked: bool = True) -> None:
-        """Pass on the events, which follow what was passed on before.
+        """Pass on the events, which follow those of the last batch.
 
-        From the first event of a stream on that cannot be decoded, that the handler refuses, or whose values Postgres
-        refuses, the stream is parked; events of parked streams are left out. Raises every other error of psycopg.
-        ``has_parked`` is False where the caller knows that no stream is parked.
+        A stream is parked from its first event on that cannot be decoded, that the handler rejects, or whose values
+        Postgres rejects; events of parked streams are left out. Raises every other error of psycopg.
+        ``has_parked`` is False when the caller knows that no stream is parked.
         """
-        self._parked = await self._parked_of(batch) if has_parked and batch else {}
+        self._parked = await self._parked_versions(batch) if has_parked and batch else {}
         events: list[Recorded[Any]] = []
         for event in batch:
             if isinstance(event, UndecodableEvent):
@@ -53,10 +54,10 @@ class BatchHandler:
                     await self._park(event, event.error)
             else:
                 events.append(event)
-        await self._fold(events)
+        await self._bisect(events)
 
-    async def _fold(self, events: Sequence[Recorded[Any]]) -> None:
-        """Pass on all; where that fails, find by halving which event is at fault."""
+    async def _bisect(self, events: Sequence[Recorded[Any]]) -> None:
+        """Pass on all events; when that fails, halve them until the event at fault is found."""
         events = [event for event in events if event.version < self._parked.get(event.stream, event.version + 1)]
         if not events:
             return
@@ -64,16 +65,16 @@ class BatchHandler:
             async with self._connection.transaction():
                 await self._handle(self._connection, events)
         except Exception as error:
-            if not _lies_in_the_events(error):
+            if not _is_caused_by_events(error):
                 raise
             if len(events) == 1:
                 await self._park(events[0], error)
                 return
             middle = len(events) // 2
-            await self._fold(events[:middle])
-            await self._fold(events[middle:])
+            await self._bisect(events[:middle])
+            await self._bisect(events[middle:])
 
-    async def _parked_of(self, batch: Sequence[LogEntry]) -> dict[str, int]:
+    async def _parked_versions(self, batch: Sequence[LogEntry]) -> dict[str, int]:
         streams = msgspec.json.encode({event.stream for event in batch}).decode()
         return dict(await (await self._connection.execute(_PARKED, (self._name, streams))).fetchall())
 
@@ -84,14 +85,17 @@ class BatchHandler:
         _logger.error("stream parked", handler=self._name, stream=event.stream, version=event.version, error=text)
 
 
-def _lies_in_the_events(error: Exception) -> bool:
-    """Tell a handler's error and refused values (SQLSTATE 22, 23; 54: too long for an index) from trouble with Postgres."""
+def _is_caused_by_events(error: Exception) -> bool:
+    """Return whether the events are at fault, not Postgres: the handler raised, or their values were rejected.
+
+    Rejected values have SQLSTATE class 22 or 23, or 54 when a value is too long for an index.
+    """
     if isinstance(error, psycopg.Error):
         return isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.errors.ProgramLimitExceeded)
     return True
 
 
 def _message(error: Exception) -> str:
-    """Answer the error's first sentence, in characters that Postgres can keep; its details may hold a person's data."""
+    """Return the error's primary message in characters that Postgres can store; its details may hold personal data."""
     text = (error.diag.message_primary or str(error)) if isinstance(error, psycopg.Error) else str(error)
     return text.replace("\0", "").encode(errors="replace").decode()

@@ -1,4 +1,7 @@
-"""Where each projection and policy stands. Whoever holds the row in a transaction leads: there is no other lock."""
+"""Checkpoints: how far each projection and policy has come in the log.
+
+The row of a checkpoint is also the lock of its handler: the transaction that locks it handles the next batch.
+"""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -9,24 +12,30 @@ from psycopg import AsyncConnection, sql
 
 from infrastructure.postgres.sql import statement
 
-_BEGIN = statement("INSERT INTO {schema}.checkpoints (name) VALUES (%s) ON CONFLICT DO NOTHING")
-_HOLD = statement("SELECT position FROM {schema}.checkpoints WHERE name = %s FOR UPDATE")
-_TAKE = _HOLD + b" SKIP LOCKED"
-_MOVE = statement("UPDATE {schema}.checkpoints SET position = %s, updated_at = now() WHERE name = %s")
-# Each in one message to the server. What is parked is seen as of after the lock was taken.
-_LEAD = (
-    "BEGIN; SET LOCAL synchronous_commit = off;"
-    " SELECT position FROM {schema}.checkpoints WHERE name = <name> FOR UPDATE SKIP LOCKED;"
-    " SELECT EXISTS (SELECT FROM {schema}.parked_streams WHERE name = <name>)"
-)
-_MOVE_AND_COMMIT = (
-    "UPDATE {schema}.checkpoints SET position = <position>, updated_at = now() WHERE name = <name>; COMMIT"
-)
+_CREATE = statement("INSERT INTO {schema}.checkpoints (name) VALUES (%s) ON CONFLICT DO NOTHING")
+_LOCK = statement("SELECT position FROM {schema}.checkpoints WHERE name = %s FOR UPDATE")
+_TRY_LOCK = _LOCK + b" SKIP LOCKED"
+_ADVANCE = statement("UPDATE {schema}.checkpoints SET position = %s, updated_at = now() WHERE name = %s")
+# Each text is one message to the server. Parked streams are read after the lock is taken.
+_BEGIN_AND_LOCK = """
+    BEGIN;
+    SET LOCAL synchronous_commit = off;
+    SELECT position FROM {schema}.checkpoints WHERE name = <name> FOR UPDATE SKIP LOCKED;
+    SELECT EXISTS (SELECT FROM {schema}.parked_streams WHERE name = <name>)
+"""
+_ADVANCE_AND_COMMIT = """
+    UPDATE {schema}.checkpoints SET position = <position>, updated_at = now() WHERE name = <name>;
+    COMMIT
+"""
 _READ = statement("SELECT position FROM {schema}.checkpoints WHERE name = %s")
 
 
-class Lead(msgspec.Struct):
-    """Where the leader finds the checkpoint, whether streams are parked, and where the leader wants the checkpoint."""
+class LockedCheckpoint(msgspec.Struct):
+    """A checkpoint that this transaction holds.
+
+    ``position`` is where it stands, ``reached`` where it moves with the commit; ``has_parked`` is whether streams of
+    its handler are parked.
+    """
 
     position: int
     has_parked: bool
@@ -34,59 +43,62 @@ class Lead(msgspec.Struct):
 
 
 @asynccontextmanager
-async def leading(connection: AsyncConnection, name: str) -> AsyncGenerator[Lead | None]:
-    """Lead for a transaction on an autocommit connection; None when another leads. A new checkpoint begins at 0.
+async def batch_transaction(connection: AsyncConnection, name: str) -> AsyncGenerator[LockedCheckpoint | None]:
+    """Open a transaction that locks the checkpoint; yield None when another transaction has locked it.
 
-    At the end the checkpoint moves to ``reached``. What is derived may be lost with the server's last moments, for its
-    checkpoint is lost with it: the commit does not wait for the disk.
+    ``connection`` is in autocommit mode. A new checkpoint starts at 0. The commit moves the checkpoint to ``reached``.
+    It does not wait for the disk: a crash of the server may lose derived rows, but then their checkpoint with them.
     """
-    cursor = await connection.execute(_named(_LEAD, name))
+    cursor = await connection.execute(_named(_BEGIN_AND_LOCK, name))
     try:
         cursor.nextset()
         cursor.nextset()
         row = await cursor.fetchone()
-        position = row[0] if row else await take(connection, name)
+        position = row[0] if row else await try_lock(connection, name)
         cursor.nextset()
         (has_parked,) = await cursor.fetchone() or (True,)
-        lead = None if position is None else Lead(position, has_parked, position)
-        yield lead
-        if lead is None or lead.reached == lead.position:
+        checkpoint = None if position is None else LockedCheckpoint(position, has_parked, position)
+        yield checkpoint
+        if checkpoint is None or checkpoint.reached == checkpoint.position:
             await connection.execute(b"COMMIT")
         else:
-            await connection.execute(_named(_MOVE_AND_COMMIT, name, lead.reached))
+            await connection.execute(_named(_ADVANCE_AND_COMMIT, name, checkpoint.reached))
     except BaseException:
-        with suppress(psycopg.Error):  # a lost connection: the server has done it
+        with suppress(psycopg.Error):  # the connection is lost: the server has rolled back
             await connection.rollback()
         raise
 
 
-async def begin(connection: AsyncConnection, name: str) -> None:
-    """Make the checkpoint, at 0, if it is not there yet."""
-    await connection.execute(_BEGIN, (name,))
+async def create(connection: AsyncConnection, name: str) -> None:
+    """Create the checkpoint at 0, unless it exists."""
+    await connection.execute(_CREATE, (name,))
 
 
-async def take(connection: AsyncConnection, name: str) -> int | None:
-    """Answer the position and lead until the transaction ends; None when another leads. A new one begins at 0."""
-    row = await (await connection.execute(_TAKE, (name,))).fetchone()
+async def try_lock(connection: AsyncConnection, name: str) -> int | None:
+    """Lock the checkpoint until the transaction ends, and return its position; None when another transaction holds it.
+
+    A new checkpoint starts at 0.
+    """
+    row = await (await connection.execute(_TRY_LOCK, (name,))).fetchone()
     if row is None:
-        await begin(connection, name)
-        row = await (await connection.execute(_TAKE, (name,))).fetchone()
+        await create(connection, name)
+        row = await (await connection.execute(_TRY_LOCK, (name,))).fetchone()
     return row[0] if row else None
 
 
-async def hold(connection: AsyncConnection, name: str) -> int:
-    """Answer the position and lead until the transaction ends; waits for another that leads."""
-    row = await (await connection.execute(_HOLD, (name,))).fetchone()
+async def lock(connection: AsyncConnection, name: str) -> int:
+    """Lock the checkpoint until the transaction ends, and return its position; wait while another transaction holds it."""
+    row = await (await connection.execute(_LOCK, (name,))).fetchone()
     return row[0] if row else 0
 
 
-async def move(connection: AsyncConnection, name: str, position: int) -> None:
-    """Note that all up to the position is folded or parked."""
-    await connection.execute(_MOVE, (position, name))
+async def advance(connection: AsyncConnection, name: str, position: int) -> None:
+    """Move the checkpoint to the position: all events up to it are handled or parked."""
+    await connection.execute(_ADVANCE, (position, name))
 
 
 async def read(connection: AsyncConnection, name: str) -> int:
-    """Answer the position, without leading."""
+    """Return the position without a lock; 0 when there is no such checkpoint."""
     row = await (await connection.execute(_READ, (name,))).fetchone()
     return row[0] if row else 0
 

@@ -17,7 +17,7 @@ from infrastructure.event_log.codec import encode
 from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import BatchReader, EventFilter
 from infrastructure.operations.subscribers import handlers
-from infrastructure.operations.view_lag import PostgresViewPositions
+from infrastructure.operations.view_lag import PostgresViewLag
 from infrastructure.postgres.connections import Pool, service_dsn
 from infrastructure.postgres.notifications import Listener
 from infrastructure.read_models.audit_trail.query import PostgresAuditTrail
@@ -47,7 +47,7 @@ class Views(msgspec.Struct, frozen=True):
     audit_trail: PostgresAuditTrail
     callback_list: PostgresCallbackList
     queue_board: PostgresQueueBoard
-    positions: PostgresViewPositions
+    positions: PostgresViewLag
 
     def runner(self, name: str) -> Runner:
         """A runner of the projection or policy that nobody wakes."""
@@ -65,11 +65,11 @@ class Views(msgspec.Struct, frozen=True):
         """Bring all projections up to the log by batches of so many events."""
         for projection in PROJECTIONS.values():
             reader = BatchReader(projection.subscription, await read_identity(self.owner), max_events=size)
-            position = await checkpoints.take(self.owner, projection.name) or 0
+            position = await checkpoints.try_lock(self.owner, projection.name) or 0
             while batch := await reader.after(self.owner, position):
                 async with self.owner.transaction():
                     await BatchHandler(self.owner, projection.name, projection.handle).handle(batch.events)
-                    await checkpoints.move(self.owner, projection.name, batch.position)
+                    await checkpoints.advance(self.owner, projection.name, batch.position)
                 position = batch.position
 
     async def record(self, stream: str, *facts: Fact, version: int = 0, organization_id: int = 1, **more: Any) -> int:
@@ -151,7 +151,7 @@ async def open_views(dsn: str) -> AsyncGenerator[Views]:
                 PostgresAuditTrail(pool),
                 PostgresCallbackList(pool),
                 PostgresQueueBoard(pool),
-                PostgresViewPositions(pool),
+                PostgresViewLag(pool),
             )
         finally:
             await pool.close()

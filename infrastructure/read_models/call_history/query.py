@@ -3,10 +3,10 @@
 from uuid import UUID
 
 from application.queries.call_history import Dialled
-from application.queries.view_lag import ViewPositions
+from application.queries.view_lag import ViewLag
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
-from infrastructure.read_models.view_reader import rows_of
+from infrastructure.read_models.view_reader import read_view
 
 _VIEW = "call_history"
 _WAIT_S = 1.0
@@ -29,7 +29,7 @@ FROM (SELECT) AS always LEFT JOIN (
 class PostgresCallIndex:
     """The port ``CallIndex`` on Postgres."""
 
-    def __init__(self, reading: Pool, views: ViewPositions) -> None:
+    def __init__(self, reading: Pool, views: ViewLag) -> None:
         """Read over ``reading``."""
         self._reading = reading
         self._views = views
@@ -44,6 +44,6 @@ class PostgresCallIndex:
     async def _look(self, call_id: UUID, organization_id: int) -> tuple[Dialled | None, int, int]:
         """Answer the attempt, if it is found, the view's position, and the log's, all as of one moment."""
         values = {"call_id": call_id, "organization_id": organization_id}
-        ((position, head, callback_id, attempt),) = await rows_of(self._reading, FIND, values, prepare=True)
+        ((position, head, callback_id, attempt),) = await read_view(self._reading, FIND, values, prepare=True)
         found = None if callback_id is None else Dialled(callback_id=callback_id, attempt=attempt)
         return found, position, head

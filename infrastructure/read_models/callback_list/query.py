@@ -10,7 +10,7 @@ from domain.callback.callback import Status
 from domain.callback.events import FinishResult
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
-from infrastructure.read_models.view_reader import rows_of
+from infrastructure.read_models.view_reader import read_view
 
 _COLUMNS = CallbackRow.__struct_fields__
 _FILTERS = {
@@ -74,7 +74,7 @@ class PostgresCallbackList:
         values: dict[str, Any] = msgspec.structs.asdict(wanted) | {"after": after or None}
         query = page_statement({name for name, value in values.items() if value is not None}, wanted)
         values |= {"organization_id": organization_id, "queue_id": queue_id, "offset": offset, "limit": limit}
-        rows = await rows_of(self._reading, query, values, prepare=True)
+        rows = await read_view(self._reading, query, values, prepare=True)
         return CallbackPage(
             items=[CallbackRow(**dict(zip(_COLUMNS, row[2:], strict=True))) for row in rows if row[2] is not None],
             total=rows[0][0],

@@ -9,7 +9,7 @@ from application.queries.queue_board import Idle, QueuePage, QueueRow, QueueStan
 from domain.callback_queue.events import QueueStatus
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
-from infrastructure.read_models.view_reader import rows_of
+from infrastructure.read_models.view_reader import read_view
 
 _COLUMNS = QueueRow.__struct_fields__
 
@@ -84,7 +84,7 @@ class PostgresQueueBoard:
     async def queues(self, organization_id: int, *, after: int = 0, offset: int = 0, limit: int) -> QueuePage:
         """See the port."""
         values = {"organization_id": organization_id, "after": after, "offset": offset, "limit": limit}
-        rows = await rows_of(self._reading, QUEUES, values, prepare=True)
+        rows = await read_view(self._reading, QUEUES, values, prepare=True)
         return QueuePage(
             items=[QueueRow(**dict(zip(_COLUMNS, row[1:], strict=True))) for row in rows if row[1] is not None],
             position=rows[0][0],
@@ -101,7 +101,7 @@ class PostgresQueueBoard:
             "after": after,
             "limit": limit,
         }
-        rows = await rows_of(self._reading, query, values, prepare=True)
+        rows = await read_view(self._reading, query, values, prepare=True)
         return QueueStandings(
             items=[_standing(_Found(*row)) for row in rows if row[1] is not None], position=rows[0][0]
         )

@@ -10,7 +10,7 @@ from typing import Any
 from application.queries.task_list import TaskListFilter, TaskPage, TaskRow
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
-from infrastructure.read_models.view_reader import rows_of
+from infrastructure.read_models.view_reader import read_view
 
 COUNTED = 10_000
 
@@ -124,7 +124,7 @@ class PostgresTaskList:
         values |= {"organization_id": organization_id, "limit": per_page, "offset": (page - 1) * per_page}
         query = page_statement(filters, include_cancelled=wanted.include_cancelled)
         searching = not filters.isdisjoint(_COUNTING)
-        rows = await rows_of(self._reading, query, values, prepare=not searching)
+        rows = await read_view(self._reading, query, values, prepare=not searching)
         total, position = rows[0][:2]
         exact = total <= COUNTED or not searching
         return TaskPage(

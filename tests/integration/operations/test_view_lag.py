@@ -13,7 +13,7 @@ from application.queries.view_lag import Lag
 from domain.task.events import TaskStarted
 from infrastructure.operations.projection_worker import run_projections
 from infrastructure.operations.subscribers import HANDLERS
-from infrastructure.operations.view_lag import PostgresViewPositions
+from infrastructure.operations.view_lag import PostgresViewLag
 from infrastructure.postgres.connections import Pool, service_dsn
 from infrastructure.read_models.task_list.projection import TaskListProjection
 from infrastructure.subscriptions import metrics
@@ -84,14 +84,14 @@ async def test_who_waits_in_vain_is_told_so_and_nothing_is_asked_any_more(views:
 
 async def test_one_query_serves_all_who_wait(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
-    look = PostgresViewPositions._look
+    look = PostgresViewLag._look
 
-    async def counted(self: PostgresViewPositions) -> None:
+    async def counted(self: PostgresViewLag) -> None:
         nonlocal looks
         looks += 1
         await look(self)
 
-    monkeypatch.setattr(PostgresViewPositions, "_look", counted)
+    monkeypatch.setattr(PostgresViewLag, "_look", counted)
     await views.record(f"task/{new_task()}", filed("A"))
     await views.catch_up()
     assert all(await asyncio.gather(*(views.positions.wait_for("task_list", 1, 10) for _ in range(50))))
@@ -101,7 +101,7 @@ async def test_one_query_serves_all_who_wait(views: Views, monkeypatch: pytest.M
 async def test_when_the_database_is_lost_who_waits_is_told_so(views: Views) -> None:
     pool = Pool(service_dsn(views.dsn), size=1, name="doomed")
     await pool.open()
-    waiting = asyncio.create_task(PostgresViewPositions(pool).wait_for("task_list", 1, 10))
+    waiting = asyncio.create_task(PostgresViewLag(pool).wait_for("task_list", 1, 10))
     try:
         while not waiting.done():
             with psycopg.connect(views.dsn, autocommit=True) as owner:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from application.phone_line_key import line_key
-from application.policies.keep_timetable import Due, NewQueue, Slots, plan
+from application.policies.keep_timetable import NewSlots, SlotChange, TimetableEntry, plan_changes
 from domain.callback.events import (
     AttemptStarted,
     CallbackCancelled,
@@ -60,17 +60,21 @@ def test_the_last_word_of_a_batch_on_a_callback_counts() -> None:
     asked = {CALLBACK: scheduled()}
     waits = recorded([scheduled(), CallbackDelayed(due_at=LATER)], CALLBACK)
     lines = line_key(1, asked[CALLBACK].personal.a_number), line_key(1, asked[CALLBACK].personal.b_number)
-    assert plan(waits[:1], asked).due == {CALLBACK_ID: Due(CALLBACK_ID, QUEUE_ID, 1, START, 1, 1, *lines)}
-    assert plan(waits, asked).due == {CALLBACK_ID: Due(CALLBACK_ID, QUEUE_ID, 1, LATER, 2, 2, *lines)}
-    gone = plan(recorded([scheduled(), CallbackCancelled()], CALLBACK), asked)
-    assert (gone.due, gone.unwanted) == ({}, {CALLBACK_ID})
+    assert plan_changes(waits[:1], asked).entries == {
+        CALLBACK_ID: TimetableEntry(CALLBACK_ID, QUEUE_ID, 1, START, 1, 1, *lines)
+    }
+    assert plan_changes(waits, asked).entries == {
+        CALLBACK_ID: TimetableEntry(CALLBACK_ID, QUEUE_ID, 1, LATER, 2, 2, *lines)
+    }
+    gone = plan_changes(recorded([scheduled(), CallbackCancelled()], CALLBACK), asked)
+    assert (gone.entries, gone.cancelled) == ({}, {CALLBACK_ID})
 
 
 def test_changes_of_a_queue_come_together() -> None:
     facts = [queue_created(concurrent_task_limit=3), QueueSwitchedOff(), QueueLimitChanged(concurrent_task_limit=5)]
-    made = plan(recorded(facts, QUEUE), {})
-    assert made.opened == [NewQueue(QUEUE_ID, 1, True, 3)]  # noqa: FBT003 - as the row has it
-    assert made.changed == {QUEUE_ID: Slots(queue_id=QUEUE_ID, is_on=False, slots=5)}
+    changes = plan_changes(recorded(facts, QUEUE), {})
+    assert changes.new_slots == [NewSlots(QUEUE_ID, 1, True, 3)]  # noqa: FBT003 - as the row has it
+    assert changes.slot_changes == {QUEUE_ID: SlotChange(queue_id=QUEUE_ID, is_on=False, slots=5)}
 
 
 async def slots(views: Views, queue_id: int) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from domain.callback.events import (
     FinishResult,
 )
 from domain.model import Recorded, tag_of
-from infrastructure.policies.schedule_cache import Schedules
+from infrastructure.policies.schedule_cache import ScheduleCache
 from tests.support.histories import BUSY, START, call_id_of, scheduled
 from tests.support.policies import go_on, history, open_queue, react, schedule
 from tests.support.views import Views, open_views
@@ -94,21 +94,21 @@ async def test_a_schedule_is_read_once_and_the_oldest_ones_are_forgotten(
     views: Views, cancelled: list[Recorded[Any]]
 ) -> None:
     expected = {event.stream: (await history(views, event.stream))[0].fact for event in cancelled}
-    schedules = Schedules(kept=2)
+    schedules = ScheduleCache(max_entries=2)
     for event in cancelled:
-        assert await schedules.of(views.owner, [event]) == {event.stream: expected[event.stream]}
+        assert await schedules.load(views.owner, [event]) == {event.stream: expected[event.stream]}
     closed = await AsyncConnection.connect(views.dsn)
     await closed.close()
-    assert await schedules.of(closed, cancelled[1:]) == {e.stream: expected[e.stream] for e in cancelled[1:]}
+    assert await schedules.load(closed, cancelled[1:]) == {e.stream: expected[e.stream] for e in cancelled[1:]}
     with pytest.raises(OperationalError):
-        await schedules.of(closed, cancelled)
+        await schedules.load(closed, cancelled)
 
 
 async def test_in_another_log_a_stream_of_the_same_name_is_another(
     views: Views, cancelled: list[Recorded[Any]]
 ) -> None:
-    schedules, (event, *_) = Schedules(), cancelled
+    schedules, (event, *_) = ScheduleCache(), cancelled
     right = (await history(views, event.stream))[0].fact
     schedules._log_id, schedules._known = event.log_id, {event.stream: scheduled(name="of another log")}
-    assert await schedules.of(views.owner, [event]) != {event.stream: right}
-    assert await schedules.of(views.owner, [replace(event, log_id=uuid4())]) == {event.stream: right}
+    assert await schedules.load(views.owner, [event]) != {event.stream: right}
+    assert await schedules.load(views.owner, [replace(event, log_id=uuid4())]) == {event.stream: right}

@@ -154,7 +154,7 @@ async def test_an_idle_policy_writes_next_to_nothing_and_does_not_seem_to_stand_
     for _ in range(20):
         await views.record(f"task/{new_task()}", filed())
         assert await running.step() == 0
-    running._moved_at -= 60
+    running._committed_at -= 60
     assert await views.positions.position("retry_callbacks") == 1
     assert await running.step() == 20
     assert await views.positions.position("retry_callbacks") == 21

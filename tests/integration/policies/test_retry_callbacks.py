@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from psycopg.types.json import Jsonb
 
+from application.policies.retry_callbacks import QueueRetrySettings, retry_or_finish
 from domain.callback.events import (
     AttemptFailed,
     AttemptStarted,
@@ -24,7 +25,6 @@ from domain.callback.retry_policy import RetryPolicy, Rule
 from domain.callback_queue.events import CallingRules, QueueDeleted, QueueRulesChosen
 from domain.model import tag_of
 from infrastructure.operations.retry_parked import retry_parked
-from infrastructure.policies.retry_callbacks import QueueInForce, retry
 from infrastructure.postgres.connections import service_dsn
 from tests.support.histories import BUSY, CALLBACK_ID, START, call_id_of, recorded, scheduled
 from tests.support.policies import (
@@ -42,7 +42,7 @@ from tests.support.views import Views, open_views
 pytestmark = pytest.mark.anyio
 
 STREAM = f"callback/{CALLBACK_ID}"
-DELETED = QueueInForce(is_deleted=True)
+DELETED = QueueRetrySettings(is_deleted=True)
 SLOW, NEVER = (
     RetryPolicy(outcomes={Outcome.BUSY: Rule(pause=1000)}),
     RetryPolicy(outcomes={Outcome.BUSY: Rule(retry=False)}),
@@ -59,30 +59,30 @@ async def views(database: str) -> AsyncIterator[Views]:
 
 def test_a_failed_attempt_is_followed_by_a_pause_that_counts_from_its_end() -> None:
     events = recorded([scheduled(try_count=2, try_again_pause=90), *failed_attempt()], STREAM)
-    assert retry(events, QueueInForce()) == [
+    assert retry_or_finish(events, QueueRetrySettings()) == [
         CallbackDelayed(due_at=START + timedelta(minutes=3) + timedelta(seconds=90))
     ]
 
 
-@pytest.mark.parametrize("queue", [QueueInForce(), QueueInForce(is_deleted=True)])
-def test_after_the_last_try_the_callback_has_failed(queue: QueueInForce) -> None:
+@pytest.mark.parametrize("queue", [QueueRetrySettings(), QueueRetrySettings(is_deleted=True)])
+def test_after_the_last_try_the_callback_has_failed(queue: QueueRetrySettings) -> None:
     events = recorded([scheduled(try_count=1), *failed_attempt()], STREAM)
-    assert retry(events, queue) == [SPENT]
+    assert retry_or_finish(events, queue) == [SPENT]
 
 
 def test_in_a_deleted_queue_there_is_no_other_attempt() -> None:
     events = recorded([scheduled(try_count=2), *failed_attempt()], STREAM)
-    assert retry(events, DELETED) == [CallbackCancelled()]
+    assert retry_or_finish(events, DELETED) == [CallbackCancelled()]
 
 
 def test_what_did_not_fail_or_is_decided_already_is_left_alone() -> None:
     started = AttemptStarted(attempt=1, call_id=call_id_of(1))
-    assert retry([], QueueInForce()) == []
-    assert retry(recorded([scheduled(), started], STREAM), QueueInForce()) == []
+    assert retry_or_finish([], QueueRetrySettings()) == []
+    assert retry_or_finish(recorded([scheduled(), started], STREAM), QueueRetrySettings()) == []
     for after in (CallbackDelayed(due_at=START), CallbackCancelled()):
-        assert retry(recorded([scheduled(), *failed_attempt(), after], STREAM), QueueInForce()) == []
+        assert retry_or_finish(recorded([scheduled(), *failed_attempt(), after], STREAM), QueueRetrySettings()) == []
     ended = [scheduled(), started, CallbackCancelled(), CallEnded(attempt=1, end=BUSY)]
-    assert retry(recorded(ended, STREAM), QueueInForce()) == []
+    assert retry_or_finish(recorded(ended, STREAM), QueueRetrySettings()) == []
 
 
 async def test_each_failed_attempt_of_a_batch_is_decided_and_says_why(views: Views) -> None:

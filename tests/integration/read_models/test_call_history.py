@@ -8,7 +8,7 @@ import pytest
 from application.queries.call_history import Dialled
 from domain.callback.events import AttemptFailed, AttemptStarted, CallbackDelayed
 from infrastructure.operations.rebuild import rebuild
-from infrastructure.operations.view_lag import PostgresViewPositions
+from infrastructure.operations.view_lag import PostgresViewLag
 from infrastructure.read_models.call_history import query
 from infrastructure.read_models.call_history.query import FIND, PostgresCallIndex
 from infrastructure.read_models.registry import PROJECTIONS
@@ -70,7 +70,7 @@ async def test_a_call_is_found_while_it_runs_though_the_view_does_not_show_it(
     assert await index_of(views).find(SECOND, 2) is None
 
 
-class Awaited(PostgresViewPositions):
+class Awaited(PostgresViewLag):
     """Positions that are reached by waiting for them."""
 
     def __init__(self, views: Views) -> None:
