@@ -14,7 +14,7 @@ from infrastructure.event_log import metrics
 from infrastructure.event_log.append import APPEND_FUNCTION
 from infrastructure.event_log.identity import LogIdentity
 
-# What all events share is sent once. One row is returned: the verdict on the one command.
+# The envelope, which all events share, is sent once. One row is returned: the verdict on the one command.
 _APPEND_NEW_STREAMS = f"""
     SELECT verdict, last_position, at
     FROM {APPEND_FUNCTION}(

@@ -28,8 +28,8 @@ async def decide_and_append(connection: AsyncConnection, decisions: Sequence[Dec
 
     Runs in the connection's open transaction (READ COMMITTED), which holds the log's lock from the first append to its
     end: lock rows before, and execute at most one statement after. Decisions on one stream are made in their order,
-    each upon what the one before recorded. A stream that somebody else has appended to meanwhile is read and decided
-    again, with the lock held, so a second attempt cannot conflict. A decision that the domain refuses is counted, and
+    each upon what the one before recorded. A stream to which another process has appended meanwhile is read and
+    decided again, with the lock held, so a second attempt cannot conflict. A decision that the domain refuses is counted, and
     records nothing.
     """
     return await _DecisionRun(connection, decisions).run()

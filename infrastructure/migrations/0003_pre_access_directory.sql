@@ -1,5 +1,5 @@
--- Who may come in: derived from the streams of the organisations, written in the transaction that records them
--- (a revoked token is refused at once, whether or not a worker runs). `perezvon rebuild access_directory` makes it anew.
+-- The access directory: derived from the streams of the organisations, written in the transaction that records them
+-- (a revoked token is refused at once, whether or not a worker runs). `perezvon rebuild access_directory` rebuilds it.
 CREATE TABLE {schema}.organizations (
     id              bigint PRIMARY KEY,
     name            text NOT NULL,

@@ -1,5 +1,6 @@
--- Which tasks does an organisation have? One row a task, as its events made it; `perezvon rebuild task_list` makes
--- them anew. No constraints but unique indexes: a rebuild copies the tables and their indexes, and swaps them by name.
+-- Which tasks does an organisation have? One row for each task, derived from its events; `perezvon rebuild task_list`
+-- rebuilds the rows. No constraints but unique indexes: a rebuild copies the tables and their indexes, and swaps them by
+-- name.
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 
 CREATE TABLE {schema}.task_list (
@@ -12,7 +13,7 @@ CREATE TABLE {schema}.task_list (
     task_type             text COLLATE "C" NOT NULL,
     priority              text COLLATE "C" NOT NULL,
     title                 text NOT NULL,
-    title_folded          text NOT NULL, -- in lower case: to fold each title when searching is slow
+    title_folded          text NOT NULL, -- in lower case, because folding each title during a search is slow
     description           text,
     caller_phone          text COLLATE "C",
     caller_name           text,
@@ -30,23 +31,23 @@ CREATE TABLE {schema}.task_list (
     appeal_id             text,
     assigned_user_id      text COLLATE "C",
     created_by_user_id    text COLLATE "C"
-) WITH (autovacuum_vacuum_scale_factor = 0.05); -- each change of a task leaves a dead row behind
+) WITH (autovacuum_vacuum_scale_factor = 0.05); -- each change of a task leaves a dead row
 CREATE UNIQUE INDEX task_list_id ON {schema}.task_list (id);
--- The list without filters is a walk along one of these.
+-- The list without filters is a scan of one of these.
 CREATE INDEX task_list_newest ON {schema}.task_list (organization_id, created_at, id) WHERE status <> 'cancelled';
 CREATE INDEX task_list_newest_of_all ON {schema}.task_list (organization_id, created_at, id);
--- The list with filters takes the newest of each kind that passes them; task_counts names the kinds.
+-- The list with filters reads the newest of each kind that passes them; task_counts lists the kinds.
 CREATE INDEX task_list_kind ON {schema}.task_list (organization_id, status, task_type, priority, created_at, id);
 CREATE INDEX task_list_assigned
     ON {schema}.task_list (organization_id, assigned_user_id, status, task_type, priority, created_at, id)
     WHERE assigned_user_id IS NOT NULL;
 CREATE INDEX task_list_caller ON {schema}.task_list (organization_id, caller_phone, created_at, id)
     WHERE caller_phone IS NOT NULL;
--- What waits to be sorted into this index is read by each search: so much that a batch pays for itself, and no more.
+-- Each search reads the pending list of this index: large enough that batched inserts pay off, and no larger.
 CREATE INDEX task_list_title ON {schema}.task_list USING gin (title_folded gin_trgm_ops)
     WITH (gin_pending_list_limit = 1024);
 
--- How many tasks of each kind there are, of all members ('') and of each: totals without counting rows.
+-- The number of tasks of each kind, of all members ('') and of each: totals without counting rows.
 CREATE TABLE {schema}.task_counts (
     organization_id  bigint NOT NULL,
     assigned_user_id text COLLATE "C" NOT NULL,

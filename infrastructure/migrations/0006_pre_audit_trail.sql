@@ -1,5 +1,5 @@
--- Who did what, when, and why? One row an event; `perezvon rebuild audit_trail` makes them anew.
--- Times never run backwards along the positions, so an order by time and position is the order of the log.
+-- Who did what, when, and why? One row for each event; `perezvon rebuild audit_trail` rebuilds the rows.
+-- Times never decrease along the positions, so the order by time and position is the order of the log.
 CREATE TABLE {schema}.audit_trail (
     position        bigint NOT NULL,
     stream          text COLLATE "C" NOT NULL,

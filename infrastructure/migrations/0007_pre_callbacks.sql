@@ -1,9 +1,9 @@
--- Numbers of new queues and callbacks: n * 64 + 1, shard 1 of 64 stands in the low bits.
+-- Ids of new queues and callbacks: n * 64 + 1; the low bits are the shard, 1 of 64.
 CREATE SEQUENCE {schema}.queue_numbers MINVALUE 0 START 0;
 CREATE SEQUENCE {schema}.callback_numbers MINVALUE 0 START 0 CACHE 1;
 
--- The slots of each queue: kept by the policy keep_timetable, but for "taken", which the dispatcher keeps: it is the
--- count of the queue's rows in open_calls, changed under this row's lock, so that the limit holds over all workers.
+-- The slots of each queue: maintained by the policy keep_timetable, except "taken", which the dispatcher maintains: it is
+-- the count of the queue's rows in open_calls, changed under this row's lock, so that the limit holds over all workers.
 CREATE TABLE {schema}.queue_slots (
     queue_id        bigint PRIMARY KEY,
     organization_id bigint NOT NULL,
@@ -13,8 +13,8 @@ CREATE TABLE {schema}.queue_slots (
     taken           int NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
--- What waits to be dialled: a row for each callback that is scheduled or delayed, kept by the policy keep_timetable; the
--- dispatcher takes it away in the transaction that starts the attempt.
+-- Callbacks that wait to be dialled: a row for each that is scheduled or delayed, maintained by the policy keep_timetable;
+-- the dispatcher deletes it in the transaction that starts the attempt.
 CREATE TABLE {schema}.timetable (
     callback_id     bigint PRIMARY KEY,
     queue_id        bigint NOT NULL,
@@ -24,7 +24,7 @@ CREATE TABLE {schema}.timetable (
 );
 CREATE INDEX timetable_due ON {schema}.timetable (queue_id, due_at, callback_id);
 
--- Calls that run, as far as the log knows: each takes a slot, from the transaction that starts the attempt to the one that
+-- Open calls according to the log: each occupies a slot, from the transaction that starts the attempt to the one that
 -- records the call's end.
 CREATE TABLE {schema}.open_calls (
     call_id         uuid PRIMARY KEY,
@@ -32,7 +32,7 @@ CREATE TABLE {schema}.open_calls (
     queue_id        bigint NOT NULL,
     organization_id bigint NOT NULL,
     attempt         int NOT NULL,
-    position        bigint NOT NULL, -- of AttemptStarted: the cause of what the switch tells of the call
+    position        bigint NOT NULL, -- of AttemptStarted: the cause of what the switch reports about the call
     correlation     text,
     gateway         text COLLATE "C" NOT NULL,
     fence           bigint NOT NULL, -- of the leader that started it
@@ -42,17 +42,18 @@ CREATE TABLE {schema}.open_calls (
 CREATE INDEX open_calls_queue ON {schema}.open_calls (queue_id);
 CREATE UNIQUE INDEX open_calls_callback ON {schema}.open_calls (callback_id);
 
--- Which worker talks to which switch: one at a time, until its lease runs out. A higher fence makes all lower ones void.
+-- The lease of each gateway: one worker at a time uses it, until the lease expires. A higher fencing token voids all lower
+-- ones.
 CREATE TABLE {schema}.gateway_leases (
     gateway     text COLLATE "C" PRIMARY KEY,
     holder      uuid,
     fence       bigint NOT NULL DEFAULT 0,
     until       timestamptz NOT NULL DEFAULT '-infinity',
-    link_up     boolean NOT NULL DEFAULT false, -- whether the leader reaches the switch: the queue board shows it
+    link_up     boolean NOT NULL DEFAULT false, -- whether the leader is connected to the switch: the queue board shows it
     link_since  timestamptz NOT NULL DEFAULT now()
 );
 
--- Which callback carries out which task at present, kept by the policy carry_out_callback_tasks.
+-- The callback that carries out each task at present, maintained by the policy carry_out_callback_tasks.
 CREATE TABLE {schema}.task_callbacks (
     task_id     text COLLATE "C" PRIMARY KEY,
     callback_id bigint NOT NULL

@@ -1,22 +1,22 @@
--- What is to be delivered to receivers, and what became of it (kept for 30 days). Ids are made of the event's id, so that
--- a message is put here once, however often its event is handled.
+-- Deliveries to receivers, and their results (kept for 30 days). Their ids are derived from the event's id, so that a
+-- message is stored once, however often its event is handled.
 
--- A lane is a bulkhead: all that goes to one host for one organisation. Who holds its lease delivers; a higher fence makes
--- the results of earlier holders void. The breaker's state stands here, so that it outlives workers.
+-- A lane is a bulkhead: everything that goes to one origin for one organisation. The holder of its lease delivers; a higher
+-- fencing token voids the results of earlier holders. The breaker's state is stored here, so that it survives workers.
 CREATE TABLE {schema}.webhook_lanes (
     id              uuid PRIMARY KEY, -- UUIDv5 of organisation and origin
     organization_id bigint NOT NULL,
     origin          text COLLATE "C" NOT NULL, -- scheme://host:port
     fence           bigint NOT NULL DEFAULT 0,
     lease_until     timestamptz NOT NULL DEFAULT 'epoch',
-    paused_until    timestamptz NOT NULL DEFAULT 'epoch', -- by Retry-After
-    open_until      timestamptz NOT NULL DEFAULT 'epoch', -- by the breaker
-    opened          int NOT NULL DEFAULT 0, -- times in a row that the breaker opened
+    paused_until    timestamptz NOT NULL DEFAULT 'epoch', -- requested by Retry-After
+    open_until      timestamptz NOT NULL DEFAULT 'epoch', -- set by the breaker
+    opened          int NOT NULL DEFAULT 0, -- how often in a row the breaker opened
     failures        int NOT NULL DEFAULT 0, -- in a row
     window_since    timestamptz NOT NULL DEFAULT 'epoch',
     window_requests int NOT NULL DEFAULT 0,
     window_failures int NOT NULL DEFAULT 0,
-    in_flight_max   int NOT NULL DEFAULT 32 -- fewer for a while after the breaker closed
+    in_flight_max   int NOT NULL DEFAULT 32 -- lower for a while after the breaker closed
 ) WITH (fillfactor = 50);
 
 CREATE TABLE {schema}.webhook_deliveries (
@@ -24,7 +24,7 @@ CREATE TABLE {schema}.webhook_deliveries (
     id              text COLLATE "C" NOT NULL,
     organization_id bigint NOT NULL,
     lane_id         uuid NOT NULL,
-    callback_id     bigint NOT NULL, -- deliveries of one callback go out in the order of their positions
+    callback_id     bigint NOT NULL, -- deliveries of one callback are sent in the order of their positions
     kind            text COLLATE "C" NOT NULL,
     url             text NOT NULL,
     sequence        bigint NOT NULL, -- the version of the event in its stream
@@ -35,11 +35,11 @@ CREATE TABLE {schema}.webhook_deliveries (
     due_at          timestamptz NOT NULL,
     expires_at      timestamptz NOT NULL,
     attempts        int NOT NULL DEFAULT 0, -- all of them
-    step            int NOT NULL DEFAULT 0, -- of the schedule, which a resend begins anew
-    refusals        int NOT NULL DEFAULT 0, -- answers of 4xx in a row
+    step            int NOT NULL DEFAULT 0, -- of the schedule, which a resend restarts
+    refusals        int NOT NULL DEFAULT 0, -- 4xx responses in a row
     error           text COLLATE "C", -- why the last attempt failed
     finished_at     timestamptz,
-    leased_to       uuid -- who makes the first attempt itself, until due_at
+    leased_to       uuid -- the process that makes the first attempt itself, until due_at
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
 CREATE UNIQUE INDEX webhook_deliveries_id ON {schema}.webhook_deliveries (id);
 CREATE INDEX webhook_deliveries_due ON {schema}.webhook_deliveries (lane_id, due_at, position) WHERE state = 'pending';
@@ -55,14 +55,14 @@ CREATE TABLE {schema}.webhook_attempts (
     attempt         int NOT NULL,
     at              timestamptz NOT NULL,
     ms              int NOT NULL,
-    status          int, -- none when there was no answer
+    status          int, -- none when there was no response
     error           text COLLATE "C", -- none when it was delivered
-    answer          bytea NOT NULL, -- the first bytes of the answer's body
+    answer          bytea NOT NULL, -- the first bytes of the response's body
     PRIMARY KEY (delivery_number, attempt)
 );
 
--- Secrets that sign, sealed. Of an organisation's the one with the highest number is current; older ones sign beside it
--- until they expire.
+-- Signing secrets, encrypted. The one of an organisation with the highest number is current; older ones also sign until
+-- they expire.
 CREATE TABLE {schema}.webhook_secrets (
     organization_id bigint NOT NULL,
     number          int NOT NULL,
@@ -72,7 +72,7 @@ CREATE TABLE {schema}.webhook_secrets (
     PRIMARY KEY (organization_id, number)
 );
 
--- The key that seals secrets where PEREZVON_SECRETS_KEY is not set: one row, made at first need.
+-- The key that encrypts secrets where PEREZVON_SECRETS_KEY is not set: one row, created at first need.
 CREATE TABLE {schema}.secrets_key (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
     key     bytea NOT NULL

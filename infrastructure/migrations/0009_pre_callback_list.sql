@@ -1,5 +1,5 @@
--- Which callbacks does a queue have? One row a callback, deleted ones too, as its events made it;
--- `perezvon rebuild callback_list` makes them anew. No constraints but unique indexes, as in 0005.
+-- Which callbacks does a queue have? One row for each callback, deleted ones too, derived from its events;
+-- `perezvon rebuild callback_list` rebuilds the rows. No constraints but unique indexes, as in 0005.
 CREATE TABLE {schema}.callback_list (
     id               bigint NOT NULL,
     organization_id  bigint NOT NULL,
@@ -26,15 +26,15 @@ CREATE TABLE {schema}.callback_list (
     finish_result    text COLLATE "C",
     finish_comment   text,
     is_deleted       boolean NOT NULL
-) WITH (autovacuum_vacuum_scale_factor = 0.05); -- each change of a callback leaves a dead row behind
+) WITH (autovacuum_vacuum_scale_factor = 0.05); -- each change of a callback leaves a dead row
 CREATE UNIQUE INDEX callback_list_id ON {schema}.callback_list (id);
 CREATE INDEX callback_list_queue ON {schema}.callback_list (queue_id, id) WHERE NOT is_deleted;
 CREATE INDEX callback_list_status ON {schema}.callback_list (queue_id, status, id) WHERE NOT is_deleted;
 CREATE INDEX callback_list_result ON {schema}.callback_list (queue_id, finish_result, id)
     WHERE finish_result IS NOT NULL AND NOT is_deleted;
 
--- How many callbacks of each kind a queue has, deleted ones left out, and how its attempts came out: one row a queue that
--- ever had one. Of a queue that is deleted nothing is listed; its rows stay as they are.
+-- The number of callbacks of each kind, without deleted ones, and of attempts by outcome: one row for each queue that ever
+-- had a callback. A deleted queue is not listed; its rows are not changed.
 CREATE TABLE {schema}.callback_counts (
     queue_id         bigint NOT NULL,
     organization_id  bigint NOT NULL,

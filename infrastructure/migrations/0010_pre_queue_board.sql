@@ -1,6 +1,6 @@
--- Which queues does an organisation have? One row a queue, deleted ones too, as its events made it;
--- `perezvon rebuild queue_board` makes them anew. The board counts with callback_counts, and asks queue_slots, timetable
--- and gateway_leases why nothing starts.
+-- Which queues does an organisation have? One row for each queue, deleted ones too, derived from its events;
+-- `perezvon rebuild queue_board` rebuilds the rows. The board reads its counts from callback_counts, and the reason why no
+-- attempt starts from queue_slots, timetable and gateway_leases.
 CREATE TABLE {schema}.queue_board (
     id                    bigint NOT NULL,
     organization_id       bigint NOT NULL,

@@ -1,4 +1,4 @@
-"""Batching: requests that arrive while a batch is under way share the next round trip."""
+"""Batching: requests that arrive while a batch is in progress share the next round trip."""
 
 import asyncio
 from collections import deque
@@ -15,9 +15,9 @@ WAITING_BYTES = 64 << 20
 
 
 class Batcher(Generic[Item, Outcome]):
-    """Collects the items submitted while the previous batch is under way, and processes them as the next batch.
+    """Collects the items submitted while the previous batch is in progress, and processes them as the next batch.
 
-    Nobody waits for a timer: a single item is a batch of one, a crowd shares one round trip. Batches are bounded by
+    There is no timer: a single item is a batch of one, a crowd shares one round trip. Batches are bounded by
     count and by bytes.
     """
 
@@ -56,7 +56,7 @@ class Batcher(Generic[Item, Outcome]):
         return await future
 
     async def drain(self) -> None:
-        """Wait until nothing is waiting or under way."""
+        """Wait until no item is waiting or in progress."""
         while self._runner is not None:
             await asyncio.shield(self._runner)
 
@@ -72,7 +72,7 @@ class Batcher(Generic[Item, Outcome]):
 
     async def _run(self) -> None:
         try:
-            # Items that are submitted in this turn of the event loop join the first batch.
+            # Items that are submitted in this event loop iteration join the first batch.
             await asyncio.sleep(0)
             while batch := self._next_batch():
                 await self._process(batch)
@@ -85,7 +85,7 @@ class Batcher(Generic[Item, Outcome]):
             outcomes = await self._work([item for item, _, _ in batch])
         except StorageUnavailable as error:
             outcomes = [error] * len(batch)
-        except Exception as error:  # noqa: BLE001 - raised to whoever submitted the item that caused it
+        except Exception as error:  # noqa: BLE001 - raised to the submitter of the item that caused it
             if len(batch) > 1:  # halving isolates that item and spares the others
                 half = len(batch) // 2
                 await self._process(batch[:half])

@@ -1,4 +1,4 @@
-"""Cancellation: a task that is cancelled stops, whatever it waits for."""
+"""Cancellation: a cancelled task stops, also in a wait that swallows the cancellation."""
 
 import asyncio
 from collections.abc import Generator

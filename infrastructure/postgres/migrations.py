@@ -102,7 +102,7 @@ def check_schema(connection: psycopg.Connection) -> None:
 def grant_to_service(connection: psycopg.Connection) -> None:
     """Grant the service's role what it needs and no more: events are appended through the log's function alone.
 
-    The role is created here if the owner may create roles. Where the owner may not and nobody else did, the service
+    The role is created here if the owner may create roles. Where the owner may not and the role is missing, the service
     runs as the owner, the log's trigger still refuses changes, and ``perezvon doctor`` reports it.
     """
     if not _role_exists(connection) and not _create_role(connection):

@@ -79,7 +79,7 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def window_is_bad(self) -> bool:
-        """Whether the failure rate of the window is too high."""
+        """Return whether the failure rate of the window is too high."""
         return (
             self.window_requests >= WINDOW_REQUESTS_MIN
             and self.window_failures >= WINDOW_FAILURE_RATE * self.window_requests

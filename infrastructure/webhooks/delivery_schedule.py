@@ -70,7 +70,7 @@ class DeliveryUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_gone(self) -> bool:
-        """Whether this URL accepts no more messages of this callback (410)."""
+        """Return whether this URL accepts no more messages of this callback (410)."""
         return self.error == GONE
 
 

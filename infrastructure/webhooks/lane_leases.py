@@ -33,7 +33,7 @@ _LEASE = statement("""
     WHERE l.id = due.id
     RETURNING l.id, l.fence, l.in_flight_max
 """)
-# A callback's deliveries are sent one after another, whatever lanes they are in: only its first pending one is a head.
+# A callback's deliveries are sent one after another, also across lanes: only its first pending one is a head.
 _HEADS = statement("""
     SELECT h.*
     FROM unnest(%b::uuid[], %b::int[]) AS w (lane_id, room)
@@ -87,7 +87,7 @@ class Delivery(msgspec.Struct, frozen=True, array_like=True):
 
 
 async def lease_lanes(connection: AsyncConnection, *, max_lanes: int, seconds: float) -> list[LaneLease]:
-    """Lease lanes in which something is due and which nobody leases, those with the oldest due delivery first."""
+    """Lease lanes in which a delivery is due and which are not leased, those with the oldest due delivery first."""
     cursor = await connection.execute(_LEASE, (timedelta(seconds=seconds), max_lanes), prepare=True)
     return [LaneLease(*row) for row in await cursor.fetchall()]
 

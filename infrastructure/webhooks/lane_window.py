@@ -38,9 +38,9 @@ class LaneWindow:
 
     @property
     def limit(self) -> int:
-        """How many attempts may be in flight: few until the host has responded well, fewer when it is slow.
+        """The limit of attempts in flight: low until the host has responded well, lower when it is slow.
 
-        None after so many failures in a row that the breaker may open once they are recorded.
+        Zero once the failures in a row suffice for the breaker to open when they are recorded.
         """
         if self._is_parked or self._failures >= FAILURES_MAX or monotonic() > self._until:
             return 0
@@ -50,18 +50,18 @@ class LaneWindow:
 
     @property
     def room(self) -> int:
-        """How many more deliveries to fetch: so many that no slot waits for the next fetch."""
+        """The number of deliveries to fetch in addition, so that no slot waits for the next fetch."""
         wanted = _FETCHED_PER_SLOT * self.limit
         return wanted - len(self.queue) if 2 * len(self.queue) < wanted else 0
 
     @property
     def can_send(self) -> bool:
-        """Whether the next delivery may be sent."""
+        """Return whether the next delivery may be sent."""
         return bool(self.queue) and self.in_flight < self.limit
 
     @property
     def is_idle(self) -> bool:
-        """Whether no attempt is in flight or waits to be recorded."""
+        """Return whether no attempt is in flight or waits to be recorded."""
         return not (self.in_flight or self.unrecorded)
 
     def complete(self, response: ReceiverResponse) -> None:

@@ -34,7 +34,7 @@ async def enqueue(connection: AsyncConnection, messages: Sequence[Message], *, l
     """Store messages as deliveries, in one statement of the connection's transaction.
 
     Skips messages that are stored already, and those so old that their deliveries would have been deleted. With
-    ``leased_to`` nobody else sends them for ``LEASE_S`` seconds, and no delivery loop is woken: the caller makes the
+    ``leased_to`` no other process sends them for ``LEASE_S`` seconds, and no delivery loop is woken: the caller makes the
     first attempts itself (``FirstAttemptSender``).
     """
     if not messages:

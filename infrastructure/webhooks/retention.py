@@ -74,7 +74,7 @@ _STATES = ("open", "paused", "leased", "idle")
 
 
 async def expire_deliveries(pool: Pool) -> None:
-    """Set pending deliveries past their lifetime to expired, in lanes that nobody leases."""
+    """Set pending deliveries past their lifetime to expired, in lanes that are not leased."""
     async with pool.connection() as connection:
         rows = await (await connection.execute(_EXPIRE)).fetchall()
     for (kind,) in rows:

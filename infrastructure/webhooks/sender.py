@@ -107,7 +107,7 @@ async def _read(content: aiohttp.StreamReader) -> bytearray:
 
 
 def _error_of(error: Exception) -> str:
-    """Return a constant word: it tells the receiver's owner what to fix, and reveals nothing about our network."""
+    """Return a constant word: it shows the receiver's owner what to fix, and reveals nothing about our network."""
     match error:
         case aiohttp.ClientConnectorError() if isinstance(error.os_error, AddressBlocked):
             return NOT_ALLOWED

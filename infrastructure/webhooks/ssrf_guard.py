@@ -92,5 +92,5 @@ class BoundedResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Shut the threads down; lookups under way end by themselves."""
+        """Shut the threads down; lookups in progress end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
