@@ -1,1 +1,24 @@
-"""The dispatcher: starts what is due within the limits of the queues, and records what the switch tells (design.md §5)."""
+"""The dispatcher: starts due attempts within the limits of queues and switch, and records how their calls end.
+
+The dispatcher elects → the leader runs the loops → due_queue picks → attempt_starter commits → call_placer dials →
+outcome_recorder commits the end → the reconciler repairs (docs/contracts/task_scheduler.md, docs/asterisk.md; ADRs 0009
+and 0011).
+
+- dispatcher: the worker's part that leads a gateway whenever no other worker does
+- lease: the gateway's lease with its fencing token, of which one worker holds each
+- leader: the loops that run side by side during one term of leadership
+- leadership_term: what these loops share: lease, pool, connection to the switch, pacing
+- due_queue: which due callbacks are next, fair to organisations and queues
+- attempt_starter: the transaction that records attempts and takes their queue slots
+- call_placer: announces a call to webhooks, then has the switch dial it
+- outcome_recorder: the transaction that records events of the switch and frees queue slots
+- reconciler: compares open calls with the switch's state, and records what was missed
+- hangup_loop: hangs up calls whose callbacks were deleted
+- deleted_queue_sweeper: cancels callbacks that wait in deleted queues
+- open_calls: rows of open calls, and a cache of them with their facts
+- quarantine: callbacks whose streams cannot be read, set apart so that they hold up nobody else
+- pacing: rate limit, channel limit and circuit breaker together: how many calls may start now
+- breaker: the circuit breaker of a gateway whose trunks carry nothing
+- gateway_state: what of pacing outlives a term, and what the queue board shows of it
+- metrics: Prometheus metrics of all of these
+"""

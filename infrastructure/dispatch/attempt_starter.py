@@ -1,4 +1,4 @@
-"""Starting what is due: the one transaction that puts attempts on record and takes their slots."""
+"""Starts due attempts: the one transaction that records them and takes their queue slots."""
 
 from collections.abc import Sequence
 
@@ -7,37 +7,48 @@ from psycopg import AsyncConnection
 
 from application.caller_ids import caller_ids
 from application.policies.decision import Decision, Facts
+from application.policies.notify_webhooks import Message, message_of
 from application.ports.call_gateway import Call
 from application.ports.event_log import Appended
 from domain.callback.callback import replay
 from domain.callback.events import AttemptStarted, CallbackFact, CallbackScheduled
 from domain.model import Envelope, Recorded
 from infrastructure.dispatch import metrics
-from infrastructure.dispatch.due_queue import Due, seconds_to_next, take
-from infrastructure.dispatch.leadership_term import Term
+from infrastructure.dispatch.due_queue import DueCallback, dequeue, seconds_to_next
+from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.open_calls import OpenCall
-from infrastructure.dispatch.quarantine import Unreadable
+from infrastructure.dispatch.quarantine import Quarantine
 from infrastructure.event_log.codec import UnknownFact
 from infrastructure.event_log.decisions import decide_and_append, read_streams
 from infrastructure.postgres.sql import statement
-from infrastructure.webhooks.outbox import Message, enqueue, message_of
+from infrastructure.webhooks.outbox import enqueue
 
-_OPEN = statement(
-    "WITH given AS MATERIALIZED (SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::int[],"
-    " %b::bigint[], %b::text[], %b::bigint[]) WITH ORDINALITY AS g (call_id, callback_id, queue_id, organization_id,"
-    " attempt, position, correlation, client_line, turn)),"
-    " begun AS (INSERT INTO {schema}.open_calls (call_id, callback_id, queue_id, organization_id, attempt, position,"
-    " correlation, client_line, gateway, fence, started_at) SELECT call_id, callback_id, queue_id, organization_id,"
-    " attempt, position, correlation, client_line, %b, %b, %b FROM given)"
-    " UPDATE {schema}.queue_slots AS s SET taken = s.taken + b.calls,"
-    " served_at = statement_timestamp() + b.turn * interval '1 microsecond'"
-    " FROM (SELECT queue_id, count(*)::int AS calls, max(turn) AS turn FROM given GROUP BY queue_id) AS b"
-    " WHERE s.queue_id = b.queue_id"
-)
+_OPEN = statement("""
+    WITH given AS MATERIALIZED (
+        SELECT *
+        FROM unnest(
+            %b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::int[], %b::bigint[], %b::text[], %b::bigint[]
+        ) WITH ORDINALITY AS g (
+            call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line, turn
+        )
+    ), begun AS (
+        INSERT INTO {schema}.open_calls (
+            call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line,
+            gateway, fence, started_at
+        )
+        SELECT call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line, %b, %b, %b
+        FROM given
+    )
+    UPDATE {schema}.queue_slots AS s
+    SET taken = s.taken + b.calls,
+        served_at = statement_timestamp() + b.turn * interval '1 microsecond'
+    FROM (SELECT queue_id, count(*)::int AS calls, max(turn) AS turn FROM given GROUP BY queue_id) AS b
+    WHERE s.queue_id = b.queue_id
+""")
 
 
-class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt on record, to be dialled after the first try of ``message``; ``late_s`` after it was due."""
+class StartedAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded attempt, to be dialled after the first delivery attempt of ``message``; ``late_s`` seconds after it was due."""
 
     call: Call
     message: Message | None
@@ -46,47 +57,47 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     open_call: OpenCall
 
 
-class Starting:
-    """Starts due attempts, batch by batch."""
+class AttemptStarter:
+    """Starts due attempts batch by batch."""
 
-    def __init__(self, term: Term) -> None:
-        """Start for as long as the term lasts."""
+    def __init__(self, term: LeadershipTerm) -> None:
+        """Prepare to start attempts for as long as the term lasts."""
         self._term = term
-        self._unreadable = Unreadable()
+        self._quarantine = Quarantine()
 
     async def seconds_to_next(self) -> float:
-        """Answer when something can be started next: at once is 0 or less, infinite is not before something changes."""
+        """Return the seconds until an attempt can start: 0 or less is at once, infinite is after some change."""
         async with self._term.pool.connection() as connection:
-            return await seconds_to_next(connection, self._unreadable.ids)
+            return await seconds_to_next(connection, self._quarantine.ids)
 
-    async def start(self, most: int) -> Sequence[Started]:
-        """Start at most so many; none when nothing is due in a queue with a free slot. Raises Fenced, StorageUnavailable.
+    async def start(self, limit: int) -> Sequence[StartedAttempt]:
+        """Start at most ``limit`` attempts; none when nothing is due in a queue with a free slot.
 
-        They are on record, and hold their slots, when this returns. A callback whose stream cannot be read is found by
-        halving, and left alone from then on.
+        They are recorded, and hold their slots, when this returns. A callback whose stream cannot be read is found by
+        halving, and quarantined. Raises Fenced, StorageUnavailable.
         """
-        most = min(most, self._unreadable.most)
-        taken: list[Due] = []
+        limit = min(limit, self._quarantine.batch_max)
+        dequeued: list[DueCallback] = []
         try:
             async with self._term.transaction() as connection:
-                taken = await take(connection, self._unreadable.ids, most)
-                started = await self._begin(connection, taken) if taken else []
-        except ValueError as error:  # of reading: UnknownFact, or a stream that begins in its middle
-            self._unreadable.is_among([due.callback_id for due in taken], error)
-            return await self.start(most)
-        self._unreadable.is_not_among_these()
-        if taken:
-            self._note(taken, started)
+                dequeued = await dequeue(connection, self._quarantine.ids, limit)
+                started = await self._record(connection, dequeued) if dequeued else []
+        except ValueError as error:  # from reading: UnknownFact, or a stream that begins in its middle
+            self._quarantine.batch_failed([due.callback_id for due in dequeued], error)
+            return await self.start(limit)
+        self._quarantine.batch_succeeded()
+        if dequeued:
+            self._note(dequeued, started)
         return started
 
-    async def _begin(self, connection: AsyncConnection, taken: Sequence[Due]) -> list[Started]:
-        """Put an attempt of each on record; a callback that waits no more just loses its row."""
-        streams = await read_streams(connection, [due.stream for due in taken])
-        decisions = [self._decision(due, streams[due.stream]) for due in taken]
+    async def _record(self, connection: AsyncConnection, dequeued: Sequence[DueCallback]) -> list[StartedAttempt]:
+        """Record an attempt of each; a callback that waits no more just loses its row of the timetable."""
+        streams = await read_streams(connection, [due.stream for due in dequeued])
+        decisions = [self._decision(due, streams[due.stream]) for due in dequeued]
         started = [
-            _started(due, streams[due.stream], outcome)
-            for due, outcome in zip(taken, await decide_and_append(connection, decisions), strict=True)
-            if outcome is not None
+            _started(due, streams[due.stream], appended)
+            for due, appended in zip(dequeued, await decide_and_append(connection, decisions), strict=True)
+            if appended is not None
         ]
         if not started:
             return []
@@ -95,7 +106,7 @@ class Starting:
             await enqueue(connection, messages, leased_to=self._term.lease.holder)
         return started
 
-    def _decision(self, due: Due, facts: Facts) -> Decision:
+    def _decision(self, due: DueCallback, facts: Facts) -> Decision:
         return Decision(
             stream=due.stream,
             decide=self._start_attempt,
@@ -114,29 +125,29 @@ class Starting:
             return []
         return callback.start_attempt(self._term.call_id(callback.id, callback.attempt + 1))
 
-    async def _open(self, connection: AsyncConnection, started: Sequence[Started]) -> None:
+    async def _open(self, connection: AsyncConnection, started: Sequence[StartedAttempt]) -> None:
         columns = zip(*(msgspec.structs.astuple(one.open_call) for one in started), strict=True)
         lease, at = self._term.lease, started[0].facts[-1].recorded_at
         values = (*map(list, columns), lease.gateway, lease.fence, at)
         await connection.cursor(binary=True).execute(_OPEN, values, prepare=True)
 
-    def _note(self, taken: Sequence[Due], started: Sequence[Started]) -> None:
+    def _note(self, dequeued: Sequence[DueCallback], started: Sequence[StartedAttempt]) -> None:
         for one in started:
-            self._term.calls.keep(one.open_call, one.facts)
-        metrics.BATCHES.labels("start").observe(len(taken))
+            self._term.open_calls.add(one.open_call, one.facts)
+        metrics.BATCHES.labels("start").observe(len(dequeued))
         metrics.STARTED.inc(len(started))
         metrics.OPEN_CALLS.inc(len(started))
         self._term.pacing.started(len(started))
 
 
-def _started(due: Due, before: Facts, outcome: Appended) -> Started:
-    event: Recorded[AttemptStarted] = outcome.events[0]
+def _started(due: DueCallback, before: Facts, appended: Appended) -> StartedAttempt:
+    event: Recorded[AttemptStarted] = appended.events[0]
     scheduled = before[0].fact
     if not isinstance(scheduled, CallbackScheduled):
         raise UnknownFact(f"{due.stream} begins with {type(scheduled).__name__}")
     details = scheduled.personal
     a_sees, b_sees = caller_ids(details.a_number, details.b_number, due.shown_number)
-    return Started(
+    return StartedAttempt(
         call=Call(
             id=event.fact.call_id,
             a_number=details.a_number,

@@ -1,34 +1,35 @@
-"""When a switch is left alone because its trunks carry nothing, and how it is tried again (docs/adr/0011-pacing.md)."""
+"""The circuit breaker of a gateway: stops dialling while its trunks carry nothing, and probes them (docs/adr/0011-pacing.md)."""
 
 import time
 from collections.abc import Callable
 
-from application.ports.call_gateway import CallOver, Progress, Progressed
+from application.ports.call_gateway import CallOver, CallProgressed, Progress
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.dispatch import metrics
 
-IN_A_ROW = 5
+CONGESTIONS_TO_OPEN = 5
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 600.0
 
-_DOUBLINGS = 10  # more than any pause needs
-_TELLS_NOTHING = {Outcome.LOST, Outcome.CANCELLED}  # of the trunks: nobody let the call come to its end
+_DOUBLINGS_MAX = 10  # more than the longest pause needs
+_NO_EVIDENCE = {Outcome.LOST, Outcome.CANCELLED}  # nothing about the trunks: nobody let the call come to its end
 
 
-class Breaker:
-    """Closed while calls get through. Otherwise it pauses, then lets one call try: the probe.
+class CircuitBreaker:
+    """A breaker that is closed while calls get through. Otherwise it pauses, then lets one call try: the probe.
 
-    It opens on so many congestions in a row on the same leg: where A is an extension it rings however dead the trunk to B
-    is. What rings, or ends in any other way, proves its leg, and on B that of A too. A probe that proves the leg closes
-    it, one that meets congestion doubles the pause, and after one that ends otherwise on A the next call tries.
+    It opens after ``CONGESTIONS_TO_OPEN`` congestions in a row on the same leg: where A is an extension, A rings however
+    dead the trunk to B is. A call that rings, or ends in any other way, proves that its leg works, and on B that A's leg
+    works too. A probe that proves the leg closes the breaker; one that meets congestion doubles the pause; after one that
+    ends otherwise on A the next call becomes the probe.
     """
 
     def __init__(
         self, paused_s: float | None = None, pauses: int = 0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Go on where another left off: closed, or ``paused_s`` seconds before the probe, after so many pauses in a row."""
+        """Resume another breaker's state: closed, or ``paused_s`` seconds before the probe, after ``pauses`` in a row."""
         self._clock = clock
-        self.until = None if paused_s is None else clock() + paused_s
+        self.paused_until = None if paused_s is None else clock() + paused_s
         self._leg = Leg.A
         self._probe: str | None = None
         self._started: str | None = None
@@ -39,82 +40,82 @@ class Breaker:
     @property
     def is_closed(self) -> bool:
         """Whether any call may start."""
-        return self.until is None
+        return self.paused_until is None
 
     @property
     def paused_s(self) -> float | None:
-        """For how many seconds it pauses yet, not more than none when a probe may try; None while it is closed."""
-        return None if self.until is None else self.until - self._clock()
+        """Seconds of the pause that remain, 0 or less when a probe may start; None while the breaker is closed."""
+        return None if self.paused_until is None else self.paused_until - self._clock()
 
     @property
     def wants_probe(self) -> bool:
         """Whether a single call may start now."""
-        return self._probe is None and self.until is not None and self._clock() >= self.until
+        return self._probe is None and self.paused_until is not None and self._clock() >= self.paused_until
 
     def admits(self, call_id: str) -> bool:
-        """Answer whether the call may be dialled now; where a probe is wanted, it is the one."""
+        """Return whether the call may be dialled now; where a probe is wanted, the call becomes the probe."""
         if self.wants_probe:
             self._probe = call_id
         return self.is_closed or self._probe == call_id
 
     def link_down(self) -> None:
-        """Note when the link was lost."""
+        """Note that the link was lost now."""
         self._lost_at = self._clock()
 
     def link_up(self, started: str) -> None:
-        """Pause from when the link was lost, if the switch was restarted: its trunks register first.
+        """Pause from the loss of the link on if the switch was restarted, for its trunks must register first.
 
-        If it lived on, the next call is a probe, once a pause is over that began before. The first link of a term tells
-        nothing.
+        If the switch kept running, the next call is a probe once a pause is over that began before. The first link of a
+        term has no predecessor to compare with, and changes nothing.
         """
         before, self._started = self._started, started
         if before == started:
-            self.until = self._lost_at if self.until is None else self.until
+            self.paused_until = self._lost_at if self.paused_until is None else self.paused_until
             self._probe = None
         elif before is not None:
             self._pause(self._lost_at)
 
-    def hear(self, news: Progressed | CallOver) -> bool:
-        """Take what the switch tells of a call, as it comes; answer whether it made a difference to who may start."""
-        before = (self.until, self._probe)
-        self._weigh(news)
-        return before != (self.until, self._probe)
+    def observe(self, event: CallProgressed | CallOver) -> bool:
+        """Evaluate an event of the switch as it arrives; return whether it changed which calls may start."""
+        before = (self.paused_until, self._probe)
+        self._evaluate(event)
+        return before != (self.paused_until, self._probe)
 
-    def _weigh(self, news: Progressed | CallOver) -> None:
-        if isinstance(news, Progressed):
-            self._proved(news.call_id, Leg.A if news.progress is Progress.RINGING_A else Leg.B)
-        elif news.end.outcome is Outcome.CONGESTION:
-            self._met_congestion(news.call_id, news.end)
+    def observe_found(self, event: CallProgressed | CallOver) -> bool:
+        """Evaluate what a query of the switch found, late and in no order: only the probe's result counts."""
+        return event.call_id == self._probe and self.observe(event)
+
+    def _evaluate(self, event: CallProgressed | CallOver) -> None:
+        if isinstance(event, CallProgressed):
+            self._leg_works(event.call_id, Leg.A if event.progress is Progress.RINGING_A else Leg.B)
+        elif event.end.outcome is Outcome.CONGESTION:
+            self._leg_is_congested(event.call_id, event.end)
         else:
-            if news.end.outcome not in _TELLS_NOTHING:
-                self._proved(news.call_id, news.end.leg or Leg.B)
-            if news.call_id == self._probe:
+            if event.end.outcome not in _NO_EVIDENCE:
+                self._leg_works(event.call_id, event.end.leg or Leg.B)
+            if event.call_id == self._probe:
                 self._probe = None
 
-    def found(self, news: Progressed | CallOver) -> bool:
-        """Do the same with what was found out by asking, late and in no order: only the probe's fate is news."""
-        return news.call_id == self._probe and self.hear(news)
-
-    def _proved(self, call_id: str, leg: Leg) -> None:
+    def _leg_works(self, call_id: str, leg: Leg) -> None:
         self._congested[Leg.A].clear()
         if leg is Leg.B:
             self._congested[Leg.B].clear()
         if call_id == self._probe and (leg is Leg.B or self._leg is Leg.A):
-            self.until, self._probe, self._leg, self.pauses = None, None, Leg.A, 0
+            self.paused_until, self._probe, self._leg, self.pauses = None, None, Leg.A, 0
 
-    def _met_congestion(self, call_id: str, end: CallEnd) -> None:
+    def _leg_is_congested(self, call_id: str, end: CallEnd) -> None:
         leg = end.leg or Leg.A
         if leg is Leg.B:
-            self._proved(call_id, Leg.A)
+            self._leg_works(call_id, Leg.A)
         congested = self._congested[leg]
         congested.add(call_id)
-        if call_id == self._probe or (self.is_closed and len(congested) >= IN_A_ROW):
+        if call_id == self._probe or (self.is_closed and len(congested) >= CONGESTIONS_TO_OPEN):
             self._leg = leg
             self._pause(self._clock())
 
     def _pause(self, begins: float) -> None:
         metrics.PAUSES.inc()
-        self.until = begins + min(FIRST_PAUSE_S * 2.0 ** min(self.pauses, _DOUBLINGS), LONGEST_PAUSE_S)
+        self.paused_until = begins + min(FIRST_PAUSE_S * 2.0 ** min(self.pauses, _DOUBLINGS_MAX), LONGEST_PAUSE_S)
         self.pauses += 1
         self._probe = None
         for congested in self._congested.values():

@@ -1,4 +1,4 @@
-"""Placing calls that are on record: the webhook before, then the switch."""
+"""Places recorded calls: announces each to webhooks first, then has the switch dial it."""
 
 import asyncio
 import time
@@ -6,17 +6,17 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import assert_never
 from uuid import UUID
 
-from application.ports.call_gateway import Call, CallOver, GatewayDown, Placed
+from application.policies.notify_webhooks import Message
+from application.ports.call_gateway import Call, CallOver, GatewayUnavailable, PlaceResult
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.dispatch import metrics
-from infrastructure.dispatch.attempt_starter import Started
-from infrastructure.dispatch.leadership_term import Term
-from infrastructure.dispatch.outcome_recorder import Recording
-from infrastructure.postgres.notifications import woken
-from infrastructure.webhooks.outbox import Message
+from infrastructure.dispatch.attempt_starter import StartedAttempt
+from infrastructure.dispatch.leadership_term import LeadershipTerm
+from infrastructure.dispatch.outcome_recorder import OutcomeRecorder
+from infrastructure.postgres.notifications import wait_or_timeout
 
-MOST_IN_HAND = 2000  # as many wait at a time for their webhooks, or for the switch to answer
-_LOOK_EVERY_S = 1.0  # whether a pause is over; of all else they hear
+IN_FLIGHT_MAX = 2000  # calls that wait for their webhooks, or for the switch's response
+_POLL_S = 1.0  # to see whether a pause is over; all other changes notify
 
 _NEVER_DIALLED = CallEnd(outcome=Outcome.CANCELLED, leg=Leg.A)
 _REFUSED = CallEnd(outcome=Outcome.CONGESTION, leg=Leg.A)
@@ -24,123 +24,125 @@ _REFUSED = CallEnd(outcome=Outcome.CONGESTION, leg=Leg.A)
 Announce = Callable[[Sequence[Message], UUID], Awaitable[None]]
 
 
-class Placing:
-    """Has the switch dial what was started, all at once."""
+class CallPlacer:
+    """Has the switch dial started attempts, all of them concurrently."""
 
-    def __init__(self, term: Term, recording: Recording, announce: Announce, group: asyncio.TaskGroup) -> None:
-        """Place for as long as the term lasts, in tasks of ``group``."""
+    def __init__(
+        self, term: LeadershipTerm, recorder: OutcomeRecorder, announce: Announce, group: asyncio.TaskGroup
+    ) -> None:
+        """Prepare to place calls for as long as the term lasts, in tasks of ``group``."""
         self._term = term
-        self._recording = recording
+        self._recorder = recorder
         self._announce = announce
         self._group = group
-        self._in_hand: set[str] = set()
-        self._wanted: set[str] = set()
+        self._in_flight: set[str] = set()
+        self._undialled: set[str] = set()
         self._placed = asyncio.Event()
-        self._turn = asyncio.Lock()
-        self._is_leaving = False
+        self._dial_lock = asyncio.Lock()
+        self._is_draining = False
 
     @property
     def room(self) -> int:
-        """How many more can be taken in hand."""
-        return MOST_IN_HAND - len(self._in_hand)
+        """Number of further calls that may be in flight."""
+        return IN_FLIGHT_MAX - len(self._in_flight)
 
     @property
-    def in_hand(self) -> int:
-        """How many are."""
-        return len(self._in_hand)
+    def in_flight(self) -> int:
+        """Number of calls in flight: started, and not yet accepted or refused."""
+        return len(self._in_flight)
 
-    def has_in_hand(self, call_id: str) -> bool:
-        """Whether it is still open if, and how, the switch comes to know of the call."""
-        return call_id in self._in_hand
+    def is_in_flight(self, call_id: str) -> bool:
+        """Return whether the call has not reached the switch yet, or its response is pending."""
+        return call_id in self._in_flight
 
-    def give_up(self, call_id: str) -> bool:
-        """Have a call not dialled that was not yet; answer whether that was so."""
-        if call_id not in self._wanted:
+    def cancel(self, call_id: str) -> bool:
+        """Prevent an undialled call from being dialled; return whether it was undialled."""
+        if call_id not in self._undialled:
             return False
-        self._wanted.discard(call_id)
-        self._term.stir()
+        self._undialled.discard(call_id)
+        self._term.notify_changed()
         return True
 
-    def take(self, started: Iterable[Started]) -> None:
-        """Place these, each once its webhook was tried."""
+    def place(self, started: Iterable[StartedAttempt]) -> None:
+        """Place these calls, each after the first delivery attempt of its webhook."""
         now = time.monotonic()
         for one in started:
-            self._in_hand.add(one.call.id)
-            self._wanted.add(one.call.id)
+            self._in_flight.add(one.call.id)
+            self._undialled.add(one.call.id)
             self._group.create_task(self._place(one, now))
 
-    async def make_room(self) -> None:
-        """Wait until one more can be taken in hand."""
+    async def wait_for_room(self) -> None:
+        """Wait until fewer than ``IN_FLIGHT_MAX`` calls are in flight."""
         while self.room <= 0:
             self._placed.clear()
             await self._placed.wait()
 
     async def drain(self) -> None:
-        """Wait until nothing is in hand. What cannot be dialled now is left to the next leader, who finds it lost."""
-        self._is_leaving = True
-        self._term.stir()
-        while self._in_hand:
+        """Wait until no call is in flight. What cannot be dialled now is left to the next leader, who finds it lost."""
+        self._is_draining = True
+        self._term.notify_changed()
+        while self._in_flight:
             self._placed.clear()
             await self._placed.wait()
 
-    async def _place(self, started: Started, began: float) -> None:
+    async def _place(self, started: StartedAttempt, began: float) -> None:
         call = started.call
         if started.message:
             await self._announce([started.message], self._term.lease.holder)
-        while await self._has_turn(call.id):
+        while await self._wait_for_turn(call.id):
             metrics.LATENESS.observe(started.late_s + time.monotonic() - began)
             if await self._dial(call):
                 break
-        self._in_hand.discard(call.id)
-        self._wanted.discard(call.id)
+        self._in_flight.discard(call.id)
+        self._undialled.discard(call.id)
         self._placed.set()
 
-    async def _has_turn(self, call_id: str) -> bool:
-        """Wait until the call may be dialled; answer no when it is not to be, by this worker at least."""
-        async with self._turn:
-            while call_id in self._wanted:
+    async def _wait_for_turn(self, call_id: str) -> bool:
+        """Wait until the call may be dialled; return False when this worker must not dial it."""
+        async with self._dial_lock:
+            while call_id in self._undialled:
                 if not (self._term.link_is_up and self._term.pacing.breaker.admits(call_id)):
-                    if self._is_leaving:
+                    if self._is_draining:
                         return False
-                    await woken(self._term.changed, _LOOK_EVERY_S)
-                elif wait_s := self._term.pacing.placing.seconds_until(1):
+                    await wait_or_timeout(self._term.changed, _POLL_S)
+                elif wait_s := self._term.pacing.dial_bucket.seconds_until(1):
                     await asyncio.sleep(wait_s)
                 else:
-                    self._term.pacing.placing.take(1)
-                    return self._term.lease.may_speak()
-        self._tell(CallOver(call_id, _NEVER_DIALLED))
+                    self._term.pacing.dial_bucket.consume(1)
+                    return self._term.lease.permits_command()
+        self._record_end(CallOver(call_id, _NEVER_DIALLED))
         return False
 
     async def _dial(self, call: Call) -> bool:
-        """Have the call dialled; answer no when there was no switch that could have refused it: then it waits for one."""
-        self._wanted.discard(call.id)
-        placed = await self._term.gateway.place(call)
-        if placed is Placed.REFUSED and not await self._switch_is_there(call.id):
-            self._wanted.add(call.id)
-            await woken(self._term.changed, _LOOK_EVERY_S)
+        """Have the call dialled; return False when no switch was there to refuse it: then it waits for one."""
+        self._undialled.discard(call.id)
+        result = await self._term.gateway.place(call)
+        if result is PlaceResult.REFUSED and not await self._switch_responds(call.id):
+            self._undialled.add(call.id)
+            await wait_or_timeout(self._term.changed, _POLL_S)
             return False
-        self._answered(call.id, placed)
+        self._handle_result(call.id, result)
         return True
 
-    async def _switch_is_there(self, call_id: str) -> bool:
+    async def _switch_responds(self, call_id: str) -> bool:
         try:
             await self._term.gateway.find([call_id])
-        except GatewayDown:
+        except GatewayUnavailable:
             return False
         return True
 
-    def _tell(self, news: CallOver) -> None:
-        self._recording.hear(news)
-        self._term.weigh(news)
+    def _record_end(self, event: CallOver) -> None:
+        self._recorder.add(event)
+        self._term.update_breaker(event)
 
-    def _answered(self, call_id: str, placed: Placed) -> None:
-        metrics.PLACED.labels(placed).inc()
-        match placed:
-            case Placed.ACCEPTED:
+    def _handle_result(self, call_id: str, result: PlaceResult) -> None:
+        metrics.PLACED.labels(result).inc()
+        match result:
+            case PlaceResult.ACCEPTED:
                 pass
-            case Placed.REFUSED:
-                self._tell(CallOver(call_id, _REFUSED))
-            case Placed.UNKNOWN:
-                self._term.doubt.set()
+            case PlaceResult.REFUSED:
+                self._record_end(CallOver(call_id, _REFUSED))
+            case PlaceResult.UNKNOWN:
+                self._term.reconcile_now.set()
             case _:
-                assert_never(placed)
+                assert_never(result)

@@ -1,4 +1,4 @@
-"""The worker's part that has due callbacks dialled, and records what became of them (design.md §5)."""
+"""The dispatcher, a part of the worker: has due callbacks dialled and records how their calls end (docs/adr/0009-one-fenced-leader-dials.md)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,19 +11,19 @@ from application.errors import StorageUnavailable
 from application.ports.call_gateway import CallGateway
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.call_placer import Announce
-from infrastructure.dispatch.gateway_state import read_standing
+from infrastructure.dispatch.gateway_state import read_gateway_state
 from infrastructure.dispatch.leader import lead
-from infrastructure.dispatch.leadership_term import Term
+from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.lease import Fenced, Lease
-from infrastructure.dispatch.pacing import BOUNDLESS, Pace, Pacing
-from infrastructure.event_log.log import read_identity
+from infrastructure.dispatch.pacing import UNLIMITED, Pace, Pacing
+from infrastructure.event_log.identity import read_identity
 from infrastructure.postgres.connections import Pool
-from infrastructure.postgres.notifications import NewEvents, woken
+from infrastructure.postgres.notifications import Listener, wait_or_timeout
 
 CHANNEL = "timetable"
 
 _STAND_BY_S = 0.5
-_CONNECTIONS = 6  # for starting, recording, the lease, and those who look now and then
+_CONNECTIONS = 6  # for starter, recorder, lease, and the loops that poll
 
 Connect = Callable[[], AbstractAsyncContextManager[CallGateway]]
 
@@ -31,22 +31,23 @@ _logger = structlog.get_logger(__name__)
 
 
 async def run_dispatcher(
-    dsn: str, connect: Connect, stop: asyncio.Event, *, gateway: str, announce: Announce, pace: Pace = BOUNDLESS
+    dsn: str, connect: Connect, stop: asyncio.Event, *, gateway: str, announce: Announce, pace: Pace = UNLIMITED
 ) -> None:
-    """Lead the gateway whenever nobody else does, until ``stop`` is set; then see to it that what is started is dialled.
+    """Lead the gateway whenever no other worker does, until ``stop`` is set; then drain: dial what is started.
 
-    Calls that run are left to the switch, and to the next leader. Recovers by itself when Postgres or the switch come
-    back: a term ends with the first trouble, and the next one asks the switch about all that is open.
+    Live calls are left to the switch, and to the next leader. Recovers by itself when Postgres or the switch come back:
+    a term ends with the first error, and the next one reconciles all open calls with the switch.
 
     Args:
-        dsn: the database, for the service's role.
+        dsn: connection string of the database, for the service's role.
         connect: connects to the switch, once for each term of leadership.
-        stop: ends it.
-        gateway: the switch's name; of the workers with the same name one leads.
-        announce: makes the first attempts of webhooks that the dial waits for, and returns when it need wait no longer.
-        pace: how much the switch bears.
+        stop: set to end the dispatcher.
+        gateway: the name of the gateway's kind; of the workers with the same name one leads.
+        announce: makes the first delivery attempts of webhooks that the dial waits for; returns when it need not wait any
+            longer.
+        pace: the limits of the switch and its trunks.
     """
-    pool, timetable = Pool(dsn, size=_CONNECTIONS, name="dispatcher"), NewEvents(dsn, CHANNEL)
+    pool, timetable = Pool(dsn, size=_CONNECTIONS, name="dispatcher"), Listener(dsn, CHANNEL)
     lease, due, hang_up = Lease(pool, gateway), timetable.subscribe(), timetable.subscribe()
     await pool.open()
     listening = asyncio.create_task(timetable.run())
@@ -54,45 +55,45 @@ async def run_dispatcher(
     async def serve() -> None:
         async with pool.connection() as connection:
             identity = await read_identity(connection)
-            pacing = Pacing(pace, await read_standing(connection, gateway))
+            pacing = Pacing(pace, await read_gateway_state(connection, gateway))
         async with connect() as switch:
-            await lead(Term(lease, pool, switch, identity, pacing, due=due, hang_up=hang_up), announce, stop)
+            await lead(LeadershipTerm(lease, pool, switch, identity, pacing, due=due, hang_up=hang_up), announce, stop)
 
     try:
         while not stop.is_set():
             if not await _one_term(lease, serve):
-                await woken(stop, _STAND_BY_S)
+                await wait_or_timeout(stop, _STAND_BY_S)
     finally:
         listening.cancel()
         await pool.close()
 
 
 async def _one_term(lease: Lease, serve: Callable[[], Awaitable[None]]) -> bool:
-    """Lead for a term, if nobody else does; answer whether it came to its end without trouble."""
+    """Lead for a term, if no other worker leads; return whether the term ended without an error."""
     try:
-        if not await lease.take():
+        if not await lease.acquire():
             return False
     except StorageUnavailable as error:
-        _logger.warning("no database", error=str(error))
+        _logger.warning("database unavailable", error=str(error))
         return False
-    _logger.info("became leader", gateway=lease.gateway, fence=lease.fence)
+    _logger.info("leadership acquired", gateway=lease.gateway, fence=lease.fence)
     metrics.LEADING.labels(lease.gateway).set(1)
-    whole = False
+    is_complete = False
     try:
         await serve()
-        whole = True
-    except* (Fenced, StorageUnavailable, psycopg.Error) as trouble:
-        _logger.warning("no longer leader", gateway=lease.gateway, fence=lease.fence, reasons=[*_reasons(trouble)])
+        is_complete = True
+    except* (Fenced, StorageUnavailable, psycopg.Error) as errors:
+        _logger.warning("leadership lost", gateway=lease.gateway, fence=lease.fence, reasons=[*_reasons(errors)])
     finally:
-        metrics.nobody_leads(lease.gateway)
+        metrics.reset_gauges(lease.gateway)
         await lease.release()
     if (task := asyncio.current_task()) and task.cancelling():
         raise asyncio.CancelledError  # Python 3.11 forgets it when a task of the group failed at the same time
-    return whole
+    return is_complete
 
 
-def _reasons(trouble: BaseExceptionGroup[Exception]) -> Iterator[str]:
-    for one in trouble.exceptions:
+def _reasons(errors: BaseExceptionGroup[Exception]) -> Iterator[str]:
+    for one in errors.exceptions:
         if isinstance(one, BaseExceptionGroup):
             yield from _reasons(one)
         else:

@@ -1,4 +1,4 @@
-"""Which due callbacks are next: organisations take turns, in each its queues, in each queue the oldest is first."""
+"""The order of due callbacks: organisations take turns, within each its queues, and within each queue the oldest is first."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,51 +12,88 @@ from psycopg import AsyncConnection
 from domain.streams import callback_stream
 from infrastructure.postgres.sql import statement
 
-# What waits in a queue: where it has the option, not for a call that the client has now. As a subquery it is looked up
-# by index, and under coalesce the planner does not take it for rare, which would make it sort all that is due.
+# Callbacks that wait in a queue: where it has the option, without those whose client has a call now. As a subquery the
+# call is looked up by index, and under coalesce the planner does not take the condition for rare, which would make it
+# sort all that is due.
 _LINE = "CASE s.client_leg WHEN 'a' THEN t.a_line WHEN 'b' THEN t.b_line END"
-_WAITING = (
-    "FROM {schema}.timetable AS t WHERE t.queue_id = s.queue_id AND t.callback_id <> ALL(%(unreadable)s)"
-    " AND (s.client_leg IS NULL"
-    f" OR coalesce((SELECT false FROM {{schema}}.open_calls AS c WHERE c.client_line = {_LINE} LIMIT 1), true))"
-)
-_IS_ABLE = "s.is_on AND NOT s.is_deleted AND s.taken < s.slots"
+_WAITING = f"""
+            FROM {{schema}}.timetable AS t
+            WHERE t.queue_id = s.queue_id
+                AND t.callback_id <> ALL(%(quarantined)s)
+                AND (
+                    s.client_leg IS NULL
+                    OR coalesce((SELECT false FROM {{schema}}.open_calls AS c WHERE c.client_line = {_LINE} LIMIT 1), true)
+                )"""
+_CAN_START = "s.is_on AND NOT s.is_deleted AND s.taken < s.slots"
 
 # Planned anew each time: a plan made for an empty timetable would stay when it is full.
-_NEXT = statement(
-    "SELECT min(extract(epoch FROM next.due_at - clock_timestamp()))::float8 FROM {schema}.queue_slots AS s,"
-    f" LATERAL (SELECT t.due_at {_WAITING} ORDER BY t.due_at LIMIT 1) AS next WHERE {_IS_ABLE}"
-)
-# As many queues as calls are wanted, those whose turn it is; locked in the order that all keep to.
-_HOLD = statement(
-    "WITH organizations AS MATERIALIZED (SELECT organization_id, max(served_at) AS served_at"
-    " FROM {schema}.queue_slots GROUP BY organization_id),"
-    " able AS (SELECT s.queue_id, o.served_at, o.organization_id,"
-    " row_number() OVER (PARTITION BY o.organization_id ORDER BY s.served_at, s.queue_id) AS round"
-    " FROM {schema}.queue_slots AS s JOIN organizations AS o USING (organization_id),"
-    f" LATERAL (SELECT {_WAITING} AND t.due_at <= now() ORDER BY t.due_at LIMIT 1) AS oldest WHERE {_IS_ABLE})"
-    " SELECT extract(epoch FROM o.served_at)::float8, o.organization_id, extract(epoch FROM s.served_at)::float8, s.queue_id, s.slots - s.taken, s.client_leg,"
-    " (SELECT settings->>'caller_id' FROM {schema}.organizations WHERE id = s.organization_id)"
-    " FROM {schema}.queue_slots AS s JOIN organizations AS o USING (organization_id)"
-    " WHERE s.queue_id = ANY(ARRAY(SELECT queue_id FROM able ORDER BY round, served_at, organization_id LIMIT %(most)s))"
-    f" AND {_IS_ABLE} ORDER BY s.queue_id FOR UPDATE OF s"
-)
-_TAKE = statement(
-    "WITH due AS (SELECT next.* FROM unnest(%(queues)s::bigint[], %(shares)s::int[]) AS g (queue_id, share)"
-    " JOIN {schema}.queue_slots AS s USING (queue_id), LATERAL (SELECT t.callback_id, t.due_at,"
-    f" {_LINE} AS client_line {_WAITING} AND t.due_at <= now() ORDER BY t.due_at, t.callback_id LIMIT g.share) AS next),"
-    " clients AS (SELECT callback_id, client_line,"
-    " row_number() OVER (PARTITION BY client_line ORDER BY due_at, callback_id) AS call FROM due)"
-    " DELETE FROM {schema}.timetable WHERE callback_id = ANY(ARRAY(SELECT callback_id FROM clients"
-    " WHERE client_line IS NULL OR call = 1))"
-    " RETURNING due_at, callback_id, queue_id, position, a_line, b_line"
-)
+_NEXT = statement(f"""
+    SELECT min(extract(epoch FROM next.due_at - clock_timestamp()))::float8
+    FROM {{schema}}.queue_slots AS s,
+        LATERAL (
+            SELECT t.due_at {_WAITING}
+            ORDER BY t.due_at
+            LIMIT 1
+        ) AS next
+    WHERE {_CAN_START}
+""")
+# As many queues as calls are wanted, those whose turn it is; locked in the order that all transactions keep to.
+_LOCK = statement(f"""
+    WITH organizations AS MATERIALIZED (
+        SELECT organization_id, max(served_at) AS served_at
+        FROM {{schema}}.queue_slots
+        GROUP BY organization_id
+    ), able AS (
+        SELECT s.queue_id, o.served_at, o.organization_id,
+            row_number() OVER (PARTITION BY o.organization_id ORDER BY s.served_at, s.queue_id) AS round
+        FROM {{schema}}.queue_slots AS s
+        JOIN organizations AS o USING (organization_id),
+            LATERAL (
+            SELECT {_WAITING}
+                AND t.due_at <= now()
+            ORDER BY t.due_at
+            LIMIT 1
+        ) AS oldest
+        WHERE {_CAN_START}
+    )
+    SELECT extract(epoch FROM o.served_at)::float8, o.organization_id, extract(epoch FROM s.served_at)::float8,
+        s.queue_id, s.slots - s.taken, s.client_leg,
+        (SELECT settings->>'caller_id' FROM {{schema}}.organizations WHERE id = s.organization_id)
+    FROM {{schema}}.queue_slots AS s
+    JOIN organizations AS o USING (organization_id)
+    WHERE s.queue_id = ANY(ARRAY(
+            SELECT queue_id FROM able ORDER BY round, served_at, organization_id LIMIT %(limit)s
+        ))
+        AND {_CAN_START}
+    ORDER BY s.queue_id
+    FOR UPDATE OF s
+""")
+_DEQUEUE = statement(f"""
+    WITH due AS (
+        SELECT next.*
+        FROM unnest(%(queues)s::bigint[], %(shares)s::int[]) AS g (queue_id, share)
+        JOIN {{schema}}.queue_slots AS s USING (queue_id),
+            LATERAL (
+            SELECT t.callback_id, t.due_at, {_LINE} AS client_line {_WAITING}
+                AND t.due_at <= now()
+            ORDER BY t.due_at, t.callback_id
+            LIMIT g.share
+        ) AS next
+    ), clients AS (
+        SELECT callback_id, client_line,
+            row_number() OVER (PARTITION BY client_line ORDER BY due_at, callback_id) AS call
+        FROM due
+    )
+    DELETE FROM {{schema}}.timetable
+    WHERE callback_id = ANY(ARRAY(SELECT callback_id FROM clients WHERE client_line IS NULL OR call = 1))
+    RETURNING due_at, callback_id, queue_id, position, a_line, b_line
+""")
 
 
-class Turn(msgspec.Struct, frozen=True, order=True):
-    """A queue that has something due and free slots; the least has its turn first. Times are in seconds since 1970.
+class QueueTurn(msgspec.Struct, frozen=True, order=True):
+    """A queue with due callbacks and free slots; the least has its turn first. Times are in seconds since 1970.
 
-    ``shown_number`` is the number that its organisation shows, if it has one.
+    ``shown_number`` is the caller number of its organisation, if it has one.
     """
 
     organization_served_at: float
@@ -68,10 +105,11 @@ class Turn(msgspec.Struct, frozen=True, order=True):
     shown_number: str | None
 
 
-class Due(msgspec.Struct, frozen=True):
-    """A row of the timetable that was taken.
+class DueCallback(msgspec.Struct, frozen=True):
+    """A row removed from the timetable.
 
-    ``client_line`` is the client's, where the queue lets him have one call at a time; ``shown_number`` as in the turn.
+    ``client_line`` is the key of the client's phone line, where the queue allows a client one call at a time;
+    ``shown_number`` as in QueueTurn.
     """
 
     callback_id: int
@@ -92,27 +130,27 @@ class Due(msgspec.Struct, frozen=True):
 _Row = tuple[datetime, int, int, int, int | None, int | None]
 
 
-async def take(connection: AsyncConnection, unreadable: Sequence[int], most: int) -> list[Due]:
-    """Take what is due out of the timetable, at most so many rows, in their turn; hold their queues' slots.
+async def dequeue(connection: AsyncConnection, quarantined: Sequence[int], limit: int) -> list[DueCallback]:
+    """Remove at most ``limit`` due callbacks from the timetable, in their turn, and lock the slots of their queues.
 
-    A queue with less due than its share leaves the rest to the next batch.
+    A queue with fewer due callbacks than its share leaves the rest to the next batch.
     """
     cursor = connection.cursor(binary=True)
-    await cursor.execute(_HOLD, {"unreadable": unreadable, "most": most}, prepare=False)
-    turns = [*islice(in_turn([Turn(*row) for row in await cursor.fetchall()]), most)]
+    await cursor.execute(_LOCK, {"quarantined": quarantined, "limit": limit}, prepare=False)
+    turns = [*islice(round_robin([QueueTurn(*row) for row in await cursor.fetchall()]), limit)]
     if not turns:
         return []
     shares = Counter(turn.queue_id for turn in turns)
-    values = {"unreadable": unreadable, "queues": [*shares.keys()], "shares": [*shares.values()]}
-    await cursor.execute(_TAKE, values, prepare=False)
-    taken: dict[int, deque[_Row]] = {queue_id: deque() for queue_id in shares}
+    values = {"quarantined": quarantined, "queues": [*shares.keys()], "shares": [*shares.values()]}
+    await cursor.execute(_DEQUEUE, values, prepare=False)
+    rows: dict[int, deque[_Row]] = {queue_id: deque() for queue_id in shares}
     for row in sorted(await cursor.fetchall()):
-        taken[row[2]].append(row)
-    return [_due(taken[turn.queue_id].popleft(), turn) for turn in turns if taken[turn.queue_id]]
+        rows[row[2]].append(row)
+    return [_due_callback(rows[turn.queue_id].popleft(), turn) for turn in turns if rows[turn.queue_id]]
 
 
-def in_turn(turns: Iterable[Turn]) -> Iterator[Turn]:
-    """Yield whose turn each next call is, until all free slots are spoken for."""
+def round_robin(turns: Iterable[QueueTurn]) -> Iterator[QueueTurn]:
+    """Yield the queue of each next call, until all free slots are assigned."""
     by_organization = groupby(sorted(turns), key=lambda turn: turn.organization_id)
     organizations = deque(deque((turn, turn.free) for turn in queues) for _, queues in by_organization)
     while organizations:
@@ -125,13 +163,13 @@ def in_turn(turns: Iterable[Turn]) -> Iterator[Turn]:
             organizations.append(queues)
 
 
-async def seconds_to_next(connection: AsyncConnection, unreadable: Sequence[int]) -> float:
-    """Answer when something can be taken next: at once is 0 or less, infinite is not before something changes."""
-    row = await (await connection.execute(_NEXT, {"unreadable": unreadable}, prepare=False)).fetchone()
+async def seconds_to_next(connection: AsyncConnection, quarantined: Sequence[int]) -> float:
+    """Return the seconds until a callback can be dequeued: 0 or less is at once, infinite is after some change."""
+    row = await (await connection.execute(_NEXT, {"quarantined": quarantined}, prepare=False)).fetchone()
     return inf if row is None or row[0] is None else row[0]
 
 
-def _due(row: _Row, turn: Turn) -> Due:
+def _due_callback(row: _Row, turn: QueueTurn) -> DueCallback:
     due_at, callback_id, queue_id, position, a_line, b_line = row
     line = {"a": a_line, "b": b_line}.get(turn.client_leg or "")
-    return Due(callback_id, queue_id, turn.organization_id, due_at, position, line, turn.shown_number)
+    return DueCallback(callback_id, queue_id, turn.organization_id, due_at, position, line, turn.shown_number)

@@ -1,40 +1,40 @@
-"""Hanging up calls whose callbacks were deleted."""
+"""The loop that hangs up calls whose callbacks were deleted."""
 
 import structlog
 
-from application.ports.call_gateway import GatewayDown
-from infrastructure.dispatch.call_placer import Placing
-from infrastructure.dispatch.leadership_term import Term
-from infrastructure.postgres.notifications import woken
+from application.ports.call_gateway import GatewayUnavailable
+from infrastructure.dispatch.call_placer import CallPlacer
+from infrastructure.dispatch.leadership_term import LeadershipTerm
+from infrastructure.postgres.notifications import wait_or_timeout
 from infrastructure.postgres.sql import statement
 
-_WANTED = statement("SELECT call_id::text FROM {schema}.open_calls WHERE gateway = %s AND hang_up LIMIT 500")
+_REQUESTED = statement("SELECT call_id::text FROM {schema}.open_calls WHERE gateway = %s AND hang_up LIMIT 500")
 
 _logger = structlog.get_logger(__name__)
 
 
-class HangingUp:
-    """Hangs up what ``keep_timetable`` marked, again and again until the call's end is on record."""
+class HangupLoop:
+    """Hangs up the calls that ``keep_timetable`` marked, again and again until the end of each is recorded."""
 
-    def __init__(self, term: Term, placing: Placing) -> None:
-        """Hang up for as long as the term lasts."""
+    def __init__(self, term: LeadershipTerm, placer: CallPlacer) -> None:
+        """Prepare to hang up for as long as the term lasts."""
         self._term = term
-        self._placing = placing
+        self._placer = placer
 
     async def run(self) -> None:
         """Hang up until cancelled. Raises StorageUnavailable."""
         while True:
             self._term.hang_up.clear()
             async with self._term.pool.connection() as connection:
-                rows = await (await connection.execute(_WANTED, (self._term.lease.gateway,))).fetchall()
+                rows = await (await connection.execute(_REQUESTED, (self._term.lease.gateway,))).fetchall()
             for (call_id,) in rows:
                 await self._hang_up(call_id)
-            await woken(self._term.hang_up)
+            await wait_or_timeout(self._term.hang_up)
 
     async def _hang_up(self, call_id: str) -> None:
-        if self._placing.give_up(call_id) or not self._term.lease.may_speak():
+        if self._placer.cancel(call_id) or not self._term.lease.permits_command():
             return
         try:
             await self._term.gateway.hang_up(call_id)
-        except GatewayDown as error:
-            _logger.info("cannot hang up now", call_id=call_id, error=str(error))
+        except GatewayUnavailable as error:
+            _logger.info("hangup postponed", call_id=call_id, error=str(error))

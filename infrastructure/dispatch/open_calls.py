@@ -1,4 +1,4 @@
-"""Calls that run: their rows, and what is kept of them in memory so that recording needs no reading."""
+"""Open calls: their rows, and a cache of them with their facts, so that recording an outcome needs no read."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -11,12 +11,13 @@ from domain.streams import callback_stream
 from infrastructure.event_log.decisions import read_streams
 from infrastructure.postgres.sql import statement
 
-KEPT = 10_000
+CACHED_MAX = 10_000
 
-_READ = statement(
-    "SELECT call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line"
-    " FROM {schema}.open_calls WHERE call_id = ANY(%s::uuid[])"
-)
+_READ = statement("""
+    SELECT call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line
+    FROM {schema}.open_calls
+    WHERE call_id = ANY(%s::uuid[])
+""")
 
 
 class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,32 +38,32 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
         return callback_stream(self.callback_id)
 
 
-class KnownCalls:
-    """Open calls with the facts of their callbacks, at most ``KEPT`` of them: the others are read when they are needed."""
+class OpenCallCache:
+    """Open calls with the facts of their callbacks, at most ``CACHED_MAX``: the others are read when they are needed."""
 
     def __init__(self) -> None:
-        """Begin with none."""
-        self._known: dict[str, tuple[OpenCall, Facts]] = {}
+        """Start empty."""
+        self._cached: dict[str, tuple[OpenCall, Facts]] = {}
 
-    def keep(self, call: OpenCall, facts: Facts) -> None:
-        """Remember a call and the whole stream of its callback, if there is room."""
-        if len(self._known) < KEPT:
-            self._known[call.call_id] = (call, facts)
+    def add(self, call: OpenCall, facts: Facts) -> None:
+        """Add a call and the whole stream of its callback, if there is room."""
+        if len(self._cached) < CACHED_MAX:
+            self._cached[call.call_id] = (call, facts)
 
-    def follow(self, call: OpenCall, facts: Facts) -> None:
-        """Bring what is remembered of a call up to date."""
-        if call.call_id in self._known:
-            self._known[call.call_id] = (call, facts)
+    def update(self, call: OpenCall, facts: Facts) -> None:
+        """Replace the facts of a call, if it is cached."""
+        if call.call_id in self._cached:
+            self._cached[call.call_id] = (call, facts)
 
-    def forget(self, call_id: str) -> None:
-        """Forget a call that has ended."""
-        self._known.pop(call_id, None)
+    def discard(self, call_id: str) -> None:
+        """Remove a call that has ended."""
+        self._cached.pop(call_id, None)
 
     async def get(self, connection: AsyncConnection, call_ids: Iterable[str]) -> dict[str, tuple[OpenCall, Facts]]:
-        """Answer those of the calls that are open. Raises UnknownFact."""
-        wanted = list(call_ids)
-        found = {call_id: self._known[call_id] for call_id in wanted if call_id in self._known}
-        if missing := [call_id for call_id in wanted if call_id not in found]:
+        """Return those of the calls that are open, with their facts. Raises UnknownFact."""
+        ids = list(call_ids)
+        found = {call_id: self._cached[call_id] for call_id in ids if call_id in self._cached}
+        if missing := [call_id for call_id in ids if call_id not in found]:
             found |= await _read(connection, missing)
         return found
 

@@ -1,4 +1,4 @@
-"""Callbacks whose streams cannot be read: found by halving, and left alone, so that they hold up nobody else."""
+"""Quarantine of callbacks whose streams cannot be read: found by halving batches, then skipped, so that others go on."""
 
 from collections.abc import Sequence
 
@@ -6,28 +6,28 @@ import structlog
 
 from infrastructure.dispatch import metrics
 
-BATCH = 1000
+BATCH_MAX = 1000
 
 _logger = structlog.get_logger(__name__)
 
 
-class Unreadable:
-    """The callbacks that are to be left alone, and how large a batch may be while one of them is searched for."""
+class Quarantine:
+    """Callbacks to skip, and the batch limit while one of them is searched for."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start empty."""
         self.ids: list[int] = []
-        self.most = BATCH
+        self.batch_max = BATCH_MAX
 
-    def is_among(self, callback_ids: Sequence[int], error: ValueError) -> None:
-        """Note that a batch could not be read: the next is half as large; the one of a batch of one is left alone."""
+    def batch_failed(self, callback_ids: Sequence[int], error: ValueError) -> None:
+        """Halve the next batch, for this one could not be read; quarantine the callback of a batch of one."""
         if len(callback_ids) > 1:
-            self.most = len(callback_ids) // 2
+            self.batch_max = len(callback_ids) // 2
             return
         self.ids += callback_ids
         metrics.UNREADABLE.inc()
-        _logger.error("a callback is left alone, it cannot be read", callbacks=list(callback_ids), error=str(error))
+        _logger.error("callback quarantined", callbacks=list(callback_ids), error=str(error))
 
-    def is_not_among_these(self) -> None:
-        """Note that a batch could be read."""
-        self.most = BATCH
+    def batch_succeeded(self) -> None:
+        """Restore the batch limit, for a batch could be read."""
+        self.batch_max = BATCH_MAX

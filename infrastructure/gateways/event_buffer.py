@@ -8,7 +8,7 @@ from application.ports.call_gateway import GatewayEvent
 _MOST_UNHEARD = 100_000
 
 
-class Ear:
+class EventBuffer:
     """What one listener has not heard yet."""
 
     def __init__(self) -> None:

@@ -7,8 +7,8 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from application.ports.call_gateway import GatewayDown, GatewayEvent, LinkDown, LinkUp
-from infrastructure.gateways.event_buffer import Ear
+from application.ports.call_gateway import GatewayEvent, GatewayUnavailable, LinkDown, LinkUp
+from infrastructure.gateways.event_buffer import EventBuffer
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
@@ -31,16 +31,16 @@ class Link(Protocol):
 L = TypeVar("L", bound=Link)
 
 
-class KeptLink(Generic[L]):
+class ReconnectingLink(Generic[L]):
     """Connects, and again after a pause whenever the link is lost, from ``open`` to ``close``."""
 
     def __init__(self, switch: str, connect: Callable[[], AbstractAsyncContextManager[tuple[L, str]]]) -> None:
-        """``connect`` lends a link and the switch's start stamp, or raises GatewayDown; ``switch`` names it in the log."""
+        """``connect`` lends a link and the switch's start stamp, or raises GatewayUnavailable; ``switch`` names it in the log."""
         self._switch = switch
         self._is_away = f"{switch} is away"
         self._connect = connect
         self._started = ""
-        self._ears: set[Ear] = set()
+        self._ears: set[EventBuffer] = set()
         self._keeping: asyncio.Task[None] | None = None
         self.now: L | None = None
         """The link, while there is one."""
@@ -51,7 +51,7 @@ class KeptLink(Generic[L]):
         self._keeping.add_done_callback(self._wake_all)
 
     async def close(self) -> None:
-        """Let go of the link. Raises what else than GatewayDown ended it before."""
+        """Let go of the link. Raises what else than GatewayUnavailable ended it before."""
         assert self._keeping  # noqa: S101 - open was first
         self._keeping.cancel()
         await asyncio.wait([self._keeping])
@@ -59,9 +59,9 @@ class KeptLink(Generic[L]):
             self._keeping.result()
 
     def reached(self) -> L:
-        """Answer the link. Raises GatewayDown when there is none."""
+        """Answer the link. Raises GatewayUnavailable when there is none."""
         if self.now is None:
-            raise GatewayDown(f"there is no link to {self._switch}")
+            raise GatewayUnavailable(f"there is no link to {self._switch}")
         return self.now
 
     def tell(self, events: Sequence[GatewayEvent]) -> None:
@@ -74,7 +74,7 @@ class KeptLink(Generic[L]):
 
         Who does not listen for long loses the link, hears LinkDown and LinkUp, and knows that something was missed.
         """
-        ear = Ear()
+        ear = EventBuffer()
         if self.now:
             ear.hear([LinkUp(self._started)])
         self._ears.add(ear)
@@ -94,7 +94,7 @@ class KeptLink(Generic[L]):
                 async with self._connect() as (link, started):
                     pause = _FIRST_PAUSE_S
                     await self._stay(link, started)
-            except GatewayDown as error:
+            except GatewayUnavailable as error:
                 _logger.warning(self._is_away, error=str(error), pause_s=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)

@@ -13,7 +13,7 @@ from infrastructure.dispatch import reconciler
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.network import Network
 from interfaces.api.web.path_params import CLIENT_BASE_PATHS
-from tests.support.dispatching import BUSY, ERROR_RESPONSES, FAST, RINGS, Exchange, open_exchange
+from tests.support.dispatching import BUSY, ANSWERS, FAST, RINGS, Exchange, open_exchange
 from tests.support.office import Office, service_with_worker
 from tests.support.waiting import eventually_async
 
@@ -134,9 +134,9 @@ async def test_of_a_call_that_rings_the_start_is_told_and_the_rest_is_null(offic
 
 
 async def test_a_joined_call_is_told_while_it_goes_on(centre: Office) -> None:
-    _, call_id = await dialled(centre, ERROR_RESPONSES, "+77010001002", extension_id=204)
+    _, call_id = await dialled(centre, ANSWERS, "+77010001002", extension_id=204)
     call = await joined(centre, call_id)
-    assert legs(call) == [("a", ERROR_RESPONSES, True, "bridged"), ("b", "+77010001002", True, "bridged")]
+    assert legs(call) == [("a", ANSWERS, True, "bridged"), ("b", "+77010001002", True, "bridged")]
     assert (call["result"], call["bridged_username"], call["extension_id"]) == ("bridged", "+77010001002", 204)
     assert seconds_between(call, "init_time_gmt", "bridged_time_gmt") >= 0
     assert (call["hangup_time_gmt"], call["duration"], call["bridged_duration"]) == (None, None, None)
@@ -144,7 +144,7 @@ async def test_a_joined_call_is_told_while_it_goes_on(centre: Office) -> None:
 
 @pytest.mark.parametrize("exchange", [{"talks_s": 60.0}], indirect=True)
 async def test_a_joined_call_that_has_ended_tells_how_long_they_talked(centre: Office) -> None:
-    _, call_id = await dialled(centre, ERROR_RESPONSES, ERROR_RESPONSES)
+    _, call_id = await dialled(centre, ANSWERS, ANSWERS)
     call = await told_of_its_end(centre, call_id)
     assert (call["outcome"], call["bridged_duration"]) == ("success", 60)
     assert abs(call["duration"] - seconds_between(call, "init_time_gmt", "hangup_time_gmt")) <= 1
@@ -154,15 +154,15 @@ async def test_a_joined_call_that_has_ended_tells_how_long_they_talked(centre: O
 @pytest.mark.parametrize(
     ("a", "b", "told_of_end", "parts"),
     [
-        (BUSY, ERROR_RESPONSES, ["busy", "busy", "a", "SIP 486 Busy Here", 17, None], [(False, "busy"), (False, None)]),
+        (BUSY, ANSWERS, ["busy", "busy", "a", "SIP 486 Busy Here", 17, None], [(False, "busy"), (False, None)]),
         (
-            ERROR_RESPONSES,
+            ANSWERS,
             BUSY,
             ["busy", "busy", "b", "SIP 486 Busy Here", 17, "BUSY"],
             [(True, "answered"), (False, "busy")],
         ),
         (
-            ERROR_RESPONSES,
+            ANSWERS,
             RINGS,
             ["not answered", "no_answer", "b", "SIP 180 Ringing", 16, "NOANSWER"],
             [(True, "answered"), (False, "not answered")],
@@ -187,7 +187,7 @@ async def test_a_failed_call_tells_which_leg_failed_and_why(
 
 
 async def test_each_attempt_of_a_callback_has_a_call_of_its_own(centre: Office) -> None:
-    path, first, second = await dialled(centre, "+77010008001", ERROR_RESPONSES, try_count=2, try_again_pause=0)
+    path, first, second = await dialled(centre, "+77010008001", ANSWERS, try_count=2, try_again_pause=0)
     calls = [await told_of_its_end(centre, first), await joined(centre, second)]
     assert [(call["call_uuid"], call["attempt"], call["outcome"]) for call in calls] == [
         (first, 1, "busy"),
@@ -201,8 +201,8 @@ async def test_each_attempt_of_a_callback_has_a_call_of_its_own(centre: Office) 
 async def test_of_a_lost_call_nobody_knows_how_long_it_was_nor_who_answered(
     centre: Office, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciler, "LOOK_AGAIN_S", 0.0)
-    _, call_id = await dialled(centre, RINGS, ERROR_RESPONSES)
+    monkeypatch.setattr(reconciler, "RECHECK_AFTER_S", 0.0)
+    _, call_id = await dialled(centre, RINGS, ANSWERS)
 
     async def rings() -> bool:
         return exchange.network.counts().running == 1

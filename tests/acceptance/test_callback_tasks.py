@@ -7,10 +7,10 @@ import pytest
 
 from domain.callback.callback import Status
 from domain.model import Recorded
-from infrastructure.event_log.log import read_identity
+from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import BatchReader
 from infrastructure.gateways.simulated.network import Network
-from tests.support.dispatching import BUSY, ERROR_RESPONSES, FAST, RINGS, Exchange, open_exchange
+from tests.support.dispatching import BUSY, ANSWERS, FAST, RINGS, Exchange, open_exchange
 from tests.support.office import Office, service_with_worker
 from tests.support.waiting import eventually_async
 
@@ -94,13 +94,13 @@ POLICY = "policy/carry_out_callback_tasks"
 async def test_a_task_is_completed_when_both_are_connected_and_started_when_dialling_is(
     office: Office, exchange: Exchange
 ) -> None:
-    task_id = await asked(office, ERROR_RESPONSES)
+    task_id = await asked(office, ANSWERS)
     task = await reached(office, task_id, "completed")
     assert (task["error_message"], task["completed_at"] is not None) == (None, True)
     assert await history(office, task_id) == [("filed", "operator/2"), ("started", POLICY), ("completed", POLICY)]
     (number,) = await callbacks(exchange)
     callback = await exchange.callback(number)
-    assert (callback.details.a_number, callback.details.b_number) == ("1001", ERROR_RESPONSES)
+    assert (callback.details.a_number, callback.details.b_number) == ("1001", ANSWERS)
     assert callback.scheduled.task_id == task_id
     await exchange.all_ended([number])
     assert exchange.network.counts().placed == 1
@@ -153,7 +153,7 @@ async def test_cancelling_a_task_hangs_up_its_callback(office: Office, exchange:
 
 
 async def test_every_step_walks_back_to_the_request(office: Office, exchange: Exchange) -> None:
-    tasks = [await asked(office, phone) for phone in (ERROR_RESPONSES, BUSY)]
+    tasks = [await asked(office, phone) for phone in (ANSWERS, BUSY)]
     await reached(office, tasks[0], "completed")
     await reached(office, tasks[1], "failed")
     await exchange.all_ended(await callbacks(exchange))

@@ -7,7 +7,7 @@ import pytest
 
 from domain.callback.callback import Callback
 from infrastructure.gateways.simulated.network import Network
-from tests.support.dispatching import BUSY, ERROR_RESPONSES, FAST, Exchange, open_exchange
+from tests.support.dispatching import BUSY, ANSWERS, FAST, Exchange, open_exchange
 from tests.support.office import Office, service_with_worker
 from tests.support.waiting import eventually_async
 
@@ -111,5 +111,5 @@ async def test_the_organisations_default_is_followed_and_a_queue_may_have_anothe
 
 
 async def test_a_success_is_a_success_whatever_the_policy(office: Office, exchange: Exchange) -> None:
-    callback = await called(office, exchange, await queue_with(office, BUSY_IS_FINAL), ERROR_RESPONSES)
+    callback = await called(office, exchange, await queue_with(office, BUSY_IS_FINAL), ANSWERS)
     assert (callback.status, callback.finish_result) == ("finished", "success")

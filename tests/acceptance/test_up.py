@@ -102,7 +102,7 @@ def test_a_killed_process_is_started_again_on_the_same_port(up: Up) -> None:
 
 def test_its_worker_dials_a_simulated_network_of_its_own_which_it_says_and_again_when_that_was_lost(up: Up) -> None:
     def reached() -> int:
-        return sum(line["event"] == "the switch is reached" for line in up.log)
+        return sum(line["event"] == "switch connected" for line in up.log)
 
     assert up.url
     assert "calls go to a simulated phone network: no phone rings" in [line["event"] for line in up.log]

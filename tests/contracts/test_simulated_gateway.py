@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from application.ports.call_gateway import Call, CallOver, GatewayDown, LinkDown, LinkUp, Placed
+from application.ports.call_gateway import Call, CallOver, GatewayUnavailable, LinkDown, LinkUp, PlaceResult
 from domain.callback.events import Outcome
 from infrastructure.gateways.simulated.address import address_of, listen
 from infrastructure.gateways.simulated.client import SimulatedGateway
@@ -13,7 +13,7 @@ from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.faults import Faults
 from infrastructure.gateways.simulated.network import Network
 from infrastructure.gateways.simulated.server import serving
-from tests.support.switches import Ear
+from tests.support.switches import EventCollector
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ def busy(call_id: str) -> Call:
 
 
 async def test_it_counts_what_was_dialled(address: str) -> None:
-    async with SimulatedGateway(address) as gateway, Ear(gateway) as ear, Control(address) as control:
+    async with SimulatedGateway(address) as gateway, EventCollector(gateway) as ear, Control(address) as control:
         await ear.until(lambda _event: True)
         for call_id in ("once", "twice", "twice"):
             await gateway.place(busy(call_id))
@@ -41,10 +41,10 @@ async def test_it_counts_what_was_dialled(address: str) -> None:
 
 
 async def test_things_go_wrong_on_demand_until_they_are_put_right(address: str) -> None:
-    async with SimulatedGateway(address) as gateway, Ear(gateway) as ear, Control(address) as control:
+    async with SimulatedGateway(address) as gateway, EventCollector(gateway) as ear, Control(address) as control:
         await ear.until(lambda _event: True)
         await control.disturb(Faults(refuse=True))
-        assert await gateway.place(busy("refused")) is Placed.REFUSED
+        assert await gateway.place(busy("refused")) is PlaceResult.REFUSED
         await control.disturb(Faults(silent=True))
         await control.disturb(Faults(double=1))
         await gateway.place(busy("doubled"))
@@ -56,11 +56,11 @@ async def test_things_go_wrong_on_demand_until_they_are_put_right(address: str) 
 
 
 async def test_a_restart_on_demand_is_answered_and_cuts_all_links(address: str) -> None:
-    async with SimulatedGateway(address) as gateway, Ear(gateway) as ear:
+    async with SimulatedGateway(address) as gateway, EventCollector(gateway) as ear:
         await ear.until(lambda _event: True)
         async with Control(address) as control:
             await control.restart(keep_ledger=True)
-            with pytest.raises(GatewayDown):
+            with pytest.raises(GatewayUnavailable):
                 await control.counts()
         await ear.until(lambda event: isinstance(event, LinkUp), count=2)
     assert [type(event) for event in ear.heard[:3]] == [LinkUp, LinkDown, LinkUp]
@@ -73,8 +73,8 @@ async def test_who_does_not_listen_loses_the_link_and_so_knows_that_something_wa
     async with SimulatedGateway(address) as gateway:
         events = gateway.events()
         assert isinstance((await anext(events))[0], LinkUp)
-        assert {await gateway.place(busy(str(n))) for n in range(2)} == {Placed.ACCEPTED}
-        async with Ear(gateway) as ear:
+        assert {await gateway.place(busy(str(n))) for n in range(2)} == {PlaceResult.ACCEPTED}
+        async with EventCollector(gateway) as ear:
             await gateway.place(busy("one too many"))
             await ear.until(lambda event: isinstance(event, LinkUp), count=2)
         assert [type(event) for event in await anext(events)] == [LinkDown, LinkUp]
@@ -113,6 +113,6 @@ async def test_who_is_told_nothing_of_what_happens_did_not_ask_for_it(address: s
 
 @pytest.mark.parametrize("nowhere", ["./no.sock", "127.0.0.1:1", "127.0.0.1:99999"])
 async def test_that_nobody_is_there_is_told(nowhere: str) -> None:
-    with pytest.raises(GatewayDown, match=nowhere):
+    with pytest.raises(GatewayUnavailable, match=nowhere):
         async with Control(nowhere):
             pass

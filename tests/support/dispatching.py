@@ -12,15 +12,16 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from application.policies.notify_webhooks import Message
 from domain.callback.callback import Callback, replay
 from domain.callback.events import CallbackDetails, CallbackScheduled
 from domain.model import Envelope, Fact, Recorded, tag_of
 from domain.streams import callback_stream
 from infrastructure.dispatch.call_placer import Announce
 from infrastructure.dispatch.dispatcher import Connect, run_dispatcher
-from infrastructure.dispatch.leadership_term import Term
+from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.lease import Lease
-from infrastructure.dispatch.pacing import BOUNDLESS, Pace, Pacing
+from infrastructure.dispatch.pacing import UNLIMITED, Pace, Pacing
 from infrastructure.event_log.append import APPEND, Command, append_batch
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.decisions import read_streams
@@ -30,7 +31,6 @@ from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.network import Network
 from infrastructure.gateways.simulated.server import serving
 from infrastructure.postgres.connections import Pool, service_dsn
-from infrastructure.webhooks.outbox import Message
 from tests.support.waiting import eventually_async
 
 GATEWAY = "simulated"
@@ -118,21 +118,21 @@ class Exchange:
         await self.owner.execute(APPEND, ([1], [stream], [version], [tag], [b"{}"], [1], ["x"], [None], [None], [None]))
 
     @asynccontextmanager
-    async def leading(self) -> AsyncGenerator[Term]:
+    async def leading(self) -> AsyncGenerator[LeadershipTerm]:
         """Lead the gateway, and do nothing by itself."""
         pool = Pool(service_dsn(self.dsn), size=3, name="test")
         await pool.open()
         try:
             lease, identity = Lease(pool, GATEWAY), await read_identity(self.owner)
-            assert await lease.take()
+            assert await lease.acquire()
             gateway = SimulatedGateway(self.address)
-            yield Term(lease, pool, gateway, identity, Pacing(), due=asyncio.Event(), hang_up=asyncio.Event())
+            yield LeadershipTerm(lease, pool, gateway, identity, Pacing(), due=asyncio.Event(), hang_up=asyncio.Event())
             await lease.release()
         finally:
             await pool.close()
 
     def dispatch(
-        self, *, announce: Announce = tell_nobody, connect: Connect | None = None, pace: Pace = BOUNDLESS
+        self, *, announce: Announce = tell_nobody, connect: Connect | None = None, pace: Pace = UNLIMITED
     ) -> asyncio.Task[None]:
         """Start a dispatcher."""
         stop, connect = asyncio.Event(), connect or (lambda: SimulatedGateway(self.address))

@@ -5,7 +5,7 @@ from uuid import uuid4
 from application.ports.call_gateway import Call, CallOver, LinkUp
 from domain.callback.events import CallEnd, Leg, Outcome
 from tests.support.fake_ami import Asked, FakeAmi, event
-from tests.support.switches import Ear
+from tests.support.switches import EventCollector
 
 BUSY_ROW = "A||17|SIP 486 Busy Here|||1795342060"
 BUSY = CallEnd(outcome=Outcome.BUSY, leg=Leg.A, sip="SIP 486 Busy Here", cause=17)
@@ -29,13 +29,13 @@ def failure(call_id: str, action_id: str = "perezvon-9") -> bytes:
     )
 
 
-async def over(ear: Ear, call_id: str) -> CallEnd:
+async def over(ear: EventCollector, call_id: str) -> CallEnd:
     told = await ear.until(lambda event: isinstance(event, CallOver) and event.call_id == call_id)
     assert isinstance(told, CallOver)
     return told.end
 
 
-async def heard_so_far(ami: FakeAmi, ear: Ear) -> list[object]:
+async def heard_so_far(ami: FakeAmi, ear: EventCollector) -> list[object]:
     """Return what is heard by the time that the end of yet another call is."""
     last = str(uuid4())
     has_row(ami)

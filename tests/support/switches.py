@@ -219,7 +219,7 @@ async def asterisk_switch(real: RealSwitch) -> AsyncGenerator[Switch]:
             switch.tidy_up()
 
 
-class Ear:
+class EventCollector:
     """Hears all that a gateway tells, from ``async with`` on."""
 
     def __init__(self, gateway: CallGateway) -> None:

@@ -11,13 +11,13 @@ from typing import Self
 import msgspec
 import structlog
 
-from application.ports.call_gateway import GatewayDown
+from application.ports.call_gateway import GatewayUnavailable
 from infrastructure.gateways.asterisk import metrics
 from infrastructure.gateways.asterisk.messages import Message, encode
 from infrastructure.gateways.asterisk.options import AsteriskOptions
 from infrastructure.gateways.asterisk.wire import Wire
 
-OURS = "perezvon-"
+ACTION_ID_PREFIX = "perezvon-"
 """How the ids of our actions begin."""
 
 _MOST_ITEMS = 100_000  # of a list: some ten thousand calls
@@ -27,7 +27,7 @@ _NO_VARIABLES: Mapping[str, str] = {}
 _logger = structlog.get_logger(__name__)
 
 
-class Refused(GatewayDown):
+class ActionRefused(GatewayUnavailable):
     """The switch answered that it did not do it; ``reason`` is its text."""
 
     def __init__(self, action: str, reason: str) -> None:
@@ -35,23 +35,23 @@ class Refused(GatewayDown):
         self.reason = reason
 
 
-class LoginRefused(Refused):
+class LoginRefused(ActionRefused):
     """The switch was reached and does not let us in."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True):
     """What the switch answered; ``items`` where it is a list."""
 
     message: Message
     items: Sequence[Message] = ()
 
 
-Then = Callable[[Answer | GatewayDown], None]
+OnResponse = Callable[[Response | GatewayUnavailable], None]
 
 
-class _Question(msgspec.Struct):
+class _PendingAction(msgspec.Struct):
     action: str
-    then: Then
+    then: OnResponse
     asked_at: float
     items: list[Message]
     message: Message | None = None
@@ -78,13 +78,13 @@ class Ami:
         self._hear = hear
         self._kinds = kinds
         self._wire = Wire(self._heard)
-        self._questions: dict[str, _Question] = {}
+        self._questions: dict[str, _PendingAction] = {}
         self._numbers = count(1)
         self._heard_at = 0.0
         self._is_over = False
 
     async def __aenter__(self) -> Self:
-        """Connect and log in. Raises GatewayDown; LoginRefused where the switch was reached and does not want us."""
+        """Connect and log in. Raises GatewayUnavailable; LoginRefused where the switch was reached and does not want us."""
         self._holding = asyncio.create_task(self._hold(), name="link to Asterisk")
         try:
             async with asyncio.timeout(self._patience_s):
@@ -92,7 +92,7 @@ class Ami:
                 await self._log_in()
         except (OSError, OverflowError, UnicodeError, TimeoutError) as error:
             await self._close()
-            raise GatewayDown(f"{self._options.address}: {error or type(error).__name__}") from error
+            raise GatewayUnavailable(f"{self._options.address}: {error or type(error).__name__}") from error
         except BaseException:
             await self._close()
             raise
@@ -109,18 +109,18 @@ class Ami:
         """Give the link up, on purpose."""
         self._wire.cut()
 
-    async def ask(self, action: str, /, variables: Mapping[str, str] = _NO_VARIABLES, **fields: str) -> Answer:
+    async def ask(self, action: str, /, variables: Mapping[str, str] = _NO_VARIABLES, **fields: str) -> Response:
         """Have an action carried out, with these channel variables; answer what the switch answered.
 
-        Raises Refused when it says that it did nothing, GatewayDown when the link is lost before it answered, ValueError
+        Raises Refused when it says that it did nothing, GatewayUnavailable when the link is lost before it answered, ValueError
         when a value cannot be sent: nothing was.
         """
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
-        def settle(answer: Answer | GatewayDown) -> None:
+        def settle(answer: Response | GatewayUnavailable) -> None:
             if future.done():
                 return
-            if isinstance(answer, GatewayDown):
+            if isinstance(answer, GatewayUnavailable):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
@@ -128,16 +128,18 @@ class Ami:
         self.send(settle, action, variables, **fields)
         return await future
 
-    def send(self, then: Then, action: str, /, variables: Mapping[str, str] = _NO_VARIABLES, **fields: str) -> None:
+    def send(
+        self, then: OnResponse, action: str, /, variables: Mapping[str, str] = _NO_VARIABLES, **fields: str
+    ) -> None:
         """Do as ``ask`` does and call ``then`` with what comes of it, without waiting. Raises ValueError."""
-        action_id = f"{OURS}{next(self._numbers)}"
+        action_id = f"{ACTION_ID_PREFIX}{next(self._numbers)}"
         lines = [("Action", action), ("ActionID", action_id), *fields.items()]
         lines += [("Variable", f"{name}={value}") for name, value in variables.items()]
         encoded = encode(lines)
         if self._is_over:
-            then(GatewayDown("the link is lost"))
+            then(GatewayUnavailable("the link is lost"))
             return
-        self._questions[action_id] = _Question(action, then, time.monotonic(), [])
+        self._questions[action_id] = _PendingAction(action, then, time.monotonic(), [])
         self._wire.send(encoded)
 
     async def _connect(self) -> None:
@@ -151,7 +153,7 @@ class Ami:
             challenge = (await self.ask("Challenge", AuthType="MD5")).message.get("Challenge")
             key = hashlib.md5(f"{challenge}{options.secret}".encode(), usedforsecurity=False).hexdigest()
             await self.ask("Login", AuthType="MD5", Username=options.user, Key=key, Events=events)
-        except Refused as error:
+        except ActionRefused as error:
             raise LoginRefused("Login", error.reason) from None
 
     async def _hold(self) -> None:
@@ -182,7 +184,7 @@ class Ami:
         questions, self._questions = self._questions, {}
         for question in questions.values():
             metrics.ACTIONS.labels(question.action, "none").inc()
-            question.then(GatewayDown("the link was lost before the answer came"))
+            question.then(GatewayUnavailable("the link was lost before the answer came"))
 
     def _heard(self, blocks: list[bytes]) -> None:
         """Read messages. Events that nobody asked for, and only those, have ``Privilege`` in their second line."""
@@ -207,31 +209,31 @@ class Ami:
             return
         if message.get("Response") == "Error":
             reason = message.get("Message")
-            self._settle(message, question, "refused", Refused(question.action, reason))
+            self._settle(message, question, "refused", ActionRefused(question.action, reason))
             if reason == _STOPPING:
                 self._wire.cut()  # it may linger with the link up, and do nothing more
         elif message.get("EventList") == "start":
             question.message = message
         else:
-            self._settle(message, question, "done", Answer(message))
+            self._settle(message, question, "done", Response(message))
 
     def _take_item(self, item: Message) -> None:
         question = self._questions.get(item.get("ActionID"))
         if question is None or question.message is None:
             return
         if item.get("EventList") == "Complete":
-            self._settle(item, question, "done", Answer(question.message, question.items))
+            self._settle(item, question, "done", Response(question.message, question.items))
             return
         question.items.append(item)
         if len(question.items) > _MOST_ITEMS:
             _logger.warning("cutting the link to Asterisk, its list has no end", action=question.action)
             self._wire.cut()
 
-    def _settle(self, last: Message, question: _Question, word: str, answer: Answer | Refused) -> None:
+    def _settle(self, last: Message, question: _PendingAction, word: str, answer: Response | ActionRefused) -> None:
         del self._questions[last.get("ActionID")]
         metrics.ACTIONS.labels(question.action, word).inc()
         question.then(answer)
 
 
-def _ignore(_: Answer | GatewayDown) -> None:
+def _ignore(_: Response | GatewayUnavailable) -> None:
     pass

@@ -5,11 +5,19 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from application.ports.call_gateway import Absent, CallOver, Ended, GatewayDown, GatewayEvent, Progress, Progressed
+from application.ports.call_gateway import (
+    Absent,
+    CallOver,
+    CallProgressed,
+    Ended,
+    GatewayEvent,
+    GatewayUnavailable,
+    Progress,
+)
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.gateways.asterisk import metrics
-from infrastructure.gateways.asterisk.ami import OURS, Ami, Answer
-from infrastructure.gateways.asterisk.call_lookup import find, row_in
+from infrastructure.gateways.asterisk.ami import ACTION_ID_PREFIX, Ami, Response
+from infrastructure.gateways.asterisk.call_lookup import find, ledger_row
 from infrastructure.gateways.asterisk.ledger import FAMILY
 from infrastructure.gateways.asterisk.messages import Message
 from infrastructure.gateways.asterisk.originate import CALL_ID, is_call_id
@@ -22,7 +30,7 @@ _SETTLES_S = 0.5  # a call that had a channel tells its end by itself
 _logger = structlog.get_logger(__name__)
 
 
-class Following:
+class CallTracker:
     """Follows the calls of one session. Calls of others on the same switch cost nothing, and tell nothing."""
 
     def __init__(self, tell: Callable[[Sequence[GatewayEvent]], None]) -> None:
@@ -56,7 +64,7 @@ class Following:
             failed, self._failed = self._failed, {}
             try:
                 known = await find(ami, [*failed])
-            except GatewayDown as error:
+            except GatewayUnavailable as error:
                 _logger.info("the switch cannot be asked about calls that failed", error=str(error))
                 continue
             for (call_id, reason), found in zip(failed.items(), known, strict=True):
@@ -68,7 +76,11 @@ class Following:
 
     def _originated(self, message: Message) -> None:
         call_id = message.get("Uniqueid")
-        if message.get("Response") == "Failure" and message.get("ActionID").startswith(OURS) and is_call_id(call_id):
+        if (
+            message.get("Response") == "Failure"
+            and message.get("ActionID").startswith(ACTION_ID_PREFIX)
+            and is_call_id(call_id)
+        ):
             self._failed[call_id] = message.get("Reason")
             self._has_failed.set()
 
@@ -78,10 +90,10 @@ class Following:
         if not is_call_id(call_id) or message.variable(CALL_ID) not in {None, call_id}:
             return
 
-        def read(answer: Answer | GatewayDown) -> None:
+        def read(answer: Response | GatewayUnavailable) -> None:
             try:
-                row = row_in(call_id, answer)
-            except GatewayDown as error:
+                row = ledger_row(call_id, answer)
+            except GatewayUnavailable as error:
                 _logger.info("the ledger cannot be asked", call_id=call_id, error=str(error))
                 return
             if row:
@@ -103,7 +115,7 @@ def _progress(message: Message) -> list[GatewayEvent]:
         call_id, progress = dialling, Progress.JOINED
     else:
         return []
-    return [Progressed(call_id, progress)] if is_call_id(call_id) else []
+    return [CallProgressed(call_id, progress)] if is_call_id(call_id) else []
 
 
 def _not_dialled(reason: str) -> CallEnd:

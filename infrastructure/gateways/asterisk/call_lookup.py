@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
 
-from application.ports.call_gateway import Absent, Ended, Found, GatewayDown, Live, Progress
-from infrastructure.gateways.asterisk.ami import Ami, Answer, Refused
+from application.ports.call_gateway import Absent, CallState, Ended, GatewayUnavailable, Live, Progress
+from infrastructure.gateways.asterisk.ami import ActionRefused, Ami, Response
 from infrastructure.gateways.asterisk.ledger import FAMILY, ended_of
 from infrastructure.gateways.asterisk.messages import Message
 from infrastructure.gateways.asterisk.originate import CALL_ID
@@ -12,12 +12,12 @@ from infrastructure.gateways.asterisk.originate import CALL_ID
 _NO_ROW = "Database entry not found"
 
 
-async def find(ami: Ami, call_ids: Sequence[str]) -> list[Found]:
-    """Answer what is known of each call, in their order. Raises GatewayDown."""
+async def find(ami: Ami, call_ids: Sequence[str]) -> list[CallState]:
+    """Answer what is known of each call, in their order. Raises GatewayUnavailable."""
     if not call_ids:
         return []
     channels = (await ami.ask("CoreShowChannels")).items
-    known: dict[str, Found] = {**_live(channels, set(call_ids))}
+    known: dict[str, CallState] = {**_live(channels, set(call_ids))}
     without_channel = [call_id for call_id in call_ids if call_id not in known]
     rows = await asyncio.gather(*(_row(ami, call_id) for call_id in without_channel))
     known |= {call_id: row for call_id, row in zip(without_channel, rows, strict=True) if row}
@@ -25,25 +25,25 @@ async def find(ami: Ami, call_ids: Sequence[str]) -> list[Found]:
     return [known.get(call_id) or left_over.get(call_id) or Absent() for call_id in call_ids]
 
 
-def row_in(call_id: str, answer: Answer | GatewayDown) -> Ended | None:
-    """Answer what the ledger tells of a call, None when it has no row. Raises GatewayDown when it could not be asked."""
+def ledger_row(call_id: str, answer: Response | GatewayUnavailable) -> Ended | None:
+    """Answer what the ledger tells of a call, None when it has no row. Raises GatewayUnavailable when it could not be asked."""
     match answer:
-        case Refused(reason=reason) if reason == _NO_ROW:
+        case ActionRefused(reason=reason) if reason == _NO_ROW:
             return None
-        case GatewayDown():
+        case GatewayUnavailable():
             raise answer
-        case Answer(items=[row, *_]):
+        case Response(items=[row, *_]):
             return ended_of(call_id, row.get("Val"))
         case _:
-            raise GatewayDown("DBGet: the answer holds no row")
+            raise GatewayUnavailable("DBGet: the answer holds no row")
 
 
 async def _row(ami: Ami, call_id: str) -> Ended | None:
     try:
         answer = await ami.ask("DBGet", Family=FAMILY, Key=call_id)
-    except Refused as refusal:
+    except ActionRefused as refusal:
         answer = refusal
-    return row_in(call_id, answer)
+    return ledger_row(call_id, answer)
 
 
 def _live(channels: Iterable[Message], call_ids: Collection[str]) -> dict[str, Live]:

@@ -8,16 +8,16 @@ from typing import Self
 
 import structlog
 
-from application.ports.call_gateway import Call, Found, GatewayDown, GatewayEvent, Placed
+from application.ports.call_gateway import Call, CallState, GatewayEvent, GatewayUnavailable, PlaceResult
 from infrastructure.gateways.asterisk import metrics
-from infrastructure.gateways.asterisk.ami import Ami, Refused
-from infrastructure.gateways.asterisk.call_events import KINDS, Following
+from infrastructure.gateways.asterisk.ami import ActionRefused, Ami
+from infrastructure.gateways.asterisk.call_events import KINDS, CallTracker
 from infrastructure.gateways.asterisk.call_lookup import find
 from infrastructure.gateways.asterisk.messages import Message
 from infrastructure.gateways.asterisk.options import AsteriskOptions
 from infrastructure.gateways.asterisk.originate import Undialable, is_call_id, originate
-from infrastructure.gateways.asterisk.outcomes import BY_US
-from infrastructure.gateways.reconnecting_link import KeptLink
+from infrastructure.gateways.asterisk.outcomes import OUR_HANGUP_CAUSE
+from infrastructure.gateways.reconnecting_link import ReconnectingLink
 
 _NO_CHANNEL = "No such channel"
 
@@ -31,7 +31,7 @@ class AsteriskGateway:
         """No answer is waited for longer than the patience."""
         self._options = options
         self._patience_s = patience_s
-        self._link = KeptLink("Asterisk", self._connect)
+        self._link = ReconnectingLink("Asterisk", self._connect)
 
     async def __aenter__(self) -> Self:
         self._link.open()
@@ -42,24 +42,24 @@ class AsteriskGateway:
     ) -> None:
         await self._link.close()
 
-    async def place(self, call: Call) -> Placed:
+    async def place(self, call: Call) -> PlaceResult:
         """See the port. ``refused`` is also what never reaches the switch: a number that would alter the dial string."""
         ami = self._link.now
         if ami is None:
-            return Placed.REFUSED
+            return PlaceResult.REFUSED
         try:
             action = originate(call, self._options.trunk)
             await ami.ask("Originate", action.variables, **action.fields)
         except Undialable as error:
             metrics.UNDIALABLE.inc()
             _logger.warning("a call cannot be dialled", call_id=call.id, part=str(error))
-            return Placed.REFUSED
-        except Refused as error:
+            return PlaceResult.REFUSED
+        except ActionRefused as error:
             _logger.warning("Asterisk refused a call", call_id=call.id, reason=error.reason)
-            return Placed.REFUSED
-        except GatewayDown:
-            return Placed.UNKNOWN
-        return Placed.ACCEPTED
+            return PlaceResult.REFUSED
+        except GatewayUnavailable:
+            return PlaceResult.UNKNOWN
+        return PlaceResult.ACCEPTED
 
     async def hang_up(self, call_id: str) -> None:
         """See the port. What is no call's id never was: the switch would take some for patterns of channels."""
@@ -67,22 +67,22 @@ class AsteriskGateway:
         if not is_call_id(call_id):
             return
         try:
-            await ami.ask("Hangup", Channel=call_id, Cause=str(BY_US))
-        except Refused as error:
+            await ami.ask("Hangup", Channel=call_id, Cause=str(OUR_HANGUP_CAUSE))
+        except ActionRefused as error:
             if error.reason != _NO_CHANNEL:
                 raise
 
-    async def find(self, call_ids: Sequence[str]) -> Sequence[Found]:
+    async def find(self, call_ids: Sequence[str]) -> Sequence[CallState]:
         """See the port."""
         return await find(self._link.reached(), call_ids)
 
     def events(self) -> AsyncIterator[Sequence[GatewayEvent]]:
-        """See the port, and ``KeptLink.events``."""
+        """See the port, and ``ReconnectingLink.events``."""
         return self._link.events()
 
     @asynccontextmanager
     async def _connect(self) -> AsyncGenerator[tuple[Ami, str]]:
-        following = Following(self._link.tell)
+        following = CallTracker(self._link.tell)
         async with Ami(self._options, patience_s=self._patience_s, hear=following.hear, kinds=KINDS) as ami:
             started = _start_stamp((await ami.ask("CoreStatus")).message)
             settling = asyncio.create_task(following.settle(ami), name="calls that failed")
@@ -94,8 +94,8 @@ class AsteriskGateway:
 
 
 def _start_stamp(status: Message) -> str:
-    """Answer when the switch started, by its own clock. Raises GatewayDown."""
+    """Answer when the switch started, by its own clock. Raises GatewayUnavailable."""
     date, time = status.get("CoreStartupDate"), status.get("CoreStartupTime")
     if not date or not time:
-        raise GatewayDown("CoreStatus: the answer does not tell when the switch started")
+        raise GatewayUnavailable("CoreStatus: the answer does not tell when the switch started")
     return f"{date} {time}"

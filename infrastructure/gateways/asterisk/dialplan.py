@@ -27,7 +27,7 @@ CONTEXTS: Mapping[str, Mapping[str, str]] = {  # by context: what is told of a p
 }
 
 
-def lacking(context: str, lines: Iterable[str]) -> list[str]:
+def missing_pieces(context: str, lines: Iterable[str]) -> list[str]:
     """Answer what a context of the dialplan lacks. A line is ``extension => Application(data)``."""
     text = "\n".join(lines)
     return [piece for piece, look in CONTEXTS[context].items() if not re.search(look, text)]

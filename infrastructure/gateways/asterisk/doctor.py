@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from uuid import uuid4
 
-from application.ports.call_gateway import MAX_CLOCK_SKEW, GatewayDown
+from application.ports.call_gateway import CLOCK_SKEW_MAX, GatewayUnavailable
 from application.ports.diagnosis import Check, passed
-from infrastructure.gateways.asterisk.ami import Ami, LoginRefused, Refused
-from infrastructure.gateways.asterisk.dialplan import CONTEXTS, lacking
+from infrastructure.gateways.asterisk.ami import ActionRefused, Ami, LoginRefused
+from infrastructure.gateways.asterisk.dialplan import CONTEXTS, missing_pieces
 from infrastructure.gateways.asterisk.ledger import FAMILY
 from infrastructure.gateways.asterisk.messages import Message
 from infrastructure.gateways.asterisk.options import AsteriskOptions
@@ -56,7 +56,7 @@ async def examine_asterisk(options: AsteriskOptions) -> list[Check]:
                 checks.append(await _ledger(ami))
                 checks.append(await _trunk(ami, options))
                 checks.append(await _clock(ami))
-    except GatewayDown as error:
+    except GatewayUnavailable as error:
         checks.append(_away(options, error))
     return checks
 
@@ -76,7 +76,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _away(options: AsteriskOptions, error: GatewayDown) -> Check:
+def _away(options: AsteriskOptions, error: GatewayUnavailable) -> Check:
     if isinstance(error, LoginRefused):
         message = f"{options.address} does not let {options.user} in: {error.reason}"
         advice = (
@@ -150,11 +150,11 @@ async def _dialplan(ami: Ami) -> Check:
     for context in CONTEXTS:
         try:
             answer = await ami.ask("ShowDialPlan", Context=context)
-        except Refused:
+        except ActionRefused:
             missing.append(f"no context [{context}]")
         else:
             lines = [f"{i.get('Extension')} => {i.get('Application')}({i.get('AppData')})" for i in answer.items]
-            missing += [f"in [{context}] no {piece}" for piece in lacking(context, lines)]
+            missing += [f"in [{context}] no {piece}" for piece in missing_pieces(context, lines)]
     if missing:
         message = f"The dialplan has {', '.join(missing)}"
         advice = (
@@ -168,7 +168,7 @@ async def _dialplan(ami: Ami) -> Check:
 async def _ledger(ami: Ami) -> Check:
     try:
         await ami.ask("DBGet", Family=FAMILY, Key="doctor")
-    except Refused as error:
+    except ActionRefused as error:
         if error.reason.strip() != _NO_ROW:
             advice = "See that the switch may write the file of its AstDB (`astdbdir` in asterisk.conf)"
             return Check(name="switch ledger", state="fail", message=str(error), advice=advice)
@@ -178,7 +178,7 @@ async def _ledger(ami: Ami) -> Check:
 async def _trunk(ami: Ami, options: AsteriskOptions) -> Check:
     try:
         await ami.ask("PJSIPQualify", Endpoint=options.trunk)
-    except Refused as error:
+    except ActionRefused as error:
         message = f"No PJSIP endpoint {options.trunk}: {error.reason.strip()}"
         advice = "PEREZVON_ASTERISK_TRUNK must name a section of pjsip.conf with `type = endpoint`"
         return Check(name="switch trunk", state="fail", message=message, advice=advice)
@@ -191,7 +191,7 @@ async def _clock(ami: Ami) -> Check:
     skew = float(stamp) - before if re.fullmatch(r"[0-9]+(\.[0-9]+)?", stamp) else 0.0
     if abs(skew) > _SKEW_S:
         message = f"Its clock is {skew:+.0f} s off this machine's"
-        loses = skew < -MAX_CLOCK_SKEW.total_seconds()
+        loses = skew < -CLOCK_SKEW_MAX.total_seconds()
         if loses:
             message += ": how calls ended while nobody listened is not believed, and they count as lost"
         return Check(name="switch clock", state="fail" if loses else "warn", message=message, advice="Run NTP on both")

@@ -5,7 +5,7 @@ import re
 from domain.callback.events import Leg, Outcome
 from infrastructure.gateways.asterisk import metrics
 
-BY_US = 8
+OUR_HANGUP_CAUSE = 8
 """The Q.850 cause with which we hang up, and which no phone and no trunk sends: preemption."""
 
 _NO_ANSWER_CAUSE = 19
@@ -36,7 +36,7 @@ def outcome_of(leg: Leg, dial_status: str, cause: int | None, sip: str) -> tuple
     """
     if leg is Leg.B and dial_status == "ANSWER":
         return Outcome.SUCCESS, None
-    if cause == BY_US:
+    if cause == OUR_HANGUP_CAUSE:
         return Outcome.CANCELLED, leg
     if leg is Leg.B and dial_status in {"CANCEL", ""}:  # empty: A was gone before B was dialled
         return Outcome.ABANDONED, Leg.A

@@ -3,18 +3,18 @@
 from types import TracebackType
 from typing import Self
 
+from infrastructure.gateways.simulated.connection import Connection
 from infrastructure.gateways.simulated.faults import Faults
-from infrastructure.gateways.simulated.line import Line
 from infrastructure.gateways.simulated.network import Counts
-from infrastructure.gateways.simulated.protocol import Count, CountAnswer, Disturb, Done, Restart
+from infrastructure.gateways.simulated.protocol import Count, CountResponse, Disturb, Done, Restart
 
 
 class Control:
-    """A connection to the simulated network that hears no events. Everything raises GatewayDown where it is away."""
+    """A connection to the simulated network that hears no events. Everything raises GatewayUnavailable where it is away."""
 
     def __init__(self, address: str, *, patience_s: float = 5.0) -> None:
         """``address`` is ``host:port`` or the path of a Unix socket."""
-        self._line = Line(address, patience_s, lambda _news: None)
+        self._line = Connection(address, patience_s, lambda _news: None)
 
     async def __aenter__(self) -> Self:
         await self._line.__aenter__()
@@ -27,7 +27,7 @@ class Control:
 
     async def counts(self) -> Counts:
         """Answer what the network counted."""
-        return (await self._line.ask(Count(), CountAnswer)).counts
+        return (await self._line.ask(Count(), CountResponse)).counts
 
     async def disturb(self, faults: Faults) -> None:
         """Set what goes wrong from now on; ``Faults()`` ends it."""

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from application.ports.call_gateway import CallOver, Progressed
+from application.ports.call_gateway import CallOver, CallProgressed
 from infrastructure.gateways.simulated.agenda import Agenda
 from infrastructure.gateways.simulated.faults import Fates, Faults
 
-Event = Progressed | CallOver
+Event = CallProgressed | CallOver
 
 
-class Telling:
+class EventStream:
     """Events on their way to whoever listens."""
 
     def __init__(self, agenda: Agenda, clock: Callable[[], float], seed: int) -> None:

@@ -10,7 +10,7 @@ import structlog
 T = TypeVar("T")
 
 _LONGEST_LINE = 16 * 2**20
-_MOST_UNREAD = 64 * 2**20  # bytes that wait for the other side to read
+_UNREAD_MAX = 64 * 2**20  # bytes that wait for the other side to read
 
 _encoder = msgspec.json.Encoder()
 _logger = structlog.get_logger(__name__)
@@ -78,6 +78,6 @@ class Link(asyncio.Protocol, Generic[T]):
     def _flush(self) -> None:
         if self._transport is not None and self._outbox and not self._transport.is_closing():
             self._transport.write(_encoder.encode_lines(self._outbox))
-            if self._transport.get_write_buffer_size() > _MOST_UNREAD:
+            if self._transport.get_write_buffer_size() > _UNREAD_MAX:
                 self._give_up("the other side does not read")
         self._outbox.clear()

@@ -7,11 +7,21 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from application.ports.call_gateway import Absent, Call, CallOver, Ended, Found, Live, Placed, Progress, Progressed
+from application.ports.call_gateway import (
+    Absent,
+    Call,
+    CallOver,
+    CallProgressed,
+    CallState,
+    Ended,
+    Live,
+    PlaceResult,
+    Progress,
+)
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.gateways.simulated.agenda import Agenda
 from infrastructure.gateways.simulated.capacity import Capacity
-from infrastructure.gateways.simulated.event_stream import Event, Telling
+from infrastructure.gateways.simulated.event_stream import Event, EventStream
 from infrastructure.gateways.simulated.faults import Faults
 from infrastructure.gateways.simulated.ledger import Ledger
 from infrastructure.gateways.simulated.phones import ABANDONED, Behaviour, Phones, end_of
@@ -77,7 +87,7 @@ class Network:
         self._phones = Phones(seed)
         self._capacity = capacity or Capacity()
         self._ledger = Ledger()
-        self._telling = Telling(self._agenda, clock, seed)
+        self._telling = EventStream(self._agenda, clock, seed)
         self._channels: dict[str, _Channel] = {}
         self._restarts = 0
         self._most = self._live_again = 0
@@ -112,23 +122,23 @@ class Network:
         self.run()
         return self._telling.take()
 
-    def place(self, call: Call) -> Placed:
+    def place(self, call: Call) -> PlaceResult:
         """Dial. A call that runs is not dialled again (and the answer tells nothing); one that has ended is."""
         self.run()
         if self.faults.refuse:
-            return Placed.REFUSED
+            return PlaceResult.REFUSED
         if call.id in self._channels:
             self._live_again += 1
-            return Placed.UNKNOWN
+            return PlaceResult.UNKNOWN
         self._ledger.dialled(call.id)
         now = self._clock()
         if not self._capacity.admits(len(self._channels), now):
             self._record(call.id, _CONGESTED, now)
-            return Placed.ACCEPTED
+            return PlaceResult.ACCEPTED
         channel = self._channels[call.id] = _Channel(call)
         self._most = max(self._most, len(self._channels))
         self._dial(channel, Leg.A, now)
-        return Placed.ACCEPTED
+        return PlaceResult.ACCEPTED
 
     def hang_up(self, call_id: str) -> None:
         """End the call, if it runs."""
@@ -145,7 +155,7 @@ class Network:
                 end = CallEnd(outcome=Outcome.CANCELLED, leg=Leg.B, dial_status="CANCEL")
         self._end(channel, end, now)
 
-    def find(self, call_ids: Sequence[str]) -> list[Found]:
+    def find(self, call_ids: Sequence[str]) -> list[CallState]:
         """Answer what is known of each call."""
         self.run()
         return [self._find(call_id) for call_id in call_ids]
@@ -174,7 +184,7 @@ class Network:
             outcomes=dict(self._outcomes),
         )
 
-    def _find(self, call_id: str) -> Found:
+    def _find(self, call_id: str) -> CallState:
         if channel := self._channels.get(call_id):
             return Live(channel.progress)
         if row := self._ledger.row(call_id):
@@ -222,7 +232,7 @@ class Network:
 
     def _come_to(self, channel: _Channel, progress: Progress) -> None:
         channel.progress = progress
-        self._telling.tell(Progressed(channel.call.id, progress))
+        self._telling.tell(CallProgressed(channel.call.id, progress))
 
     def _end(self, channel: _Channel, end: CallEnd, at: float) -> None:
         del self._channels[channel.call.id]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from application.ports.call_gateway import Call, Placed, Progress
+from application.ports.call_gateway import Call, PlaceResult, Progress
 from domain.callback.events import CallEnd
 from infrastructure.gateways.simulated.faults import Faults
 from infrastructure.gateways.simulated.network import Counts
@@ -55,11 +55,11 @@ class Restart(msgspec.Struct, frozen=True, tag="restart"):
     keep_ledger: bool = True
 
 
-class Asked(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True):
     """A question under its number, which the client draws."""
 
     n: int
-    what: "Question"
+    what: "RequestBody"
 
 
 class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
@@ -68,13 +68,13 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
     started: str
 
 
-class PlaceAnswer(msgspec.Struct, frozen=True, tag="placed"):
+class PlaceResponse(msgspec.Struct, frozen=True, tag="placed"):
     """Answers Place."""
 
-    placed: Placed
+    placed: PlaceResult
 
 
-class Known(msgspec.Struct, frozen=True, array_like=True):
+class KnownCall(msgspec.Struct, frozen=True, array_like=True):
     """What is known of a call: it runs, it ended (at a time in seconds since 1970), or neither."""
 
     progress: Progress | None = None
@@ -82,13 +82,13 @@ class Known(msgspec.Struct, frozen=True, array_like=True):
     at: float | None = None
 
 
-class Findings(msgspec.Struct, frozen=True, tag="found"):
+class FindResponse(msgspec.Struct, frozen=True, tag="found"):
     """Answers Find, in its order."""
 
-    known: Sequence[Known]
+    known: Sequence[KnownCall]
 
 
-class CountAnswer(msgspec.Struct, frozen=True, tag="counted"):
+class CountResponse(msgspec.Struct, frozen=True, tag="counted"):
     """Answers Count."""
 
     counts: Counts
@@ -98,14 +98,14 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     """Answers what has no other answer."""
 
 
-class Answered(msgspec.Struct, frozen=True, tag="answered"):
+class Response(msgspec.Struct, frozen=True, tag="answered"):
     """The answer to the question of that number."""
 
     n: int
-    what: "Answer"
+    what: "ResponseBody"
 
 
-class News(msgspec.Struct, frozen=True, array_like=True):
+class CallEvent(msgspec.Struct, frozen=True, array_like=True):
     """A call came further, or ended."""
 
     call_id: str
@@ -113,12 +113,12 @@ class News(msgspec.Struct, frozen=True, array_like=True):
     end: CallEnd | None = None
 
 
-class Told(msgspec.Struct, frozen=True, tag="told"):
+class Events(msgspec.Struct, frozen=True, tag="told"):
     """What happened, in order."""
 
-    events: Sequence[News]
+    events: Sequence[CallEvent]
 
 
-Question = Hello | Place | HangUp | Find | Count | Disturb | Restart
-Answer = Welcome | PlaceAnswer | Findings | CountAnswer | Done
-Said = Answered | Told
+RequestBody = Hello | Place | HangUp | Find | Count | Disturb | Restart
+ResponseBody = Welcome | PlaceResponse | FindResponse | CountResponse | Done
+ServerMessage = Response | Events

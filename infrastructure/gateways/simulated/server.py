@@ -12,29 +12,29 @@ from msgspec.structs import replace
 from infrastructure.gateways.simulated.link import Link
 from infrastructure.gateways.simulated.network import Network
 from infrastructure.gateways.simulated.protocol import (
-    Answer,
-    Answered,
-    Asked,
     Count,
-    CountAnswer,
+    CountResponse,
     Disturb,
     Done,
+    Events,
     Find,
-    Findings,
+    FindResponse,
     HangUp,
     Hello,
     Place,
-    PlaceAnswer,
-    Question,
+    PlaceResponse,
+    Request,
+    RequestBody,
+    Response,
+    ResponseBody,
     Restart,
-    Told,
     Welcome,
 )
-from infrastructure.gateways.simulated.translation import known_of, news_of
+from infrastructure.gateways.simulated.translation import call_event_of, known_of
 
-_decoder = msgspec.json.Decoder(Asked)
+_decoder = msgspec.json.Decoder(Request)
 
-ClientLink = Link[Asked]
+ClientLink = Link[Request]
 
 
 class _Server:
@@ -58,13 +58,13 @@ class _Server:
         if self._timer:
             self._timer.cancel()
 
-    def _heard(self, link: ClientLink, questions: list[Asked]) -> None:
+    def _heard(self, link: ClientLink, questions: list[Request]) -> None:
         for asked in questions:
             if not self._hear(link, asked):
                 break
         self._turn()
 
-    def _hear(self, link: ClientLink, asked: Asked) -> bool:
+    def _hear(self, link: ClientLink, asked: Request) -> bool:
         """Carry a question out and answer it; say whether the link stands still."""
         faults = self._network.faults
         if faults.silent and not isinstance(asked.what, Disturb):
@@ -79,25 +79,25 @@ class _Server:
                 self._network.place(asked.what.call)
                 link.cut()
                 return False
-        link.say(Answered(asked.n, self._answer(link, asked.what)))
+        link.say(Response(asked.n, self._answer(link, asked.what)))
         if isinstance(asked.what, Restart):
             self._cut_all()
             return False
         return True
 
-    def _answer(self, link: ClientLink, question: Question) -> Answer:
+    def _answer(self, link: ClientLink, question: RequestBody) -> ResponseBody:
         match question:
             case Place(call):
-                return PlaceAnswer(self._network.place(call))
+                return PlaceResponse(self._network.place(call))
             case Find(call_ids):
-                return Findings([known_of(found) for found in self._network.find(call_ids)])
+                return FindResponse([known_of(found) for found in self._network.find(call_ids)])
             case HangUp(call_id):
                 self._network.hang_up(call_id)
             case Hello(events):
                 (self._listening.add if events else self._listening.discard)(link)
                 return Welcome(self._network.started)
             case Count():
-                return CountAnswer(self._network.counts())
+                return CountResponse(self._network.counts())
             case Disturb(faults):
                 self._network.faults = faults
             case Restart(keep_ledger):
@@ -113,7 +113,7 @@ class _Server:
         self._drop_lost()
         events = self._network.take_events()
         if events and self._listening:
-            told = Told([news_of(event) for event in events])
+            told = Events([call_event_of(event) for event in events])
             for link in self._listening:
                 link.say(told)
         self._wind_up()

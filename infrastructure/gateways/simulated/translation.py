@@ -2,23 +2,23 @@
 
 from datetime import UTC, datetime
 
-from application.ports.call_gateway import Absent, CallOver, Ended, Found, Live, Progressed
+from application.ports.call_gateway import Absent, CallOver, CallProgressed, CallState, Ended, Live
 from infrastructure.gateways.simulated.event_stream import Event
-from infrastructure.gateways.simulated.protocol import Known, News
+from infrastructure.gateways.simulated.protocol import CallEvent, KnownCall
 
 
-def known_of(found: Found) -> Known:
+def known_of(found: CallState) -> KnownCall:
     """Answer what goes over the wire."""
     match found:
         case Live(progress):
-            return Known(progress=progress)
+            return KnownCall(progress=progress)
         case Ended(end, at):
-            return Known(end=end, at=at.timestamp())
+            return KnownCall(end=end, at=at.timestamp())
         case Absent():
-            return Known()
+            return KnownCall()
 
 
-def found_of(known: Known) -> Found:
+def found_of(known: KnownCall) -> CallState:
     """Answer what came over the wire."""
     if known.progress is not None:
         return Live(known.progress)
@@ -27,17 +27,17 @@ def found_of(known: Known) -> Found:
     return Absent()
 
 
-def news_of(event: Event) -> News:
+def call_event_of(event: Event) -> CallEvent:
     """Answer what goes over the wire."""
     match event:
-        case Progressed(call_id, progress):
-            return News(call_id, progress)
+        case CallProgressed(call_id, progress):
+            return CallEvent(call_id, progress)
         case CallOver(call_id, end):
-            return News(call_id, None, end)
+            return CallEvent(call_id, None, end)
 
 
-def event_of(news: News) -> Event | None:
+def event_of(news: CallEvent) -> Event | None:
     """Answer what came over the wire; None tells nothing."""
     if news.progress is not None:
-        return Progressed(news.call_id, news.progress)
+        return CallProgressed(news.call_id, news.progress)
     return CallOver(news.call_id, news.end) if news.end is not None else None

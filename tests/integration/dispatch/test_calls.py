@@ -7,13 +7,13 @@ from uuid import UUID
 import pytest
 from psycopg import AsyncConnection
 
+from application.policies.notify_webhooks import Message, WebhookKind
 from domain.callback.events import AttemptStarted, CallbackCancelled, CallEnd, CallEnded, Leg, Outcome
 from domain.model import Recorded
-from infrastructure.dispatch.attempt_starter import Starting
+from infrastructure.dispatch.attempt_starter import AttemptStarter
 from infrastructure.dispatch.leadership_term import call_id
-from infrastructure.event_log.log import read_identity
+from infrastructure.event_log.identity import read_identity
 from infrastructure.gateways.simulated.network import Network
-from infrastructure.webhooks.outbox import Kind, Message
 from tests.support.dispatching import ANSWERS, BUSY, RINGS, Exchange, open_exchange
 from tests.support.logs import waiting_at_the_door
 from tests.support.waiting import eventually, eventually_async
@@ -168,7 +168,7 @@ async def test_two_dispatchers_keep_the_limit_and_start_each_attempt_once(exchan
 async def test_the_webhook_before_is_tried_once_the_attempt_is_on_record_and_before_the_dial(
     exchange: Exchange,
 ) -> None:
-    told: list[tuple[Kind, list[str], int]] = []
+    told: list[tuple[WebhookKind, list[str], int]] = []
 
     async def announce(messages: Sequence[Message], leased_to: UUID) -> None:
         (message,) = messages
@@ -180,7 +180,7 @@ async def test_the_webhook_before_is_tried_once_the_attempt_is_on_record_and_bef
     (one,) = await exchange.callbacks(queue, [ANSWERS], url_before="https://example.com/before")
     exchange.dispatch(announce=announce)
     await exchange.all_ended([one])
-    assert told == [(Kind.BEFORE, ["scheduled", "attempt_started"], 0)]
+    assert told == [(WebhookKind.BEFORE, ["scheduled", "attempt_started"], 0)]
 
 
 async def test_a_callback_that_was_cancelled_loses_its_row_and_is_not_dialled(exchange: Exchange) -> None:
@@ -304,6 +304,6 @@ async def test_organisations_and_their_queues_take_turns(exchange: Exchange) -> 
         for queue in many:
             await exchange.callbacks(queue, [ANSWERS] * 20, organization_id=1)
         await exchange.callbacks(one, [ANSWERS] * 20, organization_id=2)
-        batch = await Starting(term).start(12)
+        batch = await AttemptStarter(term).start(12)
         by_queue = [sum(due.open_call.queue_id == queue for due in batch) for queue in (*many, one)]
         assert by_queue == [2, 2, 2, 6]

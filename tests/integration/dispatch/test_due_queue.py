@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from infrastructure.dispatch import due_queue
-from infrastructure.dispatch.attempt_starter import Started, Starting
+from infrastructure.dispatch.attempt_starter import AttemptStarter, StartedAttempt
 from tests.support.dispatching import ANSWERS, BUSY, RINGS, Exchange, open_exchange
 
 pytestmark = pytest.mark.anyio
@@ -18,15 +18,15 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
         yield opened
 
 
-async def starts(starting: Starting, *batches: int) -> list[list[Started]]:
+async def starts(starting: AttemptStarter, *batches: int) -> list[list[StartedAttempt]]:
     return [[*await starting.start(most)] for most in batches]
 
 
-def organizations(batches: Sequence[Sequence[Started]]) -> list[int]:
+def organizations(batches: Sequence[Sequence[StartedAttempt]]) -> list[int]:
     return [one.open_call.organization_id for batch in batches for one in batch]
 
 
-def callbacks(batches: Sequence[Sequence[Started]]) -> list[int]:
+def callbacks(batches: Sequence[Sequence[StartedAttempt]]) -> list[int]:
     return [one.open_call.callback_id for batch in batches for one in batch]
 
 
@@ -49,7 +49,7 @@ async def test_an_organisation_with_ten_thousand_older_callbacks_has_every_other
     await fill(exchange, large, 10_000)
     await exchange.callbacks(small, [ANSWERS] * 20, organization_id=2)
     async with exchange.leading() as term:
-        served = organizations(await starts(Starting(term), *batches))
+        served = organizations(await starts(AttemptStarter(term), *batches))
     assert served == [1, 2] * 6
 
 
@@ -57,7 +57,7 @@ async def test_queues_of_an_organisation_take_turns_call_by_call(exchange: Excha
     queues = [await exchange.queue() for _ in range(3)]
     ids = [await exchange.callbacks(queue, [ANSWERS] * 4) for queue in queues]
     async with exchange.leading() as term:
-        served = callbacks(await starts(Starting(term), 1, 1, 2, 2, 1, 2))
+        served = callbacks(await starts(AttemptStarter(term), 1, 1, 2, 2, 1, 2))
     assert served == [ids[turn % 3][turn // 3] for turn in range(9)]
 
 
@@ -66,7 +66,7 @@ async def test_many_queues_with_little_are_no_more_turns_for_their_organisation(
         await exchange.callbacks(await exchange.queue(organization_id=1), [ANSWERS], organization_id=1)
     await exchange.callbacks(await exchange.queue(organization_id=2), [ANSWERS] * 6, organization_id=2)
     async with exchange.leading() as term:
-        assert organizations(await starts(Starting(term), *[1] * 12)) == [1, 2] * 6
+        assert organizations(await starts(AttemptStarter(term), *[1] * 12)) == [1, 2] * 6
 
 
 async def test_turns_are_known_to_the_leader_that_follows(exchange: Exchange) -> None:
@@ -76,7 +76,7 @@ async def test_turns_are_known_to_the_leader_that_follows(exchange: Exchange) ->
     served: list[int] = []
     for _ in range(6):
         async with exchange.leading() as term:
-            served += organizations(await starts(Starting(term), 1))
+            served += organizations(await starts(AttemptStarter(term), 1))
     assert served == [1, 2] * 3
 
 
@@ -115,7 +115,7 @@ async def test_of_two_calls_to_a_client_in_one_batch_the_older_is_started(exchan
     await with_option(exchange, [second[0]], leg="b")
     await with_option(exchange, [second[1]], leg="b", line=8)
     async with exchange.leading() as term:
-        assert callbacks(await starts(Starting(term), 100, 100)) == [first[0], second[1]]
+        assert callbacks(await starts(AttemptStarter(term), 100, 100)) == [first[0], second[1]]
         assert await exchange.rows("SELECT client_line FROM perezvon_1.open_calls ORDER BY 1") == [(7,), (8,)]
     assert await exchange.rows("SELECT taken FROM perezvon_1.queue_slots") == [(1,), (1,)]
 
@@ -128,7 +128,7 @@ async def test_who_waits_for_nobody(exchange: Exchange, line: int | None) -> Non
     if line:
         await exchange.do("UPDATE perezvon_1.queue_slots SET client_leg = NULL")
     async with exchange.leading() as term:
-        assert callbacks(await starts(Starting(term), 1, 100)) == ids
+        assert callbacks(await starts(AttemptStarter(term), 1, 100)) == ids
 
 
 async def test_a_queue_in_which_all_wait_for_their_client_has_no_turn_and_wakes_nobody(exchange: Exchange) -> None:
@@ -136,7 +136,7 @@ async def test_a_queue_in_which_all_wait_for_their_client_has_no_turn_and_wakes_
     running, *waiting = await exchange.callbacks(queue, [ANSWERS] * 3)
     await with_option(exchange, [running, *waiting])
     async with exchange.leading() as term:
-        starting = Starting(term)
+        starting = AttemptStarter(term)
         assert callbacks(await starts(starting, 1)) == [running]
         assert await starting.seconds_to_next() > 1e9
         theirs = await exchange.callbacks(other, [ANSWERS] * 2)
@@ -156,12 +156,12 @@ async def test_the_number_that_an_organisation_shows_is_dialled_with(exchange: E
         queue = await exchange.queue(organization_id=organization_id)
         await exchange.callbacks(queue, [ANSWERS], organization_id=organization_id)
     async with exchange.leading() as term:
-        ((with_number, without),) = await starts(Starting(term), 10)
+        ((with_number, without),) = await starts(AttemptStarter(term), 10)
     assert (with_number.call.a_sees, with_number.call.b_sees) == ("+77172000000", "+77172000000")
     assert (without.call.a_sees, without.call.b_sees) == ("1001", ANSWERS)
 
 
-@pytest.mark.parametrize("query", ["_NEXT", "_HOLD", "_TAKE"])
+@pytest.mark.parametrize("query", ["_NEXT", "_LOCK", "_DEQUEUE"])
 async def test_a_client_that_has_a_call_is_found_by_index(exchange: Exchange, query: str) -> None:
     queue = await exchange.queue()
     await fill(exchange, queue, 20_000)
@@ -174,7 +174,7 @@ async def test_a_client_that_has_a_call_is_found_by_index(exchange: Exchange, qu
         queue,
     )
     await exchange.do("ANALYZE")
-    values = {"unreadable": list[int](), "most": 2, "queues": [queue], "shares": [2]}
+    values = {"quarantined": list[int](), "limit": 2, "queues": [queue], "shares": [2]}
     async with exchange.owner.transaction(force_rollback=True):
         rows = await exchange.owner.execute(b"EXPLAIN (ANALYZE, BUFFERS OFF) " + getattr(due_queue, query), values)
         plan = "\n".join([row[0] for row in await rows.fetchall()])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from psycopg import AsyncConnection, OperationalError
 
-from application.ports.call_gateway import Call, Found, Placed
+from application.ports.call_gateway import Call, CallState, PlaceResult
 from infrastructure.dispatch import reconciler
 from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.network import Network
@@ -69,11 +69,11 @@ class Mortal(SimulatedGateway):
         super().__init__(address)
         self._kill = kill
 
-    async def place(self, call: Call) -> Placed:
+    async def place(self, call: Call) -> PlaceResult:
         await self._speak()
         return await super().place(call)
 
-    async def find(self, call_ids: Sequence[str]) -> Sequence[Found]:
+    async def find(self, call_ids: Sequence[str]) -> Sequence[CallState]:
         await self._speak()
         return await super().find(call_ids)
 
@@ -89,7 +89,7 @@ def killing(monkeypatch: pytest.MonkeyPatch) -> None:
         return await (kill.wait if kill else _wait)(self, generator, *more, **named)
 
     monkeypatch.setattr(AsyncConnection, "wait", wait)
-    monkeypatch.setattr(reconciler, "LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr(reconciler, "RECHECK_AFTER_S", 0.05)
 
 
 async def kill_a_worker(exchange: Exchange, kill: Kill, ids: list[int]) -> bool:

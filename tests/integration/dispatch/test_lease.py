@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from domain.callback.events import CallEnd, Outcome
 from infrastructure.dispatch import lease as leases
 from infrastructure.dispatch import reconciler
-from infrastructure.dispatch.attempt_starter import Starting
+from infrastructure.dispatch.attempt_starter import AttemptStarter
 from infrastructure.dispatch.lease import Fenced, Lease
 from infrastructure.postgres.connections import Pool, service_dsn
 from tests.support.dispatching import ANSWERS, Exchange, open_exchange
@@ -40,31 +40,31 @@ async def run_out(dsn: str) -> None:
 
 async def test_while_one_leads_nobody_else_does(pool: Pool) -> None:
     one, other = Lease(pool, "g"), Lease(pool, "g")
-    assert await one.take()
-    assert one.holds
-    assert not await other.take()
-    assert not other.holds
+    assert await one.acquire()
+    assert one.is_held
+    assert not await other.acquire()
+    assert not other.is_held
 
 
 async def test_gateways_are_led_apart(pool: Pool) -> None:
-    assert await Lease(pool, "g").take()
-    assert await Lease(pool, "h").take()
+    assert await Lease(pool, "g").acquire()
+    assert await Lease(pool, "h").acquire()
 
 
 async def test_a_released_lease_is_free_at_once_and_the_next_fence_is_higher(pool: Pool) -> None:
     one, other = Lease(pool, "g"), Lease(pool, "g")
-    assert await one.take()
+    assert await one.acquire()
     await one.release()
-    assert not one.holds
-    assert await other.take()
+    assert not one.is_held
+    assert await other.acquire()
     assert other.fence == one.fence + 1
 
 
 async def test_a_lease_that_ran_out_is_taken_and_the_late_leader_is_refused(pool: Pool, database: str) -> None:
     late, next_one = Lease(pool, "g"), Lease(pool, "g")
-    assert await late.take()
+    assert await late.acquire()
     await run_out(database)
-    assert await next_one.take()
+    assert await next_one.acquire()
     async with pool.connection() as connection, connection.transaction():
         await next_one.check(connection)
         with pytest.raises(Fenced):
@@ -72,17 +72,17 @@ async def test_a_lease_that_ran_out_is_taken_and_the_late_leader_is_refused(pool
     with pytest.raises(Fenced):
         await late.keep()
     await late.release()
-    assert not await Lease(pool, "g").take()
+    assert not await Lease(pool, "g").acquire()
 
 
 async def test_a_takeover_waits_for_what_the_leader_before_is_committing(pool: Pool, database: str) -> None:
     late, next_one = Lease(pool, "g"), Lease(pool, "g")
-    assert await late.take()
+    assert await late.acquire()
     await run_out(database)
     async with pool.connection() as connection:
         async with connection.transaction():
             await late.check(connection)
-            taking = asyncio.create_task(next_one.take())
+            taking = asyncio.create_task(next_one.acquire())
             await eventually_async(lambda: _somebody_waits_for_a_lock(pool))
             assert not taking.done()
         assert await taking
@@ -97,7 +97,7 @@ async def _somebody_waits_for_a_lock(pool: Pool) -> bool:
 async def test_a_leader_renews_while_its_transactions_are_open(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "RENEW_S", 0.01)
     lease = Lease(pool, "g")
-    assert await lease.take()
+    assert await lease.acquire()
 
     async def renewed() -> bool:
         async with pool.connection() as other:
@@ -120,12 +120,12 @@ async def test_without_postgres_a_lease_lasts_until_it_runs_out(database: str, m
     pool = Pool(service_dsn(database), size=1, name="test")
     await pool.open()
     lease = Lease(pool, "g")
-    assert await lease.take()
+    assert await lease.acquire()
     async with pool.connection():  # all others wait for a connection
         with pytest.raises(Fenced):
             await lease.keep()
-    assert not lease.holds
-    assert not lease.may_speak()
+    assert not lease.is_held
+    assert not lease.permits_command()
     await pool.close()
 
 
@@ -135,7 +135,7 @@ async def test_a_leader_that_another_followed_can_start_nothing(exchange: Exchan
         await run_out(exchange.dsn)
         async with exchange.leading():
             with pytest.raises(Fenced):
-                await Starting(late).start(1)
+                await AttemptStarter(late).start(1)
     assert await exchange.tags(one) == ["scheduled"]
 
 
@@ -143,8 +143,8 @@ async def test_a_leader_whose_lease_ran_out_says_nothing_to_the_switch(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (one,) = await exchange.callbacks(await exchange.queue(), [ANSWERS])
-    monkeypatch.setattr(Lease, "holds", property(lambda lease: lease.fence > 1))
-    monkeypatch.setattr(reconciler, "LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr(Lease, "is_held", property(lambda lease: lease.fence > 1))
+    monkeypatch.setattr(reconciler, "RECHECK_AFTER_S", 0.05)
     first = exchange.dispatch()
     await exchange.all_started([one])
     await exchange.stop(first)

@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 from prometheus_client import REGISTRY
 
-from application.ports.call_gateway import Call, Found, GatewayDown, Placed
+from application.policies.notify_webhooks import Message
+from application.ports.call_gateway import Call, CallState, GatewayUnavailable, PlaceResult
 from domain.callback.events import CallEnd, Outcome
 from infrastructure.dispatch import breaker, reconciler
 from infrastructure.dispatch.pacing import Pace
@@ -16,7 +17,6 @@ from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.faults import Faults
 from infrastructure.gateways.simulated.network import Network
-from infrastructure.webhooks.outbox import Message
 from tests.support.dispatching import ANSWERS, BUSY, FAST, GATEWAY, RINGS, Exchange, open_exchange
 from tests.support.waiting import eventually_async
 
@@ -30,7 +30,7 @@ BEFORE = "https://example.com/before"
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconciler, "LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr(reconciler, "RECHECK_AFTER_S", 0.05)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ async def test_a_probe_of_which_nothing_is_told_is_asked_after(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(breaker, "FIRST_PAUSE_S", 0.1)
-    monkeypatch.setattr(reconciler, "LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr(reconciler, "RECONCILE_EVERY_S", 0.2)
     ids = await exchange.callbacks(await exchange.queue(1), [CONGESTED] * 5)
     exchange.dispatch()
     await exchange.all_ended(ids)
@@ -228,17 +228,17 @@ class Faltering(SimulatedGateway):
         self.refused = 0
         self.is_back = False
 
-    async def place(self, call: Call) -> Placed:
+    async def place(self, call: Call) -> PlaceResult:
         if self.is_back:
             return await super().place(call)
         self.refused += 1
-        return Placed.REFUSED
+        return PlaceResult.REFUSED
 
-    async def find(self, call_ids: Sequence[str]) -> Sequence[Found]:
+    async def find(self, call_ids: Sequence[str]) -> Sequence[CallState]:
         if self.is_back:
             return await super().find(call_ids)
         self.is_back = self.refused == 2
-        raise GatewayDown("no link")
+        raise GatewayUnavailable("no link")
 
 
 async def test_what_is_refused_for_want_of_a_link_is_no_congestion(exchange: Exchange) -> None:
@@ -271,8 +271,8 @@ async def test_a_callback_that_is_deleted_while_it_waits_for_the_link_is_never_d
 async def test_a_call_that_lasts_longer_than_any_may_is_hung_up_once(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciler, "LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(reconciler, "LONGEST_S", 0.5)
+    monkeypatch.setattr(reconciler, "RECONCILE_EVERY_S", 0.1)
+    monkeypatch.setattr(reconciler, "CALL_AGE_MAX_S", 0.5)
     hung_up: list[str] = []
     asked: list[int] = []
 
@@ -280,7 +280,7 @@ async def test_a_call_that_lasts_longer_than_any_may_is_hung_up_once(
         async def hang_up(self, call_id: str) -> None:
             hung_up.append(call_id)
 
-        async def find(self, call_ids: Sequence[str]) -> Sequence[Found]:
+        async def find(self, call_ids: Sequence[str]) -> Sequence[CallState]:
             asked.append(len(hung_up))
             return await super().find(call_ids)
 

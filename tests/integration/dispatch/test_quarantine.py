@@ -19,8 +19,8 @@ SUCCEEDED = ["scheduled", "attempt_started", "attempt_succeeded", "finished", "c
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconciler, "LOOK_EVERY_S", 0.2)
-    monkeypatch.setattr(reconciler, "LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr(reconciler, "RECONCILE_EVERY_S", 0.2)
+    monkeypatch.setattr(reconciler, "RECHECK_AFTER_S", 0.05)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ async def test_a_call_that_never_reached_the_switch_is_lost_and_not_dialled_agai
 async def test_calls_that_a_restart_of_the_switch_cut_are_lost(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch, ended_before: Outcome, *, keep_ledger: bool
 ) -> None:
-    monkeypatch.setattr(reconciler, "LOOK_EVERY_S", 60.0)
+    monkeypatch.setattr(reconciler, "RECONCILE_EVERY_S", 60.0)
     exchange.network.faults = Faults(lose=1.0)
     running, ended = await exchange.callbacks(await exchange.queue(), [RINGS, BUSY])
     exchange.dispatch()

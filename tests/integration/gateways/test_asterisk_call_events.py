@@ -5,13 +5,13 @@ from uuid import uuid4
 
 import pytest
 
-from application.ports.call_gateway import CallOver, LinkDown, LinkUp, Progress, Progressed
+from application.ports.call_gateway import CallOver, CallProgressed, LinkDown, LinkUp, Progress
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.gateways.asterisk import metrics
 from infrastructure.gateways.asterisk.client import AsteriskGateway
 from tests.support.fake_ami import Asked, FakeAmi, event
 from tests.support.fake_ami_calls import BUSY, failure, hangup, has_row, heard_so_far, over
-from tests.support.switches import Ear
+from tests.support.switches import EventCollector
 from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
@@ -30,13 +30,13 @@ async def gateway(ami: FakeAmi) -> AsyncIterator[AsteriskGateway]:
 
 
 @pytest.fixture
-async def ear(gateway: AsteriskGateway) -> AsyncIterator[Ear]:
-    async with Ear(gateway) as listening:
+async def ear(gateway: AsteriskGateway) -> AsyncIterator[EventCollector]:
+    async with EventCollector(gateway) as listening:
         await listening.until(lambda event: isinstance(event, LinkUp))
         yield listening
 
 
-async def test_a_call_is_followed_from_ringing_to_its_end(ami: FakeAmi, ear: Ear) -> None:
+async def test_a_call_is_followed_from_ringing_to_its_end(ami: FakeAmi, ear: EventCollector) -> None:
     call_id = str(uuid4())
     has_row(ami, "B|ANSWER|16|SIP 200 OK|SIP 200 OK|7|1795342060")
     dials, before = f"Uniqueid: {call_id}", metrics.MESSAGES._value.get()
@@ -53,16 +53,16 @@ async def test_a_call_is_followed_from_ringing_to_its_end(ami: FakeAmi, ear: Ear
         ami.say(text)
     end = await over(ear, call_id)
     assert ear.heard[1:] == [
-        Progressed(call_id, Progress.RINGING_A),
-        Progressed(call_id, Progress.RINGING_B),
-        Progressed(call_id, Progress.JOINED),
+        CallProgressed(call_id, Progress.RINGING_A),
+        CallProgressed(call_id, Progress.RINGING_B),
+        CallProgressed(call_id, Progress.JOINED),
         CallOver(call_id, end),
     ]
     assert (end.outcome, end.seconds) == (Outcome.SUCCESS, 7.0)
     assert metrics.MESSAGES._value.get() == before + 8 + 3, "the ledger's answer is three messages"
 
 
-async def test_calls_of_others_are_neither_told_nor_asked_about(ami: FakeAmi, ear: Ear) -> None:
+async def test_calls_of_others_are_neither_told_nor_asked_about(ami: FakeAmi, ear: EventCollector) -> None:
     ami.say(event("DialState", "Uniqueid: 1795342060.7", "DestUniqueid: 1795342060.8", "DialStatus: RINGING"))
     ami.say(event("DialEnd", "DestUniqueid: 1795342060.8", "DialStatus: ANSWER"))
     ami.say(hangup("1795342060.7"))
@@ -76,7 +76,7 @@ async def test_calls_of_others_are_neither_told_nor_asked_about(ami: FakeAmi, ea
 
 
 async def test_a_call_that_could_not_be_dialled_is_congestion_once_the_switch_knowssilence_of_it(
-    ami: FakeAmi, ear: Ear
+    ami: FakeAmi, ear: EventCollector
 ) -> None:
     call_id = str(uuid4())
     ami.say(failure(call_id))
@@ -85,14 +85,16 @@ async def test_a_call_that_could_not_be_dialled_is_congestion_once_the_switch_kn
     assert order.index("CoreShowChannels") < order.index("DBGet")
 
 
-async def test_a_failed_call_with_a_row_has_ended_as_it_says(ami: FakeAmi, ear: Ear) -> None:
+async def test_a_failed_call_with_a_row_has_ended_as_it_says(ami: FakeAmi, ear: EventCollector) -> None:
     has_row(ami)
     call_id = str(uuid4())
     ami.say(failure(call_id))
     assert await over(ear, call_id) == BUSY
 
 
-async def test_a_failure_of_a_call_that_lives_is_of_an_id_sent_again_and_endssilence(ami: FakeAmi, ear: Ear) -> None:
+async def test_a_failure_of_a_call_that_lives_is_of_an_id_sent_again_and_endssilence(
+    ami: FakeAmi, ear: EventCollector
+) -> None:
     lives, failed = str(uuid4()), str(uuid4())
     ami.replies["CoreShowChannels"] = lambda asked: asked.listed((f"Uniqueid: {lives}", "ChannelStateDesc: Up"))
     ami.say(failure(lives) + failure(failed))
@@ -101,7 +103,7 @@ async def test_a_failure_of_a_call_that_lives_is_of_an_id_sent_again_and_endssil
     assert len(ami.actions("CoreShowChannels")) == 1, "they are looked for together"
 
 
-async def test_a_call_that_told_its_end_itself_is_not_looked_for_again(ami: FakeAmi, ear: Ear) -> None:
+async def test_a_call_that_told_its_end_itself_is_not_looked_for_again(ami: FakeAmi, ear: EventCollector) -> None:
     has_row(ami)
     first, second = str(uuid4()), str(uuid4())
     ami.say(failure(first) + hangup(first) + failure(second))
@@ -109,7 +111,7 @@ async def test_a_call_that_told_its_end_itself_is_not_looked_for_again(ami: Fake
     assert [one.call_id for one in ear.heard if isinstance(one, CallOver)] == [first, second]
 
 
-async def test_a_call_without_a_row_is_counted_and_its_end_is_not_made_up(ami: FakeAmi, ear: Ear) -> None:
+async def test_a_call_without_a_row_is_counted_and_its_end_is_not_made_up(ami: FakeAmi, ear: EventCollector) -> None:
     before = metrics.MISSING_ROWS._value.get()
     ami.say(hangup(str(uuid4())))
     await eventually_async(lambda: _is(metrics.MISSING_ROWS._value.get() == before + 1))
@@ -120,7 +122,7 @@ async def _is(answer: bool) -> bool:  # noqa: FBT001 - what is to become true
     return answer
 
 
-async def test_trouble_in_asking_about_an_end_endssilence(ami: FakeAmi, ear: Ear) -> None:
+async def test_trouble_in_asking_about_an_end_endssilence(ami: FakeAmi, ear: EventCollector) -> None:
     ami.replies["DBGet"] = lambda asked: asked.refused("Permission denied")
     failed, ended = str(uuid4()), str(uuid4())
     ami.say(failure(failed) + hangup(ended))
@@ -135,6 +137,6 @@ async def test_what_happens_before_link_up_is_not_told(ami: FakeAmi) -> None:
         return event("DialState", f"DestUniqueid: {call_id}", "DialStatus: RINGING") + usual(asked)
 
     ami.replies["CoreStatus"] = early
-    async with AsteriskGateway(ami.options()) as gateway, Ear(gateway) as ear:
+    async with AsteriskGateway(ami.options()) as gateway, EventCollector(gateway) as ear:
         await ear.until(lambda event: isinstance(event, LinkUp))
         assert await heard_so_far(ami, ear) == []

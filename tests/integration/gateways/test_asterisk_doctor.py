@@ -10,10 +10,10 @@ from typing import Self
 import pytest
 from msgspec.structs import replace
 
-from application.ports.call_gateway import GatewayDown
+from application.ports.call_gateway import GatewayUnavailable
 from application.ports.diagnosis import Check
 from infrastructure.gateways.asterisk import doctor
-from infrastructure.gateways.asterisk.dialplan import CONTEXTS, lacking
+from infrastructure.gateways.asterisk.dialplan import CONTEXTS, missing_pieces
 from infrastructure.gateways.asterisk.doctor import examine_asterisk
 from infrastructure.gateways.asterisk.options import AsteriskOptions
 from tests.asterisk.real_switch import RealSwitch
@@ -208,7 +208,7 @@ def without(part: str) -> Iterator[tuple[str, list[str]]]:
      "DB(perezvon/", "Return("],
 )  # fmt: skip
 def test_each_piece_of_the_dialplan_is_missed(part: str) -> None:
-    assert any(lacking(context, lines) for context, lines in without(part))
+    assert any(missing_pieces(context, lines) for context, lines in without(part))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_each_piece_of_the_dialplan_is_missed(part: str) -> None:
 def test_a_piece_of_the_dialplan_that_was_altered_is_missed(part: str, other: str) -> None:
     altered = [(context, [line.replace(part, other) for line in lines]) for context, lines in without("nothing of it")]
     assert [altered_lines for _, altered_lines in altered] != [lines for _, lines in without("nothing of it")]
-    assert any(lacking(context, lines) for context, lines in altered)
+    assert any(missing_pieces(context, lines) for context, lines in altered)
 
 
 async def test_a_ledger_that_does_not_answer_is_told(installed: Installed) -> None:
@@ -275,7 +275,7 @@ class _Unreachable:
     def __init__(self, *_: object, **__: object) -> None: ...
 
     async def __aenter__(self) -> Self:
-        raise GatewayDown("nobody is there")
+        raise GatewayUnavailable("nobody is there")
 
     async def __aexit__(self, *_: object) -> None: ...
 

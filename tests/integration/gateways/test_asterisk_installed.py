@@ -13,12 +13,12 @@ from msgspec.structs import replace
 
 from application.ports.call_gateway import Call, CallOver, LinkUp
 from domain.callback.events import Outcome
-from infrastructure.gateways.asterisk.ami import Ami, LoginRefused, Refused
+from infrastructure.gateways.asterisk.ami import ActionRefused, Ami, LoginRefused
 from infrastructure.gateways.asterisk.client import AsteriskGateway
 from infrastructure.gateways.asterisk.options import AsteriskOptions
 from tests.asterisk.real_switch import RealSwitch
 from tests.asterisk.server import SECRET, TRUNK, USER
-from tests.support.switches import Ear
+from tests.support.switches import EventCollector
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ def call_of(a: str, b: str) -> Call:
 
 
 async def ended(options: AsteriskOptions, call: Call) -> Outcome:
-    async with AsteriskGateway(options) as gateway, Ear(gateway) as ear:
+    async with AsteriskGateway(options) as gateway, EventCollector(gateway) as ear:
         await ear.until(lambda event: isinstance(event, LinkUp))
         await gateway.place(call)
         over = await ear.until(lambda event: isinstance(event, CallOver) and event.call_id == call.id)
@@ -64,7 +64,7 @@ async def ended(options: AsteriskOptions, call: Call) -> Outcome:
     ],
 )
 async def test_our_user_gets_no_shell_and_alters_no_ledger(ami: Ami, action: str, fields: dict[str, str]) -> None:
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(ActionRefused) as refusal:
         await ami.ask(action, {}, **fields)
     assert refusal.value.reason in {"Permission denied", "Originate Access Forbidden: app or data blacklisted"}
 

@@ -10,8 +10,16 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from application.ports.call_gateway import CallOver, GatewayDown, LinkDown, LinkUp, Placed, Progress, Progressed
-from infrastructure.gateways.asterisk.ami import Ami, LoginRefused, Refused
+from application.ports.call_gateway import (
+    CallOver,
+    CallProgressed,
+    GatewayUnavailable,
+    LinkDown,
+    LinkUp,
+    PlaceResult,
+    Progress,
+)
+from infrastructure.gateways.asterisk.ami import ActionRefused, Ami, LoginRefused
 from infrastructure.gateways.asterisk.client import AsteriskGateway
 from infrastructure.gateways.asterisk.options import AsteriskOptions
 from tests.asterisk.real_switch import RealSwitch
@@ -20,7 +28,7 @@ from tests.asterisk.server import TRUNK, USER
 from tests.support.certificates import certificate_for
 from tests.support.fake_ami import CHALLENGE, GREETING, SECRET, Asked, FakeAmi, event, message
 from tests.support.fake_ami_calls import BUSY, hangup, has_row, heard_so_far, new_call, over, silence
-from tests.support.switches import Ear
+from tests.support.switches import EventCollector
 from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
@@ -39,8 +47,8 @@ async def gateway(ami: FakeAmi) -> AsyncIterator[AsteriskGateway]:
 
 
 @pytest.fixture
-async def ear(gateway: AsteriskGateway) -> AsyncIterator[Ear]:
-    async with Ear(gateway) as listening:
+async def ear(gateway: AsteriskGateway) -> AsyncIterator[EventCollector]:
+    async with EventCollector(gateway) as listening:
         await listening.until(lambda event: isinstance(event, LinkUp))
         yield listening
 
@@ -54,24 +62,24 @@ async def test_a_refused_login_is_told_apart_from_a_switch_that_is_away(ami: Fak
     assert refusal.value.reason == "Not today"
     assert SECRET.encode() not in ami.received
     ami.port = 1
-    with pytest.raises(GatewayDown, match=r"127\.0\.0\.1:1") as away:
+    with pytest.raises(GatewayUnavailable, match=r"127\.0\.0\.1:1") as away:
         async with Ami(ami.options()):
             pass
-    assert not isinstance(away.value, Refused)
+    assert not isinstance(away.value, ActionRefused)
 
 
 async def test_a_switch_that_does_not_tell_when_it_started_is_away(ami: FakeAmi) -> None:
     ami.replies["CoreStatus"] = Asked.done
     async with AsteriskGateway(ami.options()) as gateway:
         await eventually_async(lambda: _is(len(ami.actions("CoreStatus")) >= 2))
-        assert await gateway.place(new_call()) is Placed.REFUSED
+        assert await gateway.place(new_call()) is PlaceResult.REFUSED
 
 
 async def test_a_wrong_secret_is_not_shown_and_there_is_no_link(ami: FakeAmi) -> None:
     with capture_logs() as log:
         async with AsteriskGateway(ami.options(secret="guessed")) as gateway:
             await eventually_async(lambda: _is(len(ami.actions("Login")) >= 2))
-            assert await gateway.place(new_call()) is Placed.REFUSED
+            assert await gateway.place(new_call()) is PlaceResult.REFUSED
     assert "Authentication failed" in str(log)
     assert "guessed" not in str(log)
     assert b"guessed" not in ami.received
@@ -82,7 +90,7 @@ async def test_who_is_no_manager_interface_is_not_logged_in_to(ami: FakeAmi, gre
     ami.greeting = greeting
     ami.replies["Challenge"] = silence
     async with asyncio.timeout(20):
-        with pytest.raises(GatewayDown):
+        with pytest.raises(GatewayUnavailable):
             async with Ami(ami.options(), patience_s=60):
                 pass
     assert ami.actions("Login") == []
@@ -90,7 +98,7 @@ async def test_who_is_no_manager_interface_is_not_logged_in_to(ami: FakeAmi, gre
 
 @pytest.mark.parametrize("host", ["no..host", "a" * 70 + ".example"])
 async def test_a_host_that_cannot_be_is_away(ami: FakeAmi, host: str) -> None:
-    with pytest.raises(GatewayDown, match=host):
+    with pytest.raises(GatewayUnavailable, match=host):
         async with Ami(ami.options(host=host)):
             pass
 
@@ -107,19 +115,19 @@ async def secure(tmp_path: Path) -> AsyncIterator[tuple[FakeAmi, Path]]:
 async def test_calls_are_placed_over_tls(secure: tuple[FakeAmi, Path]) -> None:
     ami, certificate = secure
     tls = ssl.create_default_context(cafile=certificate)
-    async with AsteriskGateway(ami.options(host="localhost", tls=tls)) as gateway, Ear(gateway) as ear:
+    async with AsteriskGateway(ami.options(host="localhost", tls=tls)) as gateway, EventCollector(gateway) as ear:
         await ear.until(lambda event: isinstance(event, LinkUp))
-        assert await gateway.place(new_call()) is Placed.ACCEPTED
+        assert await gateway.place(new_call()) is PlaceResult.ACCEPTED
 
 
 async def test_a_real_asterisk_is_dialled_over_tls(asterisk: RealSwitch) -> None:
     host, _, port = asterisk.asterisk.tls_address.partition(":")
     tls = ssl.create_default_context(cafile=asterisk.asterisk.certificate)
     options = AsteriskOptions(host=host, port=int(port), user=USER, secret=REAL_SECRET, trunk=TRUNK, tls=tls)
-    async with AsteriskGateway(options) as gateway, Ear(gateway) as ear:
+    async with AsteriskGateway(options) as gateway, EventCollector(gateway) as ear:
         await ear.until(lambda event: isinstance(event, LinkUp))
         call = replace(new_call(), a_number="20001")
-        assert await gateway.place(call) is Placed.ACCEPTED
+        assert await gateway.place(call) is PlaceResult.ACCEPTED
         assert await over(ear, call.id) == BUSY
 
 
@@ -129,7 +137,7 @@ async def test_a_switch_that_cannot_prove_its_name_is_sentsilence(
 ) -> None:
     ami, certificate = secure
     tls = ssl.create_default_context(cafile=certificate if is_trusted else None)
-    with pytest.raises(GatewayDown, match="certificate verify failed"):
+    with pytest.raises(GatewayUnavailable, match="certificate verify failed"):
         async with Ami(ami.options(host=host, tls=tls)):
             pass
     assert ami.received == b""
@@ -139,13 +147,13 @@ async def test_plain_text_to_a_port_of_tls_and_the_other_way_round_is_a_switch_t
     secure: tuple[FakeAmi, Path], ami: FakeAmi
 ) -> None:
     for options in (secure[0].options(), ami.options(tls=ssl.create_default_context())):
-        with pytest.raises(GatewayDown):
+        with pytest.raises(GatewayUnavailable):
             async with Ami(options, patience_s=0.5):
                 pass
 
 
 async def test_a_message_without_an_end_costs_the_link(ami: FakeAmi) -> None:
-    async with AsteriskGateway(ami.options(), patience_s=60) as gateway, Ear(gateway) as ear:
+    async with AsteriskGateway(ami.options(), patience_s=60) as gateway, EventCollector(gateway) as ear:
         await ear.until(lambda event: isinstance(event, LinkUp))
         ami.say(b"Event: Endless\r\nKey: " + b"x" * 2**18)
         await ear.until(lambda event: isinstance(event, LinkUp), count=2)
@@ -153,24 +161,26 @@ async def test_a_message_without_an_end_costs_the_link(ami: FakeAmi) -> None:
 
 
 async def test_a_list_without_an_end_costs_the_link(
-    ami: FakeAmi, gateway: AsteriskGateway, ear: Ear, monkeypatch: pytest.MonkeyPatch
+    ami: FakeAmi, gateway: AsteriskGateway, ear: EventCollector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infrastructure.gateways.asterisk.ami._MOST_ITEMS", 3)
     ami.replies["CoreShowChannels"] = lambda asked: asked.listed(*[("Uniqueid: 1.1",)] * 4)
-    with pytest.raises(GatewayDown):
+    with pytest.raises(GatewayUnavailable):
         await gateway.find([str(uuid4())])
     await ear.until(lambda event: isinstance(event, LinkDown))
 
 
-async def test_a_switch_that_stops_is_let_go_at_once(ami: FakeAmi, gateway: AsteriskGateway, ear: Ear) -> None:
+async def test_a_switch_that_stops_is_let_go_at_once(
+    ami: FakeAmi, gateway: AsteriskGateway, ear: EventCollector
+) -> None:
     ami.replies["DBGet"] = lambda asked: asked.refused("Asterisk is shutting down")
-    with pytest.raises(GatewayDown, match="shutting down"):
+    with pytest.raises(GatewayUnavailable, match="shutting down"):
         await gateway.find([str(uuid4())])
     await ear.until(lambda event: isinstance(event, LinkDown))
 
 
 async def test_an_idle_switch_is_asked_for_a_sign_of_life_and_one_that_gives_none_is_let_go(ami: FakeAmi) -> None:
-    async with AsteriskGateway(ami.options(), patience_s=0.5) as gateway, Ear(gateway) as ear:
+    async with AsteriskGateway(ami.options(), patience_s=0.5) as gateway, EventCollector(gateway) as ear:
         await eventually_async(lambda: _is(len(ami.actions("Ping")) >= 2))
         assert not any(isinstance(one, LinkDown) for one in ear.heard)
         ami.replies["Ping"] = silence
@@ -178,11 +188,11 @@ async def test_an_idle_switch_is_asked_for_a_sign_of_life_and_one_that_gives_non
 
 
 async def test_a_switch_that_tells_much_and_answerssilence_is_let_go(ami: FakeAmi) -> None:
-    async with AsteriskGateway(ami.options(), patience_s=0.5) as gateway, Ear(gateway) as ear:
+    async with AsteriskGateway(ami.options(), patience_s=0.5) as gateway, EventCollector(gateway) as ear:
         await ear.until(lambda event: isinstance(event, LinkUp))
         ami.replies["Originate"] = silence
         chatting = asyncio.create_task(_chat(ami))
-        assert await gateway.place(new_call()) is Placed.UNKNOWN
+        assert await gateway.place(new_call()) is PlaceResult.UNKNOWN
         await ear.until(lambda event: isinstance(event, LinkDown))
         chatting.cancel()
 
@@ -193,7 +203,9 @@ async def _chat(ami: FakeAmi) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_nonsense_and_answers_to_nobody_changesilence(ami: FakeAmi, gateway: AsteriskGateway, ear: Ear) -> None:
+async def test_nonsense_and_answers_to_nobody_changesilence(
+    ami: FakeAmi, gateway: AsteriskGateway, ear: EventCollector
+) -> None:
     for text in (
         b"\r\n\r\n\r\n\r\n",
         b"nonsense\r\n\r\n",
@@ -208,11 +220,11 @@ async def test_nonsense_and_answers_to_nobody_changesilence(ami: FakeAmi, gatewa
         event("Hangup", f"Uniqueid: {'1' * 60_000}"),
     ):
         ami.say(text)
-    assert await gateway.place(new_call()) is Placed.ACCEPTED
+    assert await gateway.place(new_call()) is PlaceResult.ACCEPTED
     assert await heard_so_far(ami, ear) == []
 
 
-async def test_messages_are_read_however_they_are_cut_into_packets(ami: FakeAmi, ear: Ear) -> None:
+async def test_messages_are_read_however_they_are_cut_into_packets(ami: FakeAmi, ear: EventCollector) -> None:
     call_id = str(uuid4())
     text = event("Newchannel") + event("DialState", f"DestUniqueid: {call_id}", "DialStatus: RINGING") + hangup(call_id)
     has_row(ami)
@@ -220,7 +232,7 @@ async def test_messages_are_read_however_they_are_cut_into_packets(ami: FakeAmi,
         ami.say(text[n : n + 1])
         await asyncio.sleep(0)
     assert await over(ear, call_id) == BUSY
-    assert ear.heard[1:] == [Progressed(call_id, Progress.RINGING_A), CallOver(call_id, BUSY)]
+    assert ear.heard[1:] == [CallProgressed(call_id, Progress.RINGING_A), CallOver(call_id, BUSY)]
 
 
 async def test_the_greeting_may_come_in_pieces(ami: FakeAmi) -> None:
@@ -236,11 +248,11 @@ async def test_an_action_may_be_refused_and_a_list_asked_for_by_whoever_looks_in
     async with Ami(ami.options()) as session:
         plan = await session.ask("ShowDialPlan", Context="perezvon")
         assert [step.get("Extension") for step in plan.items] == ["s", "t"]
-        with pytest.raises(Refused) as refusal:
+        with pytest.raises(ActionRefused) as refusal:
             await session.ask("Command", Command="core show version")
     assert refusal.value.reason == "Permission denied"
     assert ami.actions("Login")[0].get("Events") == "off"
-    with pytest.raises(GatewayDown):
+    with pytest.raises(GatewayUnavailable):
         await session.ask("Ping")
 
 

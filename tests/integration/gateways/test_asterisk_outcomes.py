@@ -8,13 +8,13 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from application.ports.call_gateway import Call, CallGateway, CallOver, Ended, LinkUp, Progress, Progressed
+from application.ports.call_gateway import Call, CallGateway, CallOver, CallProgressed, Ended, LinkUp, Progress
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.gateways.asterisk.client import AsteriskGateway
 from infrastructure.gateways.asterisk.options import AsteriskOptions
 from tests.asterisk.real_switch import RealSwitch
 from tests.asterisk.server import SECRET, TRUNK, USER
-from tests.support.switches import Ear
+from tests.support.switches import EventCollector
 
 pytestmark = pytest.mark.anyio
 
@@ -71,8 +71,8 @@ async def gateway(asterisk: RealSwitch) -> AsyncIterator[CallGateway]:
 
 
 @pytest.fixture
-async def ear(gateway: CallGateway) -> AsyncIterator[Ear]:
-    async with Ear(gateway) as listening:
+async def ear(gateway: CallGateway) -> AsyncIterator[EventCollector]:
+    async with EventCollector(gateway) as listening:
         await listening.until(lambda event: isinstance(event, LinkUp))
         yield listening
 
@@ -90,7 +90,7 @@ def call_of(a: str, b: str, *, ring_s: float = RING_S) -> Call:
     )
 
 
-async def end_of(gateway: CallGateway, ear: Ear, call: Call) -> CallEnd:
+async def end_of(gateway: CallGateway, ear: EventCollector, call: Call) -> CallEnd:
     """Place a call; return how it ended, of which the ledger knows the same."""
     await gateway.place(call)
     over = await ear.until(lambda event: isinstance(event, CallOver) and event.call_id == call.id)
@@ -101,8 +101,8 @@ async def end_of(gateway: CallGateway, ear: Ear, call: Call) -> CallEnd:
     return over.end
 
 
-async def came_to(ear: Ear, call: Call, progress: Progress) -> None:
-    await ear.until(lambda event: event == Progressed(call.id, progress))
+async def came_to(ear: EventCollector, call: Call, progress: Progress) -> None:
+    await ear.until(lambda event: event == CallProgressed(call.id, progress))
 
 
 def expected(refusal: Refusal, leg: Leg) -> CallEnd:
@@ -118,7 +118,7 @@ def expected(refusal: Refusal, leg: Leg) -> CallEnd:
 
 @pytest.mark.parametrize("leg", Leg)
 async def test_whatever_a_phone_says_instead_of_answering_has_its_outcome_on_its_leg(
-    gateway: CallGateway, ear: Ear, leg: Leg
+    gateway: CallGateway, ear: EventCollector, leg: Leg
 ) -> None:
     cases = REFUSALS + SILENCES
     calls = [call_of(*((case.prefix, "10") if leg is Leg.A else ("10", case.prefix))) for case in cases]
@@ -128,7 +128,7 @@ async def test_whatever_a_phone_says_instead_of_answering_has_its_outcome_on_its
 
 
 async def test_an_end_that_no_phone_chose_has_its_outcome_too(
-    gateway: CallGateway, ear: Ear, asterisk: RealSwitch
+    gateway: CallGateway, ear: EventCollector, asterisk: RealSwitch
 ) -> None:
     joined, hung_up_a, hung_up_b = (call_of(a, b, ring_s=LONG_S) for a, b in (("11", "10"), ("30", "10"), ("10", "30")))
     abandoned = call_of("70", "30", ring_s=LONG_S)
@@ -146,7 +146,7 @@ async def test_an_end_that_no_phone_chose_has_its_outcome_too(
 
 
 async def test_what_an_orderly_stop_of_the_switch_cut_off_is_lost(
-    gateway: CallGateway, ear: Ear, asterisk: RealSwitch
+    gateway: CallGateway, ear: EventCollector, asterisk: RealSwitch
 ) -> None:
     ringing_a, ringing_b = ([call_of(a, b, ring_s=LONG_S) for _ in range(5)] for a, b in (("30", "10"), ("10", "30")))
     for call in ringing_a + ringing_b:
@@ -166,7 +166,7 @@ async def test_what_an_orderly_stop_of_the_switch_cut_off_is_lost(
 async def test_a_call_over_an_endpoint_that_is_not_there_is_congestion(asterisk: RealSwitch) -> None:
     host, _, port = asterisk.asterisk.address.partition(":")
     options = AsteriskOptions(host=host, port=int(port), user=USER, secret=SECRET, trunk="nowhere")
-    async with AsteriskGateway(options) as gateway, Ear(gateway) as ear:
+    async with AsteriskGateway(options) as gateway, EventCollector(gateway) as ear:
         await ear.until(lambda event: isinstance(event, LinkUp))
         call = call_of("10", "10")
         await gateway.place(call)
@@ -177,7 +177,7 @@ async def test_a_call_over_an_endpoint_that_is_not_there_is_congestion(asterisk:
 
 @pytest.mark.parametrize("prefix", ["80", "81"])
 async def test_a_phone_cannot_write_another_outcome_into_the_ledger(
-    gateway: CallGateway, ear: Ear, prefix: str
+    gateway: CallGateway, ear: EventCollector, prefix: str
 ) -> None:
     as_a, as_b = call_of(prefix, "10"), call_of("10", prefix)
     for call, leg in ((as_a, Leg.A), (as_b, Leg.B)):
@@ -188,13 +188,13 @@ async def test_a_phone_cannot_write_another_outcome_into_the_ledger(
         assert len(end.sip) <= 80
 
 
-async def test_early_media_is_no_answer_yet(gateway: CallGateway, ear: Ear) -> None:
+async def test_early_media_is_no_answer_yet(gateway: CallGateway, ear: EventCollector) -> None:
     call = replace(call_of("12", "12"), longest_talk_s=1)
     assert (await end_of(gateway, ear, call)).outcome is Outcome.SUCCESS
 
 
 async def test_a_phone_that_forwards_its_calls_does_not_choose_whom_we_call(
-    gateway: CallGateway, ear: Ear, asterisk: RealSwitch
+    gateway: CallGateway, ear: EventCollector, asterisk: RealSwitch
 ) -> None:
     before = len(asterisk.phones.calls_of("1001"))
     ends = [await end_of(gateway, ear, call) for call in (call_of("90", "11"), call_of("11", "90"))]

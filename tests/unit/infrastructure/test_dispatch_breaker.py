@@ -2,9 +2,9 @@
 
 import pytest
 
-from application.ports.call_gateway import CallOver, Progress, Progressed
+from application.ports.call_gateway import CallOver, CallProgressed, Progress
 from domain.callback.events import CallEnd, Leg, Outcome
-from infrastructure.dispatch.breaker import FIRST_PAUSE_S, IN_A_ROW, LONGEST_PAUSE_S, Breaker
+from infrastructure.dispatch.breaker import CONGESTIONS_TO_OPEN, FIRST_PAUSE_S, LONGEST_PAUSE_S, CircuitBreaker
 
 
 class Clock:
@@ -23,25 +23,25 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
-    return Breaker(clock=clock)
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(clock=clock)
 
 
 def ended(call_id: str, outcome: Outcome, leg: Leg | None = Leg.A) -> CallOver:
     return CallOver(call_id, CallEnd(outcome=outcome, leg=leg))
 
 
-def congest(breaker: Breaker, *call_ids: str, leg: Leg = Leg.A) -> None:
+def congest(breaker: CircuitBreaker, *call_ids: str, leg: Leg = Leg.A) -> None:
     for call_id in call_ids:
-        breaker.hear(ended(call_id, Outcome.CONGESTION, leg))
+        breaker.observe(ended(call_id, Outcome.CONGESTION, leg))
 
 
-def opened(breaker: Breaker, leg: Leg = Leg.A) -> None:
-    congest(breaker, *"12345"[:IN_A_ROW], leg=leg)
+def opened(breaker: CircuitBreaker, leg: Leg = Leg.A) -> None:
+    congest(breaker, *"12345"[:CONGESTIONS_TO_OPEN], leg=leg)
     assert not breaker.is_closed
 
 
-def test_five_congestions_in_a_row_make_a_pause_and_four_do_not(breaker: Breaker) -> None:
+def test_five_congestions_in_a_row_make_a_pause_and_four_do_not(breaker: CircuitBreaker) -> None:
     congest(breaker, "1", "2", "3", "4")
     assert (breaker.is_closed, breaker.paused_s, breaker.admits("x")) == (True, None, True)
     congest(breaker, "5")
@@ -49,7 +49,7 @@ def test_five_congestions_in_a_row_make_a_pause_and_four_do_not(breaker: Breaker
     assert not breaker.admits("x")
 
 
-def test_an_end_that_is_told_twice_counts_once(breaker: Breaker) -> None:
+def test_an_end_that_is_told_twice_counts_once(breaker: CircuitBreaker) -> None:
     congest(breaker, *"1122334444")
     assert breaker.is_closed
 
@@ -57,38 +57,38 @@ def test_an_end_that_is_told_twice_counts_once(breaker: Breaker) -> None:
 @pytest.mark.parametrize(
     "news",
     [
-        Progressed("x", Progress.RINGING_A),
-        Progressed("x", Progress.RINGING_B),
-        Progressed("x", Progress.JOINED),
+        CallProgressed("x", Progress.RINGING_A),
+        CallProgressed("x", Progress.RINGING_B),
+        CallProgressed("x", Progress.JOINED),
         ended("x", Outcome.BUSY),
         ended("x", Outcome.NO_ANSWER, Leg.B),
         ended("x", Outcome.SUCCESS, None),
         ended("x", Outcome.CONGESTION, Leg.B),
     ],
 )
-def test_what_rings_or_ends_in_another_way_begins_the_row_anew(breaker: Breaker, news: Progressed | CallOver) -> None:
+def test_what_rings_or_ends_in_another_way_begins_the_row_anew(breaker: CircuitBreaker, news: CallProgressed | CallOver) -> None:
     congest(breaker, "1", "2", "3", "4")
-    breaker.hear(news)
+    breaker.observe(news)
     congest(breaker, "5", "6", "7", "8")
     assert breaker.is_closed
 
 
 @pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.LOST])
-def test_calls_that_were_hung_up_or_lost_say_nothing_of_the_trunks(breaker: Breaker, outcome: Outcome) -> None:
+def test_calls_that_were_hung_up_or_lost_say_nothing_of_the_trunks(breaker: CircuitBreaker, outcome: Outcome) -> None:
     congest(breaker, "1", "2", "3", "4")
-    breaker.hear(ended("x", outcome))
+    breaker.observe(ended("x", outcome))
     congest(breaker, "5")
     assert not breaker.is_closed
 
 
-def test_a_trunk_to_b_that_is_dead_is_noticed_though_the_phones_of_a_ring(breaker: Breaker) -> None:
+def test_a_trunk_to_b_that_is_dead_is_noticed_though_the_phones_of_a_ring(breaker: CircuitBreaker) -> None:
     for call_id in "12345":
-        breaker.hear(Progressed(call_id, Progress.RINGING_A))
+        breaker.observe(CallProgressed(call_id, Progress.RINGING_A))
         congest(breaker, call_id, leg=Leg.B)
     assert not breaker.is_closed
 
 
-def test_when_the_pause_is_over_one_call_tries_and_no_other(breaker: Breaker, clock: Clock) -> None:
+def test_when_the_pause_is_over_one_call_tries_and_no_other(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += FIRST_PAUSE_S - 0.001
     assert not breaker.wants_probe
@@ -101,30 +101,30 @@ def test_when_the_pause_is_over_one_call_tries_and_no_other(breaker: Breaker, cl
     assert not breaker.admits("another")
 
 
-@pytest.mark.parametrize("news", [Progressed("probe", Progress.RINGING_A), ended("probe", Outcome.INVALID_NUMBER)])
+@pytest.mark.parametrize("news", [CallProgressed("probe", Progress.RINGING_A), ended("probe", Outcome.INVALID_NUMBER)])
 def test_a_probe_that_gets_through_closes_it_and_the_next_pause_is_short_again(
-    breaker: Breaker, clock: Clock, news: Progressed | CallOver
+    breaker: CircuitBreaker, clock: Clock, news: CallProgressed | CallOver
 ) -> None:
     opened(breaker)
     clock.now += FIRST_PAUSE_S
     assert breaker.admits("probe")
-    assert breaker.hear(news)
+    assert breaker.observe(news)
     assert (breaker.is_closed, breaker.pauses) == (True, 0)
     assert breaker.admits("another")
     opened(breaker)
     assert breaker.paused_s == FIRST_PAUSE_S
 
 
-def test_what_calls_from_before_the_pause_come_to_changes_nothing(breaker: Breaker, clock: Clock) -> None:
+def test_what_calls_from_before_the_pause_come_to_changes_nothing(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
-    assert not breaker.hear(Progressed("before", Progress.RINGING_B))
+    assert not breaker.observe(CallProgressed("before", Progress.RINGING_B))
     clock.now += FIRST_PAUSE_S
     assert breaker.admits("probe")
     congest(breaker, *"abcdef")
     assert (breaker.paused_s, breaker.pauses) == (0.0, 1)
 
 
-def test_each_probe_that_meets_congestion_doubles_the_pause_up_to_ten_minutes(breaker: Breaker, clock: Clock) -> None:
+def test_each_probe_that_meets_congestion_doubles_the_pause_up_to_ten_minutes(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     pauses: list[float | None] = []
     for number in range(2000):
@@ -137,45 +137,45 @@ def test_each_probe_that_meets_congestion_doubles_the_pause_up_to_ten_minutes(br
 
 
 @pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.LOST])
-def test_after_a_probe_that_tells_nothing_the_next_call_tries(breaker: Breaker, clock: Clock, outcome: Outcome) -> None:
+def test_after_a_probe_that_tells_nothing_the_next_call_tries(breaker: CircuitBreaker, clock: Clock, outcome: Outcome) -> None:
     opened(breaker)
     clock.now += FIRST_PAUSE_S
     assert breaker.admits("probe")
-    assert breaker.hear(ended("probe", outcome))
+    assert breaker.observe(ended("probe", outcome))
     assert not breaker.is_closed
     assert breaker.admits("another")
 
 
-def test_a_pause_for_the_way_to_b_ends_only_when_b_is_reached(breaker: Breaker, clock: Clock) -> None:
+def test_a_pause_for_the_way_to_b_ends_only_when_b_is_reached(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker, Leg.B)
     clock.now += FIRST_PAUSE_S
     assert breaker.admits("first")
-    breaker.hear(Progressed("first", Progress.RINGING_A))
-    breaker.hear(ended("first", Outcome.NO_ANSWER, Leg.A))
+    breaker.observe(CallProgressed("first", Progress.RINGING_A))
+    breaker.observe(ended("first", Outcome.NO_ANSWER, Leg.A))
     assert not breaker.is_closed
     assert breaker.admits("second")
-    breaker.hear(Progressed("second", Progress.RINGING_B))
+    breaker.observe(CallProgressed("second", Progress.RINGING_B))
     assert breaker.is_closed
 
 
-def test_what_is_found_out_by_asking_is_news_of_the_probe_only(breaker: Breaker, clock: Clock) -> None:
+def test_what_is_found_out_by_asking_is_news_of_the_probe_only(breaker: CircuitBreaker, clock: Clock) -> None:
     for call_id in "12345":
-        assert not breaker.found(ended(call_id, Outcome.CONGESTION))
+        assert not breaker.observe_found(ended(call_id, Outcome.CONGESTION))
     assert breaker.is_closed
     opened(breaker)
     clock.now += FIRST_PAUSE_S
     assert breaker.admits("probe")
-    assert not breaker.found(ended("another", Outcome.BUSY))
-    assert breaker.found(ended("probe", Outcome.BUSY))
+    assert not breaker.observe_found(ended("another", Outcome.BUSY))
+    assert breaker.observe_found(ended("probe", Outcome.BUSY))
     assert breaker.is_closed
 
 
-def test_the_first_link_of_a_leader_begins_no_pause(breaker: Breaker) -> None:
+def test_the_first_link_of_a_leader_begins_no_pause(breaker: CircuitBreaker) -> None:
     breaker.link_up("monday")
     assert breaker.is_closed
 
 
-def test_a_link_that_was_cut_is_tried_with_one_call_at_once(breaker: Breaker, clock: Clock) -> None:
+def test_a_link_that_was_cut_is_tried_with_one_call_at_once(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.link_up("monday")
     breaker.link_down()
     clock.now += 3.0
@@ -183,11 +183,11 @@ def test_a_link_that_was_cut_is_tried_with_one_call_at_once(breaker: Breaker, cl
     assert (breaker.is_closed, breaker.wants_probe, breaker.pauses) == (False, True, 0)
     assert breaker.admits("probe")
     assert not breaker.admits("another")
-    breaker.hear(Progressed("probe", Progress.RINGING_A))
+    breaker.observe(CallProgressed("probe", Progress.RINGING_A))
     assert breaker.is_closed
 
 
-def test_a_probe_on_a_link_that_is_cut_is_followed_by_another(breaker: Breaker) -> None:
+def test_a_probe_on_a_link_that_is_cut_is_followed_by_another(breaker: CircuitBreaker) -> None:
     for _ in range(2):
         breaker.link_up("monday")
         breaker.link_down()
@@ -196,7 +196,7 @@ def test_a_probe_on_a_link_that_is_cut_is_followed_by_another(breaker: Breaker) 
 
 
 def test_a_switch_that_was_restarted_is_left_alone_for_a_while_from_when_it_went(
-    breaker: Breaker, clock: Clock
+    breaker: CircuitBreaker, clock: Clock
 ) -> None:
     breaker.link_up("monday")
     breaker.link_down()
@@ -209,7 +209,7 @@ def test_a_switch_that_was_restarted_is_left_alone_for_a_while_from_when_it_went
     assert (breaker.paused_s, breaker.pauses) == (2 * FIRST_PAUSE_S - 1.0, 2)
 
 
-def test_a_pause_goes_on_when_the_link_is_cut_meanwhile(breaker: Breaker) -> None:
+def test_a_pause_goes_on_when_the_link_is_cut_meanwhile(breaker: CircuitBreaker) -> None:
     breaker.link_up("monday")
     opened(breaker)
     breaker.link_down()
@@ -218,7 +218,7 @@ def test_a_pause_goes_on_when_the_link_is_cut_meanwhile(breaker: Breaker) -> Non
 
 
 def test_a_new_leader_goes_on_with_the_pause(clock: Clock) -> None:
-    breaker = Breaker(paused_s=7.0, pauses=3, clock=clock)
+    breaker = CircuitBreaker(paused_s=7.0, pauses=3, clock=clock)
     breaker.link_up("monday")
     assert (breaker.is_closed, breaker.paused_s) == (False, 7.0)
     clock.now += 7.0

@@ -4,11 +4,11 @@ from math import inf
 
 import pytest
 
-from application.ports.call_gateway import CallOver, Progress, Progressed
+from application.ports.call_gateway import CallOver, CallProgressed, Progress
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.dispatch.breaker import FIRST_PAUSE_S
-from infrastructure.dispatch.gateway_state import Standing
-from infrastructure.dispatch.pacing import Bucket, Pace, Pacing
+from infrastructure.dispatch.gateway_state import GatewayState
+from infrastructure.dispatch.pacing import Pace, Pacing, TokenBucket
 
 
 class Clock:
@@ -30,7 +30,7 @@ def clock() -> Clock:
 def test_a_bucket_begins_empty_and_keeps_a_tenth_of_a_second_or_two_calls(
     clock: Clock, per_second: float, burst: int
 ) -> None:
-    bucket = Bucket(per_second, clock)
+    bucket = TokenBucket(per_second, clock)
     assert int(bucket.tokens) == 0
     clock.now += 1000.0
     assert int(bucket.tokens) == burst
@@ -38,17 +38,17 @@ def test_a_bucket_begins_empty_and_keeps_a_tenth_of_a_second_or_two_calls(
 
 @pytest.mark.parametrize("per_second", [0.1, 1, 3, 7, 40, 333])
 def test_who_waits_as_told_has_the_token_and_the_rate_is_kept_to_the_call(clock: Clock, per_second: float) -> None:
-    bucket = Bucket(per_second, clock)
+    bucket = TokenBucket(per_second, clock)
     for _ in range(1000):
         clock.now += bucket.seconds_until(1)
         assert int(bucket.tokens) == 1
-        bucket.take(1)
+        bucket.consume(1)
     assert clock.now == pytest.approx(1000 / per_second)
 
 
 def test_without_a_rate_there_are_always_tokens(clock: Clock) -> None:
-    bucket = Bucket(None, clock)
-    bucket.take(10_000)
+    bucket = TokenBucket(None, clock)
+    bucket.consume(10_000)
     clock.now += 1.0
     assert (bucket.tokens, bucket.seconds_until(1)) == (inf, 0.0)
 
@@ -76,7 +76,7 @@ def test_at_high_rates_tokens_gather_for_a_tenth_of_a_second(clock: Clock) -> No
 
 
 def test_a_callback_takes_two_channels_until_its_end_is_recorded(clock: Clock) -> None:
-    pacing = Pacing(Pace(channels=7), Standing(open_calls=1), clock)
+    pacing = Pacing(Pace(channels=7), GatewayState(open_calls=1), clock)
     assert pacing.room(0) == 2
     pacing.started(2)
     assert (pacing.room(0), pacing.is_full, pacing.held_by()) == (0, True, ("channels", inf))
@@ -85,7 +85,7 @@ def test_a_callback_takes_two_channels_until_its_end_is_recorded(clock: Clock) -
 
 
 def test_where_more_runs_than_there_are_channels_nothing_starts(clock: Clock) -> None:
-    pacing = Pacing(Pace(channels=4), Standing(open_calls=5), clock)
+    pacing = Pacing(Pace(channels=4), GatewayState(open_calls=5), clock)
     assert (pacing.room(0), pacing.is_full) == (0, True)
 
 
@@ -97,7 +97,7 @@ def test_without_bounds_there_is_always_room() -> None:
 
 def open_breaker(pacing: Pacing) -> None:
     for call_id in "12345":
-        pacing.breaker.hear(CallOver(call_id, CallEnd(outcome=Outcome.CONGESTION, leg=Leg.A)))
+        pacing.breaker.observe(CallOver(call_id, CallEnd(outcome=Outcome.CONGESTION, leg=Leg.A)))
 
 
 def test_while_the_breaker_is_open_nothing_starts_and_then_a_single_call(clock: Clock) -> None:
@@ -109,19 +109,19 @@ def test_while_the_breaker_is_open_nothing_starts_and_then_a_single_call(clock: 
     assert pacing.room(0) == 1
     assert pacing.breaker.admits("probe")
     assert (pacing.room(0), pacing.held_by()) == (0, ("breaker", inf))
-    pacing.breaker.hear(Progressed("probe", Progress.RINGING_A))
+    pacing.breaker.observe(CallProgressed("probe", Progress.RINGING_A))
     assert pacing.room(0) == inf
 
 
 def test_a_standing_is_news_once_it_has_changed(clock: Clock) -> None:
-    pacing = Pacing(Pace(channels=2), Standing(is_full=True), clock)
-    assert pacing.news() == Standing()
-    assert pacing.news() is None
+    pacing = Pacing(Pace(channels=2), GatewayState(is_full=True), clock)
+    assert pacing.changed_state() == GatewayState()
+    assert pacing.changed_state() is None
     pacing.started(1)
-    assert pacing.news() == Standing(is_full=True)
+    assert pacing.changed_state() == GatewayState(is_full=True)
     pacing.ended(1)
     open_breaker(pacing)
     clock.now += 1.0
-    assert pacing.news() == Standing(paused_s=FIRST_PAUSE_S - 1.0, pauses=1)
+    assert pacing.changed_state() == GatewayState(paused_s=FIRST_PAUSE_S - 1.0, pauses=1)
     clock.now += 1.0
-    assert pacing.news() is None
+    assert pacing.changed_state() is None

@@ -4,15 +4,15 @@ from collections import Counter
 from itertools import islice
 from math import inf
 
-from infrastructure.dispatch.due_queue import Turn, in_turn
+from infrastructure.dispatch.due_queue import QueueTurn, round_robin
 
 
-def turn(organization_id: int, queue_id: int, *, served_at: float = -inf, org: float = -inf, free: int = 100) -> Turn:
-    return Turn(org, organization_id, served_at, queue_id, free, None, None)
+def turn(organization_id: int, queue_id: int, *, served_at: float = -inf, org: float = -inf, free: int = 100) -> QueueTurn:
+    return QueueTurn(org, organization_id, served_at, queue_id, free, None, None)
 
 
-def queues(turns: list[Turn], most: int) -> list[int]:
-    return [one.queue_id for one in islice(in_turn(turns), most)]
+def queues(turns: list[QueueTurn], most: int) -> list[int]:
+    return [one.queue_id for one in islice(round_robin(turns), most)]
 
 
 def test_organisations_take_turns_and_in_each_its_queues() -> None:

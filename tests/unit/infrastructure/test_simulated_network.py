@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from application.ports.call_gateway import Absent, Call, CallOver, Ended, Live, Placed, Progress, Progressed
+from application.ports.call_gateway import Absent, Call, CallOver, CallProgressed, Ended, Live, PlaceResult, Progress
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.gateways.simulated.capacity import Capacity
 from infrastructure.gateways.simulated.event_stream import Event
@@ -25,7 +25,7 @@ class Sim:
         self.seconds = 0.0
         self.network = Network(clock=lambda: BEGIN.timestamp() + self.seconds, **options)  # pyright: ignore[reportArgumentType] - a test names them
 
-    def place(self, a: str = ANSWERS, b: str = ANSWERS, call_id: str = "call") -> Placed:
+    def place(self, a: str = ANSWERS, b: str = ANSWERS, call_id: str = "call") -> PlaceResult:
         return self.network.place(Call(id=call_id, a_number=a, b_number=b, a_sees="100", b_sees="100"))
 
     def pass_(self, seconds: float) -> list[Event]:
@@ -47,7 +47,7 @@ class Sim:
 
 
 def _gist(event: Event) -> Progress | CallEnd:
-    return event.progress if isinstance(event, Progressed) else event.end
+    return event.progress if isinstance(event, CallProgressed) else event.end
 
 
 @pytest.mark.parametrize("number", ["1001", "+77010001001", "91234"])
@@ -61,11 +61,11 @@ def test_who_is_joined_rings_two_seconds_each_and_talks_ten() -> None:
     sim = Sim()
     sim.place()
     for seconds, told in (
-        (0.0, [Progressed("call", Progress.RINGING_A)]),
+        (0.0, [CallProgressed("call", Progress.RINGING_A)]),
         (1.9, []),
-        (0.1, [Progressed("call", Progress.RINGING_B)]),
+        (0.1, [CallProgressed("call", Progress.RINGING_B)]),
         (1.9, []),
-        (0.1, [Progressed("call", Progress.JOINED)]),
+        (0.1, [CallProgressed("call", Progress.JOINED)]),
         (9.9, []),
     ):
         assert sim.pass_(seconds) == told
@@ -158,7 +158,7 @@ def test_at_a_great_speed_calls_take_no_time_and_happen_in_order() -> None:
     sim.place(call_id="other")
     told = sim.pass_(1e-6)
     assert [_gist(event) for event in told if event.call_id == "call"][:2] == [Progress.RINGING_A, Progress.RINGING_B]
-    assert [event for event in told if event.call_id == "other"][2:-1] == [Progressed("other", Progress.JOINED)]
+    assert [event for event in told if event.call_id == "other"][2:-1] == [CallProgressed("other", Progress.JOINED)]
     assert [type(found) for found in sim.network.find(["call", "other"])] == [Ended, Ended]
 
 
@@ -187,7 +187,7 @@ def test_a_call_can_be_hung_up_at_any_time(
 def test_beyond_its_capacity_in_calls_there_is_congestion() -> None:
     sim = Sim(capacity=Capacity(calls=2))
     for call_id in ("1", "2", "3"):
-        assert sim.place(call_id=call_id) is Placed.ACCEPTED
+        assert sim.place(call_id=call_id) is PlaceResult.ACCEPTED
     sim.pass_(14)
     sim.place(call_id="4")
     sim.pass_(14)
@@ -213,7 +213,7 @@ def test_beyond_its_capacity_in_calls_a_second_there_is_congestion() -> None:
 def test_a_live_id_is_not_dialled_again_an_ended_one_is_and_both_are_counted() -> None:
     sim = Sim()
     sim.place()
-    assert sim.place() is Placed.UNKNOWN
+    assert sim.place() is PlaceResult.UNKNOWN
     counts = sim.network.counts()
     assert (counts.placed, counts.most_dials, counts.live_again, counts.dialled_again) == (1, 1, 1, 0)
     sim.pass_(600)
@@ -251,7 +251,7 @@ def test_a_restart_loses_what_runs_and_perhaps_the_ledger(*, keep_ledger: bool) 
 
 def test_a_network_that_refuses_dials_nothing() -> None:
     sim = Sim(faults=Faults(refuse=True))
-    assert sim.place() is Placed.REFUSED
+    assert sim.place() is PlaceResult.REFUSED
     assert sim.network.find(["call"]) == [Absent()]
     assert sim.network.counts().placed == 0
 
