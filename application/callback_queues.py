@@ -1,23 +1,21 @@
-"""The use cases of callback queues (contract 2)."""
+"""Use cases of callback queues (docs/contracts/task_scheduler.md): create, change, delete, read."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
 from application.callers import Request
-from application.errors import ConcurrentUpdate, IdempotencyKeyTaken, QueueNotFound
-from application.idempotency import answered, idempotency_key_of
-from application.ports.event_log import EventLog, IdempotencyKey, IdSequences
+from application.command_handler import Handled, Idempotency, change
+from application.errors import QueueNotFound
+from application.ports.event_log import EventLog, IdSequences
 from domain.callback_queue.callback_queue import CallbackQueue, create, replay
 from domain.callback_queue.events import CallingRules, QueueFact, QueueStatus
 from domain.errors import AlreadyDeleted
 from domain.model import Recorded
 from domain.streams import queue_stream
 
-_RETRIES = 8
-
 Decision = Callable[[CallbackQueue], list[QueueFact]]
+Events = Sequence[Recorded[QueueFact]]
 
 
 class NewQueue(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +28,7 @@ class NewQueue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a queue shall be otherwise; None leaves it as it is."""
+    """New values of a queue's fields; None leaves a field unchanged."""
 
     name: str | None = None
     comment: str | None = None
@@ -38,102 +36,89 @@ class QueueChange(msgspec.Struct, frozen=True, kw_only=True):
     concurrent_task_limit: int | None = None
 
 
-class ChangedQueue(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue after a change, and the log position where a view shows it. ``replayed``: the first answer again."""
+class QueueResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue, and the log position from which views show it.
+
+    ``is_replay``: an earlier request with the same idempotency key created it.
+    """
 
     queue: CallbackQueue
     position: int
-    replayed: bool = False
+    is_replay: bool = False
 
 
 class CallbackQueues:
-    """Creates, changes and shows queues; each is read from the log, so always as of now."""
+    """Use cases that create, change and read queues. Queues are read from the log, so they are always current."""
 
-    def __init__(self, log: EventLog, numbers: IdSequences) -> None:
-        """Record in ``log``, under new ``numbers``."""
+    def __init__(self, log: EventLog, sequences: IdSequences) -> None:
+        """Record queues in ``log``, with ids from ``sequences``."""
         self._log = log
-        self._numbers = numbers
+        self._sequences = sequences
 
-    async def create(self, wanted: NewQueue, request: Request) -> ChangedQueue:
+    async def create(self, new: NewQueue, request: Request) -> QueueResult:
         """Create a queue. Raises InvalidField, KeyReused, ConcurrentUpdate and StorageUnavailable."""
-        caller = request.holder
+        caller = request.token_holder
         facts = create(
-            wanted.name,
-            comment=wanted.comment,
-            status=wanted.status,
-            concurrent_task_limit=wanted.concurrent_task_limit,
+            new.name, comment=new.comment, status=new.status, concurrent_task_limit=new.concurrent_task_limit
         )
-        idempotency_key = idempotency_key_of(request, f"token/{caller.token_id}")
-        if answer := await self._answered(idempotency_key):
-            return answer
-        stream = queue_stream(await self._numbers.new_queue_id())
-        envelope = request.envelope(caller.organization_id, caller.actor)
-        try:
-            appended = await self._log.append(stream, 0, facts, envelope, idempotency_key)
-        except IdempotencyKeyTaken as error:
-            if answer := await self._answered(idempotency_key):
-                return answer
-            raise ConcurrentUpdate from error
-        return _shown(appended.events)
+        idempotency = Idempotency(self._log, request, caller.scope)
 
-    async def get(self, queue_id: int, organization_id: int) -> ChangedQueue:
-        """Answer the queue as it is. Raises QueueNotFound."""
-        shown = _shown(await self._events(queue_id, organization_id))
-        if shown.queue.is_deleted:
+        async def record() -> Handled[QueueFact]:
+            stream = queue_stream(await self._sequences.new_queue_id())
+            envelope = request.envelope(caller.organization_id, caller.actor)
+            return Handled((await self._log.append(stream, 0, facts, envelope, idempotency.key)).events)
+
+        return _result(await idempotency.run(record))
+
+    async def get(self, queue_id: int, organization_id: int) -> QueueResult:
+        """Return the queue as it is now. Raises QueueNotFound."""
+        result = _result(Handled(await self._events(queue_id, organization_id)))
+        if result.queue.is_deleted:
             raise QueueNotFound
-        return shown
+        return result
 
-    async def change(self, queue_id: int, wanted: QueueChange, request: Request) -> ChangedQueue:
+    async def change(self, queue_id: int, changes: QueueChange, request: Request) -> QueueResult:
         """Change the queue. Raises QueueNotFound, InvalidField, ConcurrentUpdate, StorageUnavailable."""
-        given = msgspec.structs.asdict(wanted)
-        return await self._change(queue_id, request, lambda queue: queue.change(**given))
+        values = msgspec.structs.asdict(changes)
+        return await self._change(queue_id, request, lambda queue: queue.change(**values))
 
-    async def choose_rules(self, queue_id: int, rules: CallingRules, request: Request) -> ChangedQueue:
-        """Choose how the queue calls, beyond the contract; the rules that it had are void.
+    async def choose_rules(self, queue_id: int, rules: CallingRules, request: Request) -> QueueResult:
+        """Replace the calling rules of the queue, which the contract does not have.
 
         Raises QueueNotFound, InvalidField, ConcurrentUpdate, StorageUnavailable.
         """
         return await self._change(queue_id, request, lambda queue: queue.choose_rules(rules))
 
-    async def delete(self, queue_id: int, request: Request) -> ChangedQueue:
-        """Delete the queue; what waits in it is cancelled. Raises QueueNotFound, ConcurrentUpdate, StorageUnavailable."""
+    async def delete(self, queue_id: int, request: Request) -> QueueResult:
+        """Delete the queue and cancel its waiting callbacks. Raises QueueNotFound, ConcurrentUpdate, StorageUnavailable."""
         return await self._change(queue_id, request, CallbackQueue.delete)
 
-    async def _change(self, queue_id: int, request: Request, decide: Decision) -> ChangedQueue:
-        caller = request.holder
-        for _ in range(_RETRIES):
-            events = await self._events(queue_id, caller.organization_id)
-            shown = _shown(events)
-            try:
-                facts = decide(shown.queue)
-            except AlreadyDeleted as error:
-                raise QueueNotFound from error
-            if not facts:
-                return shown
-            envelope = request.envelope(caller.organization_id, caller.actor)
-            try:
-                appended = await self._log.append(queue_stream(queue_id), shown.queue.version, facts, envelope)
-            except ConcurrentUpdate:
-                continue
-            return _shown([*events, *appended.events])
-        raise ConcurrentUpdate
+    async def _change(self, queue_id: int, request: Request, decide: Decision) -> QueueResult:
+        caller = request.token_holder
+        envelope = request.envelope(caller.organization_id, caller.actor)
+        try:
+            handled = await change(
+                lambda: self._events(queue_id, caller.organization_id),
+                lambda events: decide(_queue(events)),
+                lambda version, facts: self._log.append(queue_stream(queue_id), version, facts, envelope),
+            )
+        except AlreadyDeleted as error:
+            raise QueueNotFound from error
+        return _result(handled)
 
-    async def _events(self, queue_id: int, organization_id: int) -> Sequence[Recorded[QueueFact]]:
+    async def _events(self, queue_id: int, organization_id: int) -> Events:
         events = await self._log.read(queue_stream(queue_id))
         if not events or events[0].organization_id != organization_id:
             raise QueueNotFound
         return events
 
-    async def _answered(self, idempotency_key: IdempotencyKey | None) -> ChangedQueue | None:
-        claimed = await answered(self._log, idempotency_key)
-        if claimed is None:
-            return None
-        events: Sequence[Recorded[Any]] = await self._log.read(claimed.stream)
-        return _shown(events[: claimed.version], replayed=True)
 
-
-def _shown(events: Sequence[Recorded[QueueFact]], *, replayed: bool = False) -> ChangedQueue:
+def _queue(events: Events) -> CallbackQueue:
     queue = replay(events)
     if queue is None:
         raise QueueNotFound
-    return ChangedQueue(queue=queue, position=events[-1].position, replayed=replayed)
+    return queue
+
+
+def _result(handled: Handled[QueueFact]) -> QueueResult:
+    return QueueResult(queue=_queue(handled.events), position=handled.events[-1].position, is_replay=handled.is_replay)

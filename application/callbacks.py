@@ -1,4 +1,4 @@
-"""The use cases of callbacks (contract 2)."""
+"""Use cases of callbacks (docs/contracts/task_scheduler.md): schedule, delete, read."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ import msgspec
 
 from application.callback_queues import CallbackQueues
 from application.callers import Request
+from application.command_handler import Handled, Idempotency, change
 from application.cooperative import yielding
-from application.errors import CallbackNotFound, ConcurrentUpdate, IdempotencyKeyTaken, OrganizationNotFound
-from application.idempotency import answered, idempotency_key_of
+from application.errors import CallbackNotFound, OrganizationNotFound
 from application.new_callbacks import NewCallback, NewCallbackFacts
 from application.ports.directory import Directory
-from application.ports.event_log import EventLog, IdempotencyKey, IdSequences
+from application.ports.event_log import EventLog, IdSequences
 from application.webhook_targets import Network
 from domain.callback.callback import Callback, evolve, replay
 from domain.callback.events import CallbackFact
@@ -21,114 +21,110 @@ from domain.model import Recorded
 from domain.streams import callback_stream
 from domain.values import Permission
 
-_RETRIES = 8
+Events = Sequence[Recorded[CallbackFact]]
 
 
-class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
-    """New callbacks, and the log position where a view shows them. ``replayed``: the first answer again."""
+class CallbacksResult(msgspec.Struct, frozen=True, kw_only=True):
+    """New callbacks, and the log position from which views show them.
+
+    ``is_replay``: an earlier request with the same idempotency key scheduled them.
+    """
 
     callbacks: Sequence[Callback]
     position: int
-    replayed: bool = False
+    is_replay: bool = False
 
 
 class Callbacks:
-    """Schedules, deletes and shows callbacks; each is read from the log, so always as of now."""
+    """Use cases that schedule, delete and read callbacks. Callbacks are read from the log, so they are always current."""
 
     def __init__(
         self,
         log: EventLog,
-        numbers: IdSequences,
+        sequences: IdSequences,
         directory: Directory,
         queues: CallbackQueues,
         opened: tuple[Network, ...] = (),
     ) -> None:
-        """Record in ``log``, under new ``numbers``; take webhooks into the ``opened`` networks too."""
+        """Record callbacks in ``log``, with ids from ``sequences``; allow webhooks to the ``opened`` networks too."""
         self._log = log
-        self._numbers = numbers
+        self._sequences = sequences
         self._directory = directory
         self._queues = queues
         self._opened = opened
 
-    async def schedule(self, queue_id: int, wanted: Sequence[NewCallback], request: Request) -> Scheduled:
+    async def schedule(self, queue_id: int, new: Sequence[NewCallback], request: Request) -> CallbacksResult:
         """Schedule at least one callback, all or none, in their order.
 
         Raises QueueNotFound, InvalidFields (``tasks[3].a_number``), KeyReused, ConcurrentUpdate and StorageUnavailable.
         """
-        caller = request.holder
+        caller = request.token_holder
         await self._queues.get(queue_id, caller.organization_id)
-        idempotency_key = idempotency_key_of(request, f"token/{caller.token_id}")
-        if answer := await self._answered(idempotency_key, len(wanted)):
-            return answer
-        organization = await self._directory.organization(caller.organization_id)
-        if organization is None:
-            raise OrganizationNotFound
-        ids = await self._numbers.new_callback_ids(len(wanted))
-        facts = await NewCallbackFacts(queue_id, organization.settings.region, self._opened).facts(wanted, ids)
-        envelope = request.envelope(caller.organization_id, caller.actor)
-        try:
-            appended = await self._log.append_all(
-                [callback_stream(number) for number in ids], facts, envelope, idempotency_key
-            )
-        except IdempotencyKeyTaken as error:
-            if answer := await self._answered(idempotency_key, len(wanted)):
-                return answer
-            raise ConcurrentUpdate from error
-        return await _shown(appended.events)
+        idempotency = Idempotency(self._log, request, caller.scope)
+
+        async def record() -> Handled[CallbackFact]:
+            organization = await self._directory.organization(caller.organization_id)
+            if organization is None:
+                raise OrganizationNotFound
+            ids = await self._sequences.new_callback_ids(len(new))
+            facts = await NewCallbackFacts(queue_id, organization.settings.region, self._opened).build(new, ids)
+            envelope = request.envelope(caller.organization_id, caller.actor)
+            streams = [callback_stream(callback_id) for callback_id in ids]
+            return Handled((await self._log.append_all(streams, facts, envelope, idempotency.key)).events)
+
+        handled = await idempotency.run(record)
+        events = handled.events
+        if handled.is_replay:  # the record names the first callback; the others follow it in the log
+            events = await self._log.read_span(events[0].position, len(new))
+        callbacks = [evolve(None, event) async for event in yielding(events)]
+        return CallbacksResult(callbacks=callbacks, position=events[-1].position, is_replay=handled.is_replay)
 
     async def get(self, queue_id: int, callback_id: int, organization_id: int) -> Callback:
-        """Answer the callback as it is. Raises QueueNotFound, CallbackNotFound."""
-        _, events = await asyncio.gather(
-            self._queues.get(queue_id, organization_id), self._events(queue_id, callback_id, organization_id)
-        )
-        callback = replay(events)
-        if callback is None or callback.is_deleted:
-            raise CallbackNotFound
-        return callback
+        """Return the callback as it is now. Raises QueueNotFound, CallbackNotFound."""
+        return _callback(await self._shown_events(queue_id, callback_id, organization_id))
 
     async def delete(self, queue_id: int, callback_id: int, request: Request) -> int:
-        """Cancel the callback, or hide one that is finished; answer the log position where views show that.
+        """Cancel the callback, or hide a finished one; return the log position from which views show that.
 
         Raises QueueNotFound, CallbackNotFound, ConcurrentUpdate, StorageUnavailable.
         """
-        caller = request.holder
+        caller = request.token_holder
         envelope = request.envelope(caller.organization_id, caller.actor)
-        for _ in range(_RETRIES):
-            callback = await self.get(queue_id, callback_id, caller.organization_id)
-            try:
-                appended = await self._log.append(
-                    callback_stream(callback_id), callback.version, callback.delete(), envelope
-                )
-            except ConcurrentUpdate:
-                continue
-            return appended.position
-        raise ConcurrentUpdate
+        handled = await change(
+            lambda: self._shown_events(queue_id, callback_id, caller.organization_id),
+            lambda events: _callback(events).delete(),
+            lambda version, facts: self._log.append(callback_stream(callback_id), version, facts, envelope),
+        )
+        return handled.events[-1].position
 
-    async def history(self, queue_id: int, callback_id: int, request: Request) -> Sequence[Recorded[CallbackFact]]:
-        """Answer all that happened to the callback, oldest first. Raises QueueNotFound, CallbackNotFound.
+    async def history(self, queue_id: int, callback_id: int, request: Request) -> Events:
+        """Return all events of the callback, oldest first. Raises QueueNotFound, CallbackNotFound.
 
-        What is deleted, or in a deleted queue, is shown to auditors only.
+        Only auditors can read a deleted callback, or one in a deleted queue.
         """
-        caller = request.holder
-        if not caller.may(Permission.AUDIT):
-            await self.get(queue_id, callback_id, caller.organization_id)
-        return await self._events(queue_id, callback_id, caller.organization_id)
+        caller = request.token_holder
+        if caller.may(Permission.AUDIT):
+            return await self._events(queue_id, callback_id, caller.organization_id)
+        return await self._shown_events(queue_id, callback_id, caller.organization_id)
 
-    async def _events(self, queue_id: int, callback_id: int, organization_id: int) -> Sequence[Recorded[CallbackFact]]:
+    async def _shown_events(self, queue_id: int, callback_id: int, organization_id: int) -> Events:
+        """Return the events of a callback that is not deleted, in a queue that is not deleted."""
+        _, events = await asyncio.gather(
+            self._queues.get(queue_id, organization_id), self._events(queue_id, callback_id, organization_id)
+        )
+        if _callback(events).is_deleted:
+            raise CallbackNotFound
+        return events
+
+    async def _events(self, queue_id: int, callback_id: int, organization_id: int) -> Events:
         events: Sequence[Recorded[Any]] = await self._log.read(callback_stream(callback_id))
         if not events or (events[0].organization_id, events[0].fact.queue_id) != (organization_id, queue_id):
             raise CallbackNotFound
         return events
 
-    async def _answered(self, idempotency_key: IdempotencyKey | None, count: int) -> Scheduled | None:
-        """Answer what the claim has done: the same request, so as many callbacks, side by side in the log."""
-        claimed = await answered(self._log, idempotency_key)
-        if claimed is None:
-            return None
-        first = (await self._log.read(claimed.stream))[0]
-        return await _shown(await self._log.read_span(first.position, count), replayed=True)
 
-
-async def _shown(events: Sequence[Recorded[CallbackFact]], *, replayed: bool = False) -> Scheduled:
-    callbacks = [evolve(None, event) async for event in yielding(events)]
-    return Scheduled(callbacks=callbacks, position=events[-1].position, replayed=replayed)
+def _callback(events: Events) -> Callback:
+    callback = replay(events)
+    if callback is None:
+        raise CallbackNotFound
+    return callback

@@ -19,6 +19,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """Who is on record for what this caller does."""
         return f"member/{self.member_id}" if self.member_id else f"token/{self.token_id}"
 
+    @property
+    def scope(self) -> str:
+        """The owner of this caller's idempotency keys."""
+        return f"token/{self.token_id}"
+
     def may(self, permission: Permission) -> bool:
         """Whether the caller's role allows it."""
         return permission in self.role.permissions
@@ -34,11 +39,16 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     if_match: int | None = None
 
     @property
-    def holder(self) -> Caller:
-        """The holder of the token that asks. Raises LookupError when nobody showed one."""
+    def token_holder(self) -> Caller:
+        """The caller. Raises LookupError when the request has no token."""
         if self.caller is None:
-            raise LookupError("This is asked for with a token only")
+            raise LookupError("This use case requires a token")
         return self.caller
+
+    @property
+    def actor(self) -> str:
+        """The actor of the facts that this request causes: the caller, or the command line."""
+        return self.caller.actor if self.caller else "cli"
 
     def envelope(self, organization_id: int, actor: str, reason: str | None = None) -> Envelope:
         """Answer the envelope of the facts that this request causes."""

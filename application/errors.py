@@ -35,6 +35,12 @@ class TokenNotFound(NotFound):
     """No such token, or it is revoked already."""
 
 
+class Forbidden(Exception):
+    """The caller's role does not have the permission."""
+
+    code = "forbidden"
+
+
 class InvalidFields(Exception):
     """Several fields of a request cannot be taken."""
 

@@ -43,7 +43,7 @@ class NewCallbackFacts:
         self._opened = opened
         self._faults: list[InvalidField] = []
 
-    async def facts(self, wanted: Sequence[NewCallback], ids: Sequence[int]) -> list[CallbackScheduled]:
+    async def build(self, wanted: Sequence[NewCallback], ids: Sequence[int]) -> list[CallbackScheduled]:
         """Answer a fact for each, in their order. Raises InvalidFields, with up to 50 faults."""
         facts: list[CallbackScheduled] = []
         async for index, (new, callback_id) in yielding(enumerate(zip(wanted, ids, strict=True))):

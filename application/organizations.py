@@ -1,24 +1,24 @@
 """The use cases of administration: organisations, members, operators, tokens, settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
 
 from application.callers import Request
-from application.errors import ConcurrentUpdate, OrganizationNotFound, TokenNotFound
+from application.command_handler import change
+from application.errors import OrganizationNotFound, TokenNotFound
 from application.ids import digest_of, new_operator_key, new_token_id, new_token_secret, uuid7
 from application.phones import known_region, line
 from application.ports.directory import Directory, Organizations
 from domain.callback.retry_policy import RetryPolicy
 from domain.errors import InvalidField, UnknownToken
 from domain.limits import NAME_MAX, PAUSE_MAX_S, TRIES_MAX
+from domain.model import Recorded
 from domain.organization.events import OrganizationCreated, OrganizationFact, Settings, TokenIssued
 from domain.organization.organization import Organization, replay
 from domain.values import Role
-
-_RETRIES = 8
 
 Decision = Callable[[Organization], list[OrganizationFact]]
 
@@ -72,7 +72,7 @@ class OrganizationsAdmin:
         number = await self._organizations.new_id()
         token, issued = _new_token(Role.ADMIN, name="first admin")
         created = OrganizationCreated(name=_named(name), settings=settings)
-        await self._organizations.append(number, 0, [created, issued], request.envelope(number, _actor(request)))
+        await self._organizations.append(number, 0, [created, issued], request.envelope(number, request.actor))
         return NewOrganization(id=number, name=created.name, token=token.token)
 
     async def change_settings(self, organization_id: int, patch: SettingsPatch, request: Request) -> Settings:
@@ -150,25 +150,26 @@ class OrganizationsAdmin:
             raise TokenNotFound from error
 
     async def _change(self, organization_id: int, decide: Decision, request: Request) -> Organization:
-        for _ in range(_RETRIES):
-            events = await self._organizations.read(organization_id)
-            organization = replay(events)
-            if organization is None:
-                raise OrganizationNotFound
-            facts = decide(organization)
-            if not facts:
-                return organization
-            envelope = request.envelope(organization_id, _actor(request))
-            try:
-                appended = await self._organizations.append(organization_id, organization.version, facts, envelope)
-            except ConcurrentUpdate:
-                continue
-            return replay([*events, *appended.events]) or organization
-        raise ConcurrentUpdate
+        envelope = request.envelope(organization_id, request.actor)
+        handled = await change(
+            lambda: self._events(organization_id),
+            lambda events: decide(_organization(events)),
+            lambda version, facts: self._organizations.append(organization_id, version, facts, envelope),
+        )
+        return _organization(handled.events)
+
+    async def _events(self, organization_id: int) -> Sequence[Recorded[OrganizationFact]]:
+        events = await self._organizations.read(organization_id)
+        if not events:
+            raise OrganizationNotFound
+        return events
 
 
-def _actor(request: Request) -> str:
-    return request.caller.actor if request.caller else "cli"
+def _organization(events: Sequence[Recorded[OrganizationFact]]) -> Organization:
+    organization = replay(events)
+    if organization is None:
+        raise OrganizationNotFound
+    return organization
 
 
 def _new_token(role: Role, *, name: str | None) -> tuple[NewToken, TokenIssued]:

@@ -108,6 +108,10 @@ class Directory(Protocol):
         """Answer the organisation's tokens, revoked ones too, by id."""
         ...
 
+    async def note_use(self, token_ids: Sequence[str]) -> None:
+        """Record that these tokens were used just now."""
+        ...
+
 
 class Organizations(Protocol):
     """The streams of organisations; what is appended stands in the directory when it returns."""

@@ -9,6 +9,8 @@ from application.call_history import CallHistory
 from application.callback_queues import CallbackQueues
 from application.callbacks import Callbacks
 from application.organizations import OrganizationsAdmin
+from application.ports.directory import Directory
+from application.ports.event_log import EventLog
 from application.ports.webhooks import WebhookDeliveries, WebhookSecrets
 from application.queries.audit_trail import AuditTrail
 from application.queries.callback_list import CallbackList
@@ -37,8 +39,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
     tasks: Tasks
     organizations: OrganizationsAdmin
-    directory: PostgresDirectory
-    log: PostgresEventLog
+    directory: Directory
+    log: EventLog
     task_list: TaskList
     audit_trail: AuditTrail
     queues: CallbackQueues

@@ -14,7 +14,8 @@ import click
 import pytest
 
 from application.callers import Caller, Request
-from application.tasks import Changed, FileTask
+from application.tasks import FileTask, TaskResult
+from domain.task.events import CallDetails
 from domain.task.task import Status
 from domain.values import Role
 from infrastructure.operations.subscribers import HANDLERS
@@ -330,16 +331,16 @@ def _with_services(dsn: str, use: Callable[[Services], Awaitable[T]]) -> T:
     return asyncio.run(used())
 
 
-async def _file(found: Services, key: str) -> Changed:
-    command = FileTask(operator_key=key, title="Перезвонить")
+async def _file(found: Services, key: str) -> TaskResult:
+    command = FileTask(operator_key=key, details=CallDetails(subject="", title="Перезвонить"))
     return await found.tasks.file(command, Request(request_id="r1"), await found.tasks.operator(key))
 
 
-def _worked_on(shell: Shell, acme: str, dsn: str) -> tuple[Changed, Changed]:
+def _worked_on(shell: Shell, acme: str, dsn: str) -> tuple[TaskResult, TaskResult]:
     key = shell.json("operator", "add", "Line 1", "--organization", acme)["id"]
     asked = Request(request_id="r2", caller=Caller(organization_id=int(acme), token_id="t", role=Role.AGENT))
 
-    async def worked(found: Services) -> tuple[Changed, Changed]:
+    async def worked(found: Services) -> tuple[TaskResult, TaskResult]:
         filed = await _file(found, key)
         done = await found.tasks.change_status(
             filed.task.id, Status.COMPLETED, asked, reason="settled", error_message=None

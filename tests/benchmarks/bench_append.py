@@ -18,7 +18,9 @@ from psycopg import conninfo
 
 from application.callers import Request
 from application.tasks import FileTask
-from infrastructure.postgres.connections import migrate, service_dsn
+from domain.task.events import CallDetails
+from infrastructure.postgres.connections import service_dsn
+from infrastructure.postgres.migrations import migrate
 from interfaces.bootstrap.services import services
 from tests.benchmarks.support import Bench, commits, settings_of
 
@@ -117,7 +119,12 @@ async def append_ours(dsn: str, in_flight: int) -> tuple[int, float, int]:
             request = Request(request_id=uuid4().hex)
             going = True
             while going:
-                await ours.tasks.file(FileTask(operator_key=operator.id, title=TITLE, description=DESCRIPTION), request)
+                await ours.tasks.file(
+                    FileTask(
+                        operator_key=operator.id, details=CallDetails(subject="", title=TITLE, description=DESCRIPTION)
+                    ),
+                    request,
+                )
                 going = meter.note()
 
         await asyncio.gather(*(client() for _ in range(in_flight)))

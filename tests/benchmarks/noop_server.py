@@ -8,7 +8,7 @@ from litestar import Litestar, Response, post
 from litestar.enums import MediaType
 from litestar.params import JSONBody
 
-from application.tasks import Changed
+from application.tasks import TaskResult
 from domain.task.events import CallDetails
 from domain.task.task import Task
 from interfaces.api import server
@@ -37,7 +37,7 @@ async def noop(data: JSONBody[NewTaskBody]) -> Response[bytes]:
         created_at=now,
         updated_at=now,
     )
-    answer: TaskResponse = task_response(Changed(task=task, position=1))
+    answer: TaskResponse = task_response(TaskResult(task=task, position=1))
     headers = {"ETag": '"1"', "Perezvon-Position": "1"}
     return Response(_encoder.encode(answer), headers=headers, media_type=MediaType.JSON)
 

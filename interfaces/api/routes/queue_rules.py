@@ -1,4 +1,4 @@
-"""``/v1/queues/{queue_id}/rules``: how a callback queue calls, beyond contract 2."""
+"""``/v1/queues/{queue_id}/rules``: calling rules of a queue, beyond ``docs/contracts/task_scheduler.md``."""
 
 from typing import Annotated, Literal
 
@@ -6,47 +6,45 @@ import msgspec
 from litestar import Router, get, put
 from litestar.params import JSONBody, PathParameter
 
-from application.callback_queues import ChangedQueue
-from application.callers import Request
+from application.callback_queues import QueueResult
 from domain.callback.events import Leg
 from domain.callback.retry_policy import RetryPolicy
 from domain.callback_queue.events import CallingRules
 from domain.organization.events import Settings
 from domain.values import Permission
-from interfaces.api.routes.queue_bodies import NUMBER_MAX
-from interfaces.api.web.authentication import authorize
 from interfaces.api.web.context import RequestContext, context_of
-from interfaces.api.web.error_responses import exception_handlers, format_problem
+from interfaces.api.web.field_types import NUMBER_MAX
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse
+from interfaces.api.web.routers import v1_router
 from interfaces.config.retry_policies import ChosenPolicy, policy_of
 
 QueueId = Annotated[int, PathParameter(ge=1, le=NUMBER_MAX)]
 ClientLeg = Annotated[
     Leg | None,
     msgspec.Meta(
-        description="The leg on which the client is: while a call with that number runs, no other is started."
-        " null bounds nothing."
+        description="The client's leg: while a call with the number of that leg runs, no other call with it starts."
+        " null: no such limit."
     ),
 ]
 
 
 class QueueRulesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The rules of a queue, all of them; a ``retry_policy`` that is null is the organisation's default."""
+    """All rules of a queue. ``retry_policy`` null means the organisation's policy."""
 
     retry_policy: ChosenPolicy | None
     client_leg: ClientLeg
 
 
 class EffectivePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows a failed attempt, and who says so; an empty policy is the contract's rule."""
+    """The retry policy in effect, and its source; an empty policy is the rule of the contract."""
 
     retry_policy: RetryPolicy
     source: Literal["queue", "organization", "contract"]
 
 
 class QueueRulesResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The rules that the queue chose, and what is in force because of them."""
+    """The rules of a queue, and the retry policy in effect."""
 
     retry_policy: RetryPolicy | None
     client_leg: ClientLeg
@@ -55,48 +53,41 @@ class QueueRulesResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 @get(
     "/queues/{queue_id:str}/rules",
-    opt={"permission": Permission.READ_QUEUES, "refusals": {404}},
+    opt={"permission": Permission.READ_QUEUES, "errors": {404}, "response_headers": ["Perezvon-Position"]},
     operation_id="getQueueRules",
-    summary="How a callback queue calls, beyond the contract",
+    summary="Get the calling rules of a queue",
 )
 async def get_rules(request: JsonRequest, queue_id: QueueId) -> JsonResponse[QueueRulesResponse]:
-    """Answer the rules as they are."""
+    """Return the current rules."""
     context = context_of(request)
-    return await _answer(context, await context.api.services.queues.get(queue_id, context.member.organization_id))
+    return await _response(context, await context.api.services.queues.get(queue_id, context.organization_id))
 
 
 @put(
     "/queues/{queue_id:str}/rules",
-    opt={"permission": Permission.CHANGE_QUEUES, "refusals": {404, 409}},
+    opt={"permission": Permission.CHANGE_QUEUES, "errors": {404, 409}, "response_headers": ["Perezvon-Position"]},
     operation_id="chooseQueueRules",
-    summary="Choose how a callback queue calls",
+    summary="Replace the calling rules of a queue",
 )
 async def choose_rules(
     request: JsonRequest, queue_id: QueueId, data: JSONBody[QueueRulesBody]
 ) -> JsonResponse[QueueRulesResponse]:
-    """Replace all rules of the queue. What fails from now on follows them; calls that run are left alone."""
+    """Replace all rules of the queue. They apply to attempts that fail from now on; running calls are not affected."""
     context = context_of(request)
     rules = CallingRules(retry_policy=policy_of(data.retry_policy), client_leg=data.client_leg)
-    asked = Request(request_id=context.request_id, caller=context.caller)
-    chosen = await context.api.services.queues.choose_rules(queue_id, rules, asked)
-    context.api.written.note(context.member.organization_id, chosen.position)
-    return await _answer(context, chosen)
+    chosen = await context.api.services.queues.choose_rules(queue_id, rules, context.command_request())
+    context.api.written_positions.record(context.organization_id, chosen.position)
+    return await _response(context, chosen)
 
 
 def queue_rules_router() -> Router:
-    """Answer the routes of calling rules."""
-    return Router(
-        "/v1",
-        route_handlers=[get_rules, choose_rules],
-        before_request=authorize,
-        exception_handlers=exception_handlers(format_problem),
-        tags=["callbacks"],
-    )
+    """Return the router of calling rules."""
+    return v1_router("callbacks", get_rules, choose_rules)
 
 
-async def _answer(context: RequestContext, shown: ChangedQueue) -> JsonResponse[QueueRulesResponse]:
+async def _response(context: RequestContext, shown: QueueResult) -> JsonResponse[QueueRulesResponse]:
     rules = shown.queue.rules
-    organization = await context.api.services.directory.organization(context.member.organization_id)
+    organization = await context.api.services.directory.organization(context.organization_id)
     body = QueueRulesResponse(
         retry_policy=rules.retry_policy,
         client_leg=rules.client_leg,

@@ -1,4 +1,4 @@
-"""What contract 1 takes and answers: the bodies of ``/api/tasks``."""
+"""Bodies and responses of ``/api/tasks`` (``docs/contracts/tasks.md``)."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,24 +9,25 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from application.queries.task_list import TaskRow
-from application.tasks import Changed
+from application.tasks import FileTask, TaskResult
 from domain.limits import ID_MAX, TITLE_MAX
 from domain.model import Fact, Recorded, tag_of
-from domain.task.events import Priority, TaskType
+from domain.task.events import CallDetails, Priority, TaskType
 from domain.task.task import Status
 from interfaces.api.web.field_types import (
     NO_NUL,
-    Id,
-    TimeText,
-    Phone,
-    ShortText,
     CommentText,
+    Id,
     LongText,
-    TranscriptionText,
-    Title,
+    Phone,
     RecordingUrl,
+    ShortText,
+    TimeText,
+    Title,
+    TranscriptionText,
 )
 from interfaces.api.web.read_your_writes import PositionQuery
+from interfaces.api.web.times import to_utc
 
 MASK = "***"
 OPERATOR_ID = "op_0123456789abcdefABCDEF"
@@ -36,28 +37,29 @@ class NewTaskBody(msgspec.Struct, frozen=True, kw_only=True):
     """A task to file. Unknown keys are ignored."""
 
     operator_id: Annotated[
-        Id, Meta(description="The operator's key, shown when the operator was added.", examples=[OPERATOR_ID])
+        Id,
+        Meta(description="The operator's key. It is shown once, when the operator is added.", examples=[OPERATOR_ID]),
     ]
     title: Annotated[Title, Meta(description=f"1 to {TITLE_MAX} characters, surrounding white space not counted.")]
     task_type: TaskType = TaskType.OTHER
     priority: Priority = Priority.NORMAL
     description: LongText | None = None
     caller_phone: (
-        Annotated[Phone, Meta(description="Kept as E.164; a national one is read as of the organisation's region.")]
+        Annotated[Phone, Meta(description="Stored as E.164. A national number belongs to the organisation's region.")]
         | None
     ) = None
     caller_name: ShortText | None = None
     call_id: Annotated[Id, Meta(examples=["A-4711"])] | None = None
     recording_url: RecordingUrl | None = None
-    call_datetime: Annotated[datetime, Meta(description="Without a zone: UTC.")] | None = None
+    call_datetime: Annotated[datetime, Meta(description="A time without a zone is UTC.")] | None = None
     call_transcription: TranscriptionText | None = None
     call_summary: LongText | None = None
     call_response_summary: LongText | None = None
-    due_date: Annotated[datetime, Meta(description="Without a zone: UTC.")] | None = None
+    due_date: Annotated[datetime, Meta(description="A time without a zone is UTC.")] | None = None
 
 
 class TaskStatusBody(msgspec.Struct, frozen=True, kw_only=True):
-    """The status that a task shall have; ``error_message`` goes with ``failed`` only."""
+    """The new status of a task; ``error_message`` is accepted only with ``failed``."""
 
     status: Status
     reason: CommentText | None = None
@@ -65,22 +67,24 @@ class TaskStatusBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AppealBody(msgspec.Struct, frozen=True, kw_only=True):
-    """The appeal that a task belongs to, by its id in the system that keeps it."""
+    """The appeal that a task belongs to, by its id in the external system."""
 
     appeal_id: Annotated[Id, Meta(examples=["2026-118"])]
 
 
 class TaskListQuery(PositionQuery, frozen=True, kw_only=True):
-    """What a list of tasks is asked for."""
+    """The page of the list of tasks, and its filters."""
 
     status: Status | None = None
     task_type: TaskType | None = None
     priority: Priority | None = None
     search: (
-        Annotated[str, Meta(max_length=TITLE_MAX, pattern=NO_NUL, description="Part of the title, in either case.")]
+        Annotated[
+            str, Meta(max_length=TITLE_MAX, pattern=NO_NUL, description="Text that the title contains, ignoring case.")
+        ]
         | None
     ) = None
-    include_cancelled: Annotated[bool, Meta(description="Cancelled tasks too, when no status is asked for.")] = False
+    include_cancelled: Annotated[bool, Meta(description="Include cancelled tasks if `status` is absent.")] = False
     assigned_user_id: Annotated[str, Meta(max_length=ID_MAX, pattern=NO_NUL)] | None = None
     caller_phone: Phone | None = None
     page: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
@@ -88,14 +92,14 @@ class TaskListQuery(PositionQuery, frozen=True, kw_only=True):
 
 
 class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which state of a task is asked for; the present one without either."""
+    """The state of a task at a version or at a time; without either, the current state."""
 
-    version: Annotated[int, Meta(description="As it was at that version.")] | None = None
-    as_of: Annotated[TimeText, Meta(description="As it was at that time; without a zone: UTC.")] | None = None
+    version: Annotated[int, Meta(description="The state at that version.")] | None = None
+    as_of: Annotated[TimeText, Meta(description="The state at that time; a time without a zone is UTC.")] | None = None
 
 
 class TaskResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A task. Every key is always there; what is not set is null."""
+    """A task. Every key is present; null means not set."""
 
     id: str
     organization_id: str
@@ -126,7 +130,7 @@ class TaskResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskPageResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of a list, counted from 1; ``pages`` is how many there are."""
+    """A page of the list of tasks. ``page`` starts at 1; ``pages`` is the number of pages."""
 
     items: list[TaskResponse]
     total: int
@@ -136,7 +140,7 @@ class TaskPageResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened: ``data`` is the fact, the rest its envelope."""
+    """An event: ``data`` is the fact, the other members are its envelope."""
 
     version: int
     position: int
@@ -148,13 +152,37 @@ class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """All that happened to a task or a callback, oldest first."""
+    """All events of a task or a callback, oldest first."""
 
     items: list[HistoryItem]
 
 
-def task_response(changed: Changed) -> TaskResponse:
-    """Answer a task as it stands in its stream."""
+def file_task_command(body: NewTaskBody) -> FileTask:
+    """Return the command to file the task that the body describes. Raises InvalidRequest on a time."""
+    call_datetime, due_date = to_utc(call_datetime=body.call_datetime, due_date=body.due_date)
+    return FileTask(
+        operator_key=body.operator_id,
+        details=CallDetails(
+            subject="",  # the use case sets it
+            title=body.title,
+            description=body.description,
+            caller_phone=body.caller_phone,
+            caller_name=body.caller_name,
+            recording_url=body.recording_url,
+            call_transcription=body.call_transcription,
+            call_summary=body.call_summary,
+            call_response_summary=body.call_response_summary,
+        ),
+        task_type=body.task_type,
+        priority=body.priority,
+        call_id=body.call_id,
+        call_datetime=call_datetime,
+        due_date=due_date,
+    )
+
+
+def task_response(changed: TaskResult) -> TaskResponse:
+    """Return the response of a task that was read from its stream."""
     task, details = changed.task, changed.task.details
     return TaskResponse(
         id=task.id,
@@ -187,7 +215,7 @@ def task_response(changed: Changed) -> TaskResponse:
 
 
 def task_row_response(row: TaskRow) -> TaskResponse:
-    """Answer a task as a list has it."""
+    """Return the response of a row of the list."""
     values = msgspec.structs.asdict(row)
     del values["operator_number"]
     values["organization_id"] = str(row.organization_id)
@@ -195,7 +223,7 @@ def task_row_response(row: TaskRow) -> TaskResponse:
 
 
 def mask_personal(answer: TaskResponse) -> TaskResponse:
-    """Answer the task without what tells of a person; of a phone number the last four digits stay (design.md §8)."""
+    """Return the task with personal data masked; the last four digits of a phone number stay visible."""
     return replace(
         answer,
         title=MASK,
@@ -212,7 +240,7 @@ def mask_personal(answer: TaskResponse) -> TaskResponse:
 
 
 def history_response(events: Sequence[Recorded[Fact]]) -> HistoryResponse:
-    """Answer the history that the events tell."""
+    """Return the response of a stream's events."""
     items: list[HistoryItem] = []
     for event in events:
         data = msgspec.to_builtins(event.fact)

@@ -1,14 +1,13 @@
-"""``/api/tasks``: contract 1."""
+"""``/api/tasks``: tasks of an organisation (``docs/contracts/tasks.md``)."""
 
 from functools import partial
 
 from litestar import Router, get, post, put, route
 from litestar.params import JSONBody
 
-from application.errors import OrganizationNotFound
-from application.phones import e164
 from application.queries.task_list import TaskListFilter
-from application.tasks import Changed, FileTask
+from application.task_search import search_filter
+from application.tasks import TaskResult
 from domain.errors import InvalidField
 from domain.values import Permission
 from interfaces.api.routes.task_bodies import (
@@ -20,138 +19,148 @@ from interfaces.api.routes.task_bodies import (
     TaskQuery,
     TaskResponse,
     TaskStatusBody,
+    file_task_command,
     history_response,
     mask_personal,
     task_response,
     task_row_response,
 )
-from interfaces.api.web.authentication import authorize, charge_operator
+from interfaces.api.web.authentication import charge_operator
 from interfaces.api.web.context import RequestContext, context_of
-from interfaces.api.web.error_responses import exception_handlers, format_tasks_error
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse
 from interfaces.api.web.preconditions import (
     check_if_match,
     check_no_if_match,
-    command_request,
     entity_tag,
+    idempotent_request,
     if_none_match,
     task_id_of,
 )
 from interfaces.api.web.query_params import decode_params
 from interfaces.api.web.read_your_writes import read_after_writes
-from interfaces.api.web.request_errors import FieldError, Forbidden, InvalidRequest
-from interfaces.api.web.times import parse_query_times, to_utc
+from interfaces.api.web.request_errors import FieldError, InvalidRequest
+from interfaces.api.web.routers import tasks_api_router
+from interfaces.api.web.times import parse_query_times
 
-VIEW = "task_list"
+_VIEW = "task_list"
+
+_CHANGE_HEADERS = ["ETag", "Perezvon-Position", "Idempotency-Replayed"]
 
 
 @post(
     status_code=200,
-    opt={"permission": Permission.FILE_TASKS, "open": True, "checks": [check_no_if_match], "refusals": {409, 412}},
+    opt={
+        "permission": Permission.FILE_TASKS,
+        "token_optional": True,
+        "checks": [check_no_if_match],
+        "errors": {409, 412},
+        "response_headers": _CHANGE_HEADERS,
+    },
     operation_id="fileTask",
     summary="File a task",
 )
 async def file_task(request: JsonRequest, data: JSONBody[NewTaskBody]) -> JsonResponse[TaskResponse]:
-    """File a task for the operator's organisation. A token is not required unless the organisation says so."""
+    """File a task for the operator's organisation. A token is required only if the organisation closed its open intake."""
     context = context_of(request)
-    call_datetime, due_date = to_utc(call_datetime=data.call_datetime, due_date=data.due_date)
-    asking = await command_request(request)
+    command = file_task_command(data)
+    use_case_request = await idempotent_request(request)
     operator = await context.api.services.tasks.operator(data.operator_id)
     charge_operator(context, operator.organization_id, operator.number)
-    command = FileTask(
-        operator_key=data.operator_id,
-        title=data.title,
-        task_type=data.task_type,
-        priority=data.priority,
-        description=data.description,
-        caller_phone=data.caller_phone,
-        caller_name=data.caller_name,
-        call_id=data.call_id,
-        recording_url=data.recording_url,
-        call_datetime=call_datetime,
-        call_transcription=data.call_transcription,
-        call_summary=data.call_summary,
-        call_response_summary=data.call_response_summary,
-        due_date=due_date,
-    )
-    return _changed(context, await context.api.services.tasks.file(command, asking, operator))
+    return _changed(context, await context.api.services.tasks.file(command, use_case_request, operator))
 
 
 @get(
-    opt={"permission": Permission.LIST_TASKS, "query": TaskListQuery},
+    opt={
+        "permission": Permission.LIST_TASKS,
+        "query": TaskListQuery,
+        "response_headers": ["Perezvon-Position", "Perezvon-Total"],
+    },
     operation_id="listTasks",
     summary="List tasks, newest first",
 )
 async def list_tasks(request: JsonRequest) -> JsonResponse[TaskPageResponse]:
-    """Answer a page of the organisation's tasks. Analysts see personal data masked and cannot search in it."""
+    """Return a page of the organisation's tasks. Analysts see personal data masked and cannot search in it."""
     context = context_of(request)
-    caller, services, asked = context.member, context.api.services, decode_params(request, TaskListQuery)
+    caller, services, query = context.token_holder, context.api.services, decode_params(request, TaskListQuery)
     personal = caller.may(Permission.READ_PERSONAL)
-    if not personal and (asked.search is not None or asked.caller_phone is not None):
-        raise Forbidden
-    wanted = TaskListFilter(
-        status=asked.status,
-        task_type=asked.task_type,
-        priority=asked.priority,
-        search=asked.search or None,
-        include_cancelled=asked.include_cancelled,
-        assigned_user_id=asked.assigned_user_id,
-        caller_phone=await _phone(context, asked.caller_phone),
+    filters = TaskListFilter(
+        status=query.status,
+        task_type=query.task_type,
+        priority=query.priority,
+        search=query.search,
+        include_cancelled=query.include_cancelled,
+        assigned_user_id=query.assigned_user_id,
+        caller_phone=query.caller_phone,
     )
-    page = partial(services.task_list.page, caller.organization_id, wanted, page=asked.page, per_page=asked.per_page)
-    found = await read_after_writes(context, VIEW, asked.position, page)
-    answers = [task_row_response(row) for row in found.items]
-    headers = {"Perezvon-Position": str(found.position)}
-    if not found.total_is_exact:
+    try:
+        filters = await search_filter(filters, caller, services.directory)
+    except InvalidField as error:
+        raise InvalidRequest([FieldError(("query", error.field), str(error), error.kind)]) from error
+    fetch = partial(services.task_list.page, caller.organization_id, filters, page=query.page, per_page=query.per_page)
+    page = await read_after_writes(context, _VIEW, query.position, fetch)
+    tasks = [task_row_response(row) for row in page.items]
+    headers = {"Perezvon-Position": str(page.position)}
+    if not page.total_is_exact:
         headers["Perezvon-Total"] = "at-least"
     body = TaskPageResponse(
-        items=answers if personal else [mask_personal(answer) for answer in answers],
-        total=found.total,
-        page=asked.page,
-        per_page=asked.per_page,
-        pages=-(-found.total // asked.per_page),
+        items=tasks if personal else [mask_personal(task) for task in tasks],
+        total=page.total,
+        page=query.page,
+        per_page=query.per_page,
+        pages=-(-page.total // query.per_page),
     )
     return JsonResponse(body, headers)
 
 
 @get(
     "/{task_id:str}",
-    opt={"permission": Permission.READ_PERSONAL, "query": TaskQuery, "refusals": {404}, "may_be_unmodified": True},
+    opt={
+        "permission": Permission.READ_PERSONAL,
+        "query": TaskQuery,
+        "errors": {404},
+        "not_modified": True,
+        "response_headers": ["ETag", "Perezvon-Position"],
+    },
     operation_id="getTask",
-    summary="A task as it is, or as it was",
+    summary="Get a task, now or at an earlier version or time",
 )
 async def get_task(request: JsonRequest) -> JsonResponse[TaskResponse]:
-    """Answer the task. Before its creation, and past its last version, there is none."""
-    asked = decode_params(request, TaskQuery)
-    if asked.version is not None and asked.as_of is not None:
-        message = "Either version or as_of"
+    """Return the task. At a time before its creation, and at a version that does not exist, it is 404."""
+    query = decode_params(request, TaskQuery)
+    if query.version is not None and query.as_of is not None:
+        message = "Expected either version or as_of, not both"
         raise InvalidRequest([FieldError(("query", name), message, "value_error") for name in ("version", "as_of")])
     context = context_of(request)
-    (moment,) = parse_query_times(as_of=asked.as_of)
-    shown = await context.api.services.tasks.get(
-        task_id_of(request), context.member.organization_id, version=asked.version, as_of=moment
+    (as_of,) = parse_query_times(as_of=query.as_of)
+    result = await context.api.services.tasks.get(
+        task_id_of(request), context.organization_id, version=query.version, as_of=as_of
     )
-    headers = {**_task_headers(shown), "Cache-Control": "private, no-cache"}
-    if if_none_match(request, shown.task.version):
-        return JsonResponse(task_response(shown), headers, status_code=304)
-    return JsonResponse(task_response(shown), headers)
+    headers = {**_task_headers(result), "Cache-Control": "private, no-cache"}
+    if if_none_match(request, result.task.version):
+        return JsonResponse(task_response(result), headers, status_code=304)
+    return JsonResponse(task_response(result), headers)
 
 
 @get(
     "/{task_id:str}/history",
-    opt={"permission": Permission.READ_PERSONAL, "refusals": {404}},
+    opt={"permission": Permission.READ_PERSONAL, "errors": {404}},
     operation_id="getTaskHistory",
-    summary="All that happened to a task",
+    summary="List the events of a task",
 )
 async def get_history(request: JsonRequest) -> JsonResponse[HistoryResponse]:
-    """Answer every change of the task with who, when and why, oldest first."""
+    """Return every change of the task with actor, time and reason, oldest first."""
     context = context_of(request)
-    events = await context.api.services.tasks.history(task_id_of(request), context.member.organization_id)
+    events = await context.api.services.tasks.history(task_id_of(request), context.organization_id)
     return JsonResponse(history_response(events))
 
 
-_CHANGE = {"permission": Permission.CHANGE_TASKS, "checks": [check_if_match], "refusals": {404, 409, 412}}
+_CHANGE = {
+    "permission": Permission.CHANGE_TASKS,
+    "checks": [check_if_match],
+    "errors": {404, 409, 412},
+    "response_headers": _CHANGE_HEADERS,
+}
 
 
 @put(
@@ -161,12 +170,12 @@ _CHANGE = {"permission": Permission.CHANGE_TASKS, "checks": [check_if_match], "r
     summary="Change a task's status",
 )
 async def change_status(request: JsonRequest, data: JSONBody[TaskStatusBody]) -> JsonResponse[TaskResponse]:
-    """Change the status. The same status again records nothing; a transition that contract 1 does not list is 409."""
+    """Change the status. The current status again records nothing; a transition that is not allowed is 409."""
     context = context_of(request)
     changed = await context.api.services.tasks.change_status(
         task_id_of(request),
         data.status,
-        await command_request(request),
+        await idempotent_request(request),
         reason=data.reason,
         error_message=data.error_message,
     )
@@ -180,7 +189,7 @@ async def change_status(request: JsonRequest, data: JSONBody[TaskStatusBody]) ->
     summary="Link an appeal to a task",
 )
 async def link_appeal(request: JsonRequest, data: JSONBody[AppealBody]) -> JsonResponse[TaskResponse]:
-    """Link an appeal, in whatever status. POST, and the path ``…/link-appeal`` with either verb, do the same."""
+    """Link an appeal to a task in any status. POST, and PUT and POST of ``…/link-appeal``, do the same."""
     return await _linked(request, data)
 
 
@@ -192,7 +201,7 @@ async def link_appeal(request: JsonRequest, data: JSONBody[AppealBody]) -> JsonR
     summary="Link an appeal to a task",
 )
 async def link_appeal_by_post(request: JsonRequest, data: JSONBody[AppealBody]) -> JsonResponse[TaskResponse]:
-    """Link an appeal as PUT does, and heed an Idempotency-Key."""
+    """Link an appeal as PUT does, with support of an Idempotency-Key."""
     return await _linked(request, data)
 
 
@@ -204,7 +213,7 @@ async def link_appeal_by_post(request: JsonRequest, data: JSONBody[AppealBody]) 
     include_in_schema=False,
 )
 async def link_appeal_by_name(request: JsonRequest, data: JSONBody[AppealBody]) -> JsonResponse[TaskResponse]:
-    """Link an appeal, for a client that spells it so."""
+    """Link an appeal, for clients that use this path."""
     return await _linked(request, data)
 
 
@@ -213,65 +222,46 @@ async def link_appeal_by_name(request: JsonRequest, data: JSONBody[AppealBody]) 
     opt=_CHANGE,
     status_code=200,
     operation_id="reprocessTask",
-    summary="Try a failed task again",
+    summary="Reprocess a failed task",
 )
 async def reprocess(request: JsonRequest) -> JsonResponse[TaskResponse]:
-    """Put a failed task back to pending; in every other status it is 409."""
+    """Set a failed task back to pending; any other status is 409."""
     context = context_of(request)
     return _changed(
-        context, await context.api.services.tasks.reprocess(task_id_of(request), await command_request(request))
+        context, await context.api.services.tasks.reprocess(task_id_of(request), await idempotent_request(request))
     )
 
 
 def tasks_router() -> Router:
-    """Answer the routes of contract 1."""
-    return Router(
-        "/api/tasks",
-        route_handlers=[
-            file_task,
-            list_tasks,
-            get_task,
-            get_history,
-            change_status,
-            link_appeal,
-            link_appeal_by_post,
-            link_appeal_by_name,
-            reprocess,
-        ],
-        before_request=authorize,
-        exception_handlers=exception_handlers(format_tasks_error),
-        tags=["tasks"],
+    """Return the router of tasks."""
+    return tasks_api_router(
+        file_task,
+        list_tasks,
+        get_task,
+        get_history,
+        change_status,
+        link_appeal,
+        link_appeal_by_post,
+        link_appeal_by_name,
+        reprocess,
     )
 
 
 async def _linked(request: JsonRequest, data: AppealBody) -> JsonResponse[TaskResponse]:
     context = context_of(request)
     changed = await context.api.services.tasks.link_appeal(
-        task_id_of(request), data.appeal_id, await command_request(request)
+        task_id_of(request), data.appeal_id, await idempotent_request(request)
     )
     return _changed(context, changed)
 
 
-def _changed(context: RequestContext, changed: Changed) -> JsonResponse[TaskResponse]:
-    context.api.written.note(changed.task.organization_id, changed.position)
+def _changed(context: RequestContext, changed: TaskResult) -> JsonResponse[TaskResponse]:
+    context.api.written_positions.record(changed.task.organization_id, changed.position)
     headers = _task_headers(changed)
-    if changed.replayed:
+    if changed.is_replay:
         headers["Idempotency-Replayed"] = "true"
     return JsonResponse(task_response(changed), headers)
 
 
-def _task_headers(changed: Changed) -> dict[str, str]:
+def _task_headers(changed: TaskResult) -> dict[str, str]:
     return {"ETag": entity_tag(changed.task.version), "Perezvon-Position": str(changed.position)}
-
-
-async def _phone(context: RequestContext, text: str | None) -> str | None:
-    """Answer the number as it is kept. Raises RequestInvalid on ``caller_phone``."""
-    if text is None:
-        return None
-    organization = await context.api.services.directory.organization(context.member.organization_id)
-    if organization is None:
-        raise OrganizationNotFound
-    try:
-        return e164(text, organization.settings.region, "caller_phone")
-    except InvalidField as error:
-        raise InvalidRequest([FieldError(("query", error.field), str(error), error.kind)]) from error

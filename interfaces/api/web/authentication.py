@@ -1,8 +1,7 @@
-"""Who asks, and whether they may: asked by every router that needs an answer to that (contract 1, Errors).
+"""Authorization of requests: token, permission, rate limits and checks (``docs/contracts/tasks.md``, Errors).
 
-A route says in ``opt`` what it needs: ``permission``; ``open`` when it is served without a token too; ``checks`` for what
-else comes before its body. A route that says nothing is refused. (Guards of the framework would do the same, but they
-copy the route for each request, which costs a fifth of it.)
+Every router of ``routers.py`` calls ``authorize`` before the handler, which declares in ``opt`` what it needs. Guards of
+the framework would do the same, but they copy the route for each request, which costs a fifth of the request's time.
 """
 
 import hmac
@@ -10,29 +9,30 @@ import re
 from datetime import UTC, datetime
 
 from application.callers import Caller
+from application.errors import Forbidden
 from application.ids import digest_of
 from application.ports.directory import TokenHolder
 from interfaces.api.web.context import AnyRequest, ApiState, RequestContext, context_of
 from interfaces.api.web.rate_limit import address_key
-from interfaces.api.web.request_errors import Forbidden, Unauthenticated
+from interfaces.api.web.request_errors import Unauthenticated
 
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +pz_([0-9A-Za-z]{1,64})_([0-9A-Za-z]{1,128}) *")
-_NOBODYS_DIGEST = digest_of("")
+_DIGEST_OF_NO_TOKEN = digest_of("")
 
 
 async def authorize(request: AnyRequest) -> None:
-    """Let the request in, and note its caller.
+    """Authorize the request and set the caller in its context.
 
-    Raises Unauthenticated, Forbidden, TooManyRequests, and what the route's checks raise. A token pays for its request;
-    without a valid one the address pays, before anything of the body is read.
+    The token is charged for the request; without a valid token the address is charged, before the body is read.
+    Raises Unauthenticated, Forbidden, TooManyRequests, and what the handler's checks raise.
     """
     if request.scope["method"] == "OPTIONS":
         return
-    context, needs = context_of(request), request.route_handler.opt
+    context, options = context_of(request), request.route_handler.opt
     api, header = context.api, context.headers.get(b"authorization")
     if header is None:
         charge_address(request, context)
-        if not needs.get("open"):
+        if not options.get("token_optional"):
             raise Unauthenticated
     else:
         context.caller = await _caller(api, header)
@@ -40,28 +40,28 @@ async def authorize(request: AnyRequest) -> None:
             charge_address(request, context)
             raise Unauthenticated
         api.tokens_used.add(context.caller.token_id)
-        if api.limits.on:
+        if api.limits.enabled:
             context.rate_limit = api.limits.tokens.take(context.caller.token_id)
-        if not context.caller.may(needs["permission"]):
+        if not context.caller.may(options["permission"]):
             raise Forbidden
-    for check in needs.get("checks", ()):
+    for check in options.get("checks", ()):
         await check(request)
 
 
 def charge_address(request: AnyRequest, context: RequestContext) -> None:
-    """Let the address pay for the request. Raises TooManyRequests."""
-    if context.api.limits.on:
-        context.paying_address = address_key(request.client.host if request.client else "")
-        context.rate_limit = context.api.limits.addresses.take(context.paying_address)
+    """Count the request against the limit of the client's address. Raises TooManyRequests."""
+    if context.api.limits.enabled:
+        context.charged_address = address_key(request.client.host if request.client else "")
+        context.rate_limit = context.api.limits.addresses.take(context.charged_address)
 
 
 def charge_operator(context: RequestContext, organization_id: int, number: int) -> None:
-    """Let the operator pay instead of the address. Raises TooManyRequests."""
+    """Count the request against the operator's limit instead of the address's. Raises TooManyRequests."""
     limits = context.api.limits
-    if not limits.on:
+    if not limits.enabled:
         return
-    if context.paying_address is not None:
-        limits.addresses.refund(context.paying_address)
+    if context.charged_address is not None:
+        limits.addresses.refund(context.charged_address)
     context.rate_limit = limits.operators.take(f"{organization_id}/{number}")
 
 
@@ -71,8 +71,8 @@ async def _caller(api: ApiState, header: bytes) -> Caller | None:
         return None
     token_id, secret = given[1].decode(), given[2].decode()
     holder = await api.services.directory.token(token_id)
-    # An unknown id costs the same comparison: the time of the answer tells nothing.
-    is_secret = hmac.compare_digest(holder.secret_hash if holder else _NOBODYS_DIGEST, digest_of(secret))
+    # An unknown id costs the same comparison, so the response time does not reveal which ids exist.
+    is_secret = hmac.compare_digest(holder.secret_hash if holder else _DIGEST_OF_NO_TOKEN, digest_of(secret))
     if holder is None or not is_secret or not _is_valid(holder):
         return None
     return Caller(

@@ -1,4 +1,4 @@
-"""Errors as answers: the status of each, and the dialect that a part of the API tells it in."""
+"""Error responses: status, code and text of each exception, in the error format of each part of the API."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -15,6 +15,7 @@ from application.errors import (
     CallbackNotFound,
     CallNotFound,
     ConcurrentUpdate,
+    Forbidden,
     IdempotencyKeyTaken,
     InvalidFields,
     KeyReused,
@@ -31,7 +32,8 @@ from interfaces.api.web.request_errors import (
     ClientDisconnected,
     ClientNotFound,
     FieldError,
-    Forbidden,
+    IfMatchMalformed,
+    IfMatchOnCreation,
     InvalidRequest,
     Loc,
     RequestTimeout,
@@ -54,28 +56,38 @@ ERROR_RESPONSES: dict[type[Exception], tuple[int, str, str]] = {
     QueueNotFound: (404, "not_found", "Queue not found"),
     CallbackNotFound: (404, "not_found", "Callback not found"),
     CallNotFound: (404, "not_found", "Call not found"),
-    ClientNotFound: (404, "client_not_found", "Client not found"),
+    ClientNotFound: (404, "client_not_found", "Client not found: use @me or the number of the token's organisation"),
     NotFound: (404, "not_found", "Not found"),
-    ConcurrentUpdate: (409, "concurrent_update", "Somebody else is changing this just now; try again"),
+    ConcurrentUpdate: (409, "concurrent_update", "Another request changed this at the same time; try again"),
     IdempotencyKeyTaken: (
         409,
         "concurrent_update",
-        "The same Idempotency-Key is being carried out just now; try again",
+        "A request with the same Idempotency-Key is still running; try again",
     ),
-    PreconditionFailed: (412, "precondition_failed", "If-Match is not the version that stands"),
+    PreconditionFailed: (412, "precondition_failed", ""),
+    IfMatchMalformed: (
+        412,
+        "precondition_failed",
+        'If-Match is malformed: send * or the version in quotes, such as "7"',
+    ),
+    IfMatchOnCreation: (412, "precondition_failed", "If-Match cannot match: a new task has no version yet"),
     KeyReused: (422, "idempotency_key_reused", "Validation failed"),
-    StorageUnavailable: (503, "storage_away", "Not available just now; try again shortly"),
-    SecretUnreadable: (503, "secret_unreadable", "Secrets cannot be read: their key, PEREZVON_SECRETS_KEY, is another"),
-    IntakeClosed: (401, "intake_closed", "This organisation files tasks with a token only"),
+    StorageUnavailable: (503, "storage_away", "The service is temporarily unavailable; try again in a second"),
+    SecretUnreadable: (
+        503,
+        "secret_unreadable",
+        "Webhook secrets cannot be decrypted: PEREZVON_SECRETS_KEY is not the key that encrypted them",
+    ),
+    IntakeClosed: (401, "intake_closed", "This organisation accepts tasks only with a token in Authorization: Bearer"),
     InvalidRequest: (422, "invalid", "Validation failed"),
-    UnsupportedMediaType: (415, "unsupported_media_type", "Send application/json"),
-    RequestTimeout: (408, "request_timeout", "The body did not come in time"),
-    ClientDisconnected: (400, "client_gone", "The body is not complete"),
-    Unauthenticated: (401, "unauthenticated", "Send a valid token as Authorization: Bearer"),
-    Forbidden: (403, "forbidden", "The token's role does not allow this"),
-    TooManyRequests: (429, "too_many_requests", "Too many requests"),
+    UnsupportedMediaType: (415, "unsupported_media_type", "The body must be JSON: send Content-Type: application/json"),
+    RequestTimeout: (408, "request_timeout", "The request body did not arrive within 30 seconds"),
+    ClientDisconnected: (400, "client_gone", "The request body is incomplete"),
+    Unauthenticated: (401, "unauthenticated", "A valid token is required in Authorization: Bearer"),
+    Forbidden: (403, "forbidden", "The token's role does not have the permission for this request"),
+    TooManyRequests: (429, "too_many_requests", "Too many requests; wait as long as Retry-After says"),
 }
-"""Status, code and text of each error; a subclass is answered as its nearest ancestor. Without a text, its own."""
+"""Status, code and text of each exception; a subclass has those of its nearest base. An empty text: the exception's own."""
 
 
 _FRAMEWORK_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
@@ -85,28 +97,28 @@ QUEUE_CODES = {
     "idempotency_key_reused": "validation_error",
     "too_many_requests": "rate_limit_exceeded",
 }
-"""What contract 2 calls an error that has a name of its own there."""
+"""Codes that have another name in ``docs/contracts/task_scheduler.md``."""
 
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}  # Python 3.13 renamed these
 
 
 def phrase(status: int) -> str:
-    """Answer the reason phrase of a status (RFC 9110)."""
+    """Return the reason phrase of a status (RFC 9110)."""
     return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
 class ApiError(NamedTuple):
-    """An error, ready to be told in any dialect."""
+    """An error before it is formatted."""
 
     status: int
     code: str
     text: str
-    faults: list[FieldError]
+    field_errors: list[FieldError]
     headers: dict[str, str]
 
 
 class TasksFieldError(msgspec.Struct, frozen=True, kw_only=True):
-    """A bad part of a request: where it is, why it cannot be taken, and a stable word for that."""
+    """An invalid part of a request: its location, the reason, and a stable code of the reason."""
 
     loc: list[str | int]
     msg: str
@@ -114,26 +126,26 @@ class TasksFieldError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TasksError(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the request is refused."""
+    """The reason why the request was refused."""
 
     detail: str
 
 
 class TasksValidationError(msgspec.Struct, frozen=True, kw_only=True):
-    """Every part of the request that cannot be taken."""
+    """The invalid parts of the request."""
 
     detail: list[TasksFieldError]
 
 
 class QueuesFieldError(msgspec.Struct, frozen=True, kw_only=True):
-    """A bad part of a request, such as ``tasks[3].a_number``, and why it cannot be taken."""
+    """An invalid part of a request, such as ``tasks[3].a_number``, and the reason."""
 
     field: str
     message: str
 
 
 class QueuesError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why the request is refused; ``status`` is stable: programs may tell refusals apart by it."""
+    """The reason why the request was refused. ``status`` is a stable code for programs."""
 
     message: str
     status: str
@@ -141,7 +153,7 @@ class QueuesError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class ProblemFieldError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A bad part of a request: a JSON Pointer into the body, or the name of a header or parameter."""
+    """An invalid part of a request: a JSON Pointer into the body, or the name of a header or parameter."""
 
     detail: str
     code: str
@@ -151,7 +163,7 @@ class ProblemFieldError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
 
 class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why the request is refused (RFC 9457). ``code`` is stable: programs may tell refusals apart by it."""
+    """The reason why the request was refused (RFC 9457). ``code`` is a stable code for programs."""
 
     type: Literal["about:blank"]
     title: str
@@ -167,9 +179,9 @@ ErrorFormatter = Callable[[AnyRequest, ApiError], Response[bytes]]
 
 
 def to_api_error(error: Exception) -> ApiError:
-    """Answer what the error is to a client. What is not known here is a 500 that says nothing more."""
+    """Return status, code, text and headers of an exception. An unknown one is a 500 without any detail."""
     if isinstance(error, ValidationException):
-        return ApiError(422, "invalid", "Validation failed", _framework_faults(error), {})
+        return ApiError(422, "invalid", "Validation failed", _framework_field_errors(error), {})
     if isinstance(error, HTTPException) and error.status_code in _FRAMEWORK_CODES:
         status = error.status_code
         return ApiError(status, _FRAMEWORK_CODES[status], phrase(status), [], dict(error.headers or {}))
@@ -177,15 +189,18 @@ def to_api_error(error: Exception) -> ApiError:
     if known is None:
         return ApiError(500, "internal_server_error", "Internal Server Error", [], {})
     status, code, text = known
-    return ApiError(status, code, text or str(error), _faults_of(error), _headers_of(error, status))
+    return ApiError(status, code, text or str(error), _field_errors_of(error), _headers_of(error, status))
 
 
 def _headers_of(error: Exception, status: int) -> dict[str, str]:
     match error:
         case TooManyRequests(burst=burst, retry_after=seconds, reset=reset):
-            standing = {"Limit": str(burst), "Remaining": "0", "Reset": str(ceil(reset))}
-            limit_headers = {f"X-RateLimit-{name}": value for name, value in standing.items()}
-            return {"Retry-After": str(ceil(seconds)), **limit_headers}
+            return {
+                "Retry-After": str(ceil(seconds)),
+                "X-RateLimit-Limit": str(burst),
+                "X-RateLimit-Remaining": "0",
+                "X-RateLimit-Reset": str(ceil(reset)),
+            }
         case StorageUnavailable():
             return {"Retry-After": "1"}
         case RequestTimeout():
@@ -194,23 +209,23 @@ def _headers_of(error: Exception, status: int) -> dict[str, str]:
             return {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
 
 
-def _faults_of(error: Exception) -> list[FieldError]:
+def _field_errors_of(error: Exception) -> list[FieldError]:
     match error:
-        case InvalidRequest(faults=faults):
-            return list(faults)
+        case InvalidRequest(field_errors=field_errors):
+            return list(field_errors)
         case InvalidFields(faults=faults):
             return [FieldError(("body", fault.field), str(fault), fault.kind) for fault in faults]
         case InvalidField(field=field, kind=kind):
             return [FieldError(("body", field), str(error), kind)]
         case KeyReused():
-            message = "This key was used for another request"
+            message = "This key was used for a different request within the last 24 hours; send a new key"
             return [FieldError(("header", "Idempotency-Key"), message, error.code)]
         case _:
             return []
 
 
-def _framework_faults(error: ValidationException) -> list[FieldError]:
-    """Answer what the framework found: bad numbers in the path, and that a body is missing."""
+def _framework_field_errors(error: ValidationException) -> list[FieldError]:
+    """Return what the framework found: bad numbers in the path, or a missing body."""
     entries = cast("list[dict[str, str]]", error.extra or [])
     paths = [entry for entry in entries if entry.get("key", "data") != "data"]
     return [to_field_error(("path", entry["key"]), entry["message"]) for entry in paths] or [
@@ -218,61 +233,62 @@ def _framework_faults(error: ValidationException) -> list[FieldError]:
     ]
 
 
-def exception_handlers(dialect: ErrorFormatter) -> dict[int | type[Exception], Any]:
-    """Answer the handlers of a router whose errors are told in the dialect."""
+def exception_handlers(format_error: ErrorFormatter) -> dict[int | type[Exception], Any]:
+    """Return the exception handlers of a router with that error format."""
 
     def handle(request: AnyRequest, error: Exception) -> Response[bytes]:
-        problem = to_api_error(error)
-        if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        api_error = to_api_error(error)
+        if api_error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("unexpected error", exc_info=error)
-        elif problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            _log.warning("storage away", cause=str(error))
-        return dialect(request, problem)
+        elif api_error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            _log.warning("service unavailable", code=api_error.code, cause=str(error))
+        return format_error(request, api_error)
 
     return {HTTPException: handle, Exception: handle}
 
 
-def format_tasks_error(_: AnyRequest, problem: ApiError) -> Response[bytes]:
-    """Tell it as contract 1 has it: the form of the framework that the source is built on."""
-    status, faults = problem.status, problem.faults
+def format_tasks_error(_: AnyRequest, error: ApiError) -> Response[bytes]:
+    """Return the error in the format of ``docs/contracts/tasks.md``: that of FastAPI."""
+    status, field_errors = error.status, error.field_errors
     if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
-        status, faults = 422, [FieldError(("body",), problem.text, "json_invalid")]
-    listed = [TasksFieldError(loc=list(fault.loc), msg=fault.message, type=fault.kind) for fault in faults]
-    body = TasksValidationError(detail=listed) if listed else TasksError(detail=problem.text)
-    return _response(status, body, problem.headers, "application/json")
+        status, field_errors = 422, [FieldError(("body",), error.text, "json_invalid")]
+    listed = [TasksFieldError(loc=list(found.loc), msg=found.message, type=found.kind) for found in field_errors]
+    body = TasksValidationError(detail=listed) if listed else TasksError(detail=error.text)
+    return _response(status, body, error.headers, "application/json")
 
 
-def format_queues_error(_: AnyRequest, problem: ApiError) -> Response[bytes]:
-    """Tell it as contract 2 has it, with its own word for what went wrong."""
+def format_queues_error(_: AnyRequest, error: ApiError) -> Response[bytes]:
+    """Return the error in the format of ``docs/contracts/task_scheduler.md``, with the codes of that contract."""
     body = QueuesError(
-        message=problem.text,
-        status=QUEUE_CODES.get(problem.code, problem.code),
-        errors=[QueuesFieldError(field=_dotted(fault.loc), message=fault.message) for fault in problem.faults],
+        message=error.text,
+        status=QUEUE_CODES.get(error.code, error.code),
+        errors=[QueuesFieldError(field=_dotted(found.loc), message=found.message) for found in error.field_errors],
     )
-    return _response(problem.status, body, problem.headers, "application/json")
+    return _response(error.status, body, error.headers, "application/json")
 
 
 def _dotted(loc: Loc) -> str:
-    """Answer a place such as ``tasks[3].a_number``; the body as a whole is ``body``."""
+    """Return a location as ``tasks[3].a_number``; the whole body is ``body``."""
     first, *rest = loc[1:] or loc
     return str(first) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
 
 
-def format_problem(request: AnyRequest, problem: ApiError) -> Response[bytes]:
-    """Tell it as RFC 9457 has it, with the code, the request id, and for each fault where it is."""
+def format_problem(request: AnyRequest, error: ApiError) -> Response[bytes]:
+    """Return the error as problem details (RFC 9457): code, request id, and the place of each field error."""
     body = ProblemDetails(
         type="about:blank",
-        title=phrase(problem.status),
-        status=problem.status,
-        detail=problem.text,
+        title=phrase(error.status),
+        status=error.status,
+        detail=error.text,
         instance=quote(request.scope["path"]),
-        code=problem.code,
+        code=error.code,
         request_id=context_of(request).request_id,
         errors=[
-            ProblemFieldError(detail=fault.message, code=fault.kind, **_place(fault.loc)) for fault in problem.faults
+            ProblemFieldError(detail=found.message, code=found.kind, **_place(found.loc))
+            for found in error.field_errors
         ],
     )
-    return _response(problem.status, body, problem.headers, "application/problem+json")
+    return _response(error.status, body, error.headers, "application/problem+json")
 
 
 def _place(loc: Loc) -> dict[str, str]:
@@ -282,13 +298,13 @@ def _place(loc: Loc) -> dict[str, str]:
     return {"header" if source == "header" else "parameter": str(path[0])}
 
 
-def format_error_by_path(request: AnyRequest, problem: ApiError) -> Response[bytes]:
-    """Tell it in the dialect of the path: what no route takes (404, 405) reaches no router."""
+def format_error_by_path(request: AnyRequest, error: ApiError) -> Response[bytes]:
+    """Return the error in the format of its path: requests without a route (404, 405) reach no router."""
     path = f"{request.scope['path']}/"
     if path.startswith("/api/tasks/"):
-        return format_tasks_error(request, problem)
-    of_queues = path.startswith(("/client/", "/api/ver1.0/"))
-    return (format_queues_error if of_queues else format_problem)(request, problem)
+        return format_tasks_error(request, error)
+    is_client_path = path.startswith(("/client/", "/api/ver1.0/"))
+    return (format_queues_error if is_client_path else format_problem)(request, error)
 
 
 def _response(status: int, body: msgspec.Struct, headers: dict[str, str], media_type: str) -> Response[bytes]:

@@ -1,10 +1,11 @@
-"""What can be wrong with a request before any use case is asked."""
+"""Exceptions of the HTTP layer, raised before any use case runs, and the field errors of a request."""
 
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from interfaces.api.web.field_types import TOLD
+from application.errors import PreconditionFailed
+from interfaces.api.web.field_types import PATTERN_ERRORS
 
 Loc = tuple[str | int, ...]
 
@@ -12,7 +13,7 @@ _ECHO_MAX = 300
 
 
 class FieldError(NamedTuple):
-    """One bad part of a request: where (``("body", "title")``), why, and a stable word for it (pydantic's)."""
+    """An invalid part of a request: its location (``("body", "title")``), the reason, and pydantic's code for it."""
 
     loc: Loc
     message: str
@@ -20,39 +21,46 @@ class FieldError(NamedTuple):
 
 
 class InvalidRequest(Exception):
-    """Parts of the request cannot be taken."""
+    """Parts of the request are invalid."""
 
-    def __init__(self, faults: Sequence[FieldError]) -> None:
-        super().__init__(", ".join(str(fault.loc) for fault in faults))
-        self.faults = faults
+    def __init__(self, field_errors: Sequence[FieldError]) -> None:
+        super().__init__(", ".join(str(error.loc) for error in field_errors))
+        self.field_errors = field_errors
 
 
 class UnsupportedMediaType(Exception):
-    """The body is said to be something else than JSON."""
+    """The Content-Type of the body is not JSON."""
 
 
 class RequestTimeout(Exception):
-    """The body did not come in time."""
+    """The body did not arrive in time."""
 
 
 class ClientDisconnected(Exception):
-    """The client hung up before its body was complete."""
+    """The client closed the connection before its body was complete."""
 
 
 class ClientNotFound(Exception):
-    """The path names another organisation than the token's, or none that there is."""
+    """The client in the path is not the token's organisation."""
+
+
+class IfMatchMalformed(PreconditionFailed):
+    """``If-Match`` is neither ``*`` nor a list of entity tags."""
+
+
+class IfMatchOnCreation(PreconditionFailed):
+    """``If-Match`` on a request that creates a task: there is no version to match."""
 
 
 class Unauthenticated(Exception):
-    """There is no token, or none that is valid now."""
-
-
-class Forbidden(Exception):
-    """The token's role does not allow this."""
+    """The request has no token, or none that is valid now."""
 
 
 class TooManyRequests(Exception):
-    """The limit of ``burst`` is used up; in ``retry_after`` seconds there is room for one more, in ``reset`` for all."""
+    """The limit of ``burst`` requests is used up.
+
+    One more request is allowed in ``retry_after`` seconds, and the whole burst in ``reset`` seconds.
+    """
 
     def __init__(self, burst: int, retry_after: float, reset: float) -> None:
         super().__init__()
@@ -61,7 +69,7 @@ class TooManyRequests(Exception):
         self.reset = reset
 
 
-# msgspec's texts, each with pydantic's word for it, which clients of contract 1 may know.
+# msgspec's messages, each with pydantic's code, which clients of docs/contracts/tasks.md may know.
 _KIND_OF = tuple(
     (re.compile(pattern), kind)
     for pattern, kind in (
@@ -80,13 +88,13 @@ _KIND_OF = tuple(
         (r"Expected `(object|array)\b", "model_type"),
     )
 )
-_TOLD = {f"matching regex {pattern!r}": told for pattern, told in TOLD.items()}
+_ERROR_OF_PATTERN = {f"matching regex {pattern!r}": error for pattern, error in PATTERN_ERRORS.items()}
 
 
 def to_field_error(loc: Loc, message: str) -> FieldError:
-    """Answer the fault that a message of msgspec tells."""
+    """Return the field error of a message of msgspec."""
     pattern = message.find("matching regex ")
-    if pattern >= 0 and (known := _TOLD.get(message[pattern:])):
+    if pattern >= 0 and (known := _ERROR_OF_PATTERN.get(message[pattern:])):
         return FieldError(loc, *known)
     kind = next((kind for known, kind in _KIND_OF if known.match(message)), "value_error")
     return FieldError(loc, message[:_ECHO_MAX], kind)
