@@ -1,7 +1,7 @@
-"""Building a projection anew from the log, beside the live one, and putting it in its place.
+"""Rebuild a projection from the log beside the live one, compare the two, and swap.
 
-Readers notice nothing: they read the live tables until, in one transaction, the new ones take their names. The old ones
-are kept, their names ending in ``__old``, until the next rebuild begins; nothing keeps them up with the log.
+Readers notice nothing: they read the live tables until one transaction gives their names to the new ones. The old tables
+are kept under names that end in ``__old`` until the next rebuild starts; they are no longer updated.
 """
 
 import asyncio
@@ -27,46 +27,47 @@ from infrastructure.subscriptions.batch_handling import BatchHandler
 from infrastructure.subscriptions.projection import Projection
 
 REBUILDABLE = VIEWS | {ACCESS_DIRECTORY: SUMMARY}
-"""The question that each view answers which can be rebuilt, by its name."""
+"""The views that can be rebuilt: the question that each of them answers, by its name."""
 
-_REBUILDS = 0x7065_7262  # "perb": the class of the advisory locks that keep two rebuilds apart
-_BATCH_EVENTS = 20_000  # the more at once, the fewer rows are written twice; the bytes of a batch bound it too
+_REBUILDS = 0x7065_7262  # "perb": the class of the advisory locks that allow one rebuild of a view at a time
+_BATCH_EVENTS = 20_000  # the bigger the batch, the fewer rows are written twice; it is bounded by bytes too
 _NEAR_EVENTS = 1000
 _LOCK_TRIES = 30
-# Longer than the second after which Postgres sends an autovacuum away that stands in the way of a lock.
+# Longer than the second after which Postgres cancels an autovacuum that blocks a lock.
 _LOCK_SETTINGS = b"SET LOCAL lock_timeout = '1500ms'"
 _LOCK_PAUSE_S = 0.5
 
 _SETTINGS = b"SET synchronous_commit = off; SET maintenance_work_mem = '256MB'"
 _LAST_SETTINGS = b"SET LOCAL synchronous_commit = on; SET LOCAL work_mem = '64MB'"
-_ALONE = statement("SELECT pg_try_advisory_lock(%s, hashtext(%s))")
-_FORGET_PARKED = statement("DELETE FROM {schema}.parked_streams WHERE name = %s")
+_TRY_REBUILD_LOCK = statement("SELECT pg_try_advisory_lock(%s, hashtext(%s))")
+_DELETE_PARKED = statement("DELETE FROM {schema}.parked_streams WHERE name = %s")
 _RENAME_PARKED = statement("UPDATE {schema}.parked_streams SET name = %s WHERE name = %s")
 _COUNT_PARKED = statement("SELECT count(*) FROM {schema}.parked_streams WHERE name = %s")
 
 
 async def rebuild(dsn: str, name: str, *, accept: bool, progress: RebuildProgress) -> RebuildReport:
-    """Build the view anew, compare it with the live one at one position, and put it in its place when they are equal.
+    """Rebuild the view, compare it with the live one at one log position, and swap it in when they are equal.
 
     Args:
-        dsn: the database, for the role that owns it.
+        dsn: address of the database for the role that owns it.
         name: one of ``REBUILDABLE``.
-        accept: put it in its place also when they differ.
-        progress: is told the position that is reached and the one to reach.
+        accept: swap it in even when they differ.
+        progress: receives the log position that is reached, and the position to reach.
 
     Raises:
-        KeyError: there is no such view.
+        KeyError: no view has this name.
         RebuildUnderWay: another rebuild of it is running.
-        StorageUnavailable: the database is lost, or the live tables are locked by others for minutes. A rebuild begins anew.
+        StorageUnavailable: the database is unreachable, or others lock the live tables for minutes. The next rebuild
+            starts from scratch.
     """
-    began = perf_counter()
+    started = perf_counter()
     if name == ACCESS_DIRECTORY:
         position, events = await rebuild_access_directory(dsn)
         return RebuildReport(
             name=name,
             position=position,
             events=events,
-            seconds=perf_counter() - began,
+            seconds=perf_counter() - started,
             parked=0,
             differences=[],
             swapped=True,
@@ -78,18 +79,18 @@ async def rebuild(dsn: str, name: str, *, accept: bool, progress: RebuildProgres
         await AsyncConnection.connect(dsn, autocommit=True) as reading,
     ):
         await writing.execute(_SETTINGS)
-        if await (await writing.execute(_ALONE, (_REBUILDS, name))).fetchone() != (True,):
+        if await (await writing.execute(_TRY_REBUILD_LOCK, (_REBUILDS, name))).fetchone() != (True,):
             raise RebuildUnderWay(f"Another rebuild of {name} is running")
         reader = BatchReader(projection.subscription, await read_identity(reading), max_events=_BATCH_EVENTS)
-        under_way = _Rebuild(writing, reading, projection, reader, progress)
-        await under_way.load()
-        differences, swapped = await under_way.compare_and_swap(accept=accept)
+        run = _Rebuild(writing, reading, projection, reader, progress)
+        await run.load()
+        differences, swapped = await run.compare_and_swap(accept=accept)
         (parked,) = await (await writing.execute(_COUNT_PARKED, (name if swapped else name + NEW,))).fetchone() or (0,)
     return RebuildReport(
         name=name,
-        position=under_way.position,
-        events=under_way.position,
-        seconds=perf_counter() - began,
+        position=run.position,
+        events=run.position,
+        seconds=perf_counter() - started,
         parked=parked,
         differences=differences,
         swapped=swapped,
@@ -97,7 +98,7 @@ async def rebuild(dsn: str, name: str, *, accept: bool, progress: RebuildProgres
 
 
 class _Rebuild:
-    """One rebuild: ``writing`` folds into the shadow tables while ``reading`` fetches the next batch."""
+    """One rebuild: a batch is folded over ``writing`` while the next one is fetched over ``reading``."""
 
     def __init__(
         self,
@@ -117,16 +118,16 @@ class _Rebuild:
         self.position = 0
 
     async def load(self) -> None:
-        """Fill the shadow tables up to nearly where the live ones stand."""
+        """Fill the shadow tables almost up to the position of the live ones."""
         await checkpoints.create(self._writing, self._name)
         await self._shadow.create()
-        await self._writing.execute(_FORGET_PARKED, (self._name + NEW,))
+        await self._writing.execute(_DELETE_PARKED, (self._name + NEW,))
         await self._catch_up()
         await self._shadow.finish()
         await self._catch_up()
 
     async def compare_and_swap(self, *, accept: bool) -> tuple[list[Difference], bool]:
-        """Bring the shadow tables to exactly where the live ones stand, which stop there meanwhile; compare, and swap."""
+        """Bring the shadow tables to the position of the live ones, which are held there meanwhile; compare, and swap."""
         async with self._writing.transaction():
             await self._writing.execute(_LAST_SETTINGS)
             await self._fold_until(await checkpoints.lock(self._writing, self._name))
@@ -135,17 +136,17 @@ class _Rebuild:
                 return differences, False
             await self._lock()
             await self._shadow.swap()
-            await self._writing.execute(_FORGET_PARKED, (self._name,))
+            await self._writing.execute(_DELETE_PARKED, (self._name,))
             await self._writing.execute(_RENAME_PARKED, (self._name, self._name + NEW))
         return differences, True
 
     async def _catch_up(self) -> None:
-        """Come near the live view; where it moves about as fast as this, more tries would not end."""
-        tried = 1 << 63
+        """Come close to the live view; give up when it moves about as fast as this, since that would never end."""
+        last_gap = 1 << 63
         while (gap := await checkpoints.read(self._writing, self._name) - self.position) > _NEAR_EVENTS:
-            if 2 * gap > tried:
+            if 2 * gap > last_gap:
                 return
-            tried = gap
+            last_gap = gap
             await self._fold_until(self.position + gap)
 
     async def _fold_until(self, position: int) -> None:
@@ -157,7 +158,7 @@ class _Rebuild:
                 self._progress(self.position, position)
 
     async def _read_ahead(self, until: int) -> AsyncGenerator[Batch]:
-        """Yield batch after batch; the next one is fetched and decoded while one is folded."""
+        """Yield the batches; the next one is fetched and decoded while one is folded."""
         ahead = asyncio.create_task(self._reader.after(self._reading, self.position, until=until))
         try:
             while batch := await ahead:
@@ -168,7 +169,7 @@ class _Rebuild:
             await asyncio.gather(ahead, return_exceptions=True)
 
     async def _lock(self) -> None:
-        """Wait for the readers of this moment, but never keep new ones waiting for long."""
+        """Lock the live tables: wait for present readers, but never block new ones for long."""
         await self._writing.execute(_LOCK_SETTINGS)
         for _ in range(_LOCK_TRIES):
             with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
@@ -176,4 +177,6 @@ class _Rebuild:
                     await self._shadow.lock()
                 return
             await asyncio.sleep(_LOCK_PAUSE_S)
-        raise StorageUnavailable(f"The tables of {self._name} are locked by somebody else")
+        raise StorageUnavailable(
+            f"The tables of {self._name} are locked by another transaction; try again when it has ended"
+        )

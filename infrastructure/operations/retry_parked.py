@@ -1,4 +1,4 @@
-"""Bringing parked streams in after a fix."""
+"""Retry parked streams after a fix."""
 
 from psycopg import AsyncConnection
 
@@ -12,18 +12,21 @@ from infrastructure.subscriptions import checkpoints
 from infrastructure.subscriptions.batch_handling import BatchHandler
 from infrastructure.subscriptions.handler import Handler
 
-_LIST = statement(
-    "SELECT stream FROM {schema}.parked_streams WHERE name = %s AND (%s::text IS NULL OR stream = %s) ORDER BY position"
-)
+_LIST = statement("""
+    SELECT stream
+    FROM {schema}.parked_streams
+    WHERE name = %s AND (%s::text IS NULL OR stream = %s)
+    ORDER BY position
+""")
 _RELEASE = statement("DELETE FROM {schema}.parked_streams WHERE name = %s AND stream = %s RETURNING version")
 _ERROR = statement("SELECT error FROM {schema}.parked_streams WHERE name = %s AND stream = %s")
 
 
 async def retry_parked(dsn: str, name: str, stream: str | None = None) -> RetryReport:
-    """Bring in the parked streams of a projection or policy, or one of them, each from where it was parked, in its order.
+    """Handle the events of parked streams, from the first parked one on and in their order; ``stream`` selects one stream.
 
-    Each goes in a transaction of its own, up to where the checkpoint stands; one that fails again stays parked, with
-    the new error. Raises KeyError for an unknown name, StorageUnavailable.
+    Each stream has a transaction of its own, and is handled up to the checkpoint; one that fails again stays parked,
+    with the new error. Raises KeyError for an unknown name, StorageUnavailable.
     """
     handler, report = handlers()[name], RetryReport(name, [], [])
     async with translate_connection_errors(), await AsyncConnection.connect(dsn, autocommit=True) as connection:
@@ -43,7 +46,7 @@ async def _retry(connection: AsyncConnection, handler: Handler, identity: LogIde
     async with connection.transaction():
         reached = await checkpoints.lock(connection, handler.name)
         released = await (await connection.execute(_RELEASE, (handler.name, stream))).fetchone()
-        if released is None:  # somebody else was faster
+        if released is None:  # another retry has handled it
             return None
         (version,) = released
         while events := await reader.read_stream(connection, stream, version, until=reached):

@@ -1,4 +1,4 @@
-"""The tables that a rebuild fills beside the live ones, and how they take their place."""
+"""Shadow tables: a rebuild fills them beside the live ones, then swaps them in."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,27 +12,39 @@ from infrastructure.subscriptions.projection import Table
 NEW = "__new"
 OLD = "__old"
 
-_INDEXES = (
-    "SELECT c.relname, i.indisunique, pg_get_indexdef(i.indexrelid) FROM pg_index AS i"
-    " JOIN pg_class AS c ON c.oid = i.indexrelid WHERE i.indrelid = '{live}'::regclass ORDER BY c.relname"
-)
-_OPTIONS = (
-    "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = '{live}'::regclass AND reloptions IS NOT NULL"
-)
-_GRANTS = (
-    "SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,"
-    " string_agg(a.privilege_type, ', ') FROM pg_class AS c, aclexplode(c.relacl) AS a"
-    " WHERE c.oid = '{live}'::regclass AND a.grantee <> c.relowner GROUP BY 1"
-)
-_COMPARE = (
-    "SELECT count(*) FILTER (WHERE live.{one} = rebuilt.{one}), count(*) FILTER (WHERE rebuilt.{one} IS NULL),"
-    " count(*) FILTER (WHERE live.{one} IS NULL) FROM {live} AS live FULL JOIN {new} AS rebuilt USING ({key})"
-    " WHERE ROW (live.*) IS DISTINCT FROM ROW (rebuilt.*)"
-)
+_INDEXES = """
+    SELECT c.relname, i.indisunique, pg_get_indexdef(i.indexrelid)
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indexrelid
+    WHERE i.indrelid = '{live}'::regclass
+    ORDER BY c.relname
+"""
+_OPTIONS = """
+    SELECT array_to_string(reloptions, ', ')
+    FROM pg_class
+    WHERE oid = '{live}'::regclass AND reloptions IS NOT NULL
+"""
+_GRANTS = """
+    SELECT
+        CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+        string_agg(a.privilege_type, ', ')
+    FROM pg_class AS c, aclexplode(c.relacl) AS a
+    WHERE c.oid = '{live}'::regclass AND a.grantee <> c.relowner
+    GROUP BY 1
+"""
+_COMPARE = """
+    SELECT
+        count(*) FILTER (WHERE live.{one} = rebuilt.{one}),
+        count(*) FILTER (WHERE rebuilt.{one} IS NULL),
+        count(*) FILTER (WHERE live.{one} IS NULL)
+    FROM {live} AS live
+    FULL JOIN {new} AS rebuilt USING ({key})
+    WHERE ROW (live.*) IS DISTINCT FROM ROW (rebuilt.*)
+"""
 
 
 class ShadowTables:
-    """The shadow tables of a projection: made, compared and swapped over the connection of the database's owner."""
+    """The shadow tables of a projection: created, compared and swapped over the connection of the database's owner."""
 
     def __init__(self, connection: AsyncConnection, tables: Sequence[Table]) -> None:
         """Work on shadows of these tables."""
@@ -40,7 +52,7 @@ class ShadowTables:
         self._tables = tables
 
     async def create(self) -> None:
-        """Make empty tables like the live ones, with their unique indexes only; those of earlier rebuilds go."""
+        """Create empty tables like the live ones, with the unique indexes only; drop those of earlier rebuilds."""
         for table in self._tables:
             await self._do("DROP TABLE IF EXISTS {new}, {old}", table.name)
             await self._do("CREATE TABLE {new} (LIKE {live} INCLUDING ALL EXCLUDING INDEXES)", table.name)
@@ -53,13 +65,13 @@ class ShadowTables:
         await self._create_indexes(unique=True)
 
     async def finish(self) -> None:
-        """Make the other indexes, now that the tables are filled, and tell the planner about them."""
+        """Create the other indexes, now that the tables are filled, and analyse the tables for the planner."""
         await self._create_indexes(unique=False)
         for table in self._tables:
             await self._do("VACUUM (ANALYZE) {new}", table.name)
 
     async def compare(self) -> list[Difference]:
-        """Answer for each table how it differs from the live one; both stand at the same position."""
+        """Return how each table differs from the live one; both are at the same log position."""
         found: list[Difference] = []
         for table in self._tables:
             ((differing, missing, extra),) = await self._rows(
@@ -69,12 +81,12 @@ class ShadowTables:
         return found
 
     async def lock(self) -> None:
-        """Keep readers out until the transaction ends; locks in the order in which queries name the tables."""
+        """Lock readers out until the transaction ends, in the order in which queries name the tables."""
         live = ", ".join(_qualified(table.name) for table in self._tables)
         await self._do("LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE", tables=live)
 
     async def swap(self) -> None:
-        """Give the new tables the names of the live ones, which from now on end in ``__old``."""
+        """Rename the live tables to names that end in ``__old``, and give their names to the new ones."""
         for table in self._tables:
             indexes = await self._rows(_INDEXES, table.name)
             await self._do("ALTER TABLE {live} RENAME TO {old_name}", table.name)

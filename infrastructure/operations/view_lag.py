@@ -1,4 +1,4 @@
-"""How far the views have come, and waiting for them."""
+"""Positions and lag of views, and waits for a view to catch up."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,24 +13,38 @@ from infrastructure.postgres.sql import statement
 from infrastructure.subscriptions import checkpoints
 
 READERS = "readers"
-"""The channel on which a view that rests hears that somebody waits for it."""
+"""Channel of the notification that a reader waits for a view, which ends the view's rest."""
 
 _POLL_S = 0.005
 
 _POSITIONS = statement("SELECT name, position FROM {schema}.checkpoints")
-_TELL = f"NOTIFY {READERS}".encode()
-_LAGS = statement(
-    "SELECT v.name, coalesce(c.position, 0), greatest(coalesce(head.position, 0) - coalesce(c.position, 0), 0),"
-    " greatest(coalesce(extract(epoch FROM clock_timestamp() - oldest.recorded_at), 0), 0)::float8,"
-    " (SELECT count(*) FROM {schema}.parked_streams AS p WHERE p.name = v.name)"
-    " FROM unnest(%s::text[]) AS v (name) LEFT JOIN {schema}.checkpoints AS c ON c.name = v.name"
-    " LEFT JOIN LATERAL (SELECT notification_id AS position FROM {log} ORDER BY 1 DESC LIMIT 1) AS head ON true"
-    " LEFT JOIN LATERAL (SELECT recorded_at FROM {log} WHERE notification_id > coalesce(c.position, 0)"
-    " ORDER BY notification_id LIMIT 1) AS oldest ON true ORDER BY v.name"
-)
+_NOTIFY_READER = f"NOTIFY {READERS}".encode()
+_LAGS = statement("""
+    SELECT
+        v.name,
+        coalesce(c.position, 0),
+        greatest(coalesce(head.position, 0) - coalesce(c.position, 0), 0),
+        greatest(coalesce(extract(epoch FROM clock_timestamp() - oldest.recorded_at), 0), 0)::float8,
+        (SELECT count(*) FROM {schema}.parked_streams AS p WHERE p.name = v.name)
+    FROM unnest(%s::text[]) AS v (name)
+    LEFT JOIN {schema}.checkpoints AS c ON c.name = v.name
+    LEFT JOIN LATERAL (
+        SELECT notification_id AS position FROM {log} ORDER BY 1 DESC LIMIT 1
+    ) AS head ON true
+    LEFT JOIN LATERAL (
+        SELECT recorded_at
+        FROM {log}
+        WHERE notification_id > coalesce(c.position, 0)
+        ORDER BY notification_id
+        LIMIT 1
+    ) AS oldest ON true
+    ORDER BY v.name
+""")
 
 
 class _Waiter(msgspec.Struct, eq=False):
+    """A reader that waits until a view has reached a position."""
+
     name: str
     position: int
     arrived: asyncio.Future[None]
@@ -44,7 +58,7 @@ class PostgresViewLag:
         self._reading = reading
         self._waiters: set[_Waiter] = set()
         self._poll: asyncio.Task[None] | None = None
-        self._has_come = False  # a waiter, since the views were told last
+        self._has_new_waiter = False  # since the last notification of readers
 
     async def position(self, name: str) -> int:
         """See the port."""
@@ -52,12 +66,12 @@ class PostgresViewLag:
             return await checkpoints.read(connection, name)
 
     async def wait_for(self, name: str, position: int, timeout_s: float) -> bool:
-        """See the port. One query serves all who wait in this process; nothing is asked while nobody waits."""
+        """See the port. One query serves all waiting readers of this process; there is none while nobody waits."""
         waiter = _Waiter(name, position, asyncio.get_running_loop().create_future())
         self._waiters.add(waiter)
-        self._has_come = True
+        self._has_new_waiter = True
         if self._poll is None:
-            self._poll = asyncio.create_task(self._poll_while_somebody_waits())
+            self._poll = asyncio.create_task(self._poll_while_readers_wait())
         try:
             async with asyncio.timeout(timeout_s):
                 await waiter.arrived
@@ -76,21 +90,23 @@ class PostgresViewLag:
                 for name, position, events, seconds, parked in await cursor.fetchall()
             ]
 
-    async def _poll_while_somebody_waits(self) -> None:
+    async def _poll_while_readers_wait(self) -> None:
         try:
             while self._waiters:
-                await self._look()
+                await self._check()
                 await asyncio.sleep(_POLL_S if self._waiters else 0)
         finally:
             self._poll = None
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         try:
             async with self._reading.connection() as connection:
                 reached = dict[str, int](await (await connection.execute(_POSITIONS)).fetchall())
-                if self._has_come and any(reached.get(waiter.name, 0) < waiter.position for waiter in self._waiters):
-                    self._has_come = False
-                    await connection.execute(_TELL)
+                if self._has_new_waiter and any(
+                    reached.get(waiter.name, 0) < waiter.position for waiter in self._waiters
+                ):
+                    self._has_new_waiter = False
+                    await connection.execute(_NOTIFY_READER)
         except StorageUnavailable as error:
             for waiter in self._waiters:
                 if not waiter.arrived.done():

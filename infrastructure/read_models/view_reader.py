@@ -1,4 +1,4 @@
-"""Reading from views that a rebuild may swap at any moment."""
+"""Queries of views that a rebuild may swap at any moment."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from infrastructure.postgres.connections import Pool
 
 
 async def read_view(reading: Pool, query: bytes, values: dict[str, Any], *, prepare: bool) -> list[tuple[Any, ...]]:
-    """Answer the query's rows. Raises StorageUnavailable.
+    """Return the query's rows. Raises StorageUnavailable.
 
-    A kept plan locks its tables in another order than a new one, so the swap of a rebuild can stand across: then it is
-    asked again.
+    A cached plan locks its tables in another order than a new plan, so it can deadlock with the swap of a rebuild: then
+    the query is retried once.
     """
     try:
         return await _rows(reading, query, values, prepare=prepare)

@@ -1,1 +1,1 @@
-"""The read model audit_trail."""
+"""Read model of the audit trail: one row for each event of the log."""

@@ -1,1 +1,1 @@
-"""The read model call_history."""
+"""Read model of calls: the attempt that a call belongs to."""

@@ -1,1 +1,1 @@
-"""The read model callback_list."""
+"""Read model of callbacks: list and counts by queue."""

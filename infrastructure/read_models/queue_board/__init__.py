@@ -1,1 +1,1 @@
-"""The read model queue_board."""
+"""Read model of callback queues: list and live board."""

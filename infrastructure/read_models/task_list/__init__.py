@@ -1,1 +1,1 @@
-"""The read model task_list."""
+"""Read model of tasks: list and counts by status, type, priority and assignee."""

@@ -251,7 +251,7 @@ async def test_a_swap_that_others_never_allow_is_given_up(views: Views, monkeypa
     before = await views.dump("task_list")
     async with await AsyncConnection.connect(views.dsn) as reader:
         await reader.execute("SELECT FROM perezvon_1.task_list LIMIT 1")
-        with pytest.raises(StorageUnavailable, match="locked by somebody else"):
+        with pytest.raises(StorageUnavailable, match="locked by another transaction"):
             await again(views)
     assert await views.dump("task_list") == before
 

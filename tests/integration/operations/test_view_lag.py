@@ -84,14 +84,14 @@ async def test_who_waits_in_vain_is_told_so_and_nothing_is_asked_any_more(views:
 
 async def test_one_query_serves_all_who_wait(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
-    look = PostgresViewLag._look
+    look = PostgresViewLag._check
 
     async def counted(self: PostgresViewLag) -> None:
         nonlocal looks
         looks += 1
         await look(self)
 
-    monkeypatch.setattr(PostgresViewLag, "_look", counted)
+    monkeypatch.setattr(PostgresViewLag, "_check", counted)
     await views.record(f"task/{new_task()}", filed("A"))
     await views.catch_up()
     assert all(await asyncio.gather(*(views.positions.wait_for("task_list", 1, 10) for _ in range(50))))
