@@ -9,15 +9,7 @@ from litestar.datastructures import State
 
 from application.errors import StorageUnavailable
 from interfaces.api.openapi.docs_page import docs_router
-from interfaces.api.routes.administration import administration_router
-from interfaces.api.routes.audit import audit_router
-from interfaces.api.routes.call_history import call_history_routers
-from interfaces.api.routes.callback_queues import queues_routers
-from interfaces.api.routes.health import health_router
-from interfaces.api.routes.queue_board import queue_board_router
-from interfaces.api.routes.queue_rules import queue_rules_router
-from interfaces.api.routes.tasks import tasks_router
-from interfaces.api.routes.webhooks import webhooks_router
+from interfaces.api.routes.registry import api_routers
 from interfaces.api.web.asgi_middleware import RequestMiddleware
 from interfaces.api.web.context import ApiState
 from interfaces.api.web.error_responses import exception_handlers, format_error_by_path
@@ -25,27 +17,16 @@ from interfaces.api.web.json_body import BODY_BYTES_MAX, JsonRequest
 from interfaces.bootstrap.services import Services
 from interfaces.config.settings import Settings
 
-_NOTING_SECONDS = 30.0
+_RECORD_SECONDS = 30.0
 
 
 def create_app(settings: Settings, services: Services) -> Litestar:
-    """Answer the application that serves ``services``, which stay open as long as it runs."""
+    """Return the application of ``services``, which must stay open while it runs."""
     api = ApiState(settings, services)
     app = Litestar(
-        [
-            tasks_router(),
-            *queues_routers(),
-            *call_history_routers(),
-            queue_board_router(),
-            queue_rules_router(),
-            administration_router(),
-            audit_router(),
-            webhooks_router(),
-            health_router(),
-            docs_router(),
-        ],
+        [*api_routers(), docs_router()],
         exception_handlers=exception_handlers(format_error_by_path),
-        lifespan=[_noting_use_of_tokens],
+        lifespan=[_recording_token_use],
         logging_config=None,
         openapi_config=None,
         request_class=JsonRequest,
@@ -57,11 +38,11 @@ def create_app(settings: Settings, services: Services) -> Litestar:
 
 
 @asynccontextmanager
-async def _noting_use_of_tokens(app: Litestar) -> AsyncGenerator[None]:
-    """Note the last use of tokens every half minute, and once more at the end."""
+async def _recording_token_use(app: Litestar) -> AsyncGenerator[None]:
+    """Record the last use of tokens every half minute, and once more at the end."""
     api: ApiState = app.state.api
 
-    async def note() -> None:
+    async def record() -> None:
         used, api.tokens_used = api.tokens_used, set()
         try:
             if used:
@@ -69,16 +50,16 @@ async def _noting_use_of_tokens(app: Litestar) -> AsyncGenerator[None]:
         except StorageUnavailable:
             api.tokens_used |= used
 
-    async def keep_noting() -> None:
+    async def record_regularly() -> None:
         while True:
-            await asyncio.sleep(_NOTING_SECONDS)
-            await note()
+            await asyncio.sleep(_RECORD_SECONDS)
+            await record()
 
-    noting = asyncio.create_task(keep_noting())
+    recorder = asyncio.create_task(record_regularly())
     try:
         yield
     finally:
-        noting.cancel()
+        recorder.cancel()
         with suppress(asyncio.CancelledError):
-            await noting
-        await note()
+            await recorder
+        await record()

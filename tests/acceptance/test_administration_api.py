@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from domain.values import Role
-from interfaces.bootstrap.services import HANDLERS
+from infrastructure.operations.subscribers import HANDLERS
 from tests.support.office import Office, Service, served
 from tests.support.waiting import eventually_async
 
@@ -152,7 +152,7 @@ async def test_a_tokens_last_use_is_noted_at_the_latest_when_the_process_ends(se
 async def test_a_tokens_last_use_is_noted_now_and_then(
     service: Service, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("interfaces.api.app._NOTING_SECONDS", 0.01)
+    monkeypatch.setattr("interfaces.api.app._RECORD_SECONDS", 0.01)
     async with served(service.services, service.dsn) as passing:
         await passing.client.get("/api/tasks", headers=office.agent)
         await eventually_async(lambda: last_use(office, Role.AGENT))

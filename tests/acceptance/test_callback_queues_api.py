@@ -11,6 +11,8 @@ from domain.values import Role
 from interfaces.api.web.path_params import CLIENT_BASE_PATHS
 from tests.support.office import QUEUES, UNLIMITED, Office, served
 
+CLIENT_NOT_FOUND = "Client not found: use @me or the number of the token's organisation"
+
 pytestmark = pytest.mark.anyio
 
 KEYS = {"id", "name", "comment", "status", "concurrent_task_limit", "create_date_utc"}
@@ -127,7 +129,7 @@ async def test_a_queue_that_there_is_not_is_not_found(office: Office, queue: str
 @pytest.mark.parametrize("client_id", ["0", "@you", "007", "x", "9" * 30])
 async def test_another_client_is_not_found_whatever_is_asked_of_it(office: Office, client_id: str) -> None:
     answer = await office.get(f"/client/{client_id}/task_scheduler")
-    assert (answer.status_code, answer.json()) == (404, {"message": "Client not found", "status": "client_not_found"})
+    assert (answer.status_code, answer.json()) == (404, {"message": CLIENT_NOT_FOUND, "status": "client_not_found"})
 
 
 async def test_another_organisations_client_id_and_queues_are_not_found(office: Office, foreign: Office) -> None:
@@ -204,5 +206,8 @@ async def test_rate_limits_are_told_with_limit_remaining_and_reset(office: Offic
     told = [[one.headers[f"X-RateLimit-{name}"] for name in ("Limit", "Remaining", "Reset")] for one in asked]
     assert told == [["2", "1", "2"], ["2", "0", "4"], ["2", "0", "4"]]
     assert [one.status_code for one in asked] == [200, 200, 429]
-    assert asked[2].json() == {"message": "Too many requests", "status": "rate_limit_exceeded"}
+    assert asked[2].json() == {
+        "message": "Too many requests; wait as long as Retry-After says",
+        "status": "rate_limit_exceeded",
+    }
     assert asked[2].headers["Retry-After"] == "2"

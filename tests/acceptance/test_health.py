@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.postgres.connections import service_dsn
-from interfaces.bootstrap.services import HANDLERS, services
+from interfaces.bootstrap.services import services
 from interfaces.config.settings import Settings
 from tests.support.databases import DatabaseServer
 from tests.support.office import Office, Service, served
@@ -38,7 +39,7 @@ async def test_without_a_worker_tasks_are_still_filed_and_readiness_says_what_is
         answer = await office.client.get("/health/ready")
         assert answer.status_code == 503
         assert answer.json()["status"] == "not ready"
-        assert all("does a worker run?" in reason for reason in answer.json()["reasons"])
+        assert all("check that a worker runs" in reason for reason in answer.json()["reasons"])
         assert {view["name"] for view in answer.json()["views"]} == set(HANDLERS)
         assert (await office.get("/api/tasks")).json()["total"] == 0
 
@@ -62,10 +63,10 @@ async def test_without_its_database_the_service_says_so_everywhere_and_comes_bac
         server.admin.execute(f"alter database {name} allow_connections true".encode())
         assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(calls, 503)
         assert {answer.headers["Retry-After"] for answer in answers.values()} == {"1"}
-        assert answers["/api/tasks"].json() == {"detail": "Not available just now; try again shortly"}
+        assert answers["/api/tasks"].json() == {"detail": "The service is temporarily unavailable; try again in a second"}
         assert answers["/v1/organization"].json()["code"] == "storage_away"
         assert (live.status_code, live.json()) == (200, {"status": "live"})
-        assert (ready.status_code, ready.json()["reasons"]) == (503, ["database away"])
+        assert (ready.status_code, ready.json()["reasons"]) == (503, ["database unavailable"])
 
         async def back() -> bool:
             again = await office.get(f"/api/tasks/{task['id']}"), await office.post_task()

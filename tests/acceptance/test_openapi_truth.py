@@ -26,7 +26,7 @@ from interfaces.api.openapi.docs_page import openapi_document
 from interfaces.api.openapi.examples import CALL_ID
 from tests.support.databases import DatabaseServer
 from tests.support.office import QUEUES, Office, Service, service_with_worker
-from tests.support.webhooks import message, put_all
+from tests.support.webhooks import message, enqueue_all
 
 EXAMPLES = int(os.environ.get("PEREZVON_TEST_SCHEMATHESIS_EXAMPLES", "6"))
 DOCUMENT: dict[str, Any] = msgspec.json.decode(openapi_document())
@@ -85,7 +85,7 @@ class Application:
             self.failed_task_id = (await self.office.in_status("failed"))["id"]
             await self._fill_queues()
             told = message("https://example.com/after", organization_id=self.office.organization_id)
-            await put_all(self.dsn, [told])
+            await enqueue_all(self.dsn, [told])
             self.delivery_id = told.id
             for name in ("to be renewed", "to be removed"):
                 added = await self.office.client.post("/v1/operators", json={"name": name}, headers=self.office.admin)

@@ -34,7 +34,7 @@ async def test_an_operator_is_limited_and_told_when_to_come_back(limited: Office
     assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
     assert {answer.headers["X-RateLimit-Limit"] for answer in answers} == {"3"}
     assert int(answers[-1].headers["Retry-After"]) > 900
-    assert answers[-1].json() == {"detail": "Too many requests"}
+    assert answers[-1].json() == {"detail": "Too many requests; wait as long as Retry-After says"}
 
 
 async def test_operators_do_not_pay_for_one_another_nor_their_address_for_them(

@@ -7,13 +7,13 @@ from itertools import accumulate, count
 
 import pytest
 
+from application.ports.operations import RebuildReport
 from application.queries.task_list import TaskListFilter, TaskPage
 from domain.task.events import TaskCancelled, TaskCompleted, TaskFact, TaskStarted
 from domain.task.task import Status
 from infrastructure.operations import rebuild as rebuilding
 from infrastructure.operations.projection_worker import run_projections
 from infrastructure.operations.rebuild import rebuild
-from application.ports.operations import RebuildReport
 from infrastructure.postgres.connections import service_dsn
 from tests.support.histories import filed
 from tests.support.views import Views, new_task, open_views

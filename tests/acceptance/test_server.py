@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from infrastructure.postgres.connections import service_dsn
-from interfaces.api.server import BoundedProtocol, serving
+from interfaces.api.server import BoundedProtocol, serve_in_loop
 from interfaces.api.web.json_body import JsonRequest
 from tests.support.office import UNLIMITED, Office, Service
 from tests.support.waiting import eventually
@@ -30,7 +30,7 @@ async def running(service: Service) -> AsyncGenerator[int]:
     """Serve on a port in this process, and have it drain at the end."""
     listener, ready = socket.create_server(("127.0.0.1", 0)), asyncio.Event()
     port = listener.getsockname()[1]
-    server = asyncio.create_task(serving(service_dsn(service.dsn), UNLIMITED, listener, ready.set))
+    server = asyncio.create_task(serve_in_loop(service_dsn(service.dsn), UNLIMITED, listener, ready.set))
     await asyncio.wait_for(ready.wait(), 10)
     try:
         yield port
@@ -88,7 +88,7 @@ async def test_a_head_that_is_just_small_enough_is_served(port: int) -> None:
 async def test_a_body_that_does_not_come_in_time_is_408_in_the_dialect_of_its_path(port: int) -> None:
     answer = await said(port, HEAD + b'content-length: 100\r\n\r\n{"title')
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert answer.endswith(b'{"detail":"The body did not come in time"}')
+    assert answer.endswith(b'{"detail":"The request body did not arrive within 30 seconds"}')
     assert b"\r\nconnection: close\r\n" in answer
 
 

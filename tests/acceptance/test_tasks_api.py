@@ -320,7 +320,7 @@ async def test_an_analyst_sees_no_personal_data(office: Office) -> None:
 @pytest.mark.parametrize("probe", [{"search": "а"}, {"caller_phone": "+77011234567"}])
 async def test_an_analyst_cannot_probe_what_is_masked(office: Office, probe: dict[str, Any]) -> None:
     answer = await office.get("/api/tasks", office.bearers[Role.ANALYST], **probe)
-    assert (answer.status_code, answer.json()) == (403, {"detail": "The token's role does not allow this"})
+    assert (answer.status_code, answer.json()) == (403, {"detail": "The token's role does not have the permission for this request"})
 
 
 async def test_head_is_get_without_the_body(office: Office) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from domain.values import Role
-from infrastructure.webhooks.outbox import Message
+from application.policies.notify_webhooks import Message
 from infrastructure.webhooks.signatures import key_of
 from tests.support.office import Office, Service
 from tests.support.receiving import Receiver, receiving
 from tests.support.waiting import eventually_async
-from tests.support.webhooks import change, message, put_all, worker
+from tests.support.webhooks import change, message, enqueue_all, worker
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +36,7 @@ async def sent(service: Service, office: Office, receiver: Receiver, *callbacks:
         message(receiver.url, organization_id=office.organization_id, callback_id=own(office, callback), **more)
         for callback in callbacks
     ]
-    await put_all(service.dsn, made)
+    await enqueue_all(service.dsn, made)
 
     async def is_attempted() -> bool:
         found = [await one(office, message_.id) for message_ in made]
@@ -60,7 +60,7 @@ async def listed(office: Office, **params: Any) -> Sequence[dict[str, Any]]:
 
 
 async def test_a_delivery_and_its_attempts_are_shown(service: Service, office: Office, receiver: Receiver) -> None:
-    receiver.answers += [500]
+    receiver.responses += [500]
     (made,) = await sent(service, office, receiver, 65)
     shown = await one(office, made.id)
     assert (shown["state"], shown["attempts"], shown["error"]) == ("pending", 1, "status_500")
@@ -75,7 +75,7 @@ async def test_a_delivery_and_its_attempts_are_shown(service: Service, office: O
 async def test_the_list_is_filtered_by_callback_and_state_and_goes_on_after_a_number(
     service: Service, office: Office, receiver: Receiver
 ) -> None:
-    receiver.answers += [410]
+    receiver.responses += [410]
     first = await sent(service, office, receiver, 1)
     rest = await sent(service, office, receiver, 2, 3, 2)
     everything = [made.id for made in [*first, *rest]]
@@ -101,7 +101,7 @@ async def test_a_bad_filter_is_told_by_its_name(office: Office, params: dict[str
 async def test_what_failed_is_sent_again_on_a_new_schedule(
     service: Service, office: Office, receiver: Receiver
 ) -> None:
-    receiver.answers += [410]
+    receiver.responses += [410]
     (made,) = await sent(service, office, receiver, 1)
     assert (await one(office, made.id))["state"] == "failed"
     answer = await office.client.post(f"{DELIVERIES}/{made.id}/resend", headers=office.bearers[Role.SUPERVISOR])

@@ -1,1 +1,6 @@
-"""The OpenAPI document and the page that shows it."""
+"""The OpenAPI document and the page that shows it.
+
+``docs_page`` serves the page and the document → ``document`` describes every documented handler of the routers →
+``schemas`` derives parameters and JSON Schemas from types → ``examples`` holds an example of each body and response.
+``static`` holds the page's files, Swagger UI among them.
+"""

@@ -1,4 +1,4 @@
-"""Examples of bodies and answers for the OpenAPI document, by their type."""
+"""Examples of bodies and responses for the OpenAPI document, by type."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The JSON Schemas of the OpenAPI document, and what each route takes and answers."""
+"""JSON Schemas of the OpenAPI document, and the parameters, body and response types of handlers."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -17,39 +17,41 @@ _REF = "#/components/schemas/{name}"
 
 
 def reference(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """Answer the reference to a type's schema."""
+    """Return the reference to the schema of a type."""
     return {"$ref": _REF.format(name=struct.__name__)}
 
 
 def body_type(handler: HTTPRouteHandler) -> type[msgspec.Struct] | None:
-    """Answer the type of the body that the route takes, if any; one that it decodes by itself it says in ``opt``."""
+    """Return the type of the handler's body, None without one. A handler that decodes it by itself declares it in ``opt``."""
     if "body" in handler.opt:
         return handler.opt["body"]
     return handler.parsed_data_field.annotation if handler.parsed_data_field else None
 
 
-def answer_type(handler: HTTPRouteHandler) -> type[msgspec.Struct] | None:
-    """Answer the type that the route answers, None for nothing; of a bare array, that of its elements."""
-    answered = _answered(handler)
-    return get_args(answered)[0] if get_origin(answered) is list else None if answered is NoneType else answered
+def response_type(handler: HTTPRouteHandler) -> type[msgspec.Struct] | None:
+    """Return the type of the handler's response, None without content; for a list, the type of its elements."""
+    return_type = _return_type(handler)
+    if get_origin(return_type) is list:
+        return get_args(return_type)[0]
+    return None if return_type is NoneType else return_type
 
 
-def answers_many(handler: HTTPRouteHandler) -> bool:
-    """Whether the route answers a bare array."""
-    return get_origin(_answered(handler)) is list
+def returns_list(handler: HTTPRouteHandler) -> bool:
+    """Return whether the response is a bare array."""
+    return get_origin(_return_type(handler)) is list
 
 
-def _answered(handler: HTTPRouteHandler) -> Any:
+def _return_type(handler: HTTPRouteHandler) -> Any:
     annotation: Any = handler.parsed_fn_signature.return_type.annotation
     return get_args(annotation)[0] if get_origin(annotation) in {JsonResponse, Response} else annotation
 
 
 def parameters(handler: HTTPRouteHandler) -> Iterator[dict[str, Any]]:
-    """Answer the parameters of the route that are declared: those of its path as arguments, the others in ``opt``."""
+    """Yield the parameters of the handler: path parameters that are arguments, and those of the struct in ``opt``."""
     for name, field in handler.parsed_fn_signature.parameters.items():
-        if isinstance(told := field.kwarg_definition, PathParameter):
-            bounds: Any = {bound: value for bound in ("ge", "le") if (value := getattr(told, bound)) is not None}
-            schema = {**_schema(Annotated[field.annotation, msgspec.Meta(**bounds)]), **(told.schema_extra or {})}
+        if isinstance(declared := field.kwarg_definition, PathParameter):
+            bounds: Any = {bound: value for bound in ("ge", "le") if (value := getattr(declared, bound)) is not None}
+            schema = {**_schema(Annotated[field.annotation, msgspec.Meta(**bounds)]), **(declared.schema_extra or {})}
             yield {"name": name, "in": "path", "required": True, "schema": schema}
     if query := handler.opt.get("query"):
         fields = msgspec.structs.fields(query)
@@ -60,14 +62,14 @@ def parameters(handler: HTTPRouteHandler) -> Iterator[dict[str, Any]]:
 
 
 def schemas(structs: Sequence[type[msgspec.Struct]], handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
-    """Answer the schemas of the types, of the types within them, and of the routes' parameters."""
+    """Return the schemas of the types, of the types within them, and of the handlers' parameters."""
     queries = [handler.opt["query"] for handler in handlers if "query" in handler.opt]
-    asked = [tp for query in queries for _, _, _, tp in param_fields(query)]
-    _, found = msgspec.json.schema_components([*structs, *asked], ref_template=_REF)
+    parameter_types = [tp for query in queries for _, _, _, tp in param_fields(query)]
+    _, found = msgspec.json.schema_components([*structs, *parameter_types], ref_template=_REF)
     for struct in _with_inner(structs):
         for field in msgspec.structs.fields(struct):
             if datetime in _parts(field.type):
-                _tell_time(found[struct.__name__]["properties"][field.encode_name])
+                _set_date_time(found[struct.__name__]["properties"][field.encode_name])
     return found
 
 
@@ -76,8 +78,8 @@ def _schema(tp: Any) -> dict[str, Any]:
     return schema
 
 
-def _tell_time(schema: dict[str, Any]) -> None:
-    """Say date-time of a text that is a time: msgspec does not when one without a zone is taken too."""
+def _set_date_time(schema: dict[str, Any]) -> None:
+    """Set the format date-time of a time: msgspec omits it when times without a zone are accepted too."""
     for part in cast("list[dict[str, Any]]", schema.get("anyOf", [schema])):
         if part.get("type") == "string":
             part["format"] = "date-time"

@@ -1,7 +1,7 @@
-"""``/v1``: an organisation's administration, for its admins.
+"""``/v1``: administration of an organisation, for its admins.
 
-Unknown keys are refused here. An Idempotency-Key is refused too: most answers show a secret once, and what is not kept
-cannot be shown again.
+Unknown keys are refused here, and so is an Idempotency-Key: most responses contain a secret that is shown once, and that
+is not stored for a second response.
 """
 
 import re
@@ -19,45 +19,48 @@ from application.ports.directory import MemberRow, OperatorRow, OrganizationRow,
 from domain.limits import PAUSE_MAX_S, TRIES_MAX
 from domain.organization.events import Settings
 from domain.values import Permission, Role
-from interfaces.api.web.context import AnyRequest, context_of
+from interfaces.api.web.context import context_of
 from interfaces.api.web.field_types import Id, Line, Name
 from interfaces.api.web.json_body import JsonRequest
-from interfaces.api.web.request_errors import FieldError, InvalidRequest
+from interfaces.api.web.preconditions import refuse_idempotency_key
 from interfaces.api.web.routers import v1_router
 from interfaces.api.web.times import to_utc
 from interfaces.config.retry_policies import ChosenPolicy
 
 _NUMBER_MAX = 2**31 - 1
 _TOKEN_ID = re.compile(r"^[0-9A-Za-z]{1,64}$")
-_ADMINS = {"permission": Permission.ADMINISTER}
-_ADMINS_CHANGING = {**_ADMINS, "errors": {409}}
-_ADMINS_CHANGING_ONE = {**_ADMINS, "errors": {404, 409}}
+_NO_IDEMPOTENCY_KEY = refuse_idempotency_key("the response may contain a secret that is shown only once")
+_READING = {"permission": Permission.ADMINISTER}
+_CHANGING = {**_READING, "errors": {409}}
+_CHANGING_ONE = {**_READING, "errors": {404, 409}}
 
 
 class SettingsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings to change; what is left out stays."""
+    """Settings to change; absent ones are not changed."""
 
     region: Annotated[str, Meta(pattern="^[A-Za-z]{2}$", examples=["KZ"])] | UnsetType = UNSET
     timezone: Annotated[str, Meta(pattern="^[A-Za-z0-9/_+-]{1,64}$", examples=["Asia/Almaty"])] | UnsetType = UNSET
     open_intake: bool | UnsetType = UNSET
     callback_queue: Annotated[int, Meta(ge=1, le=2**53 - 1)] | UnsetType | None = UNSET
     callback_tries: Annotated[int, Meta(ge=1, le=TRIES_MAX)] | UnsetType = UNSET
-    callback_pause: Annotated[int, Meta(ge=0, le=PAUSE_MAX_S, description="Seconds.")] | UnsetType = UNSET
-    caller_id: Annotated[Line, Meta(description="The number that calls seem to come from.")] | UnsetType | None = UNSET
+    callback_pause: Annotated[int, Meta(ge=0, le=PAUSE_MAX_S, description="Seconds between attempts.")] | UnsetType = (
+        UNSET
+    )
+    caller_id: Annotated[Line, Meta(description="The caller id of outgoing calls.")] | UnsetType | None = UNSET
     retry_policy: ChosenPolicy | UnsetType | None = UNSET
 
 
 class NewMemberBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person who joins; ``role`` is the most that any token of theirs may do."""
+    """A new member; ``role`` limits the roles of their tokens."""
 
     name: Name
     role: Role = Role.AGENT
 
 
 class NewOperatorBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A line or voice bot that may file tasks, for a member if one is named.
+    """A new operator: a line or voice bot that may file tasks, which are assigned to the member ``member_id`` if given.
 
-    ``number`` is the phone number or the extension of 2 to 8 digits where a callback rings first.
+    ``number`` is the phone number, or the extension of 2 to 8 digits, that a callback calls first.
     """
 
     name: Name
@@ -66,56 +69,49 @@ class NewOperatorBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class NewTokenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An access token; its role is at most its member's, and one without a member is a service's."""
+    """A new access token. Its role may not exceed its member's; a token without a member belongs to a service."""
 
     role: Role
     name: Name | None = None
     member_id: Id | None = None
-    expires_at: Annotated[datetime, Meta(description="Without a zone: UTC.")] | None = None
+    expires_at: Annotated[datetime, Meta(description="A time without a zone is UTC.")] | None = None
 
 
 class NewOperatorResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """An operator's number on record, and the ``operator_id`` that files tasks: it is shown only now."""
+    """An operator's number, and the secret ``operator_id`` with which it files tasks; the secret is shown only once."""
 
     id: int
     operator_id: str
 
 
 class NewTokenResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A token's id, and the token itself: it is shown only now."""
+    """A token's id, and the secret token, which is shown only once."""
 
     id: str
     token: str
 
 
 class MembersResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The members, by id."""
+    """All members, by id."""
 
     items: list[MemberRow]
 
 
 class OperatorsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The operators, by their number on record."""
+    """All operators, by number."""
 
     items: list[OperatorRow]
 
 
 class TokensResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The tokens, revoked ones too, by id; never their secrets."""
+    """All tokens, including revoked ones, by id, without their secrets."""
 
     items: list[TokenRow]
 
 
-async def no_idempotency_key(request: AnyRequest) -> None:
-    """Refuse an Idempotency-Key rather than seem to honour it. Raises RequestInvalid."""
-    if b"idempotency-key" in context_of(request).headers:
-        message = "Not honoured here: the answer may show a secret, once"
-        raise InvalidRequest([FieldError(("header", "Idempotency-Key"), message, "not_supported")])
-
-
-@get("/organization", opt=_ADMINS, operation_id="getOrganization", summary="The token's organisation")
+@get("/organization", opt=_READING, operation_id="getOrganization", summary="Get the organisation of the token")
 async def get_organization(request: JsonRequest) -> OrganizationRow:
-    """Answer the organisation and its settings."""
+    """Return the organisation and its settings."""
     context = context_of(request)
     organization = await context.api.services.directory.organization(context.organization_id)
     if organization is None:
@@ -125,34 +121,34 @@ async def get_organization(request: JsonRequest) -> OrganizationRow:
 
 @patch(
     "/organization/settings",
-    opt=_ADMINS_CHANGING,
+    opt=_CHANGING,
     operation_id="changeSettings",
     summary="Change the organisation's settings",
 )
 async def change_settings(request: JsonRequest, data: JSONBody[SettingsBody]) -> Settings:
-    """Change the settings that are named, and answer them all."""
+    """Change the given settings, and return all of them."""
     context = context_of(request)
-    given = msgspec.convert(msgspec.to_builtins(data), SettingsPatch)
+    patch = msgspec.convert(msgspec.to_builtins(data), SettingsPatch)
     return await context.api.services.organizations.change_settings(
-        context.organization_id, given, context.command_request()
+        context.organization_id, patch, context.command_request()
     )
 
 
-@get("/members", opt=_ADMINS, operation_id="listMembers", summary="The organisation's members")
+@get("/members", opt=_READING, operation_id="listMembers", summary="List the organisation's members")
 async def list_members(request: JsonRequest) -> MembersResponse:
-    """Answer all members."""
+    """Return all members."""
     context = context_of(request)
     return MembersResponse(items=list(await context.api.services.directory.members(context.organization_id)))
 
 
 @post(
     "/members",
-    opt={**_ADMINS_CHANGING, "checks": [no_idempotency_key]},
+    opt={**_CHANGING, "checks": [_NO_IDEMPOTENCY_KEY]},
     operation_id="addMember",
     summary="Add a member",
 )
 async def add_member(request: JsonRequest, data: JSONBody[NewMemberBody]) -> MemberRow:
-    """Add a person to the organisation."""
+    """Add a member to the organisation."""
     context = context_of(request)
     member_id = await context.api.services.organizations.add_member(
         context.organization_id, data.name, data.role, context.command_request()
@@ -160,21 +156,21 @@ async def add_member(request: JsonRequest, data: JSONBody[NewMemberBody]) -> Mem
     return MemberRow(id=member_id, name=data.name.strip(), role=data.role)
 
 
-@get("/operators", opt=_ADMINS, operation_id="listOperators", summary="The organisation's operators")
+@get("/operators", opt=_READING, operation_id="listOperators", summary="List the organisation's operators")
 async def list_operators(request: JsonRequest) -> OperatorsResponse:
-    """Answer all operators, never their keys."""
+    """Return all operators, without their secrets."""
     context = context_of(request)
     return OperatorsResponse(items=list(await context.api.services.directory.operators(context.organization_id)))
 
 
 @post(
     "/operators",
-    opt={**_ADMINS_CHANGING, "checks": [no_idempotency_key]},
+    opt={**_CHANGING, "checks": [_NO_IDEMPOTENCY_KEY]},
     operation_id="addOperator",
     summary="Add an operator",
 )
 async def add_operator(request: JsonRequest, data: JSONBody[NewOperatorBody]) -> NewOperatorResponse:
-    """Add a line or voice bot, and show the key with which it files tasks: only now."""
+    """Add a line or voice bot, and return the secret `operator_id` with which it files tasks. It is shown only once."""
     context = context_of(request)
     added = await context.api.services.organizations.add_operator(
         context.organization_id, data.name, context.command_request(), number=data.number, member_id=data.member_id
@@ -184,15 +180,15 @@ async def add_operator(request: JsonRequest, data: JSONBody[NewOperatorBody]) ->
 
 @post(
     "/operators/{operator_number:str}/renew",
-    opt={**_ADMINS_CHANGING_ONE, "checks": [no_idempotency_key]},
+    opt={**_CHANGING_ONE, "checks": [_NO_IDEMPOTENCY_KEY]},
     status_code=200,
     operation_id="renewOperator",
-    summary="Give an operator a new key",
+    summary="Renew an operator's operator_id",
 )
 async def renew_operator(
     request: JsonRequest, operator_number: Annotated[int, PathParameter(ge=1, le=_NUMBER_MAX)]
 ) -> NewOperatorResponse:
-    """Show a new key, only now; the old one is void."""
+    """Return a new `operator_id`, which is shown only once. The old one is no longer accepted."""
     context = context_of(request)
     renewed = await context.api.services.organizations.renew_operator_key(
         context.organization_id, operator_number, context.command_request()
@@ -202,35 +198,35 @@ async def renew_operator(
 
 @delete(
     "/operators/{operator_number:str}",
-    opt=_ADMINS_CHANGING_ONE,
+    opt=_CHANGING_ONE,
     operation_id="removeOperator",
     summary="Remove an operator",
 )
 async def remove_operator(
     request: JsonRequest, operator_number: Annotated[int, PathParameter(ge=1, le=_NUMBER_MAX)]
 ) -> None:
-    """Void the operator's key; what it filed stays."""
+    """Revoke the operator's `operator_id`. The tasks that it filed remain."""
     context = context_of(request)
     await context.api.services.organizations.remove_operator(
         context.organization_id, operator_number, context.command_request()
     )
 
 
-@get("/tokens", opt=_ADMINS, operation_id="listTokens", summary="The organisation's tokens")
+@get("/tokens", opt=_READING, operation_id="listTokens", summary="List the organisation's tokens")
 async def list_tokens(request: JsonRequest) -> TokensResponse:
-    """Answer all tokens with their last use, never their secrets."""
+    """Return all tokens with their last use, without their secrets."""
     context = context_of(request)
     return TokensResponse(items=list(await context.api.services.directory.tokens(context.organization_id)))
 
 
 @post(
     "/tokens",
-    opt={**_ADMINS_CHANGING, "checks": [no_idempotency_key]},
+    opt={**_CHANGING, "checks": [_NO_IDEMPOTENCY_KEY]},
     operation_id="issueToken",
     summary="Issue a token",
 )
 async def issue_token(request: JsonRequest, data: JSONBody[NewTokenBody]) -> NewTokenResponse:
-    """Issue a token, and show it: only now."""
+    """Issue a token, and return it. It is shown only once."""
     context = context_of(request)
     (expires_at,) = to_utc(expires_at=data.expires_at)
     issued = await context.api.services.organizations.issue_token(
@@ -246,14 +242,14 @@ async def issue_token(request: JsonRequest, data: JSONBody[NewTokenBody]) -> New
 
 @delete(
     "/tokens/{token_id:str}",
-    opt=_ADMINS_CHANGING_ONE,
+    opt=_CHANGING_ONE,
     operation_id="revokeToken",
     summary="Revoke a token",
 )
 async def revoke_token(
     request: JsonRequest, token_id: Annotated[str, PathParameter(schema_extra={"pattern": _TOKEN_ID.pattern})]
 ) -> None:
-    """Void the token at once, on every process."""
+    """Revoke the token immediately, on every process."""
     context = context_of(request)
     if not _TOKEN_ID.fullmatch(token_id):
         raise TokenNotFound
@@ -263,7 +259,7 @@ async def revoke_token(
 
 
 def administration_router() -> Router:
-    """Answer the routes of administration."""
+    """Return the router of administration."""
     return v1_router(
         "administration",
         get_organization,

@@ -1,4 +1,4 @@
-"""``/v1/audit-trail`` and ``/v1/projections``: who did what, and how far the views have come."""
+"""``/v1/audit-trail`` and ``/v1/projections``: the audit trail, and the lag of views and policies."""
 
 from typing import Annotated
 
@@ -18,30 +18,30 @@ from interfaces.api.web.query_params import decode_params
 from interfaces.api.web.routers import v1_router
 from interfaces.api.web.times import parse_query_times
 
-Name = Annotated[str, Meta(max_length=NAME_MAX, pattern=NO_NUL)]
+FilterText = Annotated[str, Meta(max_length=NAME_MAX, pattern=NO_NUL)]
 
 
 class AuditTrailQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events are asked for."""
+    """The page of the audit trail, and its filters."""
 
-    stream: Annotated[Name, Meta(description="Such as task/<id>.")] | None = None
-    actor: Annotated[Name, Meta(description="Such as operator/1.")] | None = None
-    type: Annotated[Name, Meta(description="Such as task.filed.v1.")] | None = None
-    since: Annotated[TimeText, Meta(description="Recorded then or later.")] | None = None
-    until: Annotated[TimeText, Meta(description="Recorded before.")] | None = None
-    after: Annotated[int, Meta(ge=0, le=POSITION_MAX, description="After that log position.")] = 0
+    stream: Annotated[FilterText, Meta(description="Name of the stream, such as task/<id>.")] | None = None
+    actor: Annotated[FilterText, Meta(description="The actor, such as operator/1.")] | None = None
+    type: Annotated[FilterText, Meta(description="Event type, such as task.filed.v1.")] | None = None
+    since: Annotated[TimeText, Meta(description="Recorded at this time or later.")] | None = None
+    until: Annotated[TimeText, Meta(description="Recorded before this time.")] | None = None
+    after: Annotated[int, Meta(ge=0, le=POSITION_MAX, description="Only events after this log position.")] = 0
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
 
 
 class AuditTrailResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Events in the order of the log; ``next`` is the ``after`` that goes on, null at the end."""
+    """Events in log order; ``next`` is the ``after`` of the next page, null on the last page."""
 
     items: list[AuditTrailRow]
     next: int | None
 
 
 class ProjectionsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Every view: its log position, how far it is behind in events and seconds, and its parked streams."""
+    """The views and policies: log position, lag in events and seconds, and number of parked streams of each."""
 
     items: list[Lag]
 
@@ -50,33 +50,33 @@ class ProjectionsResponse(msgspec.Struct, frozen=True, kw_only=True):
     "/audit-trail",
     opt={"permission": Permission.AUDIT, "query": AuditTrailQuery, "response_headers": ["Perezvon-Position"]},
     operation_id="listAuditTrail",
-    summary="Who did what, when and why",
+    summary="List the audit trail",
 )
 async def list_audit_trail(request: JsonRequest) -> JsonResponse[AuditTrailResponse]:
-    """Answer the organisation's events, oldest first."""
+    """Return the organisation's events with actor, time and reason, oldest first."""
     context = context_of(request)
     query = decode_params(request, AuditTrailQuery)
     since, until = parse_query_times(since=query.since, until=query.until)
-    wanted = AuditTrailFilter(stream=query.stream, actor=query.actor, type=query.type, since=since, until=until)
-    found = await context.api.services.audit_trail.page(
-        context.organization_id, wanted, after=query.after, limit=query.limit
+    filters = AuditTrailFilter(stream=query.stream, actor=query.actor, type=query.type, since=since, until=until)
+    page = await context.api.services.audit_trail.page(
+        context.organization_id, filters, after=query.after, limit=query.limit
     )
-    items = list(found.items)
+    items = list(page.items)
     body = AuditTrailResponse(items=items, next=items[-1].position if len(items) == query.limit else None)
-    return JsonResponse(body, {"Perezvon-Position": str(found.position)})
+    return JsonResponse(body, {"Perezvon-Position": str(page.position)})
 
 
 @get(
     "/projections",
     opt={"permission": Permission.ADMINISTER},
     operation_id="listProjections",
-    summary="How far views and policies have come",
+    summary="List the lag of views and policies",
 )
 async def list_projections(request: JsonRequest) -> ProjectionsResponse:
-    """Answer every view's and policy's position, lag and number of parked streams."""
+    """Return log position, lag and number of parked streams of every view and policy."""
     return ProjectionsResponse(items=list(await context_of(request).api.services.views.lags()))
 
 
 def audit_router() -> Router:
-    """Answer the routes of auditors and of whoever watches the views."""
+    """Return the router of the audit trail and the lag of views."""
     return v1_router("audit", list_audit_trail, list_projections)

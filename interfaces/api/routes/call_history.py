@@ -1,6 +1,6 @@
-"""``/client/{client_id}/call_history/{call_uuid}``: what is known of a call (contract 2, ``cdr``).
+"""``/client/{client_id}/call_history/{call_uuid}``: the record of a call (``docs/contracts/task_scheduler.md``, ``cdr``).
 
-Names are those of the sibling API's call history wherever the record knows the fact; the others are ours.
+Members that the sibling API's call history has too carry its names; the others are our own.
 """
 
 import re
@@ -16,12 +16,11 @@ from application.errors import CallNotFound
 from domain.callback.events import Leg, Outcome
 from domain.values import Permission
 from interfaces.api.routes.queue_times import format_utc
-from interfaces.api.web.authentication import authorize
 from interfaces.api.web.context import AnyRequest, context_of
-from interfaces.api.web.error_responses import exception_handlers, format_queues_error
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse
-from interfaces.api.web.path_params import CLIENT_BASE_PATHS, check_own_client
+from interfaces.api.web.path_params import check_own_client
+from interfaces.api.web.routers import client_routers
 
 CALL_UUID = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 
@@ -41,7 +40,7 @@ _RESULTS: dict[Outcome, Result] = {
 
 
 class CallPart(msgspec.Struct, frozen=True, kw_only=True):
-    """A leg of a call: ``answered`` is null until it is known, ``result`` for a phone that was not rung, too."""
+    """A leg of a call. ``answered`` and ``result`` are null until known; ``result`` is null too if the phone was not called."""
 
     leg: Leg
     to_username: Annotated[str, Meta(description="The number that is called.")]
@@ -50,57 +49,49 @@ class CallPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallHistoryResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A call. Every key is always there; what has not happened, or nobody knows, is null."""
+    """A call. Every key is present; null means that it has not happened or is not known."""
 
     call_uuid: str
     client_owner_id: Annotated[int, Meta(description="The organisation's number.")]
     flow: Literal["out"]
-    init_time_gmt: Annotated[str, Meta(description="When the attempt was started, in UTC.")]
-    bridged_time_gmt: Annotated[str | None, Meta(description="When A and B were joined, in UTC.")]
-    hangup_time_gmt: Annotated[str | None, Meta(description="When the end was put on record, in UTC.")]
+    init_time_gmt: Annotated[str, Meta(description="Start of the attempt, in UTC.")]
+    bridged_time_gmt: Annotated[str | None, Meta(description="Time when A and B were connected, in UTC.")]
+    hangup_time_gmt: Annotated[str | None, Meta(description="Time when the end was recorded, in UTC.")]
     duration: Annotated[int | None, Meta(description="Seconds from the start to the end.")]
-    bridged_duration: Annotated[int | None, Meta(description="Seconds for which A and B were joined.")]
+    bridged_duration: Annotated[int | None, Meta(description="Seconds for which A and B were connected.")]
     from_username: Annotated[str, Meta(description="A's number.")]
     to_username: Annotated[str, Meta(description="B's number.")]
-    bridged_username: Annotated[str | None, Meta(description="B's number, when A and B were joined.")]
+    bridged_username: Annotated[str | None, Meta(description="B's number, if A and B were connected.")]
     extension_id: int | None
     result: Result | None
     outcome: Outcome | None
     leg: Annotated[Leg | None, Meta(description="The leg that decided how the call ended.")]
-    sip: Annotated[str | None, Meta(description="The SIP status line that decided.")]
+    sip: Annotated[str | None, Meta(description="The SIP status line of the deciding leg.")]
     cause: Annotated[int | None, Meta(description="The Q.850 cause.")]
-    dial_status: Annotated[str | None, Meta(description="The switch's own word for how B's leg ended.")]
-    attempt: Annotated[int, Meta(description="Which attempt of the callback the call is, from 1.")]
+    dial_status: Annotated[str | None, Meta(description="The switch's own status of B's leg.")]
+    attempt: Annotated[int, Meta(description="Number of the callback's attempt, from 1.")]
     scheduler_id: int
-    task_id: Annotated[int, Meta(description="The callback.")]
+    task_id: Annotated[int, Meta(description="Id of the callback.")]
     cdr: Annotated[list[CallPart], Meta(description="A's leg, then B's.")]
 
 
 @get(
     "/{call_uuid:str}",
-    opt={"permission": Permission.READ_QUEUES, "checks": [check_own_client], "refusals": {404}},
+    opt={"permission": Permission.READ_QUEUES, "checks": [check_own_client], "errors": {404}},
     operation_id="getCall",
-    summary="What is known of a call",
+    summary="Get the record of a call",
 )
 async def get_call(request: JsonRequest) -> JsonResponse[CallHistoryResponse]:
-    """Answer the call of any attempt, running or ended. Those of deleted callbacks are shown to auditors only."""
+    """Return the call of any attempt, running or ended. Calls of deleted callbacks are shown to auditors only."""
     context = context_of(request)
-    return JsonResponse(_answer(await context.api.services.call_history.get(_call_id_of(request), context.member)))
+    return JsonResponse(
+        _response(await context.api.services.call_history.get(_call_id_of(request), context.token_holder))
+    )
 
 
 def call_history_routers() -> list[Router]:
-    """Answer the route at each base path of contract 2; the first is the one in the document."""
-    return [
-        Router(
-            f"{base}/{{client_id:str}}/call_history",
-            route_handlers=[get_call],
-            before_request=authorize,
-            exception_handlers=exception_handlers(format_queues_error),
-            include_in_schema=base == CLIENT_BASE_PATHS[0],
-            tags=["callbacks"],
-        )
-        for base in CLIENT_BASE_PATHS
-    ]
+    """Return the routers of the call history, one for each base path."""
+    return client_routers("call_history", get_call)
 
 
 def _call_id_of(request: AnyRequest) -> UUID:
@@ -110,7 +101,7 @@ def _call_id_of(request: AnyRequest) -> UUID:
     return UUID(text)
 
 
-def _answer(call: CallRecord) -> CallHistoryResponse:
+def _response(call: CallRecord) -> CallHistoryResponse:
     end, details = call.end, call.scheduled.personal
     talked = end.seconds if end and call.is_joined else None
     return CallHistoryResponse(

@@ -1,4 +1,4 @@
-"""The body of up to 10,000 callbacks, decoded a few at a time: other requests have their turn, and memory is bounded."""
+"""The body of up to 10,000 callbacks, decoded in small steps: other requests are served between them, and memory is bounded."""
 
 import re
 from collections.abc import Sequence
@@ -22,40 +22,43 @@ class _Envelope(msgspec.Struct):
     tasks: msgspec.Raw
 
 
-async def callbacks_in(request: JsonRequest) -> Sequence[NewCallback]:
-    """Answer the callbacks that the body asks for, in their order.
+async def decode_callbacks(request: JsonRequest) -> Sequence[NewCallback]:
+    """Return the callbacks of the body, in their order.
 
-    Raises UnsupportedMedia, and RequestInvalid with up to 50 faults, such as on ``tasks``, 3, ``a_number``.
+    Raises UnsupportedMediaType, and InvalidRequest with up to 50 field errors, such as at ``tasks``, 3, ``a_number``.
     """
     tasks = decode_json(await request.json_text(), _Envelope).tasks
-    if _holds_too_many(tasks):
-        raise _number_of_callbacks()
+    if _has_too_many(tasks):
+        raise _wrong_number()
     elements: list[msgspec.Raw] = decode_json(tasks, list[msgspec.Raw], ("body", "tasks"))
     if not 1 <= len(elements) <= NEW_CALLBACKS_MAX:
-        raise _number_of_callbacks()
-    now, wanted, faults = datetime.now(UTC), list[NewCallback](), list[FieldError]()
+        raise _wrong_number()
+    now, callbacks, errors = datetime.now(UTC), list[NewCallback](), list[FieldError]()
     async for index, element in yielding(enumerate(elements)):
         try:
-            wanted.append(to_new_callback(decode_json(element, NewCallbackBody, ("body", "tasks", index)), now))
+            callbacks.append(to_new_callback(decode_json(element, NewCallbackBody, ("body", "tasks", index)), now))
         except InvalidRequest as error:
-            faults.extend(error.faults)
+            errors.extend(error.field_errors)
         except InvalidField as error:
-            faults.append(FieldError(("body", "tasks", index, error.field), str(error), error.kind))
-        if len(faults) >= FAULTS_MAX:
+            errors.append(FieldError(("body", "tasks", index, error.field), str(error), error.kind))
+        if len(errors) >= FAULTS_MAX:
             break
-    if faults:
-        raise InvalidRequest(faults[:FAULTS_MAX])
-    return wanted
+    if errors:
+        raise InvalidRequest(errors[:FAULTS_MAX])
+    return callbacks
 
 
-def _number_of_callbacks() -> InvalidRequest:
+def _wrong_number() -> InvalidRequest:
     return InvalidRequest(
         [FieldError(("body", "tasks"), f"Expected 1 to {NEW_CALLBACKS_MAX} callbacks", "list_length")]
     )
 
 
-def _holds_too_many(array: msgspec.Raw) -> bool:
-    """Count a suspiciously long array's elements before any is made: millions fit into a body, and none is small then."""
+def _has_too_many(array: msgspec.Raw) -> bool:
+    """Count the elements of an array with very many commas before any is created.
+
+    A body has room for millions of elements, and each would take much more memory than its text.
+    """
     text = memoryview(array)
     if bytes(text).count(b",") < _COMMAS_UNSUSPICIOUS:
         return False

@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it is ready for requests, and what it has counted."""
+"""``/health`` and ``/metrics``: liveness, readiness and Prometheus metrics of the process."""
 
 from collections.abc import Sequence
 
@@ -14,40 +14,40 @@ from interfaces.api.web.json_body import JsonRequest
 
 
 class LivenessResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The process answers."""
+    """The process is alive."""
 
     status: str = "live"
 
 
 class ReadinessResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether requests should be sent here, why not, and how far the views are behind the log."""
+    """Readiness for requests, the reasons if not ready, and the lag of views and policies."""
 
     status: str
     reasons: list[str]
     views: list[Lag]
 
 
-@get("/health/live", operation_id="getLiveness", summary="Whether the process answers")
+@get("/health/live", operation_id="getLiveness", summary="Check liveness")
 async def live() -> LivenessResponse:
-    """Answer that the process lives, whatever else is wrong."""
+    """Return 200 while the process runs, even if the database is unavailable."""
     return LivenessResponse()
 
 
 @get(
     "/health/ready",
-    opt={"also": {503: "Not ready, and why."}},
+    opt={"other_responses": {503: "Not ready, with the reasons."}},
     operation_id="getReadiness",
-    summary="Whether requests should be sent here",
+    summary="Check readiness",
 )
 async def ready(request: JsonRequest) -> Response[ReadinessResponse]:
-    """Answer 200 with the lag of each view, or 503 with the reasons why not."""
+    """Return 200 with the lag of each view if the process is ready for requests, otherwise 503 with the reasons."""
     api = context_of(request).api
     reasons = ["draining"] if api.draining else []
     lags: Sequence[Lag] = []
     try:
         lags = await api.services.views.lags()
     except StorageUnavailable:
-        reasons.append("database away")
+        reasons.append("database unavailable")
     else:
         reasons += _behind(api, lags)
     body = ReadinessResponse(status="not ready" if reasons else "ready", reasons=reasons, views=list(lags))
@@ -55,18 +55,22 @@ async def ready(request: JsonRequest) -> Response[ReadinessResponse]:
 
 
 def _behind(api: ApiState, lags: Sequence[Lag]) -> list[str]:
-    most = api.settings.ready_lag_seconds
-    return [f"{lag.name} is {lag.seconds:.0f} s behind: does a worker run?" for lag in lags if lag.seconds > most]
+    limit = api.settings.ready_lag_seconds
+    return [
+        f"{lag.name} is {lag.seconds:.0f} s behind (limit {limit:g} s): check that a worker runs"
+        for lag in lags
+        if lag.seconds > limit
+    ]
 
 
 @get("/metrics", media_type=CONTENT_TYPE_LATEST, include_in_schema=False)
 async def metrics() -> bytes:
-    """Answer the process's counters in Prometheus' text format."""
+    """Return the process's metrics in the Prometheus text format."""
     return generate_latest()
 
 
 def health_router() -> Router:
-    """Answer the routes that watch the process; they ask for no token and are never limited."""
+    """Return the router of health and metrics, which need no token and have no rate limit."""
     return Router(
         "/",
         route_handlers=[live, ready, metrics],

@@ -1,4 +1,4 @@
-"""``/v1/queue-board``: how the callback queues stand, and why nothing starts."""
+"""``/v1/queue-board``: the live board of callback queues, with the reason why a queue starts nothing."""
 
 from typing import Annotated
 
@@ -8,32 +8,27 @@ from msgspec import Meta
 
 from application.queries.queue_board import QueueStanding
 from domain.values import Permission
-from interfaces.api.routes.queue_bodies import NUMBER_MAX
-from interfaces.api.routes.task_bodies import POSITION_MAX
-from interfaces.api.web.authentication import authorize
 from interfaces.api.web.context import context_of
-from interfaces.api.web.error_responses import exception_handlers, format_problem
+from interfaces.api.web.field_types import NUMBER_MAX
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse
 from interfaces.api.web.query_params import decode_params
-from interfaces.api.web.read_your_writes import read_after_writes
+from interfaces.api.web.read_your_writes import PositionQuery, read_after_writes
+from interfaces.api.web.routers import v1_router
 
-_VIEW, _COUNTS = "queue_board", "callback_list"
+_VIEW, _COUNTS_VIEW = "queue_board", "callback_list"
 
 
-class QueueBoardQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which queues are asked for."""
+class QueueBoardQuery(PositionQuery, frozen=True, kw_only=True):
+    """The page of the board."""
 
-    queue: Annotated[int, Meta(ge=1, le=NUMBER_MAX, description="That queue alone.")] | None = None
-    after: Annotated[int, Meta(ge=0, le=NUMBER_MAX, description="Those whose ids are above this one.")] = 0
+    queue: Annotated[int, Meta(ge=1, le=NUMBER_MAX, description="Only this queue.")] | None = None
+    after: Annotated[int, Meta(ge=0, le=NUMBER_MAX, description="Only queues with a greater id.")] = 0
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
-    position: Annotated[
-        int, Meta(ge=0, le=POSITION_MAX, description="A log position that the board shall show; awaited for a second.")
-    ] = msgspec.field(name="Perezvon-Position", default=0)
 
 
 class QueueBoardResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Queues by id; ``next`` is the ``after`` that goes on, null at the end."""
+    """Queues by id; ``next`` is the ``after`` of the next page, null on the last page."""
 
     items: list[QueueStanding]
     next: int | None
@@ -41,34 +36,28 @@ class QueueBoardResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 @get(
     "/queue-board",
-    opt={"permission": Permission.READ_QUEUES, "query": QueueBoardQuery},
+    opt={"permission": Permission.READ_QUEUES, "query": QueueBoardQuery, "response_headers": ["Perezvon-Position"]},
     operation_id="showQueueBoard",
-    summary="How the callback queues stand, and why nothing starts",
+    summary="Show the live board of callback queues",
 )
 async def show_queue_board(request: JsonRequest) -> JsonResponse[QueueBoardResponse]:
-    """Answer the organisation's queues. ``idle`` says why a queue starts nothing now; null: something is starting."""
-    context, asked = context_of(request), decode_params(request, QueueBoardQuery)
+    """Return the organisation's queues. `idle` is the reason why a queue starts nothing now; null if it is starting calls."""
+    context, query = context_of(request), decode_params(request, QueueBoardQuery)
     board = context.api.services.queue_board
-    found = await read_after_writes(
+    page = await read_after_writes(
         context,
         _VIEW,
-        asked.position,
+        query.position,
         lambda: board.standings(
-            context.member.organization_id, queue_id=asked.queue, after=asked.after, limit=asked.limit + 1
+            context.organization_id, queue_id=query.queue, after=query.after, limit=query.limit + 1
         ),
-        also=[_COUNTS],
+        also=[_COUNTS_VIEW],
     )
-    items = list(found.items[: asked.limit])
-    body = QueueBoardResponse(items=items, next=items[-1].id if len(found.items) > asked.limit else None)
-    return JsonResponse(body, {"Perezvon-Position": str(found.position)})
+    items = list(page.items[: query.limit])
+    body = QueueBoardResponse(items=items, next=items[-1].id if len(page.items) > query.limit else None)
+    return JsonResponse(body, {"Perezvon-Position": str(page.position)})
 
 
 def queue_board_router() -> Router:
-    """Answer the route of the board."""
-    return Router(
-        "/v1",
-        route_handlers=[show_queue_board],
-        before_request=authorize,
-        exception_handlers=exception_handlers(format_problem),
-        tags=["callbacks"],
-    )
+    """Return the router of the board."""
+    return v1_router("callbacks", show_queue_board)

@@ -1,4 +1,4 @@
-"""What contract 2 takes and answers: the bodies of ``/client/{client_id}/task_scheduler``."""
+"""Bodies and responses of ``/client/{client_id}/task_scheduler`` (``docs/contracts/task_scheduler.md``)."""
 
 from datetime import datetime
 from typing import Annotated, Literal, cast
@@ -23,15 +23,27 @@ from domain.limits import (
     URL_MAX,
 )
 from interfaces.api.routes.queue_times import format_utc, parse_start_time
-from interfaces.api.web.field_types import DATE_OR_SECONDS, PAUSE, PHONE, POSITION_MAX, URL, Name, ShortText, CommentText
+from interfaces.api.web.field_types import (
+    DATE_OR_SECONDS,
+    PAUSE,
+    PHONE,
+    POSITION_MAX,
+    URL,
+    CommentText,
+    Name,
+    ShortText,
+)
 from interfaces.api.web.paging import ListQuery
 
-Limit = Annotated[int, Meta(ge=1, le=CONCURRENT_CALLBACKS_MAX, description="Callbacks at one time.")]
-NoInterval = Annotated[
-    None, Meta(description="Business hours of the queue. Not built yet: anything but null is refused.")
+ConcurrencyLimit = Annotated[
+    int, Meta(ge=1, le=CONCURRENT_CALLBACKS_MAX, description="Maximum number of callbacks that run at the same time.")
 ]
-# Patterns of these two are told but not searched for: the use case checks both, and of ten thousand each costs.
-Number = Annotated[
+UnsupportedInterval = Annotated[
+    None, Meta(description="Business hours of the queue. Not supported: only null is accepted.")
+]
+# The patterns of these two types are documented but not checked here: the use case checks both, and a check of each of
+# 10,000 callbacks takes time.
+CallNumber = Annotated[
     str,
     Meta(
         min_length=2,
@@ -41,79 +53,88 @@ Number = Annotated[
         extra_json_schema={"anyOf": [{"pattern": f"^[0-9]{{{EXTENSION_MIN},{EXTENSION_MAX}}}$"}, {"pattern": PHONE}]},
     ),
 ]
-Target = Annotated[
+WebhookUrl = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=URL_MAX,
-        description="http or https, to a public address.",
+        description="URL with http or https, to a public address.",
         examples=["https://crm.example/callbacks"],
         extra_json_schema={"pattern": URL},
     ),
 ]
 Pause = Annotated[str, Meta(pattern=PAUSE)] | Annotated[int, Meta(ge=0, le=PAUSE_MAX_S)]
-Start = Annotated[str, Meta(pattern=DATE_OR_SECONDS)] | Annotated[int, Meta(ge=0, le=START_AHEAD_MAX_S)]
+StartTime = Annotated[str, Meta(pattern=DATE_OR_SECONDS)] | Annotated[int, Meta(ge=0, le=START_AHEAD_MAX_S)]
 Status = Literal["scheduled", "executed", "delayed", "finished"]
 
 
 class NewQueueBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue to create. Unknown keys are ignored; null is as if left out."""
+    """A queue to create. Unknown keys are ignored; null means absent."""
 
     name: Name
     comment: CommentText | None = None
-    status: Annotated[QueueStatus, Meta(description="Without it: off.")] | None = None
-    concurrent_task_limit: Annotated[Limit, Meta(description="Callbacks at one time; without it: 1.")] | None = None
-    interval_id: NoInterval = None
+    status: Annotated[QueueStatus, Meta(description="Default: off.")] | None = None
+    concurrent_task_limit: (
+        Annotated[
+            ConcurrencyLimit, Meta(description="Maximum number of callbacks that run at the same time; default 1.")
+        ]
+        | None
+    ) = None
+    interval_id: UnsupportedInterval = None
 
 
 class QueueChangeBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a queue shall be otherwise; what is left out, or null, stays. Unknown keys are ignored."""
+    """Changes of a queue. Absent or null fields are not changed. Unknown keys are ignored."""
 
     name: Name | None = None
     comment: CommentText | None = None
     status: QueueStatus | None = None
-    concurrent_task_limit: Limit | None = None
-    interval_id: NoInterval = None
+    concurrent_task_limit: ConcurrencyLimit | None = None
+    interval_id: UnsupportedInterval = None
 
 
 class NewCallbackBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback to schedule: A is rung first, then B. Unknown keys are ignored; null is as if left out."""
+    """A callback to schedule: A is called first, then B. Unknown keys are ignored; null means absent."""
 
-    a_number: Number
-    b_number: Number
+    a_number: CallNumber
+    b_number: CallNumber
     name: ShortText | None = None
-    extension_id: Annotated[int, Meta(ge=0, le=POSITION_MAX, description="Whose account pays for the call.")] | None = (
+    extension_id: (
+        Annotated[int, Meta(ge=0, le=POSITION_MAX, description="The account that pays for the call.")] | None
+    ) = None
+    try_count: Annotated[int, Meta(ge=1, le=TRIES_MAX, description="Maximum number of attempts; default 1.")] | None = (
         None
     )
-    try_count: Annotated[int, Meta(ge=1, le=TRIES_MAX, description="Most attempts; without it: 1.")] | None = None
-    try_again_pause: Annotated[Pause, Meta(description=f"Seconds, at most {PAUSE_MAX_S:,}; without it: 60.")] | None = (
-        None
-    )
-    url_before: Target | None = None
-    url_before_again: Target | None = None
-    url_success: Target | None = None
-    url_after: Target | None = None
+    try_again_pause: (
+        Annotated[Pause, Meta(description=f"Seconds between attempts, at most {PAUSE_MAX_S:,}; default 60.")] | None
+    ) = None
+    url_before: WebhookUrl | None = None
+    url_before_again: WebhookUrl | None = None
+    url_success: WebhookUrl | None = None
+    url_after: WebhookUrl | None = None
     start_time_utc: (
-        Annotated[Start, Meta(description="YYYY-MM-DD HH:MM:SS in UTC, or seconds from now; at most a year ahead.")]
+        Annotated[
+            StartTime, Meta(description="YYYY-MM-DD HH:MM:SS in UTC, or seconds from now; at most 365 days ahead.")
+        ]
         | None
     ) = None
 
 
 class NewCallbacksBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Callbacks to schedule, all or none."""
+    """Callbacks to schedule: all of them or none."""
 
     tasks: Annotated[list[NewCallbackBody], Meta(min_length=1, max_length=NEW_CALLBACKS_MAX)]
 
 
 class CallbackListQuery(ListQuery, frozen=True, kw_only=True):
-    """What a list of callbacks is asked for: without any of these, the first 1,000."""
+    """The page of a list of callbacks, and its filters. Without any, the first 1,000 callbacks."""
 
     status: Status | None = None
     finish_result: FinishResult | None = None
 
 
 class QueueResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback queue. Every key is always there; what is not set is null."""
+    """A callback queue. Every key is present; null means not set."""
 
     id: int
     name: str
@@ -124,7 +145,7 @@ class QueueResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback. Every key is always there; what is not set or not known yet is null."""
+    """A callback. Every key is present; null means not set or not known yet."""
 
     id: int
     scheduler_id: int
@@ -142,12 +163,12 @@ class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     finish_result: FinishResult | None
     finish_comment: str | None
-    cdr: Annotated[str | None, Meta(description="The uuid of the last attempt's call; call_history tells of it.")]
+    cdr: Annotated[str | None, Meta(description="UUID of the last attempt's call; call_history returns its record.")]
     create_date_utc: str
 
 
 def to_new_callback(new: NewCallbackBody, now: datetime) -> NewCallback:
-    """Answer the callback that is asked for. Raises InvalidField on ``start_time_utc``."""
+    """Return the callback of a body. Raises InvalidField on ``start_time_utc``."""
     return NewCallback(
         a_number=new.a_number,
         b_number=new.b_number,
@@ -164,7 +185,7 @@ def to_new_callback(new: NewCallbackBody, now: datetime) -> NewCallback:
 
 
 def queue_response(row: QueueRow) -> QueueResponse:
-    """Answer a queue as the contract shows it."""
+    """Return a queue in the form of the contract."""
     return QueueResponse(
         id=row.id,
         name=row.name,
@@ -176,7 +197,7 @@ def queue_response(row: QueueRow) -> QueueResponse:
 
 
 def callback_response(row: CallbackRow) -> CallbackResponse:
-    """Answer a callback as the contract shows it."""
+    """Return a callback in the form of the contract."""
     return CallbackResponse(
         id=row.id,
         scheduler_id=row.queue_id,

@@ -1,4 +1,4 @@
-"""Times of contract 2: UTC, as ``YYYY-MM-DD HH:MM:SS``, or a number of seconds from now."""
+"""Times of ``docs/contracts/task_scheduler.md``: UTC as ``YYYY-MM-DD HH:MM:SS``, or a number of seconds from now."""
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -13,14 +13,15 @@ _LENGTH = len("YYYY-MM-DD HH:MM:SS")
 
 @lru_cache(maxsize=1024)
 def format_utc(time: datetime) -> str:
-    """Answer the time in UTC as the contract writes it; fractions of a second are left out."""
+    """Return the time in UTC as ``YYYY-MM-DD HH:MM:SS``, without fractions of a second."""
     return time.astimezone(UTC).isoformat(" ", "seconds")[:_LENGTH]
 
 
 def parse_start_time(given: str | int | None, now: datetime) -> datetime:
-    """Answer when a callback is due: at a time in UTC, so many seconds from ``now``, or ``now``.
+    """Return when a callback is due: at a time in UTC, after a number of seconds from ``now``, or ``now`` if None is given.
 
-    What is past is taken: it is due at once. Raises InvalidField for a day that no calendar has, and more than a year ahead.
+    A past time is accepted: the callback is due at once. Raises InvalidField for a date or time that does not exist, and
+    for a time more than 365 days ahead.
     """
     if given is None:
         return now
@@ -30,9 +31,9 @@ def parse_start_time(given: str | int | None, now: datetime) -> datetime:
         try:
             due = datetime.fromisoformat(given).replace(tzinfo=UTC)
         except ValueError as error:
-            raise InvalidField(_FIELD, "Expected a day and time that there is", "datetime_parsing") from error
+            raise InvalidField(_FIELD, f"Not a valid date and time: {given}", "datetime_parsing") from error
         if not is_representable(due):
-            raise InvalidField(_FIELD, "Expected a time from 0001-01-02 on", "datetime_parsing")
+            raise InvalidField(_FIELD, f"Expected a time after 0001-01-01, not {given}", "datetime_parsing")
     if due > now + timedelta(seconds=START_AHEAD_MAX_S):
-        raise InvalidField(_FIELD, "Expected a time at most a year (365 days) ahead", "less_than_equal")
+        raise InvalidField(_FIELD, "Expected a time at most 365 days ahead", "less_than_equal")
     return due

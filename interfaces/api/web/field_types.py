@@ -31,7 +31,10 @@ PATTERN_ERRORS = {
     PHONE: ("Expected a phone number with at least two digits", "phone_number"),
     URL: ("Expected an absolute URL with http or https", "url_parsing"),
     PAUSE: (f"Expected 0 to {PAUSE_MAX_S} seconds", "int_parsing"),
-    DATE_OR_SECONDS: ("Expected a UTC time as YYYY-MM-DD HH:MM:SS, or a number of seconds from now", "datetime_parsing"),
+    DATE_OR_SECONDS: (
+        "Expected a UTC time as YYYY-MM-DD HH:MM:SS, or a number of seconds from now",
+        "datetime_parsing",
+    ),
 }
 """Message and code of a text that does not match the pattern."""
 

@@ -1,6 +1,6 @@
-"""JSON bodies: decoded strictly, and every fault told (http.md §2).
+"""JSON bodies: strict decoding that reports every field error.
 
-The framework's own decoding is lax, tells one fault only, and answers 500 to broken UTF-8 and deep nesting.
+The framework's own decoding is lax, reports one error only, and fails with 500 on invalid UTF-8 and deep nesting.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from interfaces.api.web.times import is_representable, unrepresentable
 
 BODY_BYTES_MAX = 8 << 20
 
-_FAULTS_MAX = 50
+_ERRORS_MAX = 50
 _KEY_MAX = 100
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -39,13 +39,13 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
 class JsonRequest(Request[None, None, State]):
-    """A request whose body is strict JSON of the type that the handler's ``data`` has."""
+    """A request whose body is strict JSON of the type of the handler's ``data``."""
 
     seconds: ClassVar[float] = 30.0
-    """How long a body may take: the server itself lets one trickle for ever."""
+    """Seconds within which the whole body must arrive: the server itself has no limit for a slow body."""
 
     async def body(self) -> bytes:
-        """Answer the body. Raises TooSlow, ClientGone, and the framework's 413."""
+        """Return the body. Raises RequestTimeout, ClientDisconnected, and the framework's 413."""
         if self._body is not Empty:
             return self._body
         try:
@@ -57,14 +57,14 @@ class JsonRequest(Request[None, None, State]):
             raise ClientDisconnected from error
 
     async def json(self) -> Any:
-        """Answer the decoded body. Raises UnsupportedMedia and RequestInvalid, with up to 50 faults."""
+        """Return the decoded body. Raises UnsupportedMediaType, and InvalidRequest with up to 50 field errors."""
         if self._json is Empty:
             field = self.route_handler.parsed_data_field
             self._json = decode_json(await self.json_text(), field.annotation if field else Any)
         return self._json
 
     async def json_text(self) -> bytes:
-        """Answer the body that is said to be JSON, or nothing. Raises UnsupportedMedia, and as ``body`` does."""
+        """Return the body if its Content-Type is JSON or absent. Raises UnsupportedMediaType, and as ``body`` does."""
         kind = self.content_type[0]
         if kind and kind != "application/json" and not kind.endswith("+json"):
             raise UnsupportedMediaType
@@ -72,7 +72,7 @@ class JsonRequest(Request[None, None, State]):
 
 
 def decode_json(body: bytes | msgspec.Raw, tp: Any, at: Loc = ("body",)) -> Any:
-    """Answer the JSON text, which stands ``at`` that place, as a ``tp``. Raises RequestInvalid."""
+    """Decode JSON into a ``tp``; ``at`` is its location in the request. Raises InvalidRequest with up to 50 field errors."""
     decoder = _decoders.get(tp)
     if decoder is None:
         decoder = _decoders[tp] = msgspec.json.Decoder(tp, strict=True)
@@ -80,15 +80,15 @@ def decode_json(body: bytes | msgspec.Raw, tp: Any, at: Loc = ("body",)) -> Any:
         try:
             return decoder.decode(body)
         except msgspec.ValidationError as error:
-            found = list(islice(_faults(msgspec.json.decode(body), tp, at), _FAULTS_MAX))
+            found = list(islice(_field_errors(msgspec.json.decode(body), tp, at), _ERRORS_MAX))
             raise InvalidRequest(found or [to_field_error(at, str(error))]) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        found = list(islice(_surrogates(bytes(body), at), _FAULTS_MAX))
+        found = list(islice(_surrogates(bytes(body), at), _ERRORS_MAX))
         raise InvalidRequest(found or [FieldError(at, "Malformed JSON", "json_invalid")]) from error
 
 
-def _faults(value: Any, tp: Any, at: Loc) -> Iterator[FieldError]:
-    """Tell every fault of a decoded value; walks only into what fails."""
+def _field_errors(value: Any, tp: Any, at: Loc) -> Iterator[FieldError]:
+    """Yield every field error of a decoded value; only invalid parts are walked."""
     try:
         good = msgspec.convert(value, tp, strict=True)
     except msgspec.ValidationError as error:
@@ -97,24 +97,24 @@ def _faults(value: Any, tp: Any, at: Loc) -> Iterator[FieldError]:
         if isinstance(good, datetime) and not is_representable(good):
             yield unrepresentable(at)
         return
-    for fault in _faults_inside(value, _struct_or_list(tp, value), at):
+    for error in _errors_inside(value, _struct_or_list(tp, value), at):
         whole = ""
-        yield fault
+        yield error
     if whole:
         yield to_field_error(at, whole)
 
 
-def _faults_inside(value: Any, tp: Any, at: Loc) -> Iterator[FieldError]:
+def _errors_inside(value: Any, tp: Any, at: Loc) -> Iterator[FieldError]:
     if tp is None:
         return
     if isinstance(value, list):
         for index, item in enumerate(cast("list[Any]", value)):
-            yield from _faults(item, get_args(tp)[0], (*at, index))
+            yield from _field_errors(item, get_args(tp)[0], (*at, index))
         return
     fields = {field.encode_name: field for field in msgspec.structs.fields(tp)}
     for name, field in fields.items():
         if name in value:
-            yield from _faults(value[name], field.type, (*at, name))
+            yield from _field_errors(value[name], field.type, (*at, name))
         elif field.required:
             yield FieldError((*at, name), "Field required", "missing")
     if tp.__struct_config__.forbid_unknown_fields:
@@ -124,7 +124,7 @@ def _faults_inside(value: Any, tp: Any, at: Loc) -> Iterator[FieldError]:
 
 
 def _struct_or_list(tp: Any, value: Any) -> Any:
-    """Answer the struct or list that the value was meant for, seen through unions; None for others."""
+    """Return the struct or list type for the value, looking into unions; None if the type has none."""
     if get_origin(tp) in {Annotated, Union, UnionType}:
         return next((found for part in get_args(tp) if (found := _struct_or_list(part, value))), None)
     if isinstance(value, dict):
@@ -133,7 +133,7 @@ def _struct_or_list(tp: Any, value: Any) -> Any:
 
 
 def _surrogates(body: bytes, root: Loc) -> Iterator[FieldError]:
-    """Tell which texts hold half a surrogate pair: msgspec only says that the whole is malformed."""
+    """Yield the texts with half a surrogate pair: msgspec reports only that the whole body is malformed."""
     if not _SURROGATE_ESCAPE.search(body):
         return
     try:
@@ -144,12 +144,12 @@ def _surrogates(body: bytes, root: Loc) -> Iterator[FieldError]:
     while waiting:
         at, value = waiting.pop()
         if isinstance(value, str) and _SURROGATE.search(value):
-            yield FieldError(at, "Expected no lone surrogate", "string_unicode")
+            yield FieldError(at, "Expected text without lone surrogates", "string_unicode")
         elif isinstance(value, list):
             waiting.extend(((*at, index), item) for index, item in enumerate(cast("list[Any]", value)))
         elif isinstance(value, dict):
             for key, item in cast("dict[str, Any]", value).items():
                 if _SURROGATE.search(key):
-                    yield FieldError(at, "Expected no lone surrogate in a key", "string_unicode")
+                    yield FieldError(at, "Expected keys without lone surrogates", "string_unicode")
                 else:
                     waiting.append(((*at, key[:_KEY_MAX]), item))

@@ -1,4 +1,4 @@
-"""Answers, encoded once: the framework would go over them again, with type encoders, cookies and copied headers."""
+"""JSON responses that are encoded once. The framework would add type encoders, cookies and copied headers to each."""
 
 from typing import Any, TypeVar
 
@@ -13,20 +13,20 @@ _encoder = msgspec.json.Encoder()
 
 
 class JsonResponse(Response[T]):
-    """A struct as JSON, with text headers. It is its own ASGI response."""
+    """A struct as JSON, with text headers. The object is its own ASGI response."""
 
     def __init__(self, content: T, headers: dict[str, str] | None = None, status_code: int = 200) -> None:
-        """Encode ``content``; an answer of 204 or 304 has none."""
+        """Encode ``content``; a response of 204 or 304 has no body."""
         self._status = status_code
         self._body = b"" if status_code in _WITHOUT_CONTENT else _encoder.encode(content)
         self._headers = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
 
     def to_asgi_response(self, *_: Any, **__: Any) -> Any:
-        """Answer itself: whatever the framework would add is there already."""
+        """Return the object itself: nothing that the framework would add is missing."""
         return self
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the response."""
         body = self._body
         if body:
             self._headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]

@@ -1,14 +1,28 @@
-"""Parts of the lists of contract 2: by page, or after an id; the next one is named in a Link header (RFC 8288)."""
+"""Pages of lists, by page number or after an id; a ``Link`` header names the next page (RFC 8288)."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Annotated, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
-from interfaces.api.routes.queue_bodies import ROWS_MAX, QueueListQuery
+from msgspec import Meta
+
 from interfaces.api.web.context import AnyRequest
+from interfaces.api.web.field_types import NUMBER_MAX
+from interfaces.api.web.read_your_writes import PositionQuery
 from interfaces.api.web.request_errors import FieldError, InvalidRequest
 
+ROWS_MAX = 1_000
+
 _PER_PAGE = 20
+
+
+class ListQuery(PositionQuery, frozen=True, kw_only=True):
+    """The page of a list: ``page`` and ``per_page``, or ``after`` and ``limit``. Without any, the first 1,000 items."""
+
+    page: Annotated[int, Meta(ge=1, le=1_000_000, description="Page number, from 1.")] | None = None
+    per_page: Annotated[int, Meta(ge=1, le=ROWS_MAX, description="Items of a page; default 20.")] | None = None
+    after: Annotated[int, Meta(ge=0, le=NUMBER_MAX, description="Only items with a greater id.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=ROWS_MAX, description="Maximum number of items; default 1,000.")] | None = None
 
 
 class Numbered(Protocol):
@@ -23,8 +37,11 @@ class Numbered(Protocol):
 R = TypeVar("R", bound=Numbered)
 
 
-class Part(NamedTuple):
-    """Which part of a list is asked for: at most ``limit`` rows above the id ``after``, without the first ``offset``."""
+class ListSlice(NamedTuple):
+    """A slice of a list: at most ``limit`` rows with an id above ``after``, without the first ``offset`` of them.
+
+    ``page`` is the page number, None if the slice was requested by ``after`` and ``limit``.
+    """
 
     after: int
     offset: int
@@ -32,34 +49,30 @@ class Part(NamedTuple):
     page: int | None
 
 
-def part_of(asked: QueueListQuery) -> Part:
-    """Answer the part that is asked for. Raises RequestInvalid when it is asked for in both ways."""
-    paged = asked.page is not None or asked.per_page is not None
-    followed = {"after": asked.after, "limit": asked.limit}
-    if paged and (given := [name for name, value in followed.items() if value is not None]):
-        raise InvalidRequest(
-            [
-                FieldError(("query", name), "Either page and per_page, or after and limit", "value_error")
-                for name in given
-            ]
-        )
-    if paged:
-        page, per_page = asked.page or 1, asked.per_page or _PER_PAGE
-        return Part(0, (page - 1) * per_page, per_page, page)
-    return Part(asked.after or 0, 0, asked.limit or ROWS_MAX, None)
+def requested_slice(query: ListQuery) -> ListSlice:
+    """Return the slice that the query requests. Raises InvalidRequest if it is requested in both ways."""
+    is_by_page = query.page is not None or query.per_page is not None
+    by_id = {"after": query.after, "limit": query.limit}
+    if is_by_page and (given := [name for name, value in by_id.items() if value is not None]):
+        message = "Expected either page and per_page, or after and limit, not both"
+        raise InvalidRequest([FieldError(("query", name), message, "value_error") for name in given])
+    if is_by_page:
+        page, per_page = query.page or 1, query.per_page or _PER_PAGE
+        return ListSlice(0, (page - 1) * per_page, per_page, page)
+    return ListSlice(query.after or 0, 0, query.limit or ROWS_MAX, None)
 
 
-def cut(
-    request: AnyRequest, part: Part, rows: Sequence[R], **filters: str | None
+def cut_slice(
+    request: AnyRequest, requested: ListSlice, rows: Sequence[R], **filters: str | None
 ) -> tuple[Sequence[R], dict[str, str]]:
-    """Answer the part's rows, and the header that names the next part if ``rows`` has one more than the part."""
-    if len(rows) <= part.limit:
+    """Return the rows of the slice, and the ``Link`` header of the next one if ``rows`` has one row more."""
+    if len(rows) <= requested.limit:
         return rows, {}
-    rows = rows[: part.limit]
+    rows = rows[: requested.limit]
     following = (
-        {"after": rows[-1].id, "limit": part.limit}
-        if part.page is None
-        else {"page": part.page + 1, "per_page": part.limit}
+        {"after": rows[-1].id, "limit": requested.limit}
+        if requested.page is None
+        else {"page": requested.page + 1, "per_page": requested.limit}
     )
     query = urlencode({name: value for name, value in filters.items() if value is not None} | following)
     return rows, {"Link": f'<{quote(request.scope["path"])}?{query}>; rel="next"'}

@@ -1,4 +1,4 @@
-"""What the paths of contract 2 name: the client, which is the caller's organisation, a queue, and a callback in it."""
+"""Path parameters of ``docs/contracts/task_scheduler.md``: client (the caller's organisation), queue and callback."""
 
 import re
 
@@ -12,23 +12,23 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
 async def check_own_client(request: AnyRequest) -> None:
-    """Check of every call: the path names the caller's own organisation. Raises ClientNotFound."""
+    """Check that the path names the caller's own organisation. Raises ClientNotFound."""
     client_id = request.path_params["client_id"]
-    if client_id not in {"@me", str(context_of(request).member.organization_id)}:
+    if client_id not in {"@me", str(context_of(request).organization_id)}:
         raise ClientNotFound
 
 
 def queue_id_of(request: AnyRequest) -> int:
-    """Answer the number of the queue in the path. Raises QueueNotFound for what cannot be one."""
+    """Return the number of the queue in the path. Raises QueueNotFound for text that cannot be one."""
     return _number(request.path_params["scheduler_id"], QueueNotFound)
 
 
 def callback_id_of(request: AnyRequest) -> int:
-    """Answer the number of the callback in the path. Raises CallbackNotFound for what cannot be one."""
+    """Return the number of the callback in the path. Raises CallbackNotFound for text that cannot be one."""
     return _number(request.path_params["task_id"], CallbackNotFound)
 
 
-def _number(text: str, missing: type[NotFound]) -> int:
+def _number(text: str, not_found: type[NotFound]) -> int:
     if not _NUMBER.fullmatch(text):
-        raise missing
+        raise not_found
     return int(text)

@@ -1,6 +1,6 @@
-"""Query strings and headers that ask for something, decoded into a struct with every fault told.
+"""Query strings and headers, decoded into a struct with every field error.
 
-The framework's own decoding reads the text ``null`` as nothing, and raw UTF-8, as curl sends it, as Latin-1.
+The framework's own decoding reads the text ``null`` as None, and raw UTF-8, as curl sends it, as Latin-1.
 """
 
 from collections.abc import Iterator
@@ -18,32 +18,31 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 def decode_params(request: AnyRequest, struct: type[S]) -> S:
-    """Answer what query string and headers ask for. Of a parameter that is repeated the last counts.
+    """Decode query string and headers. If a parameter is repeated, its last value counts.
 
-    Raises RequestInvalid on all that cannot be taken; parameters that the struct does not know are ignored.
+    Parameters that the struct does not have are ignored. Raises InvalidRequest with all field errors.
     """
     query = request.scope["query_string"].decode("utf-8", "replace")
     texts = dict(parse_qsl(query, keep_blank_values=True))
-    found: dict[str, Any] = {}
-    faults: list[FieldError] = []
+    values: dict[str, Any] = {}
+    field_errors: list[FieldError] = []
     for field, name, source, tp in param_fields(struct):
         text = request.headers.get(name) if source == "header" else texts.get(name)
         if text is not None:
             try:
-                found[field] = msgspec.convert(text, tp, strict=False)
+                values[field] = msgspec.convert(text, tp, strict=False)
             except msgspec.ValidationError as error:
-                faults.append(to_field_error((source, name), str(error)))
-    if faults:
-        raise InvalidRequest(faults)
-    return struct(**found)
+                field_errors.append(to_field_error((source, name), str(error)))
+    if field_errors:
+        raise InvalidRequest(field_errors)
+    return struct(**values)
 
 
 @cache
 def param_fields(struct: type[msgspec.Struct]) -> list[tuple[str, str, str, Any]]:
-    """Answer of each field its name here, its name in the request, where it stands (``query``, ``header``) and its type.
+    """Return name in the struct, name in the request, source (``query`` or ``header``) and type of each field.
 
-    What is None here is simply not there in a request, so the types are those without None. Headers are known by
-    their capitals.
+    Types have no None: an absent parameter is None. A name in the request that starts with a capital is a header.
     """
     return list(_fields(struct))
 
@@ -51,10 +50,10 @@ def param_fields(struct: type[msgspec.Struct]) -> list[tuple[str, str, str, Any]
 def _fields(struct: type[msgspec.Struct]) -> Iterator[tuple[str, str, str, Any]]:
     for field in msgspec.structs.fields(struct):
         source = "header" if field.encode_name[0].isupper() else "query"
-        yield field.name, field.encode_name, source, _not_none(field.type)
+        yield field.name, field.encode_name, source, _without_none(field.type)
 
 
-def _not_none(tp: Any) -> Any:
+def _without_none(tp: Any) -> Any:
     if get_origin(tp) not in {Union, UnionType}:
         return tp
     return Union[tuple(part for part in get_args(tp) if part is not NoneType)]  # noqa: UP007 - made of a tuple

@@ -1,12 +1,30 @@
-"""Lists that show what was written before they were asked for."""
+"""Read-your-writes: lists wait until their view shows the changes that were made before the request."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
+
+import msgspec
+from msgspec import Meta
 
 from interfaces.api.web.context import RequestContext
+from interfaces.api.web.field_types import POSITION_MAX
 
 _WAIT_SECONDS = 1.0
+
+
+class PositionQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """The header ``Perezvon-Position`` of a list request."""
+
+    position: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=POSITION_MAX,
+            description="A log position from an earlier response. The request waits up to one second for the list to"
+            " reach it.",
+        ),
+    ] = msgspec.field(name="Perezvon-Position", default=0)
 
 
 class Positioned(Protocol):
@@ -14,7 +32,7 @@ class Positioned(Protocol):
 
     @property
     def position(self) -> int:
-        """The log position that it shows."""
+        """The log position that the page shows."""
         ...
 
 
@@ -22,16 +40,17 @@ P = TypeVar("P", bound=Positioned)
 
 
 async def read_after_writes(
-    context: RequestContext, view: str, position: int, page: Callable[[], Awaitable[P]], *, also: Sequence[str] = ()
+    context: RequestContext, view: str, position: int, fetch: Callable[[], Awaitable[P]], *, also: Sequence[str] = ()
 ) -> P:
-    """Answer the page as of the log position, and of what this process wrote for the caller's organisation.
+    """Fetch a page that shows the log position and this process's changes of the caller's organisation.
 
-    Waits at most a second for the view, and for those that it also shows; then the page is as the view has it, and tells its position.
+    Waits at most one second for the view, and for the views of ``also``, which the page shows too. After that it returns
+    the page with an older position.
     """
-    found = await page()
-    awaited = max(position, context.api.written.position(context.member.organization_id))
-    if found.position < awaited:
+    page = await fetch()
+    awaited = max(position, context.api.written_positions.latest(context.organization_id))
+    if page.position < awaited:
         wait_for = context.api.services.views.wait_for
         await asyncio.gather(*(wait_for(name, awaited, _WAIT_SECONDS) for name in (view, *also)))
-        found = await page()
-    return found
+        page = await fetch()
+    return page

@@ -30,7 +30,7 @@ class Call(msgspec.Struct):
 def faults_of(body: bytes, tp: Any = Call) -> list[FieldError]:
     with pytest.raises(InvalidRequest) as refused:
         decode_json(body, tp)
-    return list(refused.value.faults)
+    return list(refused.value.field_errors)
 
 
 def places(body: bytes) -> list[tuple[str | int, ...]]:
@@ -103,7 +103,7 @@ def test_a_whole_surrogate_pair_is_one_character() -> None:
 
 def test_nul_is_refused_where_it_stands_and_told_in_words() -> None:
     (fault,) = faults_of(rb'{"title": "x", "legs": [{"number": "1\u0000"}]}')
-    assert fault == FieldError(("body", "legs", 0, "number"), "Expected no NUL character", "string_pattern_mismatch")
+    assert fault == FieldError(("body", "legs", 0, "number"), "Expected text without NUL characters", "string_pattern_mismatch")
 
 
 @pytest.mark.parametrize("title", ["", " ", "\n\t\u2003", "x" * 501, " x" + "y" * 500, "a\0b", " \0"])
@@ -159,6 +159,6 @@ def test_times_in_a_query_are_told_by_their_names() -> None:
     assert parse_query_times(since=None, until="2026-01-01T00:00:00Z") == [None, datetime(2026, 1, 1, tzinfo=UTC)]
     with pytest.raises(InvalidRequest) as refused:
         parse_query_times(since="1700000000", until="x")
-    assert [fault.loc for fault in refused.value.faults] == [("query", "since"), ("query", "until")]
+    assert [fault.loc for fault in refused.value.field_errors] == [("query", "since"), ("query", "until")]
     with pytest.raises(InvalidRequest):
         parse_query_times(since="0001-01-01T00:00:00+10:00")

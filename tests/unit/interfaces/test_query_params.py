@@ -67,7 +67,7 @@ def test_a_header_is_no_query_parameter() -> None:
 def test_every_fault_is_told_with_its_place() -> None:
     with pytest.raises(InvalidRequest) as refused:
         asked(b"colour=blue&text=toolong&also=maybe&page=0", X_After="-1")
-    assert [(fault.loc, fault.kind) for fault in refused.value.faults] == [
+    assert [(fault.loc, fault.kind) for fault in refused.value.field_errors] == [
         (("query", "colour"), "enum"),
         (("query", "text"), "string_too_long"),
         (("query", "also"), "bool_parsing"),

@@ -1,4 +1,4 @@
-// validatorUrl would send the document to another host.
+// With a validatorUrl, Swagger UI would send the document to another host.
 window.ui = SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#docs",
