@@ -25,6 +25,6 @@ def statement(text: str, suffix: str = "") -> bytes:
     return text.replace("{schema}", _schema).replace("{log}", _log).replace("{suffix}", suffix).encode()
 
 
-def load_statement(package: str, name: str) -> bytes:
-    """Return the statement in the file ``name`` of a package, with the names filled in. Call it at import."""
-    return statement(files(package).joinpath(name).read_text(encoding="utf-8"))
+def load_statement(module: str, name: str) -> bytes:
+    """Return the statement in the file ``name`` beside a module, with the names filled in. Call it at import."""
+    return statement(files(module.rpartition(".")[0]).joinpath(name).read_text(encoding="utf-8"))

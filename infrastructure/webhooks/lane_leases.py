@@ -58,7 +58,7 @@ _HEADS = statement("""
 """)
 # Postpones due deliveries that cannot be sent to the due time of what blocks them, and by a second at least: otherwise
 # their lane would look due, and be leased in a busy loop.
-_RELEASE = load_statement(__package__, "release_lanes.sql")
+_RELEASE = load_statement(__name__, "release_lanes.sql")
 
 
 class LaneLease(msgspec.Struct, frozen=True):

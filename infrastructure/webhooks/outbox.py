@@ -16,7 +16,7 @@ LEASE_S = 30.0
 """How long a first attempt may stay unrecorded: 15 s longer than the longest timeout of its request."""
 
 _PORTS = {"http": 80, "https": 443}
-_ENQUEUE = load_statement(__package__, "enqueue.sql")
+_ENQUEUE = load_statement(__name__, "enqueue.sql")
 
 
 def origin_of(url: str) -> str:

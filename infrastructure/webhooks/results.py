@@ -34,7 +34,7 @@ _LOCK_LANES = statement(f"""
     FOR NO KEY UPDATE
 """)
 # Makes the next deliveries of a finished one's callback due, too.
-_RECORD = load_statement(__package__, "record_results.sql")
+_RECORD = load_statement(__name__, "record_results.sql")
 _CANCEL = statement("""
     UPDATE {schema}.webhook_deliveries AS d
     SET state = 'cancelled', finished_at = now(), error = 'gone'

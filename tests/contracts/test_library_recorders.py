@@ -1,4 +1,4 @@
-"""The test cases that the ``eventsourcing`` library ships for recorders, unchanged, on our log and its door."""
+"""The test cases that the ``eventsourcing`` library ships for recorders, unchanged, on our log."""
 
 from collections.abc import Iterator
 from uuid import uuid4
@@ -13,7 +13,7 @@ from tests.support.library import library_variables
 
 
 class OnOurLog:
-    """What an application of the library gets when our persistence module is named to it."""
+    """The factory that an application of the library uses if it is configured with our persistence module."""
 
     factory: InfrastructureFactory
 
@@ -37,7 +37,7 @@ class TestApplicationRecorder(OnOurLog, shipped.ApplicationRecorderTestCase):
         self.optional_test_insert_subscribe()
 
 
-class TestNumbersOfOneCallStandTogether(OnOurLog, shipped.NonInterleavingNotificationIDsBaseCase):
+class TestPositionsOfOneCallAreConsecutive(OnOurLog, shipped.NonInterleavingNotificationIDsBaseCase):
     def create_recorder(self) -> ApplicationRecorder:
         return self.factory.application_recorder()
 

@@ -1,4 +1,4 @@
-"""A database for each test: cloned from a migrated template, on a server that forgoes durability for speed."""
+"""A database for each test: cloned from a migrated template, on a server without durability, for speed."""
 
 import os
 import shutil
@@ -29,58 +29,58 @@ FAST = " ".join(
     )
 )
 _ROOMY = 1 << 30  # a container's /dev/shm has 64 MB
-_SWEEPING = 0x7377_6565  # an advisory lock's number
+_SWEEP_LOCK = 0x7377_6565  # key of an advisory lock
 _FILE_COPY_SINCE = 150000
-_PATIENCE = 30
+_DROP_TIMEOUT_S = 30
 
 
 class DatabaseServer:
-    """A server on which databases are made and dropped; `admin` is a connection that may do both.
+    """A server on which databases are created and dropped; `admin` is a connection that may do both.
 
-    A name gets the number of this process before it, unless it has that already: others use the server too.
+    Names get the pid of this process as prefix, unless they have it already: other test runs use the server too.
 
-    Databases are dropped in the background. Postgres waits with it until all its backends have taken note, and one to
-    which a worker in the event loop of our tests is sending rows does so only once that loop runs again.
+    Databases are dropped in the background. A drop waits until all backends of Postgres have acknowledged it, and a
+    backend that is sending rows to a worker in the event loop of our tests does so only when that loop runs again.
     """
 
     def __init__(self, admin: psycopg.Connection, dropping: psycopg.Connection, address: str, owner: str) -> None:
-        """Use two connections which may make and drop databases; `address` is for `owner`, whom they will belong to."""
+        """Use two connections that may create and drop databases; `address` is for `owner`, the owner of new databases."""
         self.admin = admin
         self.address = address
         self._dropping, self._owner = dropping, owner
         unsafe = admin.execute("show fsync").fetchone() == ("off",)
-        # Copying files pays only where nothing is written through to the disk.
+        # Copying files is faster only if fsync is off.
         copies = unsafe and admin.info.server_version >= _FILE_COPY_SINCE
         self._strategy = " strategy file_copy" if copies else ""
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._drops: dict[str, Future[None]] = {}
 
     def create(self, name: str, *, template: str) -> str:
-        """Make a database of a template to which nobody is connected, and return its address."""
+        """Create a database from a template without connections, and return its address."""
         return self._create(name, f"template {template}{self._strategy}")
 
     def create_empty(self, name: str) -> str:
-        """Make an empty database and return its address."""
+        """Create an empty database and return its address."""
         return self._create(name, "encoding 'UTF8' template template0")
 
     def drop(self, name: str) -> None:
-        """Have a database dropped; whoever is connected to it is thrown out."""
-        self._drops[_ours(name)] = self._thread.submit(self._drop, _ours(name))
+        """Drop a database in the background, and end the connections to it."""
+        self._drops[_prefixed(name)] = self._thread.submit(self._drop, _prefixed(name))
 
     def sweep(self) -> None:
-        """Have dropped what killed runs left: a database carries the number of its process."""
+        """Drop the databases of killed test runs in the background: names contain the pid of the run."""
         self._drops[""] = self._thread.submit(self._sweep)
 
     def finish(self) -> None:
-        """Wait until all is dropped; what went wrong with it is raised here."""
+        """Wait until all databases are dropped; raise the errors of drops."""
         self._thread.shutdown()
         for drop in self._drops.values():
             drop.result()
 
     def _create(self, name: str, how: str) -> str:
-        name = _ours(name)
+        name = _prefixed(name)
         if earlier := self._drops.get(name):
-            earlier.result(_PATIENCE)
+            earlier.result(_DROP_TIMEOUT_S)
         self.admin.execute(f"create database {name} owner {self._owner} {how}".encode())
         return make_conninfo(self.address, dbname=name)
 
@@ -88,24 +88,24 @@ class DatabaseServer:
         self._dropping.execute(f"drop database if exists {name} with (force)".encode())
 
     def _sweep(self) -> None:
-        self._dropping.execute("select pg_advisory_lock(%s)", (_SWEEPING,))
+        self._dropping.execute("select pg_advisory_lock(%s)", (_SWEEP_LOCK,))
         found = self._dropping.execute("select datname from pg_database where datname like %s", (f"{PREFIX}%",))
         for (name,) in found.fetchall():
             if not Path("/proc", name.removeprefix(PREFIX).partition("_")[0]).exists():
                 self._drop(name)
-        self._dropping.execute("select pg_advisory_unlock(%s)", (_SWEEPING,))
+        self._dropping.execute("select pg_advisory_unlock(%s)", (_SWEEP_LOCK,))
 
 
-def _ours(name: str) -> str:
+def _prefixed(name: str) -> str:
     prefix = f"{PREFIX}{os.getpid()}"
     return name if name.startswith(prefix) else f"{prefix}_{name}"
 
 
 @contextmanager
 def database_server() -> Generator[DatabaseServer]:
-    """Lend the server of `PEREZVON_TEST_DATABASE_URL`, or else one of our own for all runs of this user.
+    """Yield the server of `PEREZVON_TEST_DATABASE_URL`, or else our own one for all test runs of this user.
 
-    The role in that address may create databases and roles, and is a member of `perezvon_app` if that is there already.
+    The role in that address must be able to create databases and roles, and be a member of `perezvon_app` if it exists.
     """
     given = os.environ.get("PEREZVON_TEST_DATABASE_URL")
     address = given or _own_server()
@@ -121,7 +121,7 @@ def database_server() -> Generator[DatabaseServer]:
 
 
 def home_of_tests() -> Path:
-    """Return the data folder of our own test server: in memory, if there is room."""
+    """Return the data folder of our own test server: in memory, if there is enough."""
     roomy = Path("/dev/shm").is_dir() and shutil.disk_usage("/dev/shm").free > _ROOMY
     return Path("/dev/shm" if roomy else "/var/tmp", f"perezvon-test-{os.geteuid()}")
 
@@ -131,7 +131,7 @@ def _own_server() -> str:
     try:
         return local_postgres.start(home, options=FAST)
     except LocalPostgresError:
-        with (home / "users").open("a") as users:  # broken, or of a version that is gone: worth nothing
+        with (home / "users").open("a") as users:  # damaged, or of a version that is not installed any more
             flock(users, LOCK_EX | LOCK_NB)
             shutil.rmtree(home / "own")
         return local_postgres.start(home, options=FAST)

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on this machine that does as it is told, and remembers what came."""
+"""A receiver of webhooks on this machine with configurable responses, which records its requests."""
 
 import asyncio
 from collections import deque
@@ -13,7 +13,7 @@ Behaviour = Callable[["Received"], Awaitable[web.StreamResponse | int]] | int | 
 
 
 class Received(NamedTuple):
-    """A request as it came in, and the time of the event loop."""
+    """A received request, with the time of the event loop."""
 
     path: str
     headers: dict[str, str]
@@ -34,13 +34,13 @@ class Received(NamedTuple):
 
 
 class Receiver:
-    """Answers with what is lined up in ``answers``, then with ``default``."""
+    """Sends the ``responses`` in turn, then ``default``."""
 
     def __init__(self) -> None:
         self.got: list[Received] = []
-        self.answers: deque[Behaviour] = deque()
+        self.responses: deque[Behaviour] = deque()
         self.default: Behaviour = 204
-        self.under_way = self.most_under_way = 0
+        self.in_flight = self.max_in_flight = 0
         self.url = ""
 
     def ids(self) -> Sequence[str]:
@@ -50,20 +50,20 @@ class Receiver:
         headers = {name.lower(): value for name, value in request.headers.items()}
         received = Received(request.path, headers, await request.read(), asyncio.get_running_loop().time())
         self.got.append(received)
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
-            answer = self.answers.popleft() if self.answers else self.default
-            if callable(answer) and not isinstance(answer, web.Response):
-                answer = await answer(received)
-            return web.Response(status=answer) if isinstance(answer, int) else answer
+            response = self.responses.popleft() if self.responses else self.default
+            if callable(response) and not isinstance(response, web.Response):
+                response = await response(received)
+            return web.Response(status=response) if isinstance(response, int) else response
         finally:
-            self.under_way -= 1
+            self.in_flight -= 1
 
 
 @asynccontextmanager
 async def receiving(host: str = "127.0.0.1") -> AsyncGenerator[Receiver]:
-    """Receive on a free port."""
+    """Run a receiver on a free port while the context lasts."""
     receiver = Receiver()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", receiver.handle)
@@ -80,6 +80,6 @@ async def receiving(host: str = "127.0.0.1") -> AsyncGenerator[Receiver]:
 
 
 async def never(_: Received) -> int:
-    """Answer nothing: a black hole."""
+    """Send no response: a black hole."""
     await asyncio.Event().wait()
     return 204

@@ -1,8 +1,8 @@
-"""A process of its own that uses the server of a data folder: it prints the address and leaves when its input ends.
+"""A process that uses the server of a data folder: it prints the address and ends at the end of its input.
 
     python -m tests.support.server_user start|running HOME [wheel|local|nothing]
 
-The last word says which programs of Postgres it may find; all, without it.
+The last word selects the programs of Postgres that it may find; all, without it.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""A worker that delivers webhooks and does nothing else: ``DSN``. SIGTERM ends it; with ``PROFILE`` its profile goes there."""
+"""A worker that only delivers webhooks; its argument is the DSN. SIGTERM ends it; ``PROFILE`` names a file for its profile."""
 
 import asyncio
 import cProfile

@@ -33,7 +33,7 @@ _positions = count(1)
 def message(
     url: str, *, kind: WebhookKind = WebhookKind.AFTER, callback_id: int = 1, age_s: float = 0.0, **more: Any
 ) -> Message:
-    """A message about a callback; each is of a later event than the one before."""
+    """Return a message about a callback; each is of a later event than the one before."""
     position = next(_positions)
     message_id = f"msg_{uuid4().hex}"
     body = {
@@ -56,8 +56,8 @@ def message(
     return Message(**(fields | more))
 
 
-async def put_all(dsn: str, messages: Sequence[Message], *, leased_to: UUID | None = None) -> None:
-    """Put messages as a policy or the dispatcher does."""
+async def enqueue_all(dsn: str, messages: Sequence[Message], *, leased_to: UUID | None = None) -> None:
+    """Store messages as a policy or the dispatcher does."""
     async with await AsyncConnection.connect(service_dsn(dsn)) as connection:
         await enqueue(connection, messages, leased_to=leased_to)
 
@@ -76,7 +76,7 @@ async def worker(dsn: str, options: WebhookOptions = OPTIONS) -> AsyncGenerator[
 
 @contextmanager
 def worker_process(dsn: str, options: WebhookOptions = OPTIONS) -> Generator[subprocess.Popen[bytes]]:
-    """Deliver in a process of its own, which may be killed."""
+    """Deliver in another process, which may be killed."""
     given = {
         "PEREZVON_WEBHOOK_ALLOW_NETS": ",".join(map(str, options.opened)),
         "PEREZVON_WEBHOOK_TIMEOUT_SECONDS": str(options.timeout),
@@ -90,7 +90,7 @@ def worker_process(dsn: str, options: WebhookOptions = OPTIONS) -> Generator[sub
 
 
 def rows(dsn: str, query: str, *values: object) -> list[dict[str, Any]]:
-    """Answer what a query finds, as the owner; ``SCHEMA.`` is the schema."""
+    """Return the rows of a query, as the owner; ``SCHEMA.`` is replaced by the schema."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         found = connection.cursor(row_factory=dict_row)
         found.execute(query.replace("SCHEMA.", "perezvon_1.").encode(), values or None)
@@ -98,23 +98,23 @@ def rows(dsn: str, query: str, *values: object) -> list[dict[str, Any]]:
 
 
 def deliveries(dsn: str) -> dict[str, dict[str, Any]]:
-    """Answer all deliveries by id."""
+    """Return all deliveries by id."""
     return {row["id"]: row for row in rows(dsn, "SELECT * FROM SCHEMA.webhook_deliveries ORDER BY number")}
 
 
 def states(dsn: str) -> set[str]:
-    """Answer the states that deliveries are in."""
+    """Return the states of all deliveries."""
     return {row["state"] for row in deliveries(dsn).values()}
 
 
 async def change(dsn: str, *queries: str) -> None:
-    """Change rows beside a worker of this process, which may hold their locks: in another thread; then wake it."""
+    """Change rows in another thread, since a worker of this process may hold their locks; then wake the worker."""
     for query in (*queries, "NOTIFY webhooks"):
         await asyncio.to_thread(rows, dsn, query)
 
 
 async def bring_forward(dsn: str) -> None:
-    """Let time pass, as far as deliveries and lanes wait for it."""
+    """Make all pending deliveries due, and end the pauses of lanes."""
     await change(
         dsn,
         "UPDATE SCHEMA.webhook_lanes SET open_until = least(open_until, now()), paused_until = least(paused_until, now())",

@@ -1,4 +1,4 @@
-"""What is in the log stays as it is, whoever asks, and there is one way in."""
+"""The log is append-only for every role, and events enter it through one function."""
 
 from collections.abc import Iterator
 
@@ -20,18 +20,18 @@ INSERT = (
     b"INSERT INTO perezvon_1.stored_events (notification_id, recorded_at, originator_id, originator_version, topic, state)"
     b" VALUES (2, now(), 'task/b', 1, 'task.started.v1', '{}')"
 )
-GOING_ROUND = {
+BYPASSES = {
     "INSERT": INSERT,
     "COPY": b"COPY perezvon_1.stored_events FROM STDIN",
     "switching the trigger off": b"ALTER TABLE perezvon_1.stored_events DISABLE TRIGGER append_only",
-    "another door": b"CREATE OR REPLACE FUNCTION perezvon_1.stored_events_refuse() RETURNS trigger LANGUAGE sql AS ''",
+    "another append function": b"CREATE OR REPLACE FUNCTION perezvon_1.stored_events_refuse() RETURNS trigger LANGUAGE sql AS ''",
     "another number": b"UPDATE perezvon_1.log_identity SET since_position = 2",
 }
 
 
 @pytest.fixture
 def log(database: str) -> Iterator[str]:
-    """A log with one event, which is still the same one afterwards."""
+    """Yield a log with one event, and check that it holds the same one afterwards."""
     before = record(database, "task/a", filed())
     yield database
     with psycopg.connect(database) as connection:
@@ -51,13 +51,13 @@ def test_the_service_has_not_even_the_right(log: str, statement: bytes) -> None:
         service.execute(statement)
 
 
-@pytest.mark.parametrize("statement", GOING_ROUND.values(), ids=GOING_ROUND)
-def test_the_service_cannot_go_round_the_door(log: str, statement: bytes) -> None:
+@pytest.mark.parametrize("statement", BYPASSES.values(), ids=BYPASSES)
+def test_the_service_cannot_bypass_the_append_function(log: str, statement: bytes) -> None:
     with psycopg.connect(service_dsn(log)) as service, pytest.raises(InsufficientPrivilege):
         service.execute(statement)
 
 
-def test_the_door_is_open_to_the_service_and_to_nobody_else(log: str) -> None:
+def test_only_the_service_may_execute_the_append_function(log: str) -> None:
     with psycopg.connect(log) as connection:
         row = connection.execute(
             "SELECT array(SELECT grantee::regrole::text FROM aclexplode(proacl) WHERE grantee <> proowner)"

@@ -1,4 +1,4 @@
-"""The port ``EventLog``: beginning many streams at once; and the port ``IdSequences``."""
+"""Bulk append of the port ``EventLog``, and the port ``IdSequences``."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,18 +28,18 @@ async def log(database: str) -> AsyncIterator[PostgresEventLog]:
 
 
 @pytest.fixture
-async def numbers(database: str) -> AsyncIterator[PostgresIdSequences]:
+async def sequences(database: str) -> AsyncIterator[PostgresIdSequences]:
     pool = Pool(service_dsn(database), size=4, name="numbers")
     await pool.open()
     yield PostgresIdSequences(pool)
     await pool.close()
 
 
-def claim(key: str) -> IdempotencyKey:
+def idempotency_key(key: str) -> IdempotencyKey:
     return IdempotencyKey(digest=key.encode(), fingerprint=b"print of " + key.encode(), status=201)
 
 
-async def test_many_streams_begin_side_by_side_in_their_order_with_one_envelope(log: PostgresEventLog) -> None:
+async def test_many_streams_are_created_at_consecutive_positions_with_one_envelope(log: PostgresEventLog) -> None:
     await log.append("task/before", 0, [TaskStarted()], ENVELOPE)
     appended = await log.append_all(STREAMS, FACTS, ENVELOPE)
     assert appended.position == 6
@@ -53,22 +53,24 @@ async def test_many_streams_begin_side_by_side_in_their_order_with_one_envelope(
         assert envelope == (1, "member/m1", "asked to", "request/7", "request/7")
 
 
-async def test_one_stream_that_exists_keeps_all_from_beginning(log: PostgresEventLog) -> None:
+async def test_one_stream_that_exists_prevents_all(log: PostgresEventLog) -> None:
     await log.append(STREAMS[3], 0, [TaskCancelled()], ENVELOPE)
     with pytest.raises(ConcurrentUpdate):
-        await log.append_all(STREAMS, FACTS, ENVELOPE, claim("k"))
+        await log.append_all(STREAMS, FACTS, ENVELOPE, idempotency_key("k"))
     assert len(await log.read_span(1, 100)) == 1
     assert await log.idempotency_record(b"k") is None
     await log.append(STREAMS[0], 0, [TaskStarted()], ENVELOPE)
 
 
-async def test_a_claim_is_of_the_first_stream_and_keeps_the_same_from_beginning_twice(log: PostgresEventLog) -> None:
-    await log.append_all(STREAMS, FACTS, ENVELOPE, claim("k"))
-    claimed = await log.idempotency_record(b"k")
-    assert claimed
-    assert (claimed.stream, claimed.version, claimed.status) == (STREAMS[0], 1, 201)
+async def test_an_idempotency_key_is_of_the_first_stream_and_prevents_a_second_bulk_append(
+    log: PostgresEventLog,
+) -> None:
+    await log.append_all(STREAMS, FACTS, ENVELOPE, idempotency_key("k"))
+    record = await log.idempotency_record(b"k")
+    assert record
+    assert (record.stream, record.version, record.status) == (STREAMS[0], 1, 201)
     with pytest.raises(IdempotencyKeyTaken):
-        await log.append_all(["task/x", "task/y"], FACTS[:2], ENVELOPE, claim("k"))
+        await log.append_all(["task/x", "task/y"], FACTS[:2], ENVELOPE, idempotency_key("k"))
     assert await log.read("task/x") == []
 
 
@@ -85,23 +87,23 @@ async def test_many_and_few_at_the_same_time_leave_no_gap(log: PostgresEventLog)
         assert [places[f"task/{turn}.{n}"] - places[f"task/{turn}.0"] for n in range(50)] == list(range(50))
 
 
-async def test_what_waits_to_begin_is_bounded(log: PostgresEventLog, database: str) -> None:
+async def test_waiting_bulk_appends_are_bounded(log: PostgresEventLog, database: str) -> None:
     streams, facts = STREAMS[:1], [filed("x" * 20_000_000)]
     async with held_door(database):
         waiting = [asyncio.create_task(log.append_all(streams, facts, ENVELOPE)) for _ in range(3)]
         await asyncio.to_thread(eventually, lambda: waiting_at_the_door(database))
         with pytest.raises(StorageUnavailable):
             await log.append_all(["task/late"], facts, ENVELOPE)
-    answers = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(answer) for answer in answers[1:]] == [ConcurrentUpdate, ConcurrentUpdate]
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes[1:]] == [ConcurrentUpdate, ConcurrentUpdate]
 
 
-async def test_numbers_ascend_carry_the_shard_and_are_never_drawn_twice(numbers: PostgresIdSequences) -> None:
-    drawn = await asyncio.gather(*(numbers.new_callback_ids(500) for _ in range(8)))
+async def test_numbers_ascend_carry_the_shard_and_are_never_drawn_twice(sequences: PostgresIdSequences) -> None:
+    drawn = await asyncio.gather(*(sequences.new_callback_ids(500) for _ in range(8)))
     assert all(list(ids) == sorted(ids) for ids in drawn)
     together = {number for ids in drawn for number in ids}
     assert len(together) == 4_000
     assert {number % 64 for number in together} == {1}
-    queues = [await numbers.new_queue_id() for _ in range(3)]
+    queues = [await sequences.new_queue_id() for _ in range(3)]
     assert queues == sorted(set(queues))
     assert {number % 64 for number in queues} == {1}

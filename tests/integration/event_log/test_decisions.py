@@ -1,4 +1,4 @@
-"""Deciding on streams to which others append at the same time."""
+"""Decisions on streams to which other processes append at the same time."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -37,7 +37,7 @@ async def views(database: str) -> AsyncIterator[Views]:
 
 @pytest.fixture
 async def streams(views: Views) -> list[str]:
-    """Three tasks that were filed."""
+    """Record three tasks and return their streams."""
     names = [f"task/{new_task()}" for _ in range(3)]
     for name in names:
         await views.record(name, filed())
@@ -45,7 +45,7 @@ async def streams(views: Views) -> list[str]:
 
 
 def task_of(change: Callable[[Task], Sequence[Fact]]) -> Decide:
-    """Decide by what the stream's task is now."""
+    """Decide by the present state of the stream's task."""
 
     def decided(events: Sequence[Recorded[Any]]) -> Sequence[Fact]:
         task = replay(events)
@@ -82,7 +82,7 @@ async def test_each_decision_is_recorded_under_its_envelope(views: Views, stream
         assert (event.actor, event.causation, event.correlation) == ("policy/test", "1", "request-1")
 
 
-async def test_what_is_decided_goes_with_the_transaction(views: Views, streams: list[str]) -> None:
+async def test_decisions_are_rolled_back_with_the_transaction(views: Views, streams: list[str]) -> None:
     async with views.pool.connection() as connection, connection.transaction(force_rollback=True):
         await decide_and_append(connection, [on(streams[0])])
     assert await tags(views, streams[0]) == ["filed"]
@@ -96,7 +96,7 @@ async def test_decisions_on_one_stream_build_on_each_other(views: Views, streams
     assert appeals == ["A-1", "A-2", "A-3"]
 
 
-async def test_a_refused_decision_is_counted_and_costs_its_neighbours_nothing(views: Views, streams: list[str]) -> None:
+async def test_a_refused_decision_is_counted_and_affects_no_other(views: Views, streams: list[str]) -> None:
     before = refused("illegal_transition")
     await views.record(streams[1], TaskCancelled(), version=1)
     outcomes = await decided(views, *(on(stream) for stream in streams))
@@ -110,12 +110,14 @@ async def test_nothing_to_decide_does_not_take_the_logs_lock(views: Views, strea
         await asyncio.wait_for(views.record(streams[0], TaskStarted(), version=1), 10)
 
 
-async def test_where_somebody_was_faster_it_is_decided_again(views: Views, streams: list[str]) -> None:
+async def test_a_conflicting_decision_is_made_again(views: Views, streams: list[str]) -> None:
     cancelled, started_too, untouched = streams
     before = refused("illegal_transition")
-    async with faster(views, (cancelled, TaskCancelled()), (started_too, AppealLinked(appeal_id="A-9"))) as other:
+    async with competing_append(
+        views, (cancelled, TaskCancelled()), (started_too, AppealLinked(appeal_id="A-9"))
+    ) as other:
         deciding = asyncio.create_task(decided(views, *(on(stream) for stream in streams)))
-        await eventually_async(lambda: someone_waits(views))
+        await eventually_async(lambda: a_process_waits(views))
         await other.commit()
         outcomes = await deciding
     assert [outcome is not None for outcome in outcomes] == [False, True, True]
@@ -125,22 +127,24 @@ async def test_where_somebody_was_faster_it_is_decided_again(views: Views, strea
     assert refused("illegal_transition") - before == 1
 
 
-async def test_who_is_late_for_the_first_of_two_decisions_decides_both_again(views: Views, streams: list[str]) -> None:
-    async with faster(views, (streams[0], TaskStarted())) as other:
+async def test_a_conflict_on_the_first_of_two_decisions_repeats_both(views: Views, streams: list[str]) -> None:
+    async with competing_append(views, (streams[0], TaskStarted())) as other:
         deciding = asyncio.create_task(decided(views, on(streams[0], linked), on(streams[1]), on(streams[0], linked)))
-        await eventually_async(lambda: someone_waits(views))
+        await eventually_async(lambda: a_process_waits(views))
         await other.commit()
         outcomes = await deciding
     assert [outcome and outcome.position for outcome in outcomes] == [6, 5, 7]
     assert [event.fact.appeal_id for event in (await history(views, streams[0]))[2:]] == ["A-2", "A-3"]
 
 
-async def test_once_decided_nobody_else_appends_before_the_transaction_ends(views: Views, streams: list[str]) -> None:
+async def test_after_a_decision_no_other_process_appends_before_the_transaction_ends(
+    views: Views, streams: list[str]
+) -> None:
     async with views.pool.connection() as connection:
         async with connection.transaction():
             await decide_and_append(connection, [on(streams[0])])
             other = asyncio.create_task(views.record(streams[0], TaskStarted(), version=2))
-            await eventually_async(lambda: someone_waits(views))
+            await eventually_async(lambda: a_process_waits(views))
             await decide_and_append(connection, [on(streams[1])])
         assert await other == 6
 
@@ -152,7 +156,7 @@ async def test_a_stream_that_is_known_is_not_read_unless_it_is_old(views: Views,
     assert [outcome and outcome.events[0].version for outcome in outcomes] == [2, 3, 2]
 
 
-async def test_what_is_decided_is_durable_though_its_surroundings_need_not_be(views: Views, streams: list[str]) -> None:
+async def test_decisions_are_durable_though_the_transaction_need_not_be(views: Views, streams: list[str]) -> None:
     async with views.pool.connection() as connection, connection.transaction():
         await connection.execute("SET LOCAL synchronous_commit = off")
         await decide_and_append(connection, [on(streams[0])])
@@ -160,8 +164,8 @@ async def test_what_is_decided_is_durable_though_its_surroundings_need_not_be(vi
 
 
 @asynccontextmanager
-async def faster(views: Views, *changes: tuple[str, Fact]) -> AsyncGenerator[AsyncConnection]:
-    """While the context lasts somebody is inside the door, to append to streams that have one fact."""
+async def competing_append(views: Views, *changes: tuple[str, Fact]) -> AsyncGenerator[AsyncConnection]:
+    """Append to streams that have one fact, in a transaction that holds the log's lock while the context lasts."""
     async with await AsyncConnection.connect(service_dsn(views.dsn)) as connection:
         commands = [
             Command(stream=stream, version=1, facts=[fact], states=[encode(fact)], envelope=ENVELOPE)
@@ -171,5 +175,5 @@ async def faster(views: Views, *changes: tuple[str, Fact]) -> AsyncGenerator[Asy
         yield connection
 
 
-async def someone_waits(views: Views) -> bool:
+async def a_process_waits(views: Views) -> bool:
     return bool(await asyncio.to_thread(waiting_at_the_door, views.dsn))

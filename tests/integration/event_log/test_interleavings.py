@@ -1,7 +1,7 @@
-"""Eight writers whose transactions are held and released at random, and three readers who follow the log.
+"""Eight writers whose transactions are held and released at random, and three readers that follow the log.
 
 The same run on the ``eventsourcing`` library's function mode (``POSTGRES_ENABLE_DB_FUNCTIONS``), which numbers events
-by a sequence and takes no lock, shows that the run finds missed events where there are any.
+by a sequence and takes no lock, shows that the test detects missed events.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ Append = Callable[[Cursor[DictRow], Sequence[StoredEvent]], object]
 
 
 class Run:
-    """Writers and readers at work on one log, and what each reader saw."""
+    """Writers and readers of one log, and the events that each reader read."""
 
     def __init__(self, recorder: PostgresApplicationRecorder, append: Append, seed: int) -> None:
         self.recorder = recorder
@@ -37,7 +37,7 @@ class Run:
         self._written = Event()
 
     def go(self) -> None:
-        """Let all write and read until what was committed could have been read by everybody."""
+        """Write and read until each reader could have read everything that was committed."""
         with ThreadPoolExecutor(WRITERS + READERS) as pool:
             readers = [pool.submit(self._follow, number) for number in range(READERS)]
             writers = [pool.submit(self._write, number) for number in range(WRITERS)]
@@ -60,14 +60,14 @@ class Run:
                 self._hold(chance.randint(0, 2))
 
     def _hold(self, polls: int) -> None:
-        """Keep the transaction open until every reader has looked that many times more."""
+        """Keep the transaction open until every reader has polled that many times more."""
         with self._polled:
             until = [done + polls for done in self._polls]
             reached = self._polled.wait_for(lambda: all(map(int.__ge__, self._polls, until)), timeout=20)
-        assert reached, "the readers stand still"
+        assert reached, "the readers make no progress"
 
     def _follow(self, number: int) -> None:
-        last, is_last_look = 0, False
+        last, is_last_poll = 0, False
         while True:
             found = self.recorder.select_notifications(start=last, limit=5, inclusive_of_start=False)
             self.seen[number] += [notification.id for notification in found]
@@ -75,9 +75,9 @@ class Run:
             with self._polled:
                 self._polls[number] += 1
                 self._polled.notify_all()
-            if is_last_look and not found:
+            if is_last_poll and not found:
                 return
-            is_last_look = self._written.is_set()
+            is_last_poll = self._written.is_set()
 
 
 def committed(database: str, table: bytes) -> list[int]:
@@ -118,4 +118,6 @@ def test_the_librarys_function_mode_lets_readers_miss_events(database: str) -> N
     found = f"function mode: of {len(numbers)} events the three readers missed {missed}"
     print(found)  # noqa: T201 - shown with -s
     assert min(missed) > 0
-    assert numbers != list(range(1, len(numbers) + 1)), "it has gaps, too: of transactions that were rolled back"
+    assert numbers != list(range(1, len(numbers) + 1)), (
+        "its numbers have gaps too, from transactions that were rolled back"
+    )

@@ -1,4 +1,4 @@
-"""Other applications of the ``eventsourcing`` library in our database: logs of their own, of the same template."""
+"""Other applications of the ``eventsourcing`` library in our database: their own logs, from the same template."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +47,7 @@ _FUNCTIONS = """
 
 
 def definitions(database: str, log: str) -> list[list[tuple[object, ...]]]:
-    """All that Postgres knows of a log's tables, indexes, triggers and functions, but for its name."""
+    """Return the definitions of a log's tables, indexes, triggers and functions, without its name."""
     found: list[list[tuple[object, ...]]] = []
     with psycopg.connect(database) as connection:
         for query, part in (
@@ -68,8 +68,8 @@ def _unnamed(value: object, schema: str, table: str) -> object:
     return value.replace(schema, "SCHEMA").replace(table, "TABLE") if isinstance(value, str) else value
 
 
-@pytest.mark.parametrize("schema", ["", "elsewhere"], ids=["our schema", "a schema of theirs"])
-def test_their_tables_and_door_are_made_of_the_template_of_ours(database: str, schema: str) -> None:
+@pytest.mark.parametrize("schema", ["", "elsewhere"], ids=["our schema", "another schema"])
+def test_their_tables_and_functions_are_created_from_our_template(database: str, schema: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute("CREATE SCHEMA elsewhere")
     with Notes(library_variables(database) | {"POSTGRES_SCHEMA": schema}):
@@ -87,7 +87,7 @@ def test_an_application_of_our_name_in_a_schema_of_its_own_has_a_log_of_its_own(
         assert definitions(database, "elsewhere.stored_events") == definitions(database, f"{SCHEMA}.{LOG_TABLE}")
 
 
-def test_their_events_are_theirs(notes: Notes, database: str) -> None:
+def test_their_events_are_in_their_own_log(notes: Notes, database: str) -> None:
     record(database, "task/a", filed())
     events = [Noted("note/1", 1, "Milk"), Noted("note/1", 2, "Bread")]
     assert [recording.notification.id for recording in notes.save(*events)] == [1, 2]
@@ -120,7 +120,7 @@ def test_their_snapshots_work_as_in_the_library(database: str) -> None:
         assert notes.repository.get("note/1", projector_func=fold) == Note("note/1", 2, ["Milk", "Bread"])
 
 
-def test_they_open_again_what_they_made_and_may_do_so_all_at_once(database: str) -> None:
+def test_they_may_open_their_log_again_and_all_at_once(database: str) -> None:
     def open_and_save(number: int) -> None:
         with Notes(library_variables(database)) as opened:
             opened.save(Noted(f"note/{number}", 1, "Milk"))
@@ -143,14 +143,14 @@ def test_tracking_and_events_are_recorded_both_or_neither(notes: Notes) -> None:
     assert notes.recorder.max_notification_id() == 1
 
 
-def test_facts_of_ours_do_not_go_into_their_logs(notes: Notes) -> None:
+def test_our_facts_do_not_enter_their_logs(notes: Notes) -> None:
     with pytest.raises(TypeError):
         notes.save(*recorded([filed()]))
     assert notes.recorder.max_notification_id() is None
 
 
 @pytest.mark.parametrize("name", ["Shop.Orders", "заметки", 'quoted "name"', "bob's"])
-def test_any_name_will_do(database: str, name: str) -> None:
+def test_any_name_is_accepted(database: str, name: str) -> None:
     named = type("Named", (Application,), {"name": name})
     with named(library_variables(database)) as app, app.recorder.subscribe(gt=0) as subscription:
         app.save(Noted("note/1", 1, "Milk"))

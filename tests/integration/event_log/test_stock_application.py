@@ -1,4 +1,4 @@
-"""A stock ``Application`` of the ``eventsourcing`` library, told nothing but where Postgres is, on our log."""
+"""A stock ``Application`` of the ``eventsourcing`` library, configured only with the address of Postgres, on our log."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -85,7 +85,7 @@ def test_it_subscribes_and_sees_new_facts(app: Application[str], database: str) 
             subscription.stop()
 
 
-def test_facts_that_it_saves_are_ours(app: Application[str], database: str) -> None:
+def test_facts_that_it_saves_are_our_facts(app: Application[str], database: str) -> None:
     facts = recorded([filed(), TaskStarted()], STREAM, organization_id=7)
     record(database, "task/another", filed())
     saved = app.save(*facts)
@@ -95,7 +95,9 @@ def test_facts_that_it_saves_are_ours(app: Application[str], database: str) -> N
     assert [(event.fact, event.organization_id, event.actor) for event in events] == [
         (fact.fact, 7, "member/m1") for fact in facts
     ]
-    assert all(datetime.now(UTC) - event.recorded_at < timedelta(minutes=1) for event in events), "the log tells time"
+    assert all(datetime.now(UTC) - event.recorded_at < timedelta(minutes=1) for event in events), (
+        "the log assigns the time"
+    )
 
 
 def test_a_conflict_is_its_integrity_error_and_leaves_no_gap(app: Application[str], database: str) -> None:
@@ -106,7 +108,9 @@ def test_a_conflict_is_its_integrity_error_and_leaves_no_gap(app: Application[st
     assert saved.notification.id == 2
 
 
-def test_its_own_kinds_of_events_stand_in_our_log_without_an_envelope(app: Application[str], database: str) -> None:
+def test_its_own_kinds_of_events_are_stored_in_our_log_without_an_envelope(
+    app: Application[str], database: str
+) -> None:
     notes = [Noted("note/1", 1, "Milk"), Noted("note/1", 2, "Хлеб")]
     app.save(*notes)
     assert list(app.events.get("note/1")) == notes
@@ -137,23 +141,23 @@ def test_it_works_with_the_rights_of_the_running_service(database: str, monkeypa
         assert list(app.events.get("note/1")) == [Noted("note/1", 1, "Milk")]
 
 
-def test_a_fact_that_is_not_what_its_tag_says_is_no_event(app: Application[str]) -> None:
+def test_a_fact_that_does_not_decode_as_its_tag_is_no_event(app: Application[str]) -> None:
     app.recorder.insert_events([StoredEvent(STREAM, 1, "task.filed.v1", b'{"type":"task.filed.v1"}')])
     with pytest.raises(UnknownFact):
         list(app.events.get(STREAM))
 
 
-def test_a_fact_that_lost_its_envelope_on_the_way_is_no_event(app: Application[str]) -> None:
+def test_a_fact_without_its_envelope_is_no_event(app: Application[str]) -> None:
     with pytest.raises(MapperDeserialisationError, match="envelope"):
         app.mapper.to_domain_event(StoredEvent(STREAM, 1, "task.started.v1", b'{"type":"task.started.v1"}'))
 
 
-def test_a_mapper_that_is_asked_for_is_given(database: str) -> None:
+def test_a_requested_mapper_is_used(database: str) -> None:
     with Application[str](library_variables(database) | {"MAPPER_TOPIC": "eventsourcing.persistence:Mapper"}) as app:
         assert type(app.mapper) is Mapper
 
 
-def test_stock_writes_of_every_recorder_go_through_the_door(app: Application[str]) -> None:
+def test_stock_writes_of_every_recorder_use_the_append_function(app: Application[str]) -> None:
     factory: Any = app.factory
     for number, recorder in enumerate(
         (factory.aggregate_recorder(), factory.application_recorder(), factory.process_recorder()), 1
@@ -163,7 +167,7 @@ def test_stock_writes_of_every_recorder_go_through_the_door(app: Application[str
 
 REFUSED = {
     "streams named by UUIDs": ({"ORIGINATOR_ID_TYPE": "uuid"}, InfrastructureFactoryError, "ORIGINATOR_ID_TYPE=text"),
-    "another way in": ({"POSTGRES_ENABLE_DB_FUNCTIONS": "y"}, NotSupportedError, "would bypass it"),
+    "the library's insert function": ({"POSTGRES_ENABLE_DB_FUNCTIONS": "y"}, NotSupportedError, "would bypass it"),
     "a recorder that bypasses the append function": (
         {"APPLICATION_RECORDER_TOPIC": "eventsourcing.postgres:PostgresApplicationRecorder"},
         InfrastructureFactoryError,
@@ -172,9 +176,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("variables", "error", "sentence"), REFUSED.values(), ids=REFUSED)
-def test_it_is_refused(database: str, variables: dict[str, str], error: type[Exception], sentence: str) -> None:
-    with pytest.raises(error, match=sentence):
+@pytest.mark.parametrize(("variables", "error", "message"), REFUSED.values(), ids=REFUSED)
+def test_it_is_refused(database: str, variables: dict[str, str], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
         Application[str](library_variables(database) | variables)
 
 

@@ -1,4 +1,4 @@
-"""Messages reach their receivers: in order, again after trouble, and whatever befalls the workers."""
+"""Messages reach their receivers: in order, again after failures, and when workers are killed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,8 +20,8 @@ from tests.support.webhooks import (
     bring_forward,
     change,
     deliveries,
+    enqueue_all,
     message,
-    put_all,
     rows,
     states,
     worker,
@@ -31,9 +31,9 @@ from tests.support.webhooks import (
 pytestmark = pytest.mark.anyio
 
 
-def all_are(dsn: str, *wanted: str) -> Callable[[], Awaitable[bool]]:
+def all_are(dsn: str, *expected: str) -> Callable[[], Awaitable[bool]]:
     async def found() -> bool:
-        return states(dsn) <= set(wanted)
+        return states(dsn) <= set(expected)
 
     return found
 
@@ -45,7 +45,7 @@ def attempted(dsn: str, message_id: str, times: int) -> Callable[[], Awaitable[b
     return found
 
 
-def asked(receiver: Receiver, times: int) -> Callable[[], Awaitable[bool]]:
+def received_at_least(receiver: Receiver, times: int) -> Callable[[], Awaitable[bool]]:
     async def found() -> bool:
         return len(receiver.got) >= times
 
@@ -55,7 +55,7 @@ def asked(receiver: Receiver, times: int) -> Callable[[], Awaitable[bool]]:
 async def test_each_message_is_delivered_once_signed_and_unchanged(database: str) -> None:
     async with receiving() as receiver, worker(database):
         sent = [message(f"{receiver.url}/hook", callback_id=number) for number in range(300)]
-        await put_all(database, sent)
+        await enqueue_all(database, sent)
         await eventually_async(all_are(database, "delivered"))
     assert sorted(receiver.ids()) == sorted(one.id for one in sent)
     bodies = {one.id: one.body for one in sent}
@@ -67,28 +67,28 @@ async def test_each_message_is_delivered_once_signed_and_unchanged(database: str
         assert received.headers["webhook-signature"].startswith("v1,")
 
 
-async def test_the_same_message_is_put_once(database: str) -> None:
+async def test_the_same_message_is_stored_once(database: str) -> None:
     async with receiving() as receiver, worker(database):
         one = message(receiver.url)
-        await put_all(database, [one])
+        await enqueue_all(database, [one])
         await eventually_async(all_are(database, "delivered"))
-        await put_all(database, [one])
-        await put_all(database, [other := message(receiver.url, callback_id=2)])
+        await enqueue_all(database, [one])
+        await enqueue_all(database, [other := message(receiver.url, callback_id=2)])
         await eventually_async(all_are(database, "delivered"))
     assert list(receiver.ids()) == [one.id, other.id]
 
 
-async def test_what_would_be_forgotten_by_now_is_not_put(database: str) -> None:
-    """A policy that begins anew after more than 30 days sends nothing again."""
-    await put_all(database, [message("http://example.com/", age_s=31 * 86_400), message("http://example.com/")])
+async def test_a_message_older_than_the_retention_is_not_stored(database: str) -> None:
+    """Check that a policy that restarts after more than 30 days sends nothing again."""
+    await enqueue_all(database, [message("http://example.com/", age_s=31 * 86_400), message("http://example.com/")])
     assert len(deliveries(database)) == 1
 
 
 async def test_a_failed_attempt_is_made_again_with_the_same_id_and_the_next_number(database: str) -> None:
     async with receiving() as receiver, worker(database):
-        receiver.answers += [500, 404, 302]
+        receiver.responses += [500, 404, 302]
         one = message(receiver.url)
-        await put_all(database, [one])
+        await enqueue_all(database, [one])
         for times in (1, 2, 3):
             await eventually_async(attempted(database, one.id, times))
             await bring_forward(database)
@@ -102,12 +102,12 @@ async def test_a_failed_attempt_is_made_again_with_the_same_id_and_the_next_numb
 
 
 async def test_messages_of_a_callback_keep_their_order_under_failures_over_hosts(database: str) -> None:
-    """A failed head holds up its own callback alone, on every host that it tells."""
+    """Check that a failed head blocks only its own callback, on each of its hosts."""
     async with receiving() as flaky, receiving() as other, worker(database):
-        flaky.answers += [500, 500]
+        flaky.responses += [500, 500]
         held = [message((flaky if number % 2 == 0 else other).url, callback_id=1) for number in range(6)]
         free = [message(other.url, callback_id=2)]
-        await put_all(database, [*held, *free])
+        await enqueue_all(database, [*held, *free])
 
         async def free_is_delivered() -> bool:
             return deliveries(database)[free[0].id]["state"] == "delivered"
@@ -116,11 +116,11 @@ async def test_messages_of_a_callback_keep_their_order_under_failures_over_hosts
         await eventually_async(attempted(database, held[0].id, 1))
         assert [received.id for received in other.got] == [free[0].id]
 
-        async def nudged() -> bool:
+        async def all_are_delivered() -> bool:
             await bring_forward(database)
             return states(database) == {"delivered"}
 
-        await eventually_async(nudged, timeout=30)
+        await eventually_async(all_are_delivered, timeout=30)
         got = sorted(flaky.got + other.got, key=lambda received: received.at)
         order = [received.id for received in got if received.callback_id == 1]
     assert list(dict.fromkeys(order)) == [one.id for one in held]
@@ -135,7 +135,7 @@ async def test_thousands_of_callbacks_each_in_order_with_two_workers(database: s
                 for turn in range(3)
                 for number in range(150)
             ]
-            await put_all(database, sent)
+            await enqueue_all(database, sent)
             await eventually_async(all_are(database, "delivered"), timeout=60)
         got = sorted(one.got + two.got, key=lambda received: received.at)
     for number in range(150):
@@ -151,7 +151,7 @@ async def test_410_cancels_what_remains_for_that_url_of_the_callback(database: s
         receiver.default = gone_for_one
         gone = [message(f"{receiver.url}/a") for _ in range(3)]
         others = [message(f"{receiver.url}/b"), message(f"{receiver.url}/a", callback_id=2)]
-        await put_all(database, gone + others)
+        await enqueue_all(database, gone + others)
         async with worker(database):
             await eventually_async(all_are(database, "failed", "cancelled", "delivered"))
     found = deliveries(database)
@@ -163,12 +163,12 @@ async def test_410_cancels_what_remains_for_that_url_of_the_callback(database: s
 @pytest.mark.parametrize("status", [429, 503])
 async def test_retry_after_pauses_the_host_and_parked_time_uses_no_attempt(database: str, status: int) -> None:
     async with receiving() as busy, receiving() as other, worker(database):
-        busy.answers += [web.Response(status=status, headers={"retry-after": "3600"})]
+        busy.responses += [web.Response(status=status, headers={"retry-after": "3600"})]
         first = message(busy.url)
-        await put_all(database, [first])
+        await enqueue_all(database, [first])
         await eventually_async(attempted(database, first.id, 1))
         parked, free = message(busy.url, callback_id=2), message(other.url, callback_id=3)
-        await put_all(database, [parked, free])
+        await enqueue_all(database, [parked, free])
 
         async def free_is_delivered() -> bool:
             return deliveries(database)[free.id]["state"] == "delivered"
@@ -188,7 +188,7 @@ async def test_the_breaker_opens_parks_the_host_and_closes_with_a_probe(database
     async with receiving() as receiver, worker(database):
         receiver.default = 500
         sent = [message(receiver.url, callback_id=number) for number in range(60)]
-        await put_all(database, sent)
+        await enqueue_all(database, sent)
 
         async def is_open() -> bool:
             return bool(rows(database, "SELECT 1 FROM SCHEMA.webhook_lanes WHERE open_until > now()"))
@@ -204,25 +204,25 @@ async def test_the_breaker_opens_parks_the_host_and_closes_with_a_probe(database
         assert lane == {"opened": 0, "failures": 0}
 
 
-async def test_a_black_hole_holds_up_nobody_else(database: str) -> None:
+async def test_a_black_hole_delays_no_other_host(database: str) -> None:
     async with receiving() as hole, receiving() as healthy, worker(database, replace(OPTIONS, timeout=15.0)):
         hole.default = never
-        await put_all(database, [message(hole.url, callback_id=number) for number in range(500)])
+        await enqueue_all(database, [message(hole.url, callback_id=number) for number in range(500)])
         sent = [message(healthy.url, callback_id=1000 + number) for number in range(500)]
-        await put_all(database, sent)
+        await enqueue_all(database, sent)
 
         async def healthy_is_served() -> bool:
             return len(healthy.got) == 500
 
         await eventually_async(healthy_is_served)
-        assert hole.most_under_way <= 8
+        assert hole.max_in_flight <= 8
 
 
-async def test_a_head_that_expires_lets_its_followers_go(database: str) -> None:
+async def test_a_head_that_expires_releases_its_followers(database: str) -> None:
     async with receiving() as receiver, worker(database):
-        receiver.answers += [500]
+        receiver.responses += [500]
         head, follower = message(receiver.url, kind=WebhookKind.BEFORE), message(receiver.url)
-        await put_all(database, [head, follower])
+        await enqueue_all(database, [head, follower])
         await eventually_async(attempted(database, head.id, 1))
         await change(database, "UPDATE SCHEMA.webhook_deliveries SET expires_at = now() WHERE kind = 'before'")
         await eventually_async(all_are(database, "expired", "delivered"))
@@ -233,14 +233,14 @@ async def test_a_head_that_expires_lets_its_followers_go(database: str) -> None:
 async def test_what_expired_before_its_first_attempt_is_not_sent(database: str) -> None:
     async with receiving() as receiver, worker(database):
         old, new = message(receiver.url, kind=WebhookKind.BEFORE, age_s=180), message(receiver.url)
-        await put_all(database, [old, new])
+        await enqueue_all(database, [old, new])
         await eventually_async(all_are(database, "expired", "delivered"))
     assert list(receiver.ids()) == [new.id]
 
 
 async def test_a_private_target_ends_in_one_constant_error(database: str) -> None:
     async with receiving() as receiver, worker(database, replace(OPTIONS, opened=networks_of("127.0.0.2/32"))):
-        await put_all(database, [message(receiver.url), message("http://169.254.169.254/", callback_id=2)])
+        await enqueue_all(database, [message(receiver.url), message("http://169.254.169.254/", callback_id=2)])
         await eventually_async(all_are(database, "failed"))
     assert receiver.got == []
     assert {row["error"] for row in deliveries(database).values()} == {"destination_not_allowed"}
@@ -248,19 +248,19 @@ async def test_a_private_target_ends_in_one_constant_error(database: str) -> Non
     assert all(row == {"status": None, "error": "destination_not_allowed", "answer": b""} for row in log)
 
 
-async def test_a_worker_that_is_killed_with_unanswered_requests_loses_nothing(database: str) -> None:
+async def test_a_worker_that_is_killed_with_requests_in_flight_loses_nothing(database: str) -> None:
     async with receiving() as receiver:
         receiver.default = never
         sent = [message(receiver.url, callback_id=number) for number in range(20)]
-        await put_all(database, sent)
+        await enqueue_all(database, sent)
         with worker_process(database) as process:
-            await eventually_async(asked(receiver, 8), timeout=30)
+            await eventually_async(received_at_least(receiver, 8), timeout=30)
             process.kill()
             await asyncio.to_thread(process.wait)
-        await _statements_of_the_dead_end(database)
+        await _killed_worker_is_disconnected(database)
         assert states(database) == {"pending"}
         receiver.default, before = 204, len(receiver.got)
-        await _run_leases_out(database)
+        await _expire_leases(database)
         async with worker(database):
             await eventually_async(all_are(database, "delivered"))
     assert set(receiver.ids()[before:]) == {one.id for one in sent}
@@ -269,13 +269,13 @@ async def test_a_worker_that_is_killed_with_unanswered_requests_loses_nothing(da
 async def test_a_worker_that_is_killed_before_recording_sends_the_same_message_again(database: str) -> None:
     async with receiving() as receiver, await AsyncConnection.connect(database) as other:
 
-        async def answered_while_the_lane_is_locked(_: Received) -> int:
+        async def respond_while_the_lane_is_locked(_: Received) -> int:
             await other.execute("SELECT FROM perezvon_1.webhook_lanes FOR UPDATE")
             return 204
 
-        receiver.answers += [answered_while_the_lane_is_locked]
+        receiver.responses += [respond_while_the_lane_is_locked]
         one = message(receiver.url)
-        await put_all(database, [one])
+        await enqueue_all(database, [one])
         with worker_process(database) as process:
 
             async def recording_waits() -> bool:
@@ -285,9 +285,9 @@ async def test_a_worker_that_is_killed_before_recording_sends_the_same_message_a
             process.kill()
             await asyncio.to_thread(process.wait)
         await other.rollback()
-        await _statements_of_the_dead_end(database)
+        await _killed_worker_is_disconnected(database)
         assert states(database) == {"pending"}
-        await _run_leases_out(database)
+        await _expire_leases(database)
         async with worker(database):
             await eventually_async(all_are(database, "delivered"))
     assert list(receiver.ids()) == [one.id, one.id]
@@ -301,45 +301,45 @@ async def test_a_worker_whose_lease_ran_out_records_nothing_for_the_lane(databas
         return 500
 
     async with receiving() as receiver, worker(database, replace(OPTIONS, timeout=20.0)):
-        receiver.answers += [slow]
+        receiver.responses += [slow]
         one = message(receiver.url)
-        await put_all(database, [one])
-        await eventually_async(asked(receiver, 1))
-        await _run_leases_out(database)
+        await enqueue_all(database, [one])
+        await eventually_async(received_at_least(receiver, 1))
+        await _expire_leases(database)
         async with worker(database):
             await eventually_async(all_are(database, "delivered"))
             released.set()
-            await put_all(database, [message(receiver.url, callback_id=2)])
+            await enqueue_all(database, [message(receiver.url, callback_id=2)])
             await eventually_async(all_are(database, "delivered"))
     found = deliveries(database)[one.id]
     assert (found["state"], found["attempts"]) == ("delivered", 1)
 
 
-async def test_a_worker_that_is_told_to_stop_ends_what_is_under_way_and_gives_its_lanes_back(database: str) -> None:
-    answering = asyncio.Event()
+async def test_a_stopping_worker_finishes_attempts_in_flight_and_releases_its_lanes(database: str) -> None:
+    responding = asyncio.Event()
 
     async def slow(_: Received) -> int:
-        await answering.wait()
+        await responding.wait()
         return 204
 
     async with receiving() as receiver:
         receiver.default = slow
-        await put_all(database, [message(receiver.url, callback_id=number) for number in range(3)])
+        await enqueue_all(database, [message(receiver.url, callback_id=number) for number in range(3)])
         async with worker(database):
 
-            async def all_asked() -> bool:
-                return receiver.under_way == 3
+            async def all_received() -> bool:
+                return receiver.in_flight == 3
 
-            await eventually_async(all_asked)
-            asyncio.get_running_loop().call_later(0.2, answering.set)
+            await eventually_async(all_received)
+            asyncio.get_running_loop().call_later(0.2, responding.set)
     assert states(database) == {"delivered"}
     assert rows(database, "SELECT 1 FROM SCHEMA.webhook_lanes WHERE lease_until > now()") == []
 
 
-async def test_old_deliveries_and_their_attempts_are_forgotten(database: str) -> None:
+async def test_old_deliveries_and_their_attempts_are_deleted(database: str) -> None:
     async with receiving() as receiver:
         async with worker(database):
-            await put_all(database, [message(receiver.url, callback_id=number) for number in range(3)])
+            await enqueue_all(database, [message(receiver.url, callback_id=number) for number in range(3)])
             await eventually_async(all_are(database, "delivered"))
         await change(
             database,
@@ -347,34 +347,34 @@ async def test_old_deliveries_and_their_attempts_are_forgotten(database: str) ->
         )
         async with worker(database):
 
-            async def is_forgotten() -> bool:
+            async def is_deleted() -> bool:
                 return len(deliveries(database)) == 1
 
-            await eventually_async(is_forgotten)
+            await eventually_async(is_deleted)
     assert len(rows(database, "SELECT 1 FROM SCHEMA.webhook_attempts")) == 1
 
 
-async def test_the_body_of_an_answer_is_kept_as_far_as_it_helps(database: str) -> None:
+async def test_the_first_kilobyte_of_a_response_is_kept(database: str) -> None:
     async with receiving() as receiver, worker(database):
-        receiver.answers += [web.Response(status=500, text="trouble " * 1000)]
+        receiver.responses += [web.Response(status=500, text="trouble " * 1000)]
         one = message(receiver.url)
-        await put_all(database, [one])
+        await enqueue_all(database, [one])
         await eventually_async(attempted(database, one.id, 1))
     (kept,) = rows(database, "SELECT answer FROM SCHEMA.webhook_attempts WHERE attempt = 1")
     assert kept["answer"] == ("trouble " * 1000).encode()[:1024]
 
 
-async def _statements_of_the_dead_end(dsn: str) -> None:
-    """Wait until Postgres knows that the worker is dead: what it sent last may still lengthen its lease."""
+async def _killed_worker_is_disconnected(dsn: str) -> None:
+    """Wait until Postgres has ended the killed worker's connection: its last statement may still extend the lease."""
 
     async def ended() -> bool:
-        dead = (
+        connections = (
             "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'perezvon webhooks'"
         )
-        return not rows(dsn, dead)
+        return not rows(dsn, connections)
 
     await eventually_async(ended)
 
 
-async def _run_leases_out(dsn: str) -> None:
+async def _expire_leases(dsn: str) -> None:
     await change(dsn, "UPDATE SCHEMA.webhook_lanes SET lease_until = now() - interval '1 second'")

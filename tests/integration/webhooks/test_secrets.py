@@ -1,4 +1,4 @@
-"""The secrets that sign: made when needed, sealed at rest, replaced with an overlap, on record without the secret."""
+"""Signing secrets: created when needed, encrypted at rest, rotated with an overlap, recorded without the secret."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -20,11 +20,11 @@ from infrastructure.webhooks.signatures import key_of
 from interfaces.bootstrap.services import Services, services
 from tests.support.receiving import Received, receiving
 from tests.support.waiting import eventually_async
-from tests.support.webhooks import OPTIONS, change, message, put_all, rows, states, worker
+from tests.support.webhooks import OPTIONS, change, enqueue_all, message, rows, states, worker
 
 pytestmark = pytest.mark.anyio
 
-ASKED = Request(request_id="request/1")
+REQUEST = Request(request_id="request/1")
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(32, 64))
 
 
@@ -35,10 +35,10 @@ async def opened(dsn: str, key: bytes | None = KEY) -> AsyncGenerator[tuple[Serv
         if known:
             yield found, known[0].id
         else:
-            yield found, (await found.organizations.create("Acme", ASKED)).id
+            yield found, (await found.organizations.create("Acme", REQUEST)).id
 
 
-async def test_a_secret_is_made_when_first_asked_for_and_stays(database: str) -> None:
+async def test_a_secret_is_created_at_first_request_and_stays(database: str) -> None:
     async with opened(database) as (found, own):
         first, *others = await asyncio.gather(*(found.webhook_secrets.current(own) for _ in range(5)))
         assert set(others) == {first}
@@ -49,7 +49,7 @@ async def test_a_secret_is_made_when_first_asked_for_and_stays(database: str) ->
 @pytest.mark.parametrize("key", [KEY, None], ids=["set", "made"])
 async def test_nothing_in_the_database_shows_the_secret(database: str, key: bytes | None) -> None:
     async with opened(database, key) as (found, own):
-        secrets = [await found.webhook_secrets.current(own), await found.webhook_secrets.rotate(own, 60, ASKED)]
+        secrets = [await found.webhook_secrets.current(own), await found.webhook_secrets.rotate(own, 60, REQUEST)]
     for secret in secrets:
         assert all(
             key_of(secret) not in row["sealed"] for row in rows(database, "SELECT sealed FROM SCHEMA.webhook_secrets")
@@ -58,9 +58,9 @@ async def test_nothing_in_the_database_shows_the_secret(database: str, key: byte
         assert all(secret.encode() not in row["state"] for row in facts)
 
 
-async def test_a_rotation_is_on_record_with_who_asked_for_it(database: str) -> None:
+async def test_a_rotation_is_recorded_with_its_actor(database: str) -> None:
     async with opened(database) as (found, own):
-        await found.webhook_secrets.rotate(own, 3600, ASKED)
+        await found.webhook_secrets.rotate(own, 3600, REQUEST)
         last = (await found.log.read(f"organization/{own}"))[-1]
     assert last.fact == WebhookSecretRotated(overlap=3600)
     assert (last.actor, last.causation, last.organization_id) == ("cli", "request/1", own)
@@ -69,7 +69,7 @@ async def test_a_rotation_is_on_record_with_who_asked_for_it(database: str) -> N
 async def test_two_rotations_at_once_are_both_done_one_after_the_other(database: str) -> None:
     async with opened(database) as (found, own):
         await found.webhook_secrets.current(own)
-        new = await asyncio.gather(*(found.webhook_secrets.rotate(own, 60, ASKED) for _ in range(2)))
+        new = await asyncio.gather(*(found.webhook_secrets.rotate(own, 60, REQUEST) for _ in range(2)))
         assert await found.webhook_secrets.current(own) in new
         numbers = rows(database, "SELECT number FROM SCHEMA.webhook_secrets ORDER BY 1")
         facts = [event.fact for event in await found.log.read(f"organization/{own}")]
@@ -82,7 +82,7 @@ async def test_an_overlap_over_a_week_is_refused_and_changes_nothing(database: s
     async with opened(database) as (found, own):
         before = await found.webhook_secrets.current(own)
         with pytest.raises(InvalidField) as refused:
-            await found.webhook_secrets.rotate(own, overlap, ASKED)
+            await found.webhook_secrets.rotate(own, overlap, REQUEST)
         assert refused.value.field == "overlap_s"
         assert await found.webhook_secrets.current(own) == before
 
@@ -92,7 +92,7 @@ async def test_an_unknown_organisation_has_no_secret(database: str) -> None:
         with pytest.raises(OrganizationNotFound):
             await found.webhook_secrets.current(999)
         with pytest.raises(OrganizationNotFound):
-            await found.webhook_secrets.rotate(999, 60, ASKED)
+            await found.webhook_secrets.rotate(999, 60, REQUEST)
     assert rows(database, "SELECT 1 FROM SCHEMA.webhook_secrets") == []
 
 
@@ -113,10 +113,10 @@ def is_signed_by(received: Received, secret: str) -> bool:
 async def test_during_the_overlap_both_secrets_verify_and_afterwards_the_new_one_alone(database: str) -> None:
     async with opened(database) as (found, own), receiving() as receiver:
         old = await found.webhook_secrets.current(own)
-        new = await found.webhook_secrets.rotate(own, 3600, ASKED)
+        new = await found.webhook_secrets.rotate(own, 3600, REQUEST)
         await _deliver(database, receiver.url, own)
         assert (is_signed_by(receiver.got[-1], old), is_signed_by(receiver.got[-1], new)) == (True, True)
-        newest = await found.webhook_secrets.rotate(own, 0, ASKED)
+        newest = await found.webhook_secrets.rotate(own, 0, REQUEST)
         await _deliver(database, receiver.url, own)
         verdicts = [is_signed_by(receiver.got[-1], secret) for secret in (old, new, newest)]
         assert verdicts == [False, False, True]
@@ -125,12 +125,12 @@ async def test_during_the_overlap_both_secrets_verify_and_afterwards_the_new_one
 async def test_at_most_ten_old_secrets_sign(database: str) -> None:
     async with opened(database) as (found, own), receiving() as receiver:
         for _ in range(OLD_MAX + 4):
-            await found.webhook_secrets.rotate(own, 3600, ASKED)
+            await found.webhook_secrets.rotate(own, 3600, REQUEST)
         await _deliver(database, receiver.url, own)
     assert len(receiver.got[0].headers["webhook-signature"].split(" ")) == 1 + OLD_MAX
 
 
-async def test_without_a_set_key_one_is_made_in_the_database_and_loudly(database: str) -> None:
+async def test_without_a_set_key_one_is_created_in_the_database_with_a_warning(database: str) -> None:
     with structlog.testing.capture_logs() as logs:
         async with opened(database, None) as (found, own):
             secret = await found.webhook_secrets.current(own)
@@ -141,54 +141,54 @@ async def test_without_a_set_key_one_is_made_in_the_database_and_loudly(database
     assert len(rows(database, "SELECT 1 FROM SCHEMA.secrets_key")) == 1
 
 
-async def test_setting_a_key_later_still_reads_what_was_sealed_without(database: str) -> None:
+async def test_after_setting_a_key_older_secrets_are_still_readable(database: str) -> None:
     async with opened(database, None) as (found, own):
         secret = await found.webhook_secrets.current(own)
     async with opened(database, KEY) as (found, own):
         assert await found.webhook_secrets.current(own) == secret
 
 
-async def test_another_key_is_told_as_such_and_a_rotation_mends_it(database: str) -> None:
+async def test_another_key_is_an_error_until_a_rotation(database: str) -> None:
     async with opened(database, KEY) as (found, own):
         await found.webhook_secrets.current(own)
     async with opened(database, OTHER_KEY) as (found, own):
         with pytest.raises(SecretUnreadable):
             await found.webhook_secrets.current(own)
-        new = await found.webhook_secrets.rotate(own, 3600, ASKED)
+        new = await found.webhook_secrets.rotate(own, 3600, REQUEST)
         assert await found.webhook_secrets.current(own) == new
 
 
-async def test_a_sealed_secret_is_of_no_use_in_another_organisation_s_place(database: str) -> None:
+async def test_an_encrypted_secret_cannot_be_used_for_another_organisation(database: str) -> None:
     async with opened(database) as (found, own):
         await found.webhook_secrets.current(own)
-        other = (await found.organizations.create("Other", ASKED)).id
+        other = (await found.organizations.create("Other", REQUEST)).id
         await change(database, f"UPDATE SCHEMA.webhook_secrets SET organization_id = {other}")
         with pytest.raises(SecretUnreadable):
             await found.webhook_secrets.current(other)
 
 
-async def test_attempts_at_the_same_time_share_one_look_at_the_secrets(
+async def test_concurrent_attempts_share_one_read_of_the_secrets(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = Pool(service_dsn(database), size=1, name="test")
     await pool.open()
     keys = SigningKeys(pool, KEY)
-    looks: list[int] = []
+    reads: list[int] = []
     living = keys.living
 
     async def counted(organization_id: int) -> list[bytes]:
-        looks.append(organization_id)
+        reads.append(organization_id)
         return await living(organization_id)
 
     monkeypatch.setattr(keys, "living", counted)
     found = await asyncio.gather(*(keys.signing(number % 2) for number in range(100)))
     await pool.close()
-    assert sorted(looks) == [0, 1]
+    assert sorted(reads) == [0, 1]
     assert found[0] == found[2] != found[1]
 
 
 async def _deliver(dsn: str, url: str, organization_id: int) -> None:
-    await put_all(dsn, [message(url, organization_id=organization_id)])
+    await enqueue_all(dsn, [message(url, organization_id=organization_id)])
 
     async def is_delivered() -> bool:
         return states(dsn) == {"delivered"}

@@ -1,4 +1,4 @@
-"""What a sender does with targets and answers of every kind: nothing private is reached, nothing stretches its bounds."""
+"""The sender with targets and responses of every kind: no private address is reached, no bound is exceeded."""
 
 import asyncio
 import gzip
@@ -37,13 +37,13 @@ async def post(sender: AiohttpSender, url: str) -> ReceiverResponse:
     return await sender.post(url, {"webhook-id": "msg_1"}, b"{}")
 
 
-def unchecked(_url: str, _opened: object) -> None:
-    """Let every URL pass: what remains is the guard of the socket."""
+def unchecked(_url: str, _allowed: object) -> None:
+    """Accept every URL, so that only the guard of the socket remains."""
 
 
-def resolving(*answers: Sequence[str]) -> Lookup:
-    """A resolver that answers the first list, then the next one, and goes on with the last."""
-    left = list(answers)
+def resolving(*lists: Sequence[str]) -> Lookup:
+    """Return a resolver that returns the first list, then the next one, and at the end always the last."""
+    left = list(lists)
 
     def lookup(_host: str, port: int, _family: int) -> Sequence[tuple[Any, ...]]:
         addresses = left.pop(0) if len(left) > 1 else left[0]
@@ -57,7 +57,7 @@ def resolving(*answers: Sequence[str]) -> Lookup:
 
 @asynccontextmanager
 async def all_sockets_watched(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[list[Any]]:
-    """Remember where this process connects to."""
+    """Record the addresses that this process connects to."""
     connected: list[Any] = []
     loop = asyncio.get_running_loop()
     connect = loop.sock_connect
@@ -75,14 +75,14 @@ async def all_sockets_watched(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator
 async def test_no_private_address_is_connected_to_in_any_spelling(
     host: str, monkeypatch: pytest.MonkeyPatch, *, is_checked_before: bool
 ) -> None:
-    """The guard of the socket alone keeps it out; the check of the URL makes all refusals alike."""
+    """Check that the guard of the socket suffices; the check of the URL makes all errors equal."""
     if not is_checked_before:
         monkeypatch.setattr(sending, "check_target", unchecked)
     async with receiving() as receiver, open_sender(CLOSED) as sender, all_sockets_watched(monkeypatch) as connected:
         port = receiver.url.rpartition(":")[2]
-        answer = await post(sender, f"http://{host}:{port}/hook")
-        assert (answer.status, answer.head) == (None, b"")
-        assert answer.error == BLOCKED or (not is_checked_before and answer.error == "dns_failed")
+        response = await post(sender, f"http://{host}:{port}/hook")
+        assert (response.status, response.head) == (None, b"")
+        assert response.error == BLOCKED or (not is_checked_before and response.error == "dns_failed")
         assert (receiver.got, connected) == ([], [])
 
 
@@ -98,8 +98,8 @@ async def test_one_private_address_refuses_the_whole_name(
         assert connected == []
 
 
-async def test_a_name_that_is_bound_anew_between_two_lookups_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The address is checked where the socket is opened, so an answer that was good before is worth nothing."""
+async def test_a_name_that_is_rebound_between_two_lookups_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that the address is tested when the socket is opened, even if an earlier lookup was allowed."""
     async with receiving() as receiver:
         port = receiver.url.rpartition(":")[2]
         rebinding = resolving(["127.0.0.1"], ["169.254.169.254"], ["10.0.0.1"])
@@ -113,7 +113,7 @@ async def test_a_name_that_is_bound_anew_between_two_lookups_is_refused(monkeypa
             assert connected == [("127.0.0.1", int(port))]
 
 
-async def test_a_private_address_that_the_resolver_lets_through_is_refused_by_the_socket() -> None:
+async def test_a_private_address_that_the_resolver_allows_is_refused_by_the_socket() -> None:
     async with receiving() as receiver, open_sender(CLOSED, resolving(["127.0.0.1"])) as sender:
         connector: Any = sender._session.connector
         connector._resolver._guard = SsrfGuard(OPENED)
@@ -172,11 +172,11 @@ async def test_headers_are_ours_alone() -> None:
 async def test_a_black_hole_ends_in_a_timeout() -> None:
     async with receiving() as receiver, open_sender(WebhookOptions(opened=OPENED, timeout=0.3)) as sender:
         receiver.default = never
-        answer = await post(sender, receiver.url)
-        assert (answer.status, answer.error) == (None, "timeout")
+        response = await post(sender, receiver.url)
+        assert (response.status, response.error) == (None, "timeout")
 
 
-async def test_a_dripping_body_ends_with_the_time_that_it_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reading_a_slow_body_ends_at_its_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "BODY_SECONDS", 0.3)
     hung_up = asyncio.Event()
 
@@ -192,8 +192,8 @@ async def test_a_dripping_body_ends_with_the_time_that_it_gets(monkeypatch: pyte
 
     requests: list[web.Request] = []
     async with receiving_raw(drip, requests) as receiver, open_sender(OPTIONS) as sender:
-        answer = await post(sender, receiver.url)
-        assert (answer.status, answer.error) == (200, None)
+        response = await post(sender, receiver.url)
+        assert (response.status, response.error) == (200, None)
         async with asyncio.timeout(5):
             await hung_up.wait()
 
@@ -227,10 +227,10 @@ async def _served(handle: Callable[[web.Request], Any]) -> AsyncGenerator[str]:
         await runner.cleanup()
 
 
-async def test_of_a_long_or_compressed_body_little_is_read_and_none_unpacked() -> None:
+async def test_a_long_or_compressed_body_is_read_in_part_and_not_decompressed() -> None:
     bomb = gzip.compress(bytes(10 << 20))
     async with receiving() as receiver, open_sender(OPTIONS) as sender:
-        receiver.answers += [
+        receiver.responses += [
             web.Response(status=200, body=bomb[: 8 << 10], headers={"content-encoding": "gzip"}),
             web.Response(status=500, body=b"x" * (1 << 20)),
             web.Response(status=200, body=b"ok"),
@@ -241,7 +241,7 @@ async def test_of_a_long_or_compressed_body_little_is_read_and_none_unpacked() -
         assert (short.status, short.head) == (200, b"ok")
 
 
-async def test_a_receiver_that_speaks_no_http_is_told_as_such() -> None:
+async def test_a_receiver_without_http_has_its_own_error() -> None:
     async def gibberish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
         writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
@@ -249,11 +249,11 @@ async def test_a_receiver_that_speaks_no_http_is_told_as_such() -> None:
 
     async with await asyncio.start_server(gibberish, "127.0.0.1", 0) as server, open_sender(OPTIONS) as sender:
         port = server.sockets[0].getsockname()[1]
-        answer = await post(sender, f"http://127.0.0.1:{port}/")
-        assert (answer.status, answer.error, answer.head) == (None, "bad_answer", b"")
+        response = await post(sender, f"http://127.0.0.1:{port}/")
+        assert (response.status, response.error, response.head) == (None, "bad_answer", b"")
 
 
-async def test_nobody_at_home_is_told_as_such() -> None:
+async def test_a_refused_connection_has_its_own_error() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -261,7 +261,7 @@ async def test_nobody_at_home_is_told_as_such() -> None:
         assert (await post(sender, f"http://127.0.0.1:{port}/")).error == "connect_failed"
 
 
-async def test_a_name_that_nobody_knows_or_answers_for_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_name_has_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any) -> Sequence[tuple[Any, ...]]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -310,17 +310,18 @@ async def test_a_certificate_is_verified_by_name(tmp_path: Path, monkeypatch: py
     served.load_cert_chain(certificate, key)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
         await writer.drain()
         writer.close()
 
     trusting = ssl.create_default_context(cafile=str(certificate))
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=served)
+    server = await asyncio.start_server(respond, "127.0.0.1", 0, ssl=served)
     async with server, open_sender(OPTIONS, resolving(["127.0.0.1"])) as sender:
         port = server.sockets[0].getsockname()[1]
-        assert (await post(sender, f"https://good.example:{port}/")).error == "tls_failed"  # signed by nobody known
+        unknown_authority = await post(sender, f"https://good.example:{port}/")
+        assert unknown_authority.error == "tls_failed"
         connector = sender._session.connector
         monkeypatch.setattr(connector, "_get_ssl_context", Mock(return_value=trusting))
         assert (await post(sender, f"https://good.example:{port}/")).status == 204

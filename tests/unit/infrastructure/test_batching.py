@@ -1,4 +1,4 @@
-"""What is asked for while a batch is under way is done as the next one."""
+"""Items that are submitted while a batch is in progress are the next batch."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,43 +12,43 @@ pytestmark = pytest.mark.anyio
 
 
 class Recording:
-    """A work that notes its batches, waits for a sign, and refuses odd numbers."""
+    """Work that records its batches, waits for an event, and fails for odd numbers."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
-        self.begun = asyncio.Event()
+        self.started = asyncio.Event()
         self.go = asyncio.Event()
 
     async def __call__(self, items: Sequence[int]) -> list[int | Exception]:
         self.batches.append(list(items))
-        self.begun.set()
+        self.started.set()
         await self.go.wait()
         return [ValueError(item) if item % 2 else item * 10 for item in items]
 
 
-async def test_a_crowd_shares_batches_and_each_gets_its_own_answer() -> None:
+async def test_a_crowd_shares_batches_and_each_item_gets_its_own_outcome() -> None:
     work = Recording()
-    group = Batcher[int, int](work, max_items=3)
-    asked = [asyncio.create_task(group.submit(n)) for n in range(7)]
+    batcher = Batcher[int, int](work, max_items=3)
+    submitted = [asyncio.create_task(batcher.submit(n)) for n in range(7)]
     work.go.set()
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    outcomes = await asyncio.gather(*submitted, return_exceptions=True)
     assert work.batches == [[0, 1, 2], [3, 4, 5], [6]]
-    assert [answer for answer in answers if isinstance(answer, int)] == [0, 20, 40, 60]
-    assert sum(isinstance(answer, ValueError) for answer in answers) == 3
+    assert [outcome for outcome in outcomes if isinstance(outcome, int)] == [0, 20, 40, 60]
+    assert sum(isinstance(outcome, ValueError) for outcome in outcomes) == 3
 
 
-async def test_who_asks_during_a_batch_is_in_the_next() -> None:
+async def test_an_item_submitted_during_a_batch_is_in_the_next() -> None:
     work = Recording()
-    group = Batcher[int, int](work, max_items=10)
-    first = asyncio.create_task(group.submit(2))
-    await work.begun.wait()
-    second = [asyncio.create_task(group.submit(n)) for n in (4, 6)]
+    batcher = Batcher[int, int](work, max_items=10)
+    first = asyncio.create_task(batcher.submit(2))
+    await work.started.wait()
+    second = [asyncio.create_task(batcher.submit(n)) for n in (4, 6)]
     work.go.set()
     assert await asyncio.gather(first, *second) == [20, 40, 60]
     assert work.batches == [[2], [4, 6]]
 
 
-async def test_a_batch_that_breaks_tells_all_its_askers_and_the_next_goes_on() -> None:
+async def test_a_failed_batch_raises_for_all_its_items_and_the_next_continues() -> None:
     calls = 0
 
     async def work(items: Sequence[int]) -> list[int | Exception]:
@@ -58,16 +58,16 @@ async def test_a_batch_that_breaks_tells_all_its_askers_and_the_next_goes_on() -
             raise StorageUnavailable
         return list(items)
 
-    group = Batcher[int, int](work, max_items=2)
-    answers = await asyncio.gather(*(group.submit(n) for n in range(4)), return_exceptions=True)
-    assert [isinstance(answer, StorageUnavailable) for answer in answers] == [True, True, False, False]
+    batcher = Batcher[int, int](work, max_items=2)
+    outcomes = await asyncio.gather(*(batcher.submit(n) for n in range(4)), return_exceptions=True)
+    assert [isinstance(outcome, StorageUnavailable) for outcome in outcomes] == [True, True, False, False]
 
 
-async def test_somebody_who_gave_up_waiting_does_not_disturb_the_others() -> None:
+async def test_a_cancelled_submission_does_not_affect_the_others() -> None:
     work = Recording()
-    group = Batcher[int, int](work, max_items=10)
-    impatient, patient = (asyncio.create_task(group.submit(n)) for n in (2, 4))
-    await work.begun.wait()
+    batcher = Batcher[int, int](work, max_items=10)
+    impatient, patient = (asyncio.create_task(batcher.submit(n)) for n in (2, 4))
+    await work.started.wait()
     impatient.cancel()
     work.go.set()
     assert await patient == 40
@@ -75,29 +75,29 @@ async def test_somebody_who_gave_up_waiting_does_not_disturb_the_others() -> Non
 
 async def test_batches_are_bounded_by_bytes() -> None:
     work = Recording()
-    group = Batcher[int, int](work, max_items=10, size_of=lambda _: BATCH_BYTES // 2)
+    batcher = Batcher[int, int](work, max_items=10, size_of=lambda _: BATCH_BYTES // 2)
     work.go.set()
-    await asyncio.gather(*(group.submit(n) for n in (0, 2, 4)))
+    await asyncio.gather(*(batcher.submit(n) for n in (0, 2, 4)))
     assert work.batches == [[0, 2], [4]]
 
 
 async def test_too_much_waiting_is_refused_at_once() -> None:
     work = Recording()
-    group = Batcher[int, int](work, max_items=10, size_of=lambda _: WAITING_BYTES // 2)
-    asked = [asyncio.create_task(group.submit(n)) for n in (2, 4)]
+    batcher = Batcher[int, int](work, max_items=10, size_of=lambda _: WAITING_BYTES // 2)
+    submitted = [asyncio.create_task(batcher.submit(n)) for n in (2, 4)]
     await asyncio.sleep(0)
     with pytest.raises(StorageUnavailable):
-        await group.submit(6)
+        await batcher.submit(6)
     work.go.set()
-    assert await asyncio.gather(*asked) == [20, 40]
-    assert await group.submit(8) == 80
+    assert await asyncio.gather(*submitted) == [20, 40]
+    assert await batcher.submit(8) == 80
 
 
-async def test_draining_waits_for_what_is_under_way() -> None:
+async def test_drain_waits_for_items_in_progress() -> None:
     work = Recording()
-    group = Batcher[int, int](work, max_items=1)
-    asked = [asyncio.create_task(group.submit(n)) for n in (2, 4)]
+    batcher = Batcher[int, int](work, max_items=1)
+    submitted = [asyncio.create_task(batcher.submit(n)) for n in (2, 4)]
     await asyncio.sleep(0)
     work.go.set()
-    await group.drain()
-    assert all(one.done() for one in asked)
+    await batcher.drain()
+    assert all(one.done() for one in submitted)

@@ -1,4 +1,4 @@
-"""A task that is told to stop stops, whatever it waits for."""
+"""A cancelled task stops, in any wait."""
 
 import asyncio
 from contextlib import suppress
@@ -11,51 +11,51 @@ from infrastructure.postgres.cancellation import propagate_cancellation
 pytestmark = pytest.mark.anyio
 
 
-async def told_to_stop(task: asyncio.Task[None]) -> bool:
-    """Cancel the task; answer whether it came to an end for that."""
+async def stops_when_cancelled(task: asyncio.Task[None]) -> bool:
+    """Cancel the task; return whether it ended because of that."""
     task.cancel()
     await asyncio.wait([task], timeout=5)
     return task.cancelled()
 
 
-async def test_a_cancellation_counts_that_comes_in_the_turn_in_which_a_wait_ends() -> None:
-    come = asyncio.Event()
+async def test_a_cancellation_in_the_iteration_in_which_a_wait_ends_is_raised() -> None:
+    arrived = asyncio.Event()
 
-    async def wait_on_and_on() -> None:
+    async def wait_repeatedly() -> None:
         while True:
             with propagate_cancellation():
-                await asyncio.wait_for(come.wait(), 60)
-            come.clear()
+                await asyncio.wait_for(arrived.wait(), 60)
+            arrived.clear()
 
-    task = asyncio.create_task(wait_on_and_on())
+    task = asyncio.create_task(wait_repeatedly())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    come.set()
+    arrived.set()
     await asyncio.sleep(0)
-    assert await told_to_stop(task)
+    assert await stops_when_cancelled(task)
 
 
-async def test_a_cancellation_counts_that_looks_like_a_lost_database() -> None:
-    asked = asyncio.Event()
+async def test_a_cancellation_that_looks_like_a_lost_database_is_raised() -> None:
+    started = asyncio.Event()
 
-    async def ask_and_go_on() -> None:
+    async def query_and_continue() -> None:
         with suppress(StorageUnavailable), propagate_cancellation():
-            await ask()
+            await query()
 
-    async def ask() -> None:
-        asked.set()
+    async def query() -> None:
+        started.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             raise StorageUnavailable("QueryCanceled") from None
 
-    task = asyncio.create_task(ask_and_go_on())
-    await asked.wait()
-    assert await told_to_stop(task)
+    task = asyncio.create_task(query_and_continue())
+    await started.wait()
+    assert await stops_when_cancelled(task)
 
 
-async def test_whoever_was_told_before_may_still_tidy_up() -> None:
-    tidied = asyncio.Event()
+async def test_a_task_that_was_cancelled_before_may_still_clean_up() -> None:
+    cleaned_up = asyncio.Event()
 
     async def work() -> None:
         try:
@@ -63,15 +63,15 @@ async def test_whoever_was_told_before_may_still_tidy_up() -> None:
         finally:
             with propagate_cancellation():
                 await asyncio.sleep(0)
-            tidied.set()
+            cleaned_up.set()
 
     task = asyncio.create_task(work())
     await asyncio.sleep(0)
-    assert await told_to_stop(task)
-    assert tidied.is_set()
+    assert await stops_when_cancelled(task)
+    assert cleaned_up.is_set()
 
 
-async def test_errors_of_others_pass() -> None:
+async def test_other_errors_pass() -> None:
     with pytest.raises(StorageUnavailable), propagate_cancellation():
         raise StorageUnavailable("gone")
 

@@ -1,4 +1,4 @@
-"""What becomes of a delivery after an attempt."""
+"""The state of a delivery after an attempt."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -27,49 +27,49 @@ NEW = RetryState(kind=WebhookKind.AFTER, step=0, refusals=0, expires_at=NOW + We
 BEFORE = replace(NEW, kind=WebhookKind.BEFORE, expires_at=NOW + WebhookKind.BEFORE.lifetime)
 
 
-def after(status: int | None, standing: RetryState = NEW, retry_after: str | None = None) -> DeliveryUpdate:
-    """What an answer means, with luck in the middle: no jitter."""
+def after(status: int | None, retry_state: RetryState = NEW, retry_after: str | None = None) -> DeliveryUpdate:
+    """Return the update after a response, without jitter."""
     error = None if status else "timeout"
     return decide_update(
-        ReceiverResponse(seconds=0.1, status=status, error=error, retry_after=retry_after), standing, NOW, 0.5
+        ReceiverResponse(seconds=0.1, status=status, error=error, retry_after=retry_after), retry_state, NOW, 0.5
     )
 
 
-def pause(decided: DeliveryUpdate) -> float:
-    assert decided.due_at is not None
-    return (decided.due_at - NOW).total_seconds()
+def pause(update: DeliveryUpdate) -> float:
+    assert update.due_at is not None
+    return (update.due_at - NOW).total_seconds()
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
-def test_an_answer_of_2xx_ends_it(status: int) -> None:
-    decided = after(status)
-    assert (decided.state, decided.health, decided.error) == (DeliveryState.DELIVERED, Health.HEALTHY, None)
+def test_a_2xx_response_ends_it(status: int) -> None:
+    update = after(status)
+    assert (update.state, update.health, update.error) == (DeliveryState.DELIVERED, Health.HEALTHY, None)
 
 
 @pytest.mark.parametrize("status", [None, 500, 502, 504, 408, 425, 429, 503])
-def test_trouble_is_tried_again_and_counts_against_the_host(status: int | None) -> None:
-    decided = after(status)
-    assert (decided.state, decided.health, decided.step) == (DeliveryState.PENDING, Health.FAILING, 1)
-    assert pause(decided) == 5
+def test_a_failure_is_retried_and_counts_against_the_host(status: int | None) -> None:
+    update = after(status)
+    assert (update.state, update.health, update.step) == (DeliveryState.PENDING, Health.FAILING, 1)
+    assert pause(update) == 5
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_a_failure_and_is_tried_again(status: int) -> None:
-    decided = after(status)
-    assert (decided.state, decided.health, decided.error) == (
+def test_a_redirect_is_a_failure_and_is_retried(status: int) -> None:
+    update = after(status)
+    assert (update.state, update.health, update.error) == (
         DeliveryState.PENDING,
         Health.HEALTHY,
         f"status_{status}",
     )
 
 
-def test_a_refusal_is_tried_again_counted_and_no_sign_of_illness() -> None:
-    standing = NEW
+def test_a_refusal_is_retried_and_counted_and_the_host_is_healthy() -> None:
+    retry_state = NEW
     for refusals in (1, 2, 3):
-        decided = after(404, standing)
-        assert (decided.state, decided.refusals, decided.health) == (DeliveryState.PENDING, refusals, Health.HEALTHY)
-        standing = replace(standing, step=decided.step, refusals=decided.refusals)
-    assert after(500, standing).refusals == 0
+        update = after(404, retry_state)
+        assert (update.state, update.refusals, update.health) == (DeliveryState.PENDING, refusals, Health.HEALTHY)
+        retry_state = replace(retry_state, step=update.step, refusals=update.refusals)
+    assert after(500, retry_state).refusals == 0
 
 
 def test_gone_and_not_allowed_and_abort_message_are_final() -> None:
@@ -89,27 +89,27 @@ def test_abort_message_does_not_undo_a_success() -> None:
 
 
 def test_the_long_schedule_makes_ten_attempts_over_75_hours_and_35_minutes() -> None:
-    standing, pauses = NEW, []
-    while (decided := after(500, standing)).state is DeliveryState.PENDING:
-        pauses.append(pause(decided))
-        standing = replace(standing, step=decided.step)
+    retry_state, pauses = NEW, []
+    while (update := after(500, retry_state)).state is DeliveryState.PENDING:
+        pauses.append(pause(update))
+        retry_state = replace(retry_state, step=update.step)
     assert pauses == list(LONG_S)
     assert len(pauses) + 1 == 10
     assert timedelta(seconds=sum(pauses)) == timedelta(hours=75, minutes=35, seconds=5)
-    assert (decided.state, decided.due_at) == (DeliveryState.FAILED, None)
+    assert (update.state, update.due_at) == (DeliveryState.FAILED, None)
 
 
 @pytest.mark.parametrize("kind", [WebhookKind.BEFORE, WebhookKind.BEFORE_AGAIN])
 def test_the_short_schedule_expires_within_a_minute(kind: WebhookKind) -> None:
-    standing, pauses = replace(BEFORE, kind=kind), []
-    while (decided := after(None, standing)).state is DeliveryState.PENDING:
-        pauses.append(pause(decided))
-        standing = replace(standing, step=decided.step)
+    retry_state, pauses = replace(BEFORE, kind=kind), []
+    while (update := after(None, retry_state)).state is DeliveryState.PENDING:
+        pauses.append(pause(update))
+        retry_state = replace(retry_state, step=update.step)
     assert pauses == list(SHORT_S)
-    assert decided.state is DeliveryState.EXPIRED
+    assert update.state is DeliveryState.EXPIRED
 
 
-def test_what_would_be_due_after_its_expiry_expires_at_once() -> None:
+def test_a_delivery_that_would_be_due_after_its_expiry_expires_at_once() -> None:
     assert after(500, replace(NEW, expires_at=NOW + timedelta(seconds=5))).state is DeliveryState.EXPIRED
     assert after(500, replace(NEW, expires_at=NOW + timedelta(seconds=6))).state is DeliveryState.PENDING
 
@@ -117,9 +117,9 @@ def test_what_would_be_due_after_its_expiry_expires_at_once() -> None:
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("header", ["120", format_datetime(NOW + timedelta(seconds=120), usegmt=True)])
 def test_retry_after_pauses_the_host_in_seconds_and_as_a_date(status: int, header: str) -> None:
-    decided = after(status, retry_after=header)
-    assert decided.due_at == decided.pause_until == NOW + timedelta(seconds=120)
-    assert decided.health is Health.UNKNOWN
+    update = after(status, retry_after=header)
+    assert update.due_at == update.pause_until == NOW + timedelta(seconds=120)
+    assert update.health is Health.UNKNOWN
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("1", 5), ("0", 5), ("9" * 30, 86_400), ("172800", 86_400)])
@@ -133,11 +133,11 @@ def test_an_unreadable_retry_after_is_none(header: str) -> None:
     assert after(429, retry_after=header).pause_until is None
 
 
-def test_retry_after_of_other_answers_is_not_heeded() -> None:
+def test_retry_after_of_other_responses_is_ignored() -> None:
     assert after(500, retry_after="3600").pause_until is None
 
 
-_answers = st.builds(
+_responses = st.builds(
     ReceiverResponse,
     seconds=st.just(0.0),
     status=st.none() | st.integers(100, 599),
@@ -147,21 +147,21 @@ _answers = st.builds(
 )
 
 
-@given(_answers, st.integers(0, 12), st.sampled_from(WebhookKind), st.floats(0, 1), st.integers(1, 10**6))
-def test_whatever_comes_it_ends_or_is_tried_later_within_bounds(
-    answer: ReceiverResponse, step: int, kind: WebhookKind, luck: float, left_s: int
+@given(_responses, st.integers(0, 12), st.sampled_from(WebhookKind), st.floats(0, 1), st.integers(1, 10**6))
+def test_after_any_response_it_ends_or_is_retried_within_bounds(
+    response: ReceiverResponse, step: int, kind: WebhookKind, jitter: float, left_s: int
 ) -> None:
-    standing = RetryState(kind=kind, step=step, refusals=0, expires_at=NOW + timedelta(seconds=left_s))
-    decided = decide_update(answer, standing, NOW, luck)
-    assert decided.step == step + 1
-    assert (decided.due_at is not None) == (decided.state is DeliveryState.PENDING)
-    if decided.due_at is not None:
-        assert NOW < decided.due_at < standing.expires_at
-        assert decided.due_at <= NOW + 1.2 * LONGEST_PAUSE
-        assert decided.error
+    retry_state = RetryState(kind=kind, step=step, refusals=0, expires_at=NOW + timedelta(seconds=left_s))
+    update = decide_update(response, retry_state, NOW, jitter)
+    assert update.step == step + 1
+    assert (update.due_at is not None) == (update.state is DeliveryState.PENDING)
+    if update.due_at is not None:
+        assert NOW < update.due_at < retry_state.expires_at
+        assert update.due_at <= NOW + 1.2 * LONGEST_PAUSE
+        assert update.error
 
 
 @given(st.floats(0, 1), st.integers(0, len(LONG_S) - 1))
-def test_jitter_is_a_fifth_either_way(luck: float, step: int) -> None:
-    decided = decide_update(ReceiverResponse(seconds=0, status=500), replace(NEW, step=step), NOW, luck)
-    assert 0.8 * LONG_S[step] <= pause(decided) <= 1.2 * LONG_S[step]
+def test_jitter_is_a_fifth_either_way(jitter: float, step: int) -> None:
+    update = decide_update(ReceiverResponse(seconds=0, status=500), replace(NEW, step=step), NOW, jitter)
+    assert 0.8 * LONG_S[step] <= pause(update) <= 1.2 * LONG_S[step]

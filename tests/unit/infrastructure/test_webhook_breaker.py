@@ -1,4 +1,4 @@
-"""The breaker of a lane."""
+"""The circuit breaker of a lane."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +30,7 @@ def test_ten_failures_in_a_row_open_it_for_half_a_minute() -> None:
     assert not opened().is_parked(NOW + FIRST_PROBE)
 
 
-def test_a_success_in_between_begins_the_count_anew() -> None:
+def test_a_success_in_between_resets_the_count() -> None:
     assert not after(*[FAILING] * 9, HEALTHY, *[HEALTHY] * 10, *[FAILING] * 9).is_parked(NOW)
 
 
@@ -45,7 +45,7 @@ def test_failures_of_an_older_window_are_forgotten() -> None:
     assert not after(FAILING, breaker=old, at=NOW + WINDOW).is_parked(NOW + WINDOW)
 
 
-def test_what_tells_nothing_changes_nothing() -> None:
+def test_an_unknown_health_changes_nothing() -> None:
     assert after(*[UNKNOWN] * 20) == Breaker()
 
 
@@ -53,7 +53,7 @@ def test_late_failures_do_not_open_it_further() -> None:
     assert after(*[FAILING] * 20, breaker=opened()) == opened()
 
 
-def test_a_probe_goes_alone_and_each_failed_one_doubles_the_pause_up_to_a_quarter_of_an_hour() -> None:
+def test_one_probe_at_a_time_and_each_failed_one_doubles_the_pause_up_to_a_quarter_of_an_hour() -> None:
     breaker, pauses = opened(), list[timedelta]()
     for _ in range(8):
         assert breaker.in_flight_max == 1
@@ -64,13 +64,13 @@ def test_a_probe_goes_alone_and_each_failed_one_doubles_the_pause_up_to_a_quarte
 
 
 def test_a_probe_that_succeeds_closes_it_and_use_grows_slowly() -> None:
-    breaker, most = opened(), list[int]()
+    breaker, limits = opened(), list[int]()
     later = breaker.open_until
     for _ in range(6):
         breaker = breaker.after(HEALTHY, later)
-        most.append(breaker.in_flight_max)
+        limits.append(breaker.in_flight_max)
     assert not breaker.is_parked(later)
-    assert most == [2, 4, 8, 16, 32, IN_FLIGHT_MAX]
+    assert limits == [2, 4, 8, 16, 32, IN_FLIGHT_MAX]
     assert (breaker.opened, breaker.failures) == (0, 0)
 
 
@@ -79,7 +79,7 @@ def test_after_closing_it_takes_ten_failures_again() -> None:
     assert not after(*[FAILING] * 7, breaker=closed, at=NOW + FIRST_PROBE).is_parked(NOW + FIRST_PROBE)
 
 
-def test_the_longest_pause_that_was_asked_for_counts() -> None:
+def test_the_longest_requested_pause_counts() -> None:
     breaker = Breaker().paused(NOW + timedelta(hours=1)).paused(NOW + timedelta(minutes=1)).paused(None)
     assert breaker.paused_until == NOW + timedelta(hours=1)
     assert breaker.is_parked(NOW)

@@ -1,4 +1,4 @@
-"""What the events of a callback tell to its four URLs."""
+"""Messages to the four URLs of a callback."""
 
 from datetime import datetime
 from typing import Any
@@ -47,13 +47,13 @@ JOINED = AttemptSucceeded(attempt=2)
 DONE = CallbackFinished(result=FinishResult.SUCCESS, comment="ANSWER b")
 
 
-def told(fact: CallbackFact, scheduled: CallbackScheduled = SCHEDULED) -> Message | None:
+def message_about(fact: CallbackFact, scheduled: CallbackScheduled = SCHEDULED) -> Message | None:
     (_, event) = recorded([scheduled, fact], "callback/65")
     return message_of(event, scheduled)
 
 
 def body_of(fact: CallbackFact) -> dict[str, Any]:
-    message = told(fact)
+    message = message_about(fact)
     assert message
     return msgspec.json.decode(message.body)
 
@@ -68,8 +68,8 @@ def body_of(fact: CallbackFact) -> dict[str, Any]:
         (CallbackCancelled(), "after", SCHEDULED.url_after),
     ],
 )
-def test_each_url_is_told_of_its_events(fact: CallbackFact, kind: str, url: str) -> None:
-    message = told(fact)
+def test_each_url_receives_its_events(fact: CallbackFact, kind: str, url: str) -> None:
+    message = message_about(fact)
     assert message
     assert (message.kind, message.url, message.callback_id, message.organization_id) == (kind, url, 65, 1)
     assert (message.sequence, message.position) == (2, 2)
@@ -85,16 +85,16 @@ def test_each_url_is_told_of_its_events(fact: CallbackFact, kind: str, url: str)
         SCHEDULED,
     ],
 )
-def test_other_events_tell_nothing(fact: CallbackFact) -> None:
-    assert told(fact) is None
+def test_other_events_cause_no_message(fact: CallbackFact) -> None:
+    assert message_about(fact) is None
 
 
 @pytest.mark.parametrize("fact", [STARTED, AGAIN, JOINED, DONE, CallbackCancelled()])
-def test_without_its_url_an_event_tells_nothing(fact: CallbackFact) -> None:
+def test_without_its_url_an_event_causes_no_message(fact: CallbackFact) -> None:
     silent = msgspec.structs.replace(
         SCHEDULED, url_before=None, url_before_again=None, url_success=None, url_after=None
     )
-    assert told(fact, silent) is None
+    assert message_about(fact, silent) is None
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_without_its_url_an_event_tells_nothing(fact: CallbackFact) -> None:
         (CallbackCancelled(), {"status": "cancelled"}),
     ],
 )
-def test_a_receiver_learns_what_it_needs(fact: CallbackFact, more: dict[str, Any]) -> None:
+def test_the_body_has_the_data_of_its_event(fact: CallbackFact, more: dict[str, Any]) -> None:
     common = {
         "callback_id": 65,
         "queue_id": 129,
@@ -122,9 +122,9 @@ def test_a_receiver_learns_what_it_needs(fact: CallbackFact, more: dict[str, Any
     assert (body["organization_id"], body["sequence"]) == (1, 2)
 
 
-def test_an_id_is_the_same_wherever_it_is_made_and_of_one_event_alone() -> None:
-    ids = [message.id for fact in (STARTED, JOINED) if (message := told(fact))]
-    again = [message.id for fact in (STARTED, JOINED) if (message := told(fact))]
+def test_an_id_is_derived_from_its_event() -> None:
+    ids = [message.id for fact in (STARTED, JOINED) if (message := message_about(fact))]
+    again = [message.id for fact in (STARTED, JOINED) if (message := message_about(fact))]
     assert ids == again
     assert ids[0].startswith("msg_")
     assert body_of(STARTED)["id"] == ids[0]
@@ -134,8 +134,8 @@ def test_an_id_is_the_same_wherever_it_is_made_and_of_one_event_alone() -> None:
     assert other.id not in ids
 
 
-def test_what_precedes_a_call_soon_loses_its_meaning() -> None:
-    before, after = told(STARTED), told(DONE)
+def test_messages_before_a_call_expire_soon() -> None:
+    before, after = message_about(STARTED), message_about(DONE)
     assert before
     assert after
     assert (before.expires_at - before.recorded_at).total_seconds() == 120
@@ -144,7 +144,7 @@ def test_what_precedes_a_call_soon_loses_its_meaning() -> None:
 
 def test_the_longest_body_stays_under_20_kilobytes() -> None:
     long = msgspec.structs.replace(SCHEDULED.personal, name="я" * 2_000)
-    message = told(STARTED, msgspec.structs.replace(SCHEDULED, personal=long))
+    message = message_about(STARTED, msgspec.structs.replace(SCHEDULED, personal=long))
     assert message
     assert len(message.body) < 20_000
 
@@ -158,6 +158,6 @@ def test_the_longest_body_stays_under_20_kilobytes() -> None:
         ("https://[2606:4700::1111]:8443/", "https://2606:4700::1111:8443"),
     ],
 )
-def test_what_goes_to_one_origin_shares_a_lane_within_its_organisation(url: str, origin: str) -> None:
+def test_messages_to_one_origin_share_a_lane_within_their_organisation(url: str, origin: str) -> None:
     assert origin_of(url) == origin
     assert lane_of(1, origin) == lane_of(1, origin_of(url)) != lane_of(2, origin)

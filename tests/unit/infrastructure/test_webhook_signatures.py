@@ -1,4 +1,4 @@
-"""Signatures are those of Standard Webhooks: two libraries of others check them."""
+"""Signatures are those of Standard Webhooks: two independent libraries verify them."""
 
 from datetime import UTC, datetime
 
@@ -25,13 +25,13 @@ def headers(keys: list[bytes], body: bytes) -> dict[str, str]:
 
 @pytest.mark.parametrize("oracle", ORACLES)
 @pytest.mark.parametrize("body", [b'{"a":1}', '{"имя":"Айгуль"}'.encode()])
-def test_a_receiver_s_library_takes_our_signature(oracle: type, body: bytes) -> None:
+def test_a_receiver_s_library_verifies_our_signature(oracle: type, body: bytes) -> None:
     oracle(secret_of(KEY)).verify(body, headers([KEY], body))
 
 
 @pytest.mark.parametrize("oracle", ORACLES)
 @pytest.mark.parametrize("key", [KEY, OTHER])
-def test_while_a_secret_is_replaced_both_are_taken(oracle: type, key: bytes) -> None:
+def test_while_a_secret_is_rotated_both_verify(oracle: type, key: bytes) -> None:
     oracle(secret_of(key)).verify(b"{}", headers([KEY, OTHER], b"{}"))
 
 
@@ -49,6 +49,6 @@ def test_a_changed_body_and_a_stranger_s_signature_are_refused(oracle: type, ref
 
 
 @given(st.binary(min_size=32, max_size=32))
-def test_a_secret_stands_for_its_key(key: bytes) -> None:
+def test_a_secret_encodes_its_key(key: bytes) -> None:
     assert secret_of(key).startswith("whsec_")
     assert key_of(secret_of(key)) == key
