@@ -1,4 +1,4 @@
-"""The port ``EventLog``, on Postgres."""
+"""The port ``EventLog``: its contract on Postgres and on the fake of unit tests, then what Postgres alone promises."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -10,13 +10,14 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from application.errors import ConcurrentUpdate, IdempotencyKeyTaken, StorageUnavailable
-from application.ports.event_log import Appended, IdempotencyKey, IdempotencyRecord
+from application.ports.event_log import Appended, EventLog, IdempotencyKey, IdempotencyRecord
 from domain.model import Envelope, Fact, Recorded
 from domain.task.events import TaskCancelled, TaskPutBack, TaskStarted
 from infrastructure.event_log.codec import UnknownFact
 from infrastructure.event_log.log import PostgresEventLog
 from tests.support.histories import filed
 from tests.support.logs import ENVELOPE, held_door, open_log, waiting_at_the_door
+from tests.support.memory_log import InMemoryEventLog
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -34,18 +35,27 @@ async def log(database: str) -> AsyncIterator[PostgresEventLog]:
         yield opened
 
 
+@pytest.fixture(params=["postgres", "memory"])
+async def port(request: pytest.FixtureRequest) -> AsyncIterator[EventLog]:
+    if request.param == "memory":
+        yield InMemoryEventLog()
+        return
+    async with open_log(request.getfixturevalue("database")) as opened:
+        yield opened
+
+
 async def together(*asked: Awaitable[Any]) -> list[Any]:
     """What becomes of commands that are given at the same moment: they share one call of the door."""
     return await asyncio.gather(*asked, return_exceptions=True)
 
 
 async def append(
-    log: PostgresEventLog, stream: str, version: int = 0, facts: Sequence[Fact] = (TaskStarted(),), *, key: str = ""
+    log: EventLog, stream: str, version: int = 0, facts: Sequence[Fact] = (TaskStarted(),), *, key: str = ""
 ) -> Appended:
-    return await log.append(stream, version, facts, ENVELOPE, claim(key) if key else None)
+    return await log.append(stream, version, facts, ENVELOPE, idempotency_key(key) if key else None)
 
 
-def claim(key: str) -> IdempotencyKey:
+def idempotency_key(key: str) -> IdempotencyKey:
     return IdempotencyKey(digest=key.encode(), fingerprint=b"print of " + key.encode(), status=201)
 
 
@@ -54,10 +64,10 @@ def as_owner(database: str, statement: str, *values: object) -> None:
         connection.execute(statement.encode(), values)
 
 
-async def test_what_is_appended_is_read_with_its_envelope(log: PostgresEventLog) -> None:
+async def test_what_is_appended_is_read_with_its_envelope(port: EventLog) -> None:
     facts = [filed("Call back about the order"), TaskStarted()]
-    appended = await log.append(A, 0, facts, ENVELOPE)
-    events = await log.read(A)
+    appended = await port.append(A, 0, facts, ENVELOPE)
+    events = await port.read(A)
     assert list(appended.events) == list(events)
     assert appended.position == 2
     assert [event.fact for event in events] == facts
@@ -68,15 +78,15 @@ async def test_what_is_appended_is_read_with_its_envelope(log: PostgresEventLog)
         assert envelope == (1, "member/m1", "asked to", "request/7", "request/7")
 
 
-async def test_an_unknown_stream_is_empty(log: PostgresEventLog) -> None:
-    assert list(await log.read(A)) == []
+async def test_an_unknown_stream_is_empty(port: EventLog) -> None:
+    assert list(await port.read(A)) == []
 
 
-async def test_a_taken_version_is_refused_and_nothing_of_the_command_is_recorded(log: PostgresEventLog) -> None:
-    await append(log, A)
+async def test_a_taken_version_is_refused_and_nothing_of_the_command_is_recorded(port: EventLog) -> None:
+    await append(port, A)
     with pytest.raises(ConcurrentUpdate):
-        await append(log, A, 0, [TaskPutBack(), TaskCancelled()])
-    assert [event.fact for event in await log.read(A)] == [TaskStarted()]
+        await append(port, A, 0, [TaskPutBack(), TaskCancelled()])
+    assert [event.fact for event in await port.read(A)] == [TaskStarted()]
 
 
 async def test_refused_commands_cost_their_neighbours_nothing_and_leave_no_gaps(log: PostgresEventLog) -> None:
@@ -86,7 +96,7 @@ async def test_refused_commands_cost_their_neighbours_nothing_and_leave_no_gaps(
         append(log, A, 0),  # stale
         append(log, C),
         append(log, C),  # the twin of its neighbour
-        append(log, D, key="k"),  # its claim is taken
+        append(log, D, key="k"),  # its key is taken
         append(log, A, 1, [TaskPutBack()]),
     )
     assert [outcome.position if isinstance(outcome, Appended) else type(outcome) for outcome in outcomes] == [
@@ -102,61 +112,61 @@ async def test_refused_commands_cost_their_neighbours_nothing_and_leave_no_gaps(
     assert len({event.recorded_at for event in events}) == 2, "they were no neighbours"
 
 
-async def test_a_version_is_taken_only_by_what_is_recorded(log: PostgresEventLog) -> None:
-    await append(log, A, key="k")
+async def test_a_version_is_taken_only_by_what_is_recorded(port: EventLog) -> None:
+    await append(port, A, key="k")
     outcomes = await together(
-        append(log, A, 0, [TaskPutBack(), TaskCancelled()]),  # stale: takes version 2 from nobody
-        append(log, A, 1, key="k"),  # claimed: takes none either
-        append(log, A, 1, [TaskPutBack()]),
+        append(port, A, 0, [TaskPutBack(), TaskCancelled()]),  # stale: takes version 2 from nobody
+        append(port, A, 1, key="k"),  # its key is taken: takes no version either
+        append(port, A, 1, [TaskPutBack()]),
     )
     assert [type(outcome) for outcome in outcomes] == [ConcurrentUpdate, IdempotencyKeyTaken, Appended]
 
 
-async def test_a_claim_is_taken_only_by_what_is_recorded(log: PostgresEventLog) -> None:
-    await append(log, A)
-    outcomes = await together(append(log, A, 0, key="k"), append(log, A, 1, key="k"), append(log, B, key="k"))
+async def test_an_idempotency_key_is_taken_only_by_what_is_recorded(port: EventLog) -> None:
+    await append(port, A)
+    outcomes = await together(append(port, A, 0, key="k"), append(port, A, 1, key="k"), append(port, B, key="k"))
     assert [type(outcome) for outcome in outcomes] == [ConcurrentUpdate, Appended, IdempotencyKeyTaken]
 
 
-async def test_a_claim_tells_afterwards_what_it_has_done(log: PostgresEventLog) -> None:
-    assert await log.idempotency_record(b"k") is None
-    await append(log, A, 0, [filed(), TaskStarted()], key="k")
-    assert await log.idempotency_record(b"k") == IdempotencyRecord(
+async def test_an_idempotency_key_tells_afterwards_what_it_has_done(port: EventLog) -> None:
+    assert await port.idempotency_record(b"k") is None
+    await append(port, A, 0, [filed(), TaskStarted()], key="k")
+    assert await port.idempotency_record(b"k") == IdempotencyRecord(
         fingerprint=b"print of k", stream=A, version=2, status=201
     )
 
 
-async def test_a_claim_and_its_facts_are_recorded_both_or_neither(log: PostgresEventLog) -> None:
-    await append(log, A)
+async def test_an_idempotency_key_and_its_facts_are_recorded_both_or_neither(port: EventLog) -> None:
+    await append(port, A)
     with pytest.raises(ConcurrentUpdate):
-        await append(log, A, 0, key="k")
-    assert await log.idempotency_record(b"k") is None
-    await append(log, A, 1, key="k")
+        await append(port, A, 0, key="k")
+    assert await port.idempotency_record(b"k") is None
+    await append(port, A, 1, key="k")
     with pytest.raises(IdempotencyKeyTaken):
-        await append(log, B, key="k")
-    assert list(await log.read(B)) == []
+        await append(port, B, key="k")
+    assert list(await port.read(B)) == []
 
 
-async def test_of_one_key_given_twice_at_once_one_is_recorded_and_the_other_told_so(log: PostgresEventLog) -> None:
-    outcomes = await together(*(append(log, A, key="k") for _ in range(5)), append(log, B))
+async def test_of_one_key_given_twice_at_once_one_is_recorded_and_the_other_told_so(port: EventLog) -> None:
+    outcomes = await together(*(append(port, A, key="k") for _ in range(5)), append(port, B))
     assert [type(outcome) for outcome in outcomes] == [Appended, *[IdempotencyKeyTaken] * 4, Appended]
 
 
-async def test_a_claim_without_facts_is_recorded_beside_the_facts_of_others(log: PostgresEventLog) -> None:
-    await append(log, A)
-    outcomes = await together(append(log, B), append(log, A, 1, [], key="k"), append(log, C))
+async def test_an_idempotency_key_without_facts_is_recorded_beside_the_facts_of_others(port: EventLog) -> None:
+    await append(port, A)
+    outcomes = await together(append(port, B), append(port, A, 1, [], key="k"), append(port, C))
     assert [outcome.position for outcome in outcomes] == [2, 2, 3]
-    assert await log.idempotency_record(b"k") == IdempotencyRecord(
+    assert await port.idempotency_record(b"k") == IdempotencyRecord(
         fingerprint=b"print of k", stream=A, version=1, status=201
     )
 
 
-async def test_a_command_without_facts_and_claim_is_refused_by_itself(log: PostgresEventLog) -> None:
-    outcomes = await together(append(log, A), append(log, B, 0, []), append(log, C))
+async def test_a_command_without_facts_and_key_is_refused_by_itself(port: EventLog) -> None:
+    outcomes = await together(append(port, A), append(port, B, 0, []), append(port, C))
     assert [type(outcome) for outcome in outcomes] == [Appended, ValueError, Appended]
 
 
-async def test_a_claim_is_forgotten_after_a_day(log: PostgresEventLog, database: str) -> None:
+async def test_an_idempotency_key_is_forgotten_after_a_day(log: PostgresEventLog, database: str) -> None:
     age = "UPDATE perezvon_1.stored_events_claims SET claimed_at = claimed_at - %s"
     await append(log, A, key="k")
     as_owner(database, age, timedelta(hours=23, minutes=59))
@@ -238,7 +248,7 @@ async def test_when_too_much_waits_the_log_says_so_at_once(
     await append(log, A, 0, [filed("x" * 4_000)])
 
 
-async def test_a_lost_connection_is_storage_away_and_the_next_command_finds_another(
+async def test_a_lost_connection_is_storage_unavailable_and_the_next_command_finds_another(
     log: PostgresEventLog, database: str
 ) -> None:
     async with held_door(database):
