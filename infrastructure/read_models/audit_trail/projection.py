@@ -1,4 +1,4 @@
-"""Who did what, when, and why? One row an event of the log."""
+"""Who did what, when and why? One row for each event of the log."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from infrastructure.postgres.sql import statement
 from infrastructure.subscriptions.handler import VIEW_TUNING, fact_types
 from infrastructure.subscriptions.projection import Table
 
-# Which of them were copied before: none, but for the asking.
-_THERE = "SELECT position FROM {schema}.audit_trail{suffix} WHERE position BETWEEN %s AND %s"
+# Events that were copied before: there are none, except after a retry of parked streams.
+_COPIED = "SELECT position FROM {schema}.audit_trail{suffix} WHERE position BETWEEN %s AND %s"
 _COLUMNS = {
     "position": "int8",
     "stream": "text",
@@ -28,10 +28,10 @@ _COPY = f"COPY {{schema}}.audit_trail{{suffix}} ({', '.join(_COLUMNS)}) FROM STD
 
 
 class AuditTrailProjection:
-    """Copies the envelopes."""
+    """Copies the envelopes of all events."""
 
     name = "audit_trail"
-    summary = "Who did what, when, and why?"
+    summary = "Who did what, when and why?"
     handled = fact_types(Fact)
     ignored = fact_types(())
     subscription = ""  # all streams
@@ -41,12 +41,12 @@ class AuditTrailProjection:
     async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str = "") -> None:
         """See the protocol."""
         span = (events[0].position, events[-1].position)
-        cursor = await connection.execute(statement(_THERE, suffix), span, prepare=False)
-        there = {position for (position,) in await cursor.fetchall()}
+        cursor = await connection.execute(statement(_COPIED, suffix), span, prepare=False)
+        copied = {position for (position,) in await cursor.fetchall()}
         async with connection.cursor().copy(statement(_COPY, suffix)) as copy:
             copy.set_types(list(_COLUMNS.values()))
             for event in events:
-                if event.position not in there:
+                if event.position not in copied:
                     await copy.write_row(_row(event))
 
 

@@ -1,4 +1,4 @@
-"""Reading audit_trail, in the order of the log."""
+"""Query of audit_trail: pages in the order of the log."""
 
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -16,17 +16,30 @@ _FILTERS = {
     "type": "type = %(type)s",
     "since": "recorded_at >= %(since)s",
     "until": "recorded_at < %(until)s",
-    # Times never run backwards along the positions: so a place in one order is a place in the other, and in the index.
-    "after": "(recorded_at, position) > (coalesce((SELECT recorded_at FROM {schema}.audit_trail WHERE position <= %(after)s"
-    " ORDER BY position DESC LIMIT 1), '-infinity'), %(after)s)",
+    # Times never run backwards along the positions, so a place in one order is a place in the other, and in the index.
+    "after": """(recorded_at, position) > (
+            coalesce((
+                SELECT recorded_at
+                FROM {schema}.audit_trail
+                WHERE position <= %(after)s
+                ORDER BY position DESC
+                LIMIT 1
+            ), '-infinity'),
+            %(after)s
+        )""",
 }
 _PAGE = """
-SELECT coalesce((SELECT position FROM {schema}.checkpoints WHERE name = 'audit_trail'), 0), found.*
-FROM (SELECT) AS always LEFT JOIN (
-    SELECT <columns> FROM {schema}.audit_trail WHERE organization_id = %(organization_id)s <filtering>
-    ORDER BY recorded_at, position LIMIT %(limit)s
-) AS found ON true
-ORDER BY found.recorded_at, found.position""".replace("<columns>", ", ".join(_COLUMNS))
+    SELECT coalesce((SELECT position FROM {schema}.checkpoints WHERE name = 'audit_trail'), 0), found.*
+    FROM (SELECT) AS always
+    LEFT JOIN (
+        SELECT <columns>
+        FROM {schema}.audit_trail
+        WHERE organization_id = %(organization_id)s <filter>
+        ORDER BY recorded_at, position
+        LIMIT %(limit)s
+    ) AS found ON true
+    ORDER BY found.recorded_at, found.position
+""".replace("<columns>", ", ".join(_COLUMNS))
 
 
 class PostgresAuditTrail:
@@ -42,7 +55,7 @@ class PostgresAuditTrail:
         query = page_statement({name for name, value in values.items() if value is not None})
         values |= {"organization_id": organization_id, "limit": limit}
         async with self._reading.connection() as connection:
-            # Not prepared: which index is best depends on how much one stream, actor or type has to show.
+            # Not prepared: the best index depends on how many events one stream, actor or type has.
             cursor = await connection.cursor(binary=True).execute(query, values, prepare=False)
             rows = await cursor.fetchall()
         return AuditTrailPage(
@@ -52,6 +65,6 @@ class PostgresAuditTrail:
 
 
 def page_statement(filters: AbstractSet[str]) -> bytes:
-    """Answer the statement of a page that is filtered by these fields; ``after`` is one of them."""
-    filtering = " ".join(f"AND {condition}" for name, condition in _FILTERS.items() if name in filters)
-    return statement(_PAGE.replace("<filtering>", filtering))
+    """Return the statement of a page that is filtered by these fields; ``after`` is one of them."""
+    conditions = " ".join(f"AND {condition}" for name, condition in _FILTERS.items() if name in filters)
+    return statement(_PAGE.replace("<filter>", conditions))

@@ -1,4 +1,4 @@
-"""Whose attempt is a call?"""
+"""To which attempt does a call belong?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,11 +22,12 @@ from infrastructure.postgres.sql import statement
 from infrastructure.subscriptions.handler import VIEW_TUNING, fact_types, topics_of
 from infrastructure.subscriptions.projection import Table
 
-# Calls that stand there already are those of facts that are folded again.
-_INSERT = (
-    "INSERT INTO {schema}.call_history{suffix} (call_id, organization_id, callback_id, attempt)"
-    " SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::int[]) ON CONFLICT DO NOTHING"
-)
+# A call that is there already belongs to a fact that is folded again.
+_INSERT = """
+    INSERT INTO {schema}.call_history{suffix} (call_id, organization_id, callback_id, attempt)
+    SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::int[])
+    ON CONFLICT DO NOTHING
+"""
 
 Handled = AttemptStarted
 Ignored = (
@@ -42,10 +43,10 @@ Ignored = (
 
 
 class CallHistoryProjection:
-    """Notes each call that is started. What became of it stays where it is: in the callback's stream."""
+    """Indexes each call that is started. Its outcome stays in the callback's stream."""
 
     name = "call_history"
-    summary = "Whose attempt is a call?"
+    summary = "To which attempt does a call belong?"
     handled = fact_types(Handled)
     ignored = fact_types(Ignored)
     subscription = topics_of(handled)

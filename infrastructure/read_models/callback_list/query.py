@@ -1,4 +1,4 @@
-"""Reading parts of callback_list: rows, total and position in one statement, as in task_list_query."""
+"""Query of callback_list: pages with total and log position."""
 
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -9,7 +9,7 @@ from application.queries.callback_list import CallbackListFilter, CallbackPage, 
 from domain.callback.callback import Status
 from domain.callback.events import FinishResult
 from infrastructure.postgres.connections import Pool
-from infrastructure.postgres.sql import statement
+from infrastructure.postgres.sql import load_statement
 from infrastructure.read_models.view_reader import read_view
 
 _COLUMNS = CallbackRow.__struct_fields__
@@ -20,35 +20,16 @@ _FILTERS = {
 }
 _UNFINISHED = (Status.SCHEDULED, Status.EXECUTED, Status.DELAYED)
 
-# A walk along an index from whichever end is nearer; what is behind a given id is walked from there on. Bounds come from
-# sub-queries, so that Postgres sees no difference between one page and another, plans once, and keeps the plan.
-_PAGE = """
-WITH counted AS (
-    SELECT coalesce(sum(<counts>), 0)::bigint AS total FROM {schema}.callback_counts
-    WHERE queue_id = %(queue_id)s AND organization_id = %(organization_id)s AND NOT queue_is_deleted
-), span AS (
-    SELECT <length> AS length, %(offset)s::bigint AS before, <behind> AS behind FROM counted
-), chosen AS (
-    (SELECT id FROM {schema}.callback_list WHERE queue_id = %(queue_id)s AND NOT is_deleted <filtering> ORDER BY id
-     LIMIT (SELECT CASE WHEN before <= behind THEN length ELSE 0 END FROM span) OFFSET (SELECT before FROM span))
-    UNION ALL
-    (SELECT id FROM {schema}.callback_list WHERE queue_id = %(queue_id)s AND NOT is_deleted <filtering> ORDER BY id DESC
-     LIMIT (SELECT CASE WHEN before > behind THEN length ELSE 0 END FROM span) OFFSET (SELECT behind FROM span))
-)
-SELECT counted.total, coalesce((SELECT position FROM {schema}.checkpoints WHERE name = 'callback_list'), 0), c.*
-FROM counted LEFT JOIN (
-    chosen CROSS JOIN LATERAL (
-        SELECT <columns> FROM {schema}.callback_list AS l
-        WHERE l.id = chosen.id AND l.organization_id = %(organization_id)s LIMIT 1
-    ) AS c
-) ON true
-ORDER BY c.id""".replace("<columns>", ", ".join(f"l.{name}" for name in _COLUMNS))
+# Rows, total and log position are read in one statement, as in task_list. It walks an index from the nearer end; with
+# ``after`` it walks forward from that id. Bounds come from subqueries, so that Postgres sees no difference between one
+# page and another: it plans once and keeps the plan.
+_PAGE = load_statement(__name__, "page.sql").replace(b"<columns>", ", ".join(f"l.{name}" for name in _COLUMNS).encode())
 _SPANS = {
     False: (
         "greatest(least(%(limit)s::bigint, total - %(offset)s::bigint), 0)",
         "greatest(total - %(offset)s::bigint - %(limit)s::bigint, 0)",
     ),
-    # How many come before the id nobody has counted.
+    # The callbacks before the id are not counted.
     True: ("least(%(limit)s::bigint, total)", "9223372036854775807"),
 }
 
@@ -83,22 +64,22 @@ class PostgresCallbackList:
 
 
 def page_statement(filters: AbstractSet[str], wanted: CallbackListFilter) -> bytes:
-    """Answer the statement of a page that is filtered by these fields, ``after`` one of them."""
+    """Return the statement of a page that is filtered by these fields; ``after`` is one of them."""
     length, behind = _SPANS["after" in filters]
     fragments = {
         "<counts>": " + ".join(_counts(wanted)) or "0",
         "<length>": length,
         "<behind>": behind,
-        "<filtering>": " ".join(condition for name, condition in _FILTERS.items() if name in filters),
+        "<filter>": " ".join(condition for name, condition in _FILTERS.items() if name in filters),
     }
-    text = _PAGE
-    for mark, fragment in fragments.items():
-        text = text.replace(mark, fragment)
-    return statement(text)
+    query = _PAGE
+    for placeholder, fragment in fragments.items():
+        query = query.replace(placeholder.encode(), fragment.encode())
+    return query
 
 
 def _counts(wanted: CallbackListFilter) -> list[str]:
-    """Answer the columns of callback_counts that count what is wanted."""
+    """Return the columns of callback_counts whose sum is the total of the filter."""
     unfinished = [status.value for status in _UNFINISHED if wanted.status in {None, status}]
     finished = [result.value for result in FinishResult if wanted.finish_result in {None, result}]
     return [

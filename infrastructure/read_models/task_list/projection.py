@@ -28,7 +28,7 @@ from infrastructure.postgres.sql import statement
 from infrastructure.subscriptions.handler import VIEW_TUNING, fact_types
 from infrastructure.subscriptions.projection import Table, VersionGap
 
-_EVERYBODY = ""
+_ANYONE = ""
 
 _COLUMNS = {
     "id": "text",
@@ -61,25 +61,35 @@ _COLUMNS = {
 }
 _INSERT = f"COPY {{schema}}.task_list{{suffix}} ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT binary)"
 
-# What a later fact can change, or a count depends on. The words of the call stay where they are.
-_STANDING = (
-    "SELECT id, organization_id, version, attempt, operator_number, status, task_type, priority, error_message,"
-    " created_at, updated_at, completed_at, appeal_id, assigned_user_id"
-    " FROM {schema}.task_list{suffix} WHERE id = ANY(ARRAY(SELECT json_array_elements_text(%s::json)))"
-)
-_UPDATE = (
-    "UPDATE {schema}.task_list{suffix} AS t SET version = x.version, attempt = x.attempt, status = x.status,"
-    " error_message = x.error_message, updated_at = x.updated_at, completed_at = x.completed_at, appeal_id = x.appeal_id"
-    " FROM json_to_recordset(%s::json) AS x (id text, version bigint, attempt int, status text, error_message text,"
-    " updated_at timestamptz, completed_at timestamptz, appeal_id text) WHERE t.id = x.id"
-)
-_COUNT = (
-    "INSERT INTO {schema}.task_counts{suffix} AS c"
-    " SELECT * FROM json_populate_recordset(NULL::{schema}.task_counts{suffix}, %s::json)"
-    " ON CONFLICT (organization_id, assigned_user_id, status, task_type, priority)"
-    " DO UPDATE SET count = c.count + excluded.count"
-)
-_UNREAD = CallDetails(subject="", title="")
+# Columns that a later fact can change, or that a count depends on; texts of the call are not read.
+_FOLDED = """
+    SELECT id, organization_id, version, attempt, operator_number, status, task_type, priority, error_message,
+        created_at, updated_at, completed_at, appeal_id, assigned_user_id
+    FROM {schema}.task_list{suffix}
+    WHERE id = ANY(ARRAY(SELECT json_array_elements_text(%s::json)))
+"""
+_UPDATE = """
+    UPDATE {schema}.task_list{suffix} AS t
+    SET version = x.version,
+        attempt = x.attempt,
+        status = x.status,
+        error_message = x.error_message,
+        updated_at = x.updated_at,
+        completed_at = x.completed_at,
+        appeal_id = x.appeal_id
+    FROM json_to_recordset(%s::json) AS x (
+        id text, version bigint, attempt int, status text, error_message text, updated_at timestamptz,
+        completed_at timestamptz, appeal_id text
+    )
+    WHERE t.id = x.id
+"""
+_COUNT = """
+    INSERT INTO {schema}.task_counts{suffix} AS c
+    SELECT * FROM json_populate_recordset(NULL::{schema}.task_counts{suffix}, %s::json)
+    ON CONFLICT (organization_id, assigned_user_id, status, task_type, priority) DO UPDATE
+    SET count = c.count + excluded.count
+"""
+_UNREAD_DETAILS = CallDetails(subject="", title="")
 _STATUSES = {status.value: status for status in Status}
 _TYPES = {task_type.value: task_type for task_type in TaskType}
 _PRIORITIES = {priority.value: priority for priority in Priority}
@@ -88,6 +98,8 @@ _Kind = tuple[int, str, str, str, str]
 
 
 class _Count(msgspec.Struct, frozen=True):
+    """Change of the count of a kind of task."""
+
     organization_id: int
     assigned_user_id: str
     status: str
@@ -97,7 +109,7 @@ class _Count(msgspec.Struct, frozen=True):
 
 
 class _Change(msgspec.Struct, frozen=True):
-    """The changeable part of a row."""
+    """The columns of a row that can change."""
 
     id: str
     version: int
@@ -110,44 +122,44 @@ class _Change(msgspec.Struct, frozen=True):
 
 
 class _Fold:
-    """What a batch of facts makes of the tasks that stand already, and how the counts change by it."""
+    """Folds a batch of facts into tasks and counts."""
 
-    def __init__(self, standing: Iterable[Task]) -> None:
-        self.tasks = {task.id: task for task in standing}
+    def __init__(self, folded: Iterable[Task]) -> None:
+        self.tasks = {task.id: task for task in folded}
         self.filed: set[str] = set()
         self.changed: set[str] = set()
         self.counts = defaultdict[_Kind, int](int)
 
-    def take(self, event: Recorded[Any]) -> None:
+    def add(self, event: Recorded[Any]) -> None:
         task_id = aggregate_id(event.stream)
-        was = self.tasks.get(task_id)
-        folded = was.version if was else 0
+        before = self.tasks.get(task_id)
+        folded = before.version if before else 0
         if event.version <= folded:
             return
         if event.version > folded + 1:
             raise VersionGap(event, folded)
-        task = self.tasks[task_id] = evolve(was, event)
-        if was is None:
+        task = self.tasks[task_id] = evolve(before, event)
+        if before is None:
             self.filed.add(task_id)
         else:
             self.changed.add(task_id)
-            self.counts[_kind(was)] -= 1
+            self.counts[_kind(before)] -= 1
         self.counts[_kind(task)] += 1
 
     def count_rows(self) -> list[_Count]:
-        """Answer by how much each count changes, of everybody and of each member.
+        """Return the changes of the counts, those of each member and those of all tasks.
 
-        A kind that comes and goes within a batch is there too, with 0: so the rows do not depend on the batches.
+        A kind that comes and goes within a batch gets a change of 0, so that the rows do not depend on the batches.
         """
         counts = self.counts.copy()
         for (organization_id, member, status, task_type, priority), change in self.counts.items():
-            if member != _EVERYBODY:
-                counts[organization_id, _EVERYBODY, status, task_type, priority] += change
+            if member != _ANYONE:
+                counts[organization_id, _ANYONE, status, task_type, priority] += change
         return [_Count(*kind, change) for kind, change in counts.items()]
 
 
 def _kind(task: Task) -> _Kind:
-    return (task.organization_id, task.assigned_user_id or _EVERYBODY, task.status, task.task_type, task.priority)
+    return (task.organization_id, task.assigned_user_id or _ANYONE, task.status, task.task_type, task.priority)
 
 
 Handled = (
@@ -156,7 +168,7 @@ Handled = (
 
 
 class TaskListProjection:
-    """Folds tasks as the domain does, and counts them."""
+    """Folds tasks with the domain's ``evolve``, and counts them."""
 
     name = "task_list"
     summary = "Which tasks does an organisation have, and how many of each kind?"
@@ -171,14 +183,14 @@ class TaskListProjection:
 
     async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str = "") -> None:
         """See the protocol."""
-        fold = _Fold(await _standing(connection, events, suffix))
+        fold = _Fold(await _folded_tasks(connection, events, suffix))
         for event in events:
-            fold.take(event)
+            fold.add(event)
         await _insert(connection, suffix, [fold.tasks[task_id] for task_id in sorted(fold.filed)])
         changes = [_change(fold.tasks[task_id]) for task_id in sorted(fold.changed - fold.filed)]
         for query, rows in ((_UPDATE, changes), (_COUNT, fold.count_rows())):
             if rows:
-                # Planned anew each time: a plan made for a small table would stay when it has grown.
+                # Not prepared: a plan made for a small table would be kept after it has grown.
                 text = msgspec.json.encode(rows).decode()
                 await connection.execute(statement(query, suffix), (text,), prepare=False)
 
@@ -191,9 +203,9 @@ async def _insert(connection: AsyncConnection, suffix: str, tasks: Sequence[Task
                 await copy.write_row(_row(task))
 
 
-async def _standing(connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> list[Task]:
+async def _folded_tasks(connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> list[Task]:
     ids = msgspec.json.encode({aggregate_id(event.stream) for event in events}).decode()
-    cursor = await connection.cursor(binary=True).execute(statement(_STANDING, suffix), (ids,), prepare=False)
+    cursor = await connection.cursor(binary=True).execute(statement(_FOLDED, suffix), (ids,), prepare=False)
     return [
         Task(
             id=row[0],
@@ -210,7 +222,7 @@ async def _standing(connection: AsyncConnection, events: Sequence[Recorded[Any]]
             completed_at=row[11],
             appeal_id=row[12],
             assigned_user_id=row[13],
-            details=_UNREAD,
+            details=_UNREAD_DETAILS,
         )
         for row in await cursor.fetchall()
     ]

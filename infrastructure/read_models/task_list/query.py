@@ -1,6 +1,6 @@
-"""Reading pages of task_list: rows, total and position in ONE statement, so that they are of one moment.
+"""Query of task_list: rows, total and log position in one statement, so that they are of one snapshot.
 
-One statement is also what makes a page safe from the swap of a rebuild: it takes its locks before its snapshot.
+One statement also makes a page safe from the swap of a rebuild: it takes its locks before its snapshot.
 """
 
 import re
@@ -22,84 +22,133 @@ FILTERS = {
     "assigned_user_id": "assigned_user_id = %(assigned_user_id)s AND assigned_user_id <> ''",
     "caller_phone": "caller_phone = %(caller_phone)s",
     "search": "title_folded LIKE %(search)s",
-    # Another collation than the index's: without trigrams that index would be read whole, and then the whole table.
+    # Not the index's collation: without trigrams, the whole index would be read, and then the whole table.
     "short_search": 'title_folded COLLATE "C" LIKE %(short_search)s',
 }
 _TRIGRAM = re.compile(r"[^\W_]{3}")
 _COUNTING = frozenset({"search", "short_search", "caller_phone"})
 
-# Bounds come from sub-queries, so that Postgres sees no difference between one page and another, plans once, and
-# keeps the plan. What it then cannot know of them, the shape of the statement tells: walk this index, look up those rows.
+# Bounds come from subqueries, so that Postgres sees no difference between one page and another: it plans once and keeps
+# the plan. The shape of the statement says what it cannot know of them: walk this index, look up those rows.
 _SPAN = """
-span AS (
-    SELECT greatest(least(%(limit)s::bigint, total - %(offset)s::bigint), 0) AS length,
-        %(offset)s::bigint AS before, greatest(total - %(offset)s::bigint - %(limit)s::bigint, 0) AS behind FROM counted
-)"""
+    span AS (
+        SELECT greatest(least(%(limit)s::bigint, total - %(offset)s::bigint), 0) AS length,
+            %(offset)s::bigint AS before,
+            greatest(total - %(offset)s::bigint - %(limit)s::bigint, 0) AS behind
+        FROM counted
+    )
+"""
 
-# Without filters: a walk along an index, from whichever end is nearer.
+# Without filters: a walk along an index, from the nearer end.
 _WALK = f"""
-counted AS (
-    SELECT coalesce(sum(count), 0)::bigint AS total FROM {{schema}}.task_counts
-    WHERE organization_id = %(organization_id)s <hiding> <of whom>
-), {_SPAN}, chosen AS (
-    (SELECT id, created_at FROM {{schema}}.task_list WHERE organization_id = %(organization_id)s <hiding>
-     ORDER BY created_at DESC, id DESC
-     LIMIT (SELECT CASE WHEN before <= behind THEN length ELSE 0 END FROM span) OFFSET (SELECT before FROM span))
-    UNION ALL
-    (SELECT id, created_at FROM {{schema}}.task_list WHERE organization_id = %(organization_id)s <hiding>
-     ORDER BY created_at, id
-     LIMIT (SELECT CASE WHEN before > behind THEN length ELSE 0 END FROM span) OFFSET (SELECT behind FROM span))
-)"""
+    counted AS (
+        SELECT coalesce(sum(count), 0)::bigint AS total
+        FROM {{schema}}.task_counts
+        WHERE organization_id = %(organization_id)s <status> <assignee of counts>
+    ), {_SPAN}, chosen AS (
+        (
+            SELECT id, created_at
+            FROM {{schema}}.task_list
+            WHERE organization_id = %(organization_id)s <status>
+            ORDER BY created_at DESC, id DESC
+            LIMIT (SELECT CASE WHEN before <= behind THEN length ELSE 0 END FROM span)
+            OFFSET (SELECT before FROM span)
+        )
+        UNION ALL
+        (
+            SELECT id, created_at
+            FROM {{schema}}.task_list
+            WHERE organization_id = %(organization_id)s <status>
+            ORDER BY created_at, id
+            LIMIT (SELECT CASE WHEN before > behind THEN length ELSE 0 END FROM span)
+            OFFSET (SELECT behind FROM span)
+        )
+    )
+"""
 
-# With filters: the newest of each kind that passes them. A page costs its rows and those before it for each of at
+# With filters: the newest tasks of each kind that passes them. A page costs its rows and those before it for each of at
 # most 120 kinds, however many tasks there are.
 _KINDS = f"""
-kinds AS (
-    SELECT status, task_type, priority, count FROM {{schema}}.task_counts
-    WHERE organization_id = %(organization_id)s AND count > 0 <hiding> <of whom> <filtering>
-), counted AS (
-    SELECT coalesce(sum(count), 0)::bigint AS total FROM kinds
-), {_SPAN}, chosen AS (
-    SELECT t.id, t.created_at FROM kinds AS k CROSS JOIN LATERAL (
-        SELECT id, created_at FROM {{schema}}.task_list
-        WHERE organization_id = %(organization_id)s AND status = k.status AND task_type = k.task_type
-            AND priority = k.priority <assigned>
-        ORDER BY created_at DESC, id DESC
-        LIMIT (SELECT CASE WHEN length > 0 THEN before + length ELSE 0 END FROM span)
-    ) AS t
-    ORDER BY t.created_at DESC, t.id DESC LIMIT (SELECT length FROM span) OFFSET (SELECT before FROM span)
-)"""
+    kinds AS (
+        SELECT status, task_type, priority, count
+        FROM {{schema}}.task_counts
+        WHERE organization_id = %(organization_id)s AND count > 0 <status> <assignee of counts> <filter>
+    ), counted AS (
+        SELECT coalesce(sum(count), 0)::bigint AS total FROM kinds
+    ), {_SPAN}, chosen AS (
+        SELECT t.id, t.created_at
+        FROM kinds AS k
+        CROSS JOIN LATERAL (
+            SELECT id, created_at
+            FROM {{schema}}.task_list
+            WHERE organization_id = %(organization_id)s
+                AND status = k.status
+                AND task_type = k.task_type
+                AND priority = k.priority
+                <assignee>
+            ORDER BY created_at DESC, id DESC
+            LIMIT (SELECT CASE WHEN length > 0 THEN before + length ELSE 0 END FROM span)
+        ) AS t
+        ORDER BY t.created_at DESC, t.id DESC
+        LIMIT (SELECT length FROM span)
+        OFFSET (SELECT before FROM span)
+    )
+"""
 
-# With a search: what matches is fetched once and counted, up to a bound. Where there is more, matches are so frequent
-# that a walk from the newest on soon has its page. The best plan depends on what is searched for.
+# With a search: matches are fetched once and counted, up to a bound. Beyond the bound, matches are so frequent that a
+# walk from the newest task on soon fills the page. The best plan depends on the text that is searched for.
 _SEARCH = f"""
-found AS MATERIALIZED (
-    SELECT id, created_at FROM {{schema}}.task_list WHERE organization_id = %(organization_id)s <hiding> <filtering>
-    LIMIT {COUNTED + 1}
-), counted AS (
-    SELECT count(*) AS total FROM found
-), chosen AS (
-    (SELECT id, created_at FROM found WHERE (SELECT total FROM counted) <= {COUNTED}
-     ORDER BY created_at DESC, id DESC LIMIT %(limit)s::bigint OFFSET %(offset)s::bigint)
-    UNION ALL
-    (SELECT id, created_at FROM {{schema}}.task_list
-     WHERE (SELECT total FROM counted) > {COUNTED} AND organization_id = %(organization_id)s <hiding> <filtering>
-     ORDER BY created_at DESC, id DESC LIMIT %(limit)s::bigint OFFSET %(offset)s::bigint)
-)"""
+    found AS MATERIALIZED (
+        SELECT id, created_at
+        FROM {{schema}}.task_list
+        WHERE organization_id = %(organization_id)s <status> <filter>
+        LIMIT {COUNTED + 1}
+    ), counted AS (
+        SELECT count(*) AS total FROM found
+    ), chosen AS (
+        (
+            SELECT id, created_at
+            FROM found
+            WHERE (SELECT total FROM counted) <= {COUNTED}
+            ORDER BY created_at DESC, id DESC
+            LIMIT %(limit)s::bigint
+            OFFSET %(offset)s::bigint
+        )
+        UNION ALL
+        (
+            SELECT id, created_at
+            FROM {{schema}}.task_list
+            WHERE (SELECT total FROM counted) > {COUNTED}
+                AND organization_id = %(organization_id)s <status> <filter>
+            ORDER BY created_at DESC, id DESC
+            LIMIT %(limit)s::bigint
+            OFFSET %(offset)s::bigint
+        )
+    )
+"""
 
 _PAGE = """
-WITH <parts>
-SELECT counted.total, coalesce((SELECT position FROM {schema}.checkpoints WHERE name = 'task_list'), 0), t.*
-FROM counted LEFT JOIN (
-    chosen CROSS JOIN LATERAL (
-        SELECT <columns>, (
-            SELECT m.name FROM {schema}.members AS m
-            WHERE m.id = l.assigned_user_id AND m.organization_id = %(organization_id)s
-        )
-        FROM {schema}.task_list AS l WHERE l.id = chosen.id AND l.organization_id = %(organization_id)s LIMIT 1
-    ) AS t
-) ON true
-ORDER BY t.created_at DESC, t.id DESC""".replace("<columns>", ", ".join(f"l.{name}" for name in _COLUMNS[:-1]))
+    WITH <parts>
+    SELECT
+        counted.total,
+        coalesce((SELECT position FROM {schema}.checkpoints WHERE name = 'task_list'), 0),
+        t.*
+    FROM counted
+    LEFT JOIN (
+        chosen
+        CROSS JOIN LATERAL (
+            SELECT <columns>, (
+                SELECT m.name
+                FROM {schema}.members AS m
+                WHERE m.id = l.assigned_user_id AND m.organization_id = %(organization_id)s
+            )
+            FROM {schema}.task_list AS l
+            WHERE l.id = chosen.id AND l.organization_id = %(organization_id)s
+            LIMIT 1
+        ) AS t
+    ) ON true
+    ORDER BY t.created_at DESC, t.id DESC
+""".replace("<columns>", ", ".join(f"l.{name}" for name in _COLUMNS[:-1]))
 
 
 class PostgresTaskList:
@@ -113,13 +162,13 @@ class PostgresTaskList:
         """See the port.
 
         The total is exact without ``search`` and ``caller_phone``; with one of them it is counted up to 10,000.
-        A ``search`` of less than three letters or digits in a row has no index to help it: it reads tasks of the
-        organisation until page and count are full, and so all of them when few or none match (about a second a million).
+        No index helps a ``search`` of fewer than three letters or digits in a row: it reads tasks of the organisation
+        until page and count are full, so all of them when few or none match (about a second for a million tasks).
         """
         values: dict[str, Any] = {name: getattr(wanted, name, None) for name in FILTERS}
         if wanted.search is not None:
             kind = "search" if _TRIGRAM.search(wanted.search) else "short_search"
-            values |= {"search": None, kind: f"%{_literally(wanted.search.lower())}%"}
+            values |= {"search": None, kind: f"%{_escaped(wanted.search.lower())}%"}
         filters = {name for name, value in values.items() if value is not None}
         values |= {"organization_id": organization_id, "limit": per_page, "offset": (page - 1) * per_page}
         query = page_statement(filters, include_cancelled=wanted.include_cancelled)
@@ -136,20 +185,20 @@ class PostgresTaskList:
 
 
 def page_statement(filters: AbstractSet[str], *, include_cancelled: bool) -> bytes:
-    """Answer the statement of a page that is filtered by these fields."""
+    """Return the statement of a page that is filtered by these fields."""
     parts = _SEARCH if filters & _COUNTING else _KINDS if filters else _WALK
     fragments = {
-        "<hiding>": "" if include_cancelled or "status" in filters else "AND status <> 'cancelled'",
-        "<of whom>": "" if "assigned_user_id" in filters else "AND assigned_user_id = ''",
-        "<assigned>": "AND assigned_user_id = %(assigned_user_id)s" if "assigned_user_id" in filters else "",
-        "<filtering>": " ".join(f"AND {condition}" for name, condition in FILTERS.items() if name in filters),
+        "<status>": "" if include_cancelled or "status" in filters else "AND status <> 'cancelled'",
+        "<assignee of counts>": "" if "assigned_user_id" in filters else "AND assigned_user_id = ''",
+        "<assignee>": "AND assigned_user_id = %(assigned_user_id)s" if "assigned_user_id" in filters else "",
+        "<filter>": " ".join(f"AND {condition}" for name, condition in FILTERS.items() if name in filters),
     }
     text = _PAGE.replace("<parts>", parts)
-    for mark, fragment in fragments.items():
-        text = text.replace(mark, fragment)
+    for placeholder, fragment in fragments.items():
+        text = text.replace(placeholder, fragment)
     return statement(text)
 
 
-def _literally(text: str) -> str:
-    """Answer the pattern that matches the text itself."""
+def _escaped(text: str) -> str:
+    """Return the LIKE pattern that matches the text itself."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
