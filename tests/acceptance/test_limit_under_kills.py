@@ -23,7 +23,7 @@ async def test_workers_that_are_killed_exceed_no_limit_lose_nobody_dial_nobody_t
                 await board.dialled(10)
                 await board.kill(number)
             await board.settled()  # what the dead had said to Postgres is done by now
-            await board.let_webhooks_wait_no_longer()
+            await board.expire_webhook_leases()
             await board.over(timeout=120)
             counts = await board.counts()
     verdict = await judge(database, counts, board.receiver.got, callbacks=CALLBACKS, limit=LIMIT)

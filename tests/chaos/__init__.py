@@ -1,1 +1,1 @@
-"""kill -9 under load: `./run chaos`. Every answered change must be there, every view must equal its rebuild."""
+"""kill -9 under load: `./run chaos`. Every acknowledged change must be recorded, every view must equal its rebuild."""

@@ -1,8 +1,8 @@
-"""`./run chaos`: kill -9 under load, and a verdict on what is left.
+"""`./run chaos`: kill -9 under load, and a verdict on the result.
 
 By default API, worker and Postgres are killed in turn while clients file tasks. With --calls workers are killed at random
-while callbacks are dialled, and Postgres once. With --asterisk they are dialled through a real Asterisk, the worker or
-Asterisk itself is killed, or the link between them is cut, while at least 30 calls are up.
+while callbacks are dialled, and Postgres once. With --asterisk callbacks are dialled over a real Asterisk, and the worker
+or Asterisk is killed, or the link between them is cut, while at least 30 calls are active.
 """
 
 import argparse
@@ -15,24 +15,26 @@ SECONDS = 60.0
 
 
 def main() -> int:
-    """Run the storm that is asked for; answer 0 if nothing was lost."""
+    """Run the selected chaos run; return 0 if nothing was lost."""
     parser = argparse.ArgumentParser(
         prog="./run chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, help="begin no new kill after so many seconds")
+    parser.add_argument("--seconds", type=float, help="start no new kill after this many seconds")
     filing = parser.add_argument_group("filing tasks")
     filing.add_argument("--kills", type=int, default=20, help="how many processes to kill (default 20)")
     filing.add_argument("--clients", type=int, default=32)
-    filing.add_argument("--answer-early", action="store_true", help="run a build that answers too early: must fail")
+    filing.add_argument(
+        "--answer-early", action="store_true", help="run a build that responds before the commit: must fail"
+    )
     dialling = parser.add_argument_group("dialling callbacks")
     dialling.add_argument("--calls", action="store_true", help="kill a worker each second, for a minute by default")
     dialling.add_argument("--callbacks", type=int, default=2000)
-    real = parser.add_argument_group("dialling through Asterisk")
-    real.add_argument("--asterisk", action="store_true", help="three ordeals a run, some 15 s each")
-    real.add_argument("--runs", type=int, default=10, help="how often each ordeal is gone through (default 10)")
-    real.add_argument("--dial-again", action="store_true", help="run a build that dials again at once: must fail")
+    real = parser.add_argument_group("dialling over Asterisk")
+    real.add_argument("--asterisk", action="store_true", help="three scenarios a run, about 15 s each")
+    real.add_argument("--runs", type=int, default=10, help="runs of each scenario (default 10)")
+    real.add_argument("--dial-again", action="store_true", help="run a build that dials again immediately: must fail")
     options = parser.parse_args()
     if options.asterisk:
         return asterisk.main(runs=options.runs, seed=options.seed, dial_again=options.dial_again, as_json=options.json)

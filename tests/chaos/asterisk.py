@@ -11,13 +11,13 @@ import psycopg
 from msgspec.structs import replace
 
 from domain.callback.events import CallbackScheduled
-from infrastructure.postgres.connections import migrate
+from infrastructure.postgres.migrations import migrate
 from tests.asterisk.real_switch import real_switch
 from tests.asterisk.tree import found
-from tests.chaos.asterisk_verdict import Found, History, Seen, judge
+from tests.chaos.asterisk_verdict import History, ScenarioResult, Seen, judge
 from tests.chaos.call_centre import CallCentre, call_centre
 from tests.chaos.calls_verdict import left_behind
-from tests.chaos.ordeals import ORDEALS, Ordeal
+from tests.chaos.fault_scenarios import FAULT_SCENARIOS, FaultScenario
 from tests.chaos.phones import planner
 from tests.chaos.processes import CLI, Postgres, log, throw_away_folder
 from tests.chaos.verdict import read_streams
@@ -29,7 +29,7 @@ _COLUMNS = ("callbacks", "up", "adopted", "ledger", "lost", "dialled", "twice", 
 
 
 def main(*, runs: int, seed: int, dial_again: bool, as_json: bool) -> int:
-    """Run each ordeal so many times, print what was found, and answer 0 if every promise was kept, 2 without Asterisk."""
+    """Run each scenario ``runs`` times and print the results; return 0 if every promise held, 2 without Asterisk."""
     if (tree := found()) is None:
         log("there is no Asterisk: get it with ./run asterisk --fetch")
         return 2
@@ -45,38 +45,38 @@ def main(*, runs: int, seed: int, dial_again: bool, as_json: bool) -> int:
     return 1 if faults else 0
 
 
-def go_through(centre: CallCentre, runs: int, random: Random) -> Iterator[Found]:
-    """Go through each ordeal in turn, and tell what was found after each."""
+def go_through(centre: CallCentre, runs: int, random: Random) -> Iterator[ScenarioResult]:
+    """Run the scenarios in turn, and yield the result of each."""
     people = planner()
     for number in range(1, runs + 1):
-        for ordeal in ORDEALS.values():
-            one = undergo(centre, ordeal(centre, people, random))
+        for scenario in FAULT_SCENARIOS.values():
+            one = undergo(centre, scenario(centre, people, random))
             log(f"{number:3} {line_of(one)}")
             yield one
 
 
-def undergo(centre: CallCentre, ordeal: Ordeal) -> Found:
-    """Wait until everybody's callback has come to its end, and judge."""
+def undergo(centre: CallCentre, scenario: FaultScenario) -> ScenarioResult:
+    """Wait until every callback has finished, and judge."""
     centre.over()
-    comments = eventually(lambda: comments_of(centre, ordeal.queues), timeout=_PATIENCE_S)
-    wanted = {one.a for one in ordeal.people}
+    comments = eventually(lambda: comments_of(centre, scenario.queues), timeout=_PATIENCE_S)
+    wanted = {one.a for one in scenario.people}
     rung: dict[str, list[float]] = {}
     for invite in centre.phones.invites():
         rung.setdefault(invite.number, []).append(invite.at)
     histories = {a: history for a, history in histories_of(centre.dsn).items() if a in wanted}
-    verdict = judge(ordeal, Seen(histories=histories, comments=comments, rung=rung, rows=centre.ledger()))
+    verdict = judge(scenario, Seen(histories=histories, comments=comments, rung=rung, rows=centre.ledger()))
     with psycopg.connect(centre.dsn) as connection:
         return replace(verdict, faults=[*verdict.faults, *left_behind(connection)])
 
 
 def comments_of(centre: CallCentre, queues: Iterable[int]) -> dict[str, str | None]:
-    """Answer by A's number how each callback finished, once the API tells it of all."""
+    """Return the finish comment of each callback by A's number; empty until all have finished."""
     comments = {a: comment for queue in queues for a, comment in centre.desk.comments(queue).items()}
     return {} if None in comments.values() else comments
 
 
 def histories_of(dsn: str) -> dict[str, History]:
-    """Answer what is on record of each callback, by A's number."""
+    """Return the recorded history of each callback, by A's number."""
     found_at: dict[str, History] = {}
     for history in read_streams(dsn, "callback/").values():
         scheduled = history[0].fact
@@ -85,7 +85,7 @@ def histories_of(dsn: str) -> dict[str, History]:
     return found_at
 
 
-def show(found_each: Sequence[Found], faults: Sequence[str], *, seconds: float, as_json: bool) -> None:
+def show(found_each: Sequence[ScenarioResult], faults: Sequence[str], *, seconds: float, as_json: bool) -> None:
     """Print the verdict: one JSON object, or lines for people."""
     if as_json:
         ordeals = [msgspec.to_builtins(one) for one in found_each]
@@ -98,6 +98,6 @@ def show(found_each: Sequence[Found], faults: Sequence[str], *, seconds: float, 
     log(f"{'NOT CLEAN' if faults else 'clean'}, after {seconds:.0f} s")
 
 
-def line_of(one: Found) -> str:
-    """Answer what was found in a line for people."""
+def line_of(one: ScenarioResult) -> str:
+    """Return the result as a line for people."""
     return f"{one.kind:14} " + " ".join(f"{name} {getattr(one, name):<4}" for name in _COLUMNS)

@@ -33,7 +33,7 @@ _LEFT = (
 
 
 class CallCentre:
-    """The processes, and what can be asked of them while one of them is away."""
+    """The processes, and queries that work while one of them is down."""
 
     def __init__(self, real: RealSwitch, dsn: str, folder: Path, program: Sequence[str]) -> None:
         """Use a migrated database; ``program`` runs our command line, or a build of it that must be found out."""
@@ -68,17 +68,17 @@ class CallCentre:
         self.link.shut()
 
     def call(self, people: Sequence[Planned]) -> int:
-        """Have these people called back at once, in a queue of their own; answer its id."""
+        """Schedule callbacks to these people now, in a new queue; return its id."""
         queue = self.desk.open_queue(LIMIT)
         self.desk.schedule(queue, people, tries=TRIES, pause_s=PAUSE_S)
         return queue
 
     def rung(self, people: Sequence[Planned]) -> int:
-        """Answer how many of these people's phones on leg A were rung, as the phones count it."""
+        """Return the number of dialled phones on leg A, as the phones count them."""
         return len({one.a for one in people} & {invite.number for invite in self.phones.invites()})
 
     def ledger(self) -> dict[str, float]:
-        """Answer the calls in Asterisk's ledger, and when each ended."""
+        """Return the calls in Asterisk's ledger, with the end time of each."""
         rows = _ROW.findall(self.asterisk.command("database show perezvon"))
         return {call_id: float(at) for call_id, at in rows}
 
@@ -101,18 +101,18 @@ class CallCentre:
         eventually(lambda: number_in(self.dsn, _AWAY), timeout=_PATIENCE_S)
 
     def mend(self) -> None:
-        """Let the worker reach the switch again, and wait until it does."""
+        """Restore the link, and wait until the worker reaches the switch."""
         self.link.open()
         self.reached()
 
     def over(self) -> None:
-        """Wait until every callback has come to its end, and no call is open."""
+        """Wait until every callback has finished, and no call is open."""
         eventually(lambda: number_in(self.dsn, _LEFT) == 0, timeout=_PATIENCE_S)
 
 
 @contextmanager
 def call_centre(real: RealSwitch, dsn: str, folder: Path, program: Sequence[str] = CLI) -> Generator[CallCentre]:
-    """Lend a running one over a migrated database; logs go to ``folder``, after trouble they are shown."""
+    """Run a call centre on a migrated database; logs go to ``folder`` and are shown after a failure."""
     centre = CallCentre(real, dsn, folder, program)
     try:
         centre.start()

@@ -1,7 +1,7 @@
 """Kill -9 of random workers while callbacks are dialled, and of Postgres once: `./run chaos --calls`.
 
 Each second, for a minute, one of four workers; then Postgres, while a known rate of calls is started; then nothing more
-until the last callback has come to its end.
+until the last callback has finished.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from random import Random
 
 import msgspec
 
-from infrastructure.postgres.connections import migrate
+from infrastructure.postgres.migrations import migrate
 from tests.chaos.calls_verdict import CallsVerdict, judge
 from tests.chaos.processes import Postgres, log, throw_away_folder
 from tests.chaos.switchboard import LIMIT, Switchboard, switchboard
@@ -62,10 +62,10 @@ async def main(*, callbacks: int, seconds: float, seed: int, as_json: bool) -> i
 
 
 async def storm(board: Switchboard, seconds: float, random: Random) -> int:
-    """Kill a random worker each second, and start it again at once; answer how many were killed."""
+    """Kill a random worker each second, and restart it at once; return the number of kills."""
     kills, began = 0, time.monotonic()
     while time.monotonic() < began + seconds:
-        await asyncio.sleep(_EACH_S)  # whatever is going on at that moment is the point here
+        await asyncio.sleep(_EACH_S)  # an arbitrary moment is the purpose here
         await board.kill(random.randrange(WORKERS))
         kills += 1
     return kills
@@ -84,7 +84,7 @@ async def restarted(board: Switchboard, postgres: Postgres) -> Restart:
 
 
 async def rate(board: Switchboard, calls: int) -> float | None:
-    """Answer how many calls a second are dialled once everything has settled; none when so many are not left."""
+    """Return the calls dialled per second in a steady state, or None when too few callbacks remain."""
     await board.settled()
     began = time.monotonic()
     if await board.dialled(calls) < calls:

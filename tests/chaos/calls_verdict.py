@@ -1,4 +1,4 @@
-"""After the storm: did the limit hold, was each attempt dialled once, came every callback to its end, was everybody told?"""
+"""The verdict: the limit held, each attempt dialled once, every callback finished, every webhook delivered."""
 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
@@ -24,7 +24,7 @@ from tests.support.callback_laws import check_history
 from tests.support.receiving import Received
 
 Told = tuple[str, int]
-"""The last part of a webhook's path, and the version of the event that it tells of."""
+"""The last segment of a webhook's path, and the version of its event."""
 Streams = Mapping[str, Sequence[Recorded[CallbackFact]]]
 
 _LEFT_BEHIND = {
@@ -38,7 +38,7 @@ _LEADERS = "SELECT max(fence) FROM perezvon_1.gateway_leases"
 
 
 class CallsVerdict(msgspec.Struct, kw_only=True):
-    """What was found. ``lost`` attempts were never dialled, ``repeated`` webhooks came again, ``leaders`` took over in turn."""
+    """The findings: ``lost`` attempts were never dialled, ``repeated`` webhooks came again, ``leaders`` is their number."""
 
     callbacks: int
     attempts: int
@@ -54,7 +54,7 @@ class CallsVerdict(msgspec.Struct, kw_only=True):
 
     @property
     def clean(self) -> bool:
-        """Whether all promises were kept."""
+        """Return whether all promises held."""
         return not self.faults
 
 
@@ -94,13 +94,13 @@ async def judge(dsn: str, counts: Counts, received: Sequence[Received], *, callb
 
 
 def left_behind(connection: psycopg.Connection) -> list[str]:
-    """Tell what has not come to its end, although everybody's callback has."""
+    """Yield rows that are left although every callback has finished."""
     left = {what: _number(connection, query) for what, query in _LEFT_BEHIND.items()}
     return [f"{number} {what}" for what, number in left.items() if number]
 
 
 def faults_of_calls(counts: Counts, *, attempts: int, lost: int, limit: int) -> Iterator[str]:
-    """Tell what the network counted that it should not have; a limit that was never reached was not tested."""
+    """Yield wrong counters of the network; a limit that was never reached was not tested."""
     if counts.most != limit:
         yield f"{counts.most} calls were running at once, the limit is {limit}"
     if counts.dialled_again or counts.live_again:
@@ -112,16 +112,16 @@ def faults_of_calls(counts: Counts, *, attempts: int, lost: int, limit: int) -> 
 
 
 def faults_of_histories(streams: Streams, callbacks: int) -> Iterator[str]:
-    """Tell which callbacks are missing, have not come to their end, or came to it in a way that the contract forbids."""
+    """Yield callbacks that are missing, unfinished, or whose history breaks a law of callbacks."""
     if len(streams) != callbacks:
-        yield f"{len(streams)} callbacks of {callbacks} are on record"
+        yield f"{len(streams)} callbacks of {callbacks} are recorded"
     for stream, events in streams.items():
         try:
             check_history(events)
         except AssertionError as error:
             yield f"{stream}: {error}"
         if not any(isinstance(event.fact, CallbackFinished) for event in events):
-            yield f"{stream} has not come to its end"
+            yield f"{stream} has not finished"
         if sum(isinstance(event.fact, AttemptStarted) for event in events) != sum(map(_ends_a_call, events)):
             yield f"{stream}: a call has not ended"
 
@@ -131,11 +131,11 @@ def _ends_a_call(event: Recorded[CallbackFact]) -> bool:
 
 
 def faults_of_webhooks(streams: Streams, told: Mapping[str, Sequence[Told]]) -> Iterator[str]:
-    """Tell which webhooks did not come, came unasked, or came first after a later one of the same callback."""
+    """Yield webhooks that are missing, unexpected, or that came first after a later one of the same callback."""
     for stream, events in streams.items():
         wanted = [(kind, event.version) for event in events if (kind := _kind(event.fact))]
         if (got := told.get(stream, [])) != wanted:
-            yield f"{stream}: told {got}, to be told {wanted}"
+            yield f"{stream}: received {got}, expected {wanted}"
     yield from (f"{stream} is unknown" for stream in told.keys() - streams.keys())
 
 
@@ -152,7 +152,7 @@ def _kind(fact: CallbackFact) -> str | None:
 
 
 def first_receipts(received: Sequence[Received]) -> dict[str, list[Told]]:
-    """Answer what was told of each callback, in the order in which it came first."""
+    """Return the webhooks of each callback, in the order of their first arrival."""
     known, told = set[str](), dict[str, list[Told]]()
     for webhook in received:
         if webhook.id not in known:

@@ -38,7 +38,7 @@ class Desk:
         return self._said(self._client.post(_QUEUES, json=wanted), 201)["id"]
 
     def schedule(self, queue: int, planned: Iterable[Planned], *, tries: int, pause_s: int) -> Sequence[int]:
-        """Have these people called back now; answer the callbacks' ids."""
+        """Schedule callbacks to these people now; return the ids of the callbacks."""
         tasks = [
             {"a_number": one.a, "b_number": one.b, "try_count": tries, "try_again_pause": str(pause_s)}
             for one in planned
@@ -47,12 +47,12 @@ class Desk:
         return [callback["id"] for callback in self._said(answer, 201)]
 
     def comments(self, queue: int) -> dict[str, str | None]:
-        """Answer by A's number how each callback finished; None for one that has not."""
+        """Return the finish comment of each callback by A's number; None while it is unfinished."""
         answer = self._client.get(f"{_QUEUES}{queue}/task/")
         return {callback["a_number"]: callback["finish_comment"] for callback in self._said(answer, 200)}
 
     def why_idle(self, queue: int) -> str | None:
-        """Answer why the queue starts nothing, as the queue board tells."""
+        """Return the reason on the queue board why the queue starts no call."""
         answer = self._client.get("/v1/queue-board", params={"queue": queue})
         return self._said(answer, 200)["items"][0]["idle"]
 

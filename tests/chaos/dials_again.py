@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from application.ports.call_gateway import Call, Placed
+from application.ports.call_gateway import Call, PlaceResult
 from infrastructure.gateways.asterisk.client import AsteriskGateway
 from interfaces.cli import main
 
@@ -12,7 +12,7 @@ _place_once = AsteriskGateway.place
 _background: set[asyncio.Task[None]] = set()
 
 
-async def place_twice(self: AsteriskGateway, call: Call) -> Placed:
+async def place_twice(self: AsteriskGateway, call: Call) -> PlaceResult:
     """Place the call, and once more in the background."""
     task = asyncio.create_task(_place_again(self, call))
     _background.add(task)

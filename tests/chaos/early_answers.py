@@ -27,7 +27,7 @@ async def answer_early(  # noqa: PLR0917 - the same as what it replaces
     envelope: Envelope,
     idempotency_key: IdempotencyKey | None = None,
 ) -> Appended:
-    """Answer at once, as if it were recorded; record it in the background."""
+    """Return at once, as if the facts were recorded; record them in the background."""
     task = asyncio.create_task(_durable_append(self, stream, version, facts, envelope, idempotency_key))
     _background.add(task)
     task.add_done_callback(_background.discard)

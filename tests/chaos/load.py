@@ -34,11 +34,11 @@ class Load:
         self.statuses: Counter[int | str] = Counter()
 
     async def run(self) -> None:
-        """Go on until stop() is called."""
+        """Send requests until ``stop`` is called."""
         await asyncio.gather(*(self._client() for _ in range(self._clients)))
 
     def stop(self) -> None:
-        """Let each client end after its present request."""
+        """Stop each client after its current request."""
         self._stop.set()
 
     async def _client(self) -> None:

@@ -1,4 +1,4 @@
-"""Starts commands of ours at once, by forking a process that has imported them.
+"""Start commands of perezvon without import time, by forking a process that has imported them.
 
 To import takes longer than the second between two kills: most would be dead before they had done anything.
 """
@@ -22,7 +22,7 @@ _DRAIN_S = 30.0
 
 
 class Birth(msgspec.Struct, frozen=True):
-    """A process that is wanted: the words of the command, what is set in its environment, where its output goes."""
+    """A request for a process: the words of the command, its environment, and its log file."""
 
     words: Sequence[str]
     environment: Mapping[str, str]
@@ -43,7 +43,7 @@ class Nursery:
         self._process.communicate()
 
     def process(self, *words: str, environment: Mapping[str, str], log: Path) -> "Forked":
-        """Answer a command of ours that can be started."""
+        """Return a command of perezvon that can be started."""
         return Forked(self, Birth(words, environment, str(log)))
 
     def bear(self, birth: Birth) -> int:
@@ -56,7 +56,7 @@ class Nursery:
 
 
 class Forked:
-    """A command of ours that can be started, killed and started again."""
+    """A command of perezvon that can be started, killed and restarted."""
 
     def __init__(self, nursery: Nursery, birth: Birth) -> None:
         """Use ``Nursery.process``."""
@@ -73,7 +73,7 @@ class Forked:
         self._end(signal.SIGKILL)
 
     def end(self) -> None:
-        """SIGTERM, and wait until it has drained."""
+        """Send SIGTERM, and wait until it has drained."""
         self._end(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> None:
@@ -89,7 +89,7 @@ def main() -> None:
     """Fork a process for each line of standard input, and print its id."""
     from interfaces.cli import main as cli  # noqa: PLC0415 - who only wants a nursery need not import this
 
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries the dead
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps ended children
     for line in sys.stdin.buffer:
         birth = msgspec.json.decode(line, type=Birth)
         if pid := os.fork():

@@ -1,4 +1,4 @@
-"""Whom to call: phones whose numbers say how they behave (tests/asterisk), each number used once."""
+"""Numbers to call, each used once: the number decides how the phone behaves (tests/asterisk)."""
 
 from collections.abc import Iterator, Sequence
 from itertools import count, cycle, islice
@@ -7,7 +7,7 @@ import msgspec
 
 TRIES = 2
 PAUSE_S = 3
-"""After a failed attempt, in seconds: longer than it takes anybody to notice that a process is gone."""
+"""Pause after a failed attempt, in seconds: longer than the detection of a dead process."""
 
 _LONGEST = 99  # tenths of a second: by then B has hung up
 
@@ -21,12 +21,12 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def timed(ring: int, talk: int, serial: int) -> str:
-    """Answer the number of a phone that rings, answers, talks and hangs up; both times in tenths of a second."""
+    """Return the number of a phone that rings, answers, talks and hangs up; both times in tenths of a second."""
     return f"+79{ring:02}{talk:02}{serial:05}"
 
 
 def busy(serial: int) -> str:
-    """Answer the number of a phone that is busy."""
+    """Return the number of a phone that is busy."""
     return f"+7720{serial:07}"
 
 
@@ -42,5 +42,5 @@ def planner() -> Iterator[Planned]:
 
 
 def several(people: Iterator[Planned], number: int) -> Sequence[Planned]:
-    """Answer the next ones."""
+    """Return the next numbers."""
     return [*islice(people, number)]

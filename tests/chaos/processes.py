@@ -66,7 +66,7 @@ class Process:
             self._process.wait()
 
     def end(self) -> None:
-        """SIGTERM, and wait until it has drained."""
+        """Send SIGTERM, and wait until it has drained."""
         if self._process:
             self._process.terminate()
             self._process.wait(timeout=30)
@@ -96,13 +96,13 @@ class Postgres:
 
 
 def children(pid: int) -> list[int]:
-    """Answer the ids of a process's children."""
+    """Return the ids of a process's children."""
     listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
     return [int(line) for line in listed.stdout.split()]
 
 
 def answers(url: str) -> bool:
-    """Whether the URL is answered with 200."""
+    """Return whether the URL responds with 200."""
     try:
         return httpx.get(url, timeout=2).status_code == 200
     except httpx.HTTPError:
@@ -110,7 +110,7 @@ def answers(url: str) -> bool:
 
 
 def free_port() -> int:
-    """Answer a port of this machine that nobody listens on now."""
+    """Return a free port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 

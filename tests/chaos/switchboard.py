@@ -44,7 +44,7 @@ _LEFT = (
 
 
 class Switchboard:
-    """The processes, and what can be asked while some of them are killed."""
+    """The processes, and queries that work while some of them are killed."""
 
     def __init__(self, dsn: str, folder: Path, receiver: Receiver, nursery: Nursery, *, workers: int) -> None:
         """Use a migrated database; logs and the network's socket go to ``folder``."""
@@ -75,12 +75,12 @@ class Switchboard:
             worker.start()
 
     def end(self) -> None:
-        """End the workers in good order, then the network."""
+        """Stop the workers, then the network."""
         for process in (*self._workers, self._network):
             process.end()
 
     async def fill(self, callbacks: int, seed: int) -> None:
-        """Open a queue and have so many people called back: numbers, tries and pauses are mixed."""
+        """Create a queue and schedule ``callbacks`` with mixed numbers, tries and pauses."""
         self.callbacks = callbacks
         random = Random(seed)
         async with call_queue(self.dsn, LIMIT, WebhookOptions(opened=networks_of(_LOOPBACK))) as queue:
@@ -93,12 +93,12 @@ class Switchboard:
         await asyncio.to_thread(self._workers[number].start)
 
     async def counts(self) -> Counts:
-        """Answer what the network counted."""
+        """Return the counters of the network."""
         async with Control(self._address) as control:
             return await control.counts()
 
     async def dialled(self, more: int) -> int:
-        """Wait until so many more calls were dialled, or all callbacks have come to their end; answer how many were."""
+        """Wait until ``more`` calls were dialled or all callbacks have finished; return the number of new calls."""
         before = (await self.counts()).placed
 
         async def reached() -> bool:
@@ -108,15 +108,15 @@ class Switchboard:
         return (await self.counts()).placed - before
 
     async def settled(self) -> None:
-        """Wait until a worker leads, and no call is open that has ended or was never dialled."""
+        """Wait until a worker leads, and no open call has ended or was never dialled."""
         await self._until(lambda: number_in(self.dsn, _UNSETTLED) == 0, timeout=_PATIENCE_S)
 
     async def over(self, timeout: float) -> None:  # noqa: ASYNC109 - it bounds the tries
-        """Wait until all callbacks have come to their end, all webhooks are delivered, and every view shows it."""
+        """Wait until all callbacks have finished, all webhooks are delivered, and every view is up to date."""
         await self._until(self._is_over, timeout=timeout)
 
-    async def let_webhooks_wait_no_longer(self) -> None:
-        """Let so much time pass, for webhooks alone, that those which a dead worker had in hand are due again."""
+    async def expire_webhook_leases(self) -> None:
+        """Expire the leases of webhook lanes, so that deliveries of a dead worker are due again."""
         async with await AsyncConnection.connect(self.dsn, autocommit=True) as connection:
             await connection.execute("UPDATE perezvon_1.webhook_lanes SET lease_until = 'epoch'")
             await connection.execute("UPDATE perezvon_1.webhook_deliveries SET due_at = now() WHERE state = 'pending'")
@@ -148,7 +148,7 @@ def _callback(url: str, number: int, random: Random) -> NewCallback:
 
 @asynccontextmanager
 async def switchboard(dsn: str, folder: Path, *, workers: int) -> AsyncGenerator[Switchboard]:
-    """Lend running workers and a network, and end them; after trouble, show what they said."""
+    """Run workers and a network, and stop them; show their logs after a failure."""
     async with receiving() as receiver:
         with Nursery() as nursery:
             board = Switchboard(dsn, folder, receiver, nursery, workers=workers)

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import msgspec
 import psycopg
 
-from infrastructure.postgres.connections import LOG_TABLE, SCHEMA, migrate
+from infrastructure.postgres.migrations import migrate
+from infrastructure.postgres.sql import LOG_TABLE, SCHEMA
 from tests.chaos.load import Load
 from tests.chaos.processes import CLI, Postgres, Process, answers, free_port, log, show_logs, throw_away_folder
 from tests.chaos.verdict import Verdict, judge
@@ -25,7 +26,7 @@ VIEWS = ("task_list", "audit_trail")
 
 
 class Victim(Protocol):
-    """What can be killed and started again."""
+    """A process that can be killed and restarted."""
 
     def kill(self) -> None:
         """End it by SIGKILL."""
@@ -40,7 +41,7 @@ class Stack:
     """Postgres, API and worker in a throw-away folder."""
 
     def __init__(self, home: Path, *, answer_early: bool) -> None:
-        """Keep data and logs in ``home``; ``answer_early`` runs the build that must be found out."""
+        """Keep data and logs in ``home``; ``answer_early`` runs the faulty build, which must be detected."""
         self.home = home
         self.postgres = Postgres(home)
         self.postgres.start()
@@ -53,16 +54,16 @@ class Stack:
         self.worker = Process(*CLI, "work", environment=self._environment, log=home / "worker.log")
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of ours to its end."""
+        """Run a command of perezvon until it ends."""
         process = Process(*CLI, *words, environment=self._environment, log=self.home / "commands.log")
         return process.run()
 
     def json(self, *words: str) -> dict[str, Any]:
-        """Answer the JSON that a command of ours prints."""
+        """Return the JSON output of a command of perezvon."""
         return json.loads(self.command(*words, "--json").stdout)
 
     def serves(self) -> bool:
-        """Whether the API answers and reaches its database."""
+        """Return whether the API responds and reaches its database."""
         return answers(f"http://127.0.0.1:{self.port}/health/ready")
 
 
@@ -84,7 +85,7 @@ async def stack(*, answer_early: bool) -> AsyncGenerator[Stack]:
 
 
 async def storm(running: Stack, options: argparse.Namespace) -> tuple[Load, list[dict[str, Any]]]:
-    """Load the service and kill its processes in turn; answer what was promised and what was killed."""
+    """Load the service and kill its processes in turn; return the acknowledged changes and the kills."""
     organization = running.json("organization", "create", "Chaos")
     operator = running.json("operator", "add", "Line", "--organization", str(organization["id"]))
     load = Load(running.port, operator["id"], organization["token"], clients=options.clients, seed=options.seed)
@@ -98,7 +99,7 @@ async def storm(running: Stack, options: argparse.Namespace) -> tuple[Load, list
     deadline = time.monotonic() + options.seconds if options.seconds else None
     while len(kills) < options.kills and (deadline is None or time.monotonic() < deadline):
         name, victim = victims[len(kills) % len(victims)]
-        await asyncio.sleep(random.uniform(0.5, 2.0))  # some load at a random moment is the point here
+        await asyncio.sleep(random.uniform(0.5, 2.0))  # a kill at a random moment under load is the purpose here
         kills.append({"killed": name, "in_flight": load.in_flight, "answered_before": len(load.promises)})
         await asyncio.to_thread(victim.kill)
         await asyncio.to_thread(victim.start)
@@ -110,7 +111,7 @@ async def storm(running: Stack, options: argparse.Namespace) -> tuple[Load, list
 
 
 def caught_up(dsn: str) -> bool:
-    """Whether every view has seen the whole log."""
+    """Return whether every view has reached the end of the log."""
     with psycopg.connect(dsn) as connection:
         row = connection.execute(
             f"SELECT bool_and(c.position = (SELECT max(notification_id) FROM {SCHEMA}.{LOG_TABLE}))"
@@ -120,14 +121,14 @@ def caught_up(dsn: str) -> bool:
 
 
 def differing(running: Stack, view: str) -> int:
-    """Rebuild a view beside the live one; answer how many rows differ."""
+    """Rebuild a view beside the live one; return the number of differing rows."""
     done = running.command("rebuild", view, "--json")
     found: list[dict[str, Any]] = json.loads(done.stdout)["differences"]
     return sum(int(table[how]) for table in found for how in ("differing", "missing", "extra"))
 
 
 async def main(options: argparse.Namespace) -> int:
-    """Run the storm, print what was found, and answer 0 if nothing was lost."""
+    """Run the kills under load, print the verdict, and return 0 if nothing was lost."""
     async with stack(answer_early=options.answer_early) as running:
         load, kills = await storm(running, options)
         await asyncio.to_thread(eventually, lambda: caught_up(running.postgres.dsn), timeout=120)

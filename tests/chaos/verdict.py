@@ -1,4 +1,4 @@
-"""After the storm: is everything there that was promised, and do the views say what the log says?"""
+"""The verdict: every acknowledged change is in the log, and every view equals its rebuild."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from tests.chaos.load import Promise
 
 
 class Verdict(msgspec.Struct, kw_only=True):
-    """What was found. ``broken`` lists promises that the log does not keep, ``gaps`` missing positions."""
+    """The findings: ``broken`` lists promises that the log does not keep, ``gaps`` counts missing positions."""
 
     promises: int
     events: int
@@ -25,12 +25,12 @@ class Verdict(msgspec.Struct, kw_only=True):
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was lost and no view differs."""
+        """Return whether nothing was lost and no view differs."""
         return not self.broken and not self.gaps and not any(self.differing_rows.values())
 
 
 def judge(dsn: str, promises: Sequence[Promise], differing_rows: dict[str, int]) -> Verdict:
-    """Hold every promise against the log."""
+    """Compare every promise with the log."""
     streams = read_streams(dsn, "task/")
     count, gaps = events_and_gaps(dsn)
     broken = [f"{promise}: {fault}" for promise in promises if (fault := _fault(promise, streams))]
@@ -38,7 +38,7 @@ def judge(dsn: str, promises: Sequence[Promise], differing_rows: dict[str, int])
 
 
 def read_streams(dsn: str, prefix: str) -> dict[str, list[Recorded[Any]]]:
-    """Answer the streams whose names begin so, by name."""
+    """Return the streams whose names start with the prefix, by name."""
     streams: dict[str, list[Recorded[Any]]] = {}
     with psycopg.connect(dsn) as connection:
         identity = LogIdentity(
@@ -55,7 +55,7 @@ def read_streams(dsn: str, prefix: str) -> dict[str, list[Recorded[Any]]]:
 
 
 def events_and_gaps(dsn: str) -> tuple[int, int]:
-    """Answer how many events the log holds, and how many positions before its last are missing."""
+    """Return the number of events in the log, and the number of missing positions before its last one."""
     with psycopg.connect(dsn) as connection:
         count, head = connection.execute(
             f"SELECT count(*), coalesce(max(notification_id), 0) FROM {SCHEMA}.{LOG_TABLE}".encode()

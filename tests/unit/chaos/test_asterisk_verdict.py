@@ -20,7 +20,7 @@ from domain.callback.events import (
     Outcome,
 )
 from tests.chaos.asterisk_verdict import History, Seen, judge
-from tests.chaos.ordeals import UP, Kind, Ordeal
+from tests.chaos.fault_scenarios import UP, FaultScenario, Kind
 from tests.chaos.phones import PAUSE_S, Planned
 from tests.support.histories import LOST, START, SUCCESS, call_id_of, recorded, scheduled
 
@@ -56,9 +56,9 @@ ADOPTED = history(*joined())
 RETRIED = history(*failed(LOST), *joined(2))
 
 
-def ordeal(kind: Kind = Kind.WORKER_KILLED, **changes: Any) -> Ordeal:
+def scenario(kind: Kind = Kind.WORKER_KILLED, **changes: Any) -> FaultScenario:
     told: dict[str, Any] = {"idle": "switch_away"} if kind is Kind.LINK_CUT else {}
-    one = Ordeal(
+    one = FaultScenario(
         kind=kind, queues=[1], people=[ONE], up=OTHERS | {call_id_of(1)}, back_at=BACK_AT, back_after_s=2.0, **told
     )
     return msgspec.structs.replace(one, **changes)
@@ -75,22 +75,22 @@ def seen(told: History = ADOPTED, a_rung: Sequence[float] = (900.0,), **changes:
 
 
 def test_a_call_that_goes_on_is_adopted_and_no_fault() -> None:
-    found = judge(ordeal(), seen())
+    found = judge(scenario(), seen())
     assert (found.faults, found.adopted, found.ledger, found.lost, found.twice) == ([], UP, 0, 0, 0)
 
 
 def test_a_call_that_ended_meanwhile_was_read_from_the_ledger() -> None:
-    found = judge(ordeal(), seen(rows={call_id_of(1): BACK_AT - 1}))
+    found = judge(scenario(), seen(rows={call_id_of(1): BACK_AT - 1}))
     assert (found.faults, found.ledger) == ([], 1)
 
 
 def test_a_call_that_asterisk_forgot_is_lost_and_dialled_again_after_the_pause() -> None:
-    found = judge(ordeal(Kind.SWITCH_KILLED), seen(RETRIED, (900.0, 900.0 + PAUSE_S), rows={}))
+    found = judge(scenario(Kind.SWITCH_KILLED), seen(RETRIED, (900.0, 900.0 + PAUSE_S), rows={}))
     assert (found.faults, found.lost, found.dialled, found.twice) == ([], 1, 2, 0)
 
 
 def test_a_link_that_was_cut_costs_nothing() -> None:
-    assert judge(ordeal(Kind.LINK_CUT), seen()).faults == []
+    assert judge(scenario(Kind.LINK_CUT), seen()).faults == []
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_a_link_that_was_cut_costs_nothing() -> None:
     ],
 )
 def test_what_breaks_a_promise_is_a_fault(kind: Kind, changes: dict[str, Any]) -> None:
-    assert len(judge(ordeal(kind), seen(**changes)).faults) == 1
+    assert len(judge(scenario(kind), seen(**changes)).faults) == 1
 
 
 @pytest.mark.parametrize("changes", [{"idle": None}, {"started": 1}, {"up": frozenset({call_id_of(1)})}])
 def test_an_ordeal_in_which_attempts_were_started_or_that_was_none_is_a_fault(changes: dict[str, Any]) -> None:
-    assert len(judge(ordeal(Kind.LINK_CUT, **changes), seen()).faults) == 1
+    assert len(judge(scenario(Kind.LINK_CUT, **changes), seen()).faults) == 1
 
 
 def test_a_second_dial_for_an_attempt_is_counted() -> None:
-    assert judge(ordeal(), seen(a_rung=(900.0, 960.0, 1020.0))).twice == 2
+    assert judge(scenario(), seen(a_rung=(900.0, 960.0, 1020.0))).twice == 2

@@ -1,4 +1,4 @@
-"""What is done to a call centre with calls up: its worker killed, its switch killed, the link between them cut."""
+"""The scenarios with active calls: the worker is killed, the switch is killed, the link between them is cut."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ UP = 30
 """How many calls are up, at least, when something is done to them."""
 
 _CALLED = 60
-_UNHEARD = 6  # so many end while nobody hears it
+_UNHEARD = 6  # calls that end while the worker receives no events
 _DUE_MEANWHILE = 12
 _PATIENCE_S = 30.0
 
@@ -26,15 +26,15 @@ _STARTED = "SELECT count(*) FROM perezvon_1.stored_events WHERE topic = 'callbac
 
 
 class Kind(StrEnum):
-    """What is done."""
+    """The kind of a scenario."""
 
     WORKER_KILLED = "worker killed"
     SWITCH_KILLED = "switch killed"
     LINK_CUT = "link cut"
 
 
-class Ordeal(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done to whom: ``up`` are the ids of the calls that were open then.
+class FaultScenario(msgspec.Struct, frozen=True, kw_only=True):
+    """A scenario and its people: ``up`` are the ids of the calls that were open then.
 
     ``back_at`` is when, by the clock of this machine, the worker reached the switch again; ``back_after_s`` how long
     that took from when it could have. While the link was cut, ``started`` attempts were started, and the queue board
@@ -51,8 +51,8 @@ class Ordeal(msgspec.Struct, frozen=True, kw_only=True):
     started: int = 0
 
 
-def kill_worker(centre: CallCentre, people: Iterator[Planned], random: Random) -> Ordeal:
-    """Kill the worker while it dials: calls are up, others on record and not yet placed, others not yet started."""
+def kill_worker(centre: CallCentre, people: Iterator[Planned], random: Random) -> FaultScenario:
+    """Kill the worker while it dials: some calls are active, some recorded but not placed, some not started."""
     called = several(people, _CALLED)
     queue = centre.call(called)
     enough = random.randint(_CALLED * 2 // 3, _CALLED)
@@ -61,7 +61,7 @@ def kill_worker(centre: CallCentre, people: Iterator[Planned], random: Random) -
     up, began = _open_calls(centre), time.monotonic()
     centre.start_worker()
     centre.reached()
-    return Ordeal(
+    return FaultScenario(
         kind=Kind.WORKER_KILLED,
         queues=[queue],
         people=called,
@@ -71,8 +71,8 @@ def kill_worker(centre: CallCentre, people: Iterator[Planned], random: Random) -
     )
 
 
-def kill_switch(centre: CallCentre, people: Iterator[Planned], _: Random) -> Ordeal:
-    """Kill Asterisk with calls up, after some had ended of which the worker could hear nothing, and start it again."""
+def kill_switch(centre: CallCentre, people: Iterator[Planned], _: Random) -> FaultScenario:
+    """Kill and restart Asterisk with active calls, after some had ended without an event reaching the worker."""
     called, queue = _all_up(centre, people)
     up = _open_calls(centre)
     centre.cut()
@@ -81,7 +81,7 @@ def kill_switch(centre: CallCentre, people: Iterator[Planned], _: Random) -> Ord
     centre.asterisk.start()
     began = time.monotonic()
     centre.mend()
-    return Ordeal(
+    return FaultScenario(
         kind=Kind.SWITCH_KILLED,
         queues=[queue],
         people=called,
@@ -91,8 +91,8 @@ def kill_switch(centre: CallCentre, people: Iterator[Planned], _: Random) -> Ord
     )
 
 
-def cut_link(centre: CallCentre, people: Iterator[Planned], _: Random) -> Ordeal:
-    """Cut the link while calls are up and others become due, and mend it after some had ended."""
+def cut_link(centre: CallCentre, people: Iterator[Planned], _: Random) -> FaultScenario:
+    """Cut the link while calls are active and others become due; restore it after some had ended."""
     called, queue = _all_up(centre, people)
     up = _open_calls(centre)
     centre.cut()
@@ -105,7 +105,7 @@ def cut_link(centre: CallCentre, people: Iterator[Planned], _: Random) -> Ordeal
     rung = centre.rung(due)
     began = time.monotonic()
     centre.mend()
-    return Ordeal(
+    return FaultScenario(
         kind=Kind.LINK_CUT,
         queues=[queue, waiting],
         people=[*called, *due],
@@ -117,7 +117,7 @@ def cut_link(centre: CallCentre, people: Iterator[Planned], _: Random) -> Ordeal
     )
 
 
-ORDEALS: Mapping[Kind, Callable[[CallCentre, Iterator[Planned], Random], Ordeal]] = {
+FAULT_SCENARIOS: Mapping[Kind, Callable[[CallCentre, Iterator[Planned], Random], FaultScenario]] = {
     Kind.WORKER_KILLED: kill_worker,
     Kind.SWITCH_KILLED: kill_switch,
     Kind.LINK_CUT: cut_link,

@@ -9,7 +9,7 @@ import pytest
 from tests.asterisk.real_switch import RealSwitch
 from tests.chaos.asterisk import undergo
 from tests.chaos.call_centre import CallCentre, call_centre
-from tests.chaos.ordeals import UP, cut_link, kill_switch, kill_worker
+from tests.chaos.fault_scenarios import UP, cut_link, kill_switch, kill_worker
 from tests.chaos.phones import Planned, planner
 from tests.support.databases import DatabaseServer
 
