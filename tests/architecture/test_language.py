@@ -121,6 +121,8 @@ def test_technical_english_is_accepted(words: str) -> None:
         ("run", "#!/usr/bin/env python3\nx = 'ask somebody'\n", 2),
         ("infrastructure/a.sql", "SELECT 1; -- left alone\n", 1),
         ("docs/asterisk/a.conf", "x=1\n; whoever asks\n", 2),
+        ("examples/a.ts", "const url = 'https://nobody';\n/** Files tasks.\n * Told of calls. */\n", 3),
+        ("examples/a.ts", "f(); // as it stands\n", 1),
         ("docs/a.md", "# Title\n\nIt is left\nalone.\n", 3),
         ("interfaces/a/docs.html", "<p>\nnobody\n", 2),
         ("interfaces/api/a.py", "# the answer is JSON\n", 1),

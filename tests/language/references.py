@@ -28,7 +28,7 @@ def check_references(path: str, source: str, root: Path = ROOT) -> Iterator[Find
             for found in expression.finditer(line):
                 message = f'"{found[0].strip("(, ")}" is not in the repository: cite {instead}'
                 yield Finding(path, number, "reference", message)
-        for cited in _paths(path, line, root):
+        for cited in dict.fromkeys(_paths(path, line, root)):
             if not _exists(cited, root):
                 yield Finding(path, number, "reference", f"{cited} does not exist")
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _DEFINITIONS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-_COMMENT_MARKS = {".sql": "--", ".conf": ";"}
+# Regular expressions of what begins a comment, or continues it; ``#`` for all others.
+_COMMENT_MARKS = {".sql": "--", ".conf": ";", ".ts": r"(?://|/?\*+/?)"}
 _PROSE_SUFFIXES = {".md", ".html", ".js"}
 
 
