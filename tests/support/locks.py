@@ -1,11 +1,11 @@
-"""What may stand in the lock files: packages of the public index, and no address of any other."""
+"""The rule for lock files: packages of the public index only, and no other address."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 PUBLIC_HOSTS = {"pypi.org", "files.pythonhosted.org"}
-# How each of the exported files is made; a header in it would repeat the command line, machine and all.
+# Options of `uv export` for each file. They have no header, which would repeat the command line with its paths.
 EXPORTS = {
     "requirements.lock": ["--extra", "embedded", "--all-groups", "--no-group", "lint"],
     "requirements.lint.lock": ["--only-group", "lint"],
@@ -17,13 +17,13 @@ _ELSEWHERE = re.compile(r"://|^-| @ ")
 
 
 def export_command(name: str) -> list[str]:
-    """Return the arguments with which `uv` makes an exported file anew, on standard output."""
+    """Return the arguments with which `uv` exports a file to standard output."""
     options = ["--quiet", "--locked", "--no-header", "--no-emit-project", "--format", "requirements-txt"]
     return ["export", *options, *EXPORTS[name]]
 
 
 def foreign_lines(root: Path) -> Iterator[str]:
-    """Yield each line of a lock file, with its place, that points elsewhere than to the public index."""
+    """Yield each line of a lock file, with its place, that refers to another source than the public index."""
     for path in sorted([*root.glob("requirements*.lock"), root / "uv.lock"]):
         is_foreign = _is_foreign_to_uv if path.name == "uv.lock" else _ELSEWHERE.search
         for number, line in enumerate(path.read_text().splitlines(), start=1):
