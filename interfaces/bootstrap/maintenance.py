@@ -14,11 +14,11 @@ from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.policies.registry import POLICIES
 from infrastructure.postgres.connections import service_dsn
 
-VIEW_NAMES = sorted(REBUILDABLE)
-"""Names of the views that can be rebuilt."""
+VIEWS = dict(sorted(REBUILDABLE.items()))
+"""The views that can be rebuilt: the question that each answers, by its name."""
 
-SUBSCRIBER_NAMES = sorted(HANDLERS)
-"""Names of the projections and policies that may have parked streams."""
+SUBSCRIBERS = dict(sorted(HANDLERS.items()))
+"""The projections and policies that may have parked streams: the summary of each, by its name."""
 
 
 def rebuild_view(dsn: str, view: str, *, accept: bool, progress: RebuildProgress) -> RebuildReport:
@@ -35,7 +35,7 @@ def retry_parked_streams(dsn: str, name: str | None) -> Sequence[RetryReport]:
 
     ``dsn`` is for the service's role. Raises StorageUnavailable.
     """
-    return [asyncio.run(retry_parked(dsn, one)) for one in ([name] if name else SUBSCRIBER_NAMES)]
+    return [asyncio.run(retry_parked(dsn, one)) for one in ([name] if name else SUBSCRIBERS)]
 
 
 def diagnose(dsn: str, lags: Callable[[], Iterable[Lag]], limit_s: float) -> Iterator[Check]:

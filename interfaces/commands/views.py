@@ -1,7 +1,7 @@
 """Commands on views and policies: rebuild, and retry of parked streams."""
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,14 +9,19 @@ import click
 
 from application.ports.operations import RebuildProgress, RebuildReport, RetryReport
 from interfaces.bootstrap.database import owner_address, service_address
-from interfaces.bootstrap.maintenance import SUBSCRIBER_NAMES, VIEW_NAMES, rebuild_view, retry_parked_streams
+from interfaces.bootstrap.maintenance import SUBSCRIBERS, VIEWS, rebuild_view, retry_parked_streams
 from interfaces.commands.common import on_database
 from interfaces.commands.errors import DIFFERENT, FAILED
 from interfaces.commands.output import show_json
 
 
-@click.command()
-@click.argument("view", type=click.Choice(VIEW_NAMES), metavar="VIEW")
+def _listed(title: str, summaries: Mapping[str, str]) -> str:
+    """Return a paragraph of a help text: one line per name, with its summary."""
+    return "\n".join(["\b", f"{title}:", *(f"  {name:<26}{summary}" for name, summary in summaries.items())])
+
+
+@click.command(epilog=_listed("VIEW is one of", VIEWS))
+@click.argument("view", type=click.Choice(list(VIEWS)), metavar="VIEW")
 @click.option("--accept", is_flag=True, help="Swap in the rebuilt view even if it differs.")
 @on_database
 def rebuild(view: str, data_dir: Path | None, *, accept: bool, as_json: bool) -> None:
@@ -24,8 +29,6 @@ def rebuild(view: str, data_dir: Path | None, *, accept: bool, as_json: bool) ->
 
     The new view is built beside the live one, which stays readable and up to date; then the two are compared. When they
     are equal the new one is swapped in; when they differ nothing changes, and the exit code is 3.
-
-    VIEW is task_list, audit_trail, callback_list, queue_board, call_history or access_directory.
 
     \b
     Examples:
@@ -43,16 +46,13 @@ def rebuild(view: str, data_dir: Path | None, *, accept: bool, as_json: bool) ->
         click.get_current_context().exit(DIFFERENT)
 
 
-@click.command("retry-parked")
-@click.argument("name", type=click.Choice(SUBSCRIBER_NAMES), metavar="[NAME]", required=False)
+@click.command("retry-parked", epilog=_listed("NAME is one of", SUBSCRIBERS))
+@click.argument("name", type=click.Choice(list(SUBSCRIBERS)), metavar="[NAME]", required=False)
 @on_database
 def retry_parked(name: str | None, data_dir: Path | None, *, as_json: bool) -> None:
     """Retry parked streams after a fix.
 
     A stream is parked when a view or policy fails on one of its events. The exit code is 1 if some streams stay parked.
-
-    NAME is that of a view, except access_directory, or retry_callbacks, keep_timetable, notify_webhooks or
-    carry_out_callback_tasks.
 
     \b
     Example:
