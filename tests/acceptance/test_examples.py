@@ -58,7 +58,7 @@ class Example(NamedTuple):
 def perezvon(
     server: DatabaseServer, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str]]:
-    """Lend a service whose webhooks may go to this machine and whose operators file slowly: its address, its database."""
+    """Start a service whose webhooks may go to this machine and whose operators file slowly; yield its address and its database."""
     name = f"{template}_examples"
     database = server.create(name, template=template)
     environment = {
@@ -78,7 +78,7 @@ def perezvon(
 
 @pytest.fixture(scope="module")
 def typescript(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Lend a copy of the example with its dependencies, and the Node.js that runs it."""
+    """Return the folder of a copy of the example with its dependencies, and the Node.js that runs it."""
     node = find_node()
     folder = tmp_path_factory.mktemp("typescript") / "crm"
     shutil.copytree(EXAMPLES / "crm-typescript", folder, ignore=shutil.ignore_patterns("node_modules"))
@@ -90,7 +90,7 @@ def typescript(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def example(
     request: pytest.FixtureRequest, perezvon: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Example:
-    """Lend an example with what the first lines of its README make for it: an organisation, a token, a queue."""
+    """Return an example with what the first lines of its README create for it: an organisation, a token, a queue."""
     url, database = perezvon
     if request.param == "crm-typescript":
         folder, node = request.getfixturevalue("typescript")
@@ -130,7 +130,7 @@ def start(example: Example, tmp_path: Path) -> Iterator[Callable[..., Crm]]:
 
 @pytest.fixture
 def crm(start: Callable[..., Crm]) -> Crm:
-    """Lend a CRM that runs."""
+    """Return a CRM that runs."""
     return start()
 
 

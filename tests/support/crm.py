@@ -97,10 +97,10 @@ class Crm:
             return False
 
 
-def message(customer: dict[str, Any], event: str, sequence: int, **data: Any) -> bytes:
+def message(customer: dict[str, Any], event: str, sequence: int, **more: Any) -> bytes:
     """Return the body of a webhook about the customer's callback."""
-    told = {"callback_id": 1, "queue_id": 2, "name": customer["id"], **data}
-    return msgspec.json.encode({"id": "msg", "type": f"callback.{event}.v1", "sequence": sequence, "data": told})
+    data = {"callback_id": 1, "queue_id": 2, "name": customer["id"], **more}
+    return msgspec.json.encode({"id": "msg", "type": f"callback.{event}.v1", "sequence": sequence, "data": data})
 
 
 def lines_of_readme(example: str, **here: str) -> list[str]:

@@ -18,7 +18,7 @@ export interface Config {
 /** An environment variable is missing or cannot be read. The message says which. */
 export class SettingInvalid extends Error {}
 
-/** Returns the settings. Throws SettingInvalid. */
+/** Return the settings. Throws SettingInvalid. */
 export function readConfig(environment: NodeJS.ProcessEnv): Config {
   function text(name: string, preset?: string): string {
     const value = environment[name] || preset;

@@ -53,26 +53,26 @@ export interface Webhook {
 export class Customers {
   readonly #db: DatabaseSync;
 
-  /** Opens the file, and creates it if it does not exist. */
+  /** Open the file, and create it if it does not exist. */
   constructor(path: string) {
     this.#db = new DatabaseSync(path);
     this.#db.exec(SCHEMA);
   }
 
-  /** Inserts a customer who is to be called back. */
+  /** Insert a customer who is to be called back. */
   add(name: string, phone: string): Customer {
     const id = randomUUID();
     this.#db.prepare("INSERT INTO customers (id, name, phone) VALUES (?, ?, ?)").run(id, name, phone);
     return this.#db.prepare(`${SELECT} WHERE id = ?`).get(id) as Customer;
   }
 
-  /** Returns all customers, oldest first. */
+  /** Return all customers, oldest first. */
   all(): Customer[] {
     return this.#db.prepare(`${SELECT} ORDER BY rowid`).all() as Customer[];
   }
 
   /**
-   * Returns the oldest customer for whom something is to be sent to perezvon: a task or callback which is not
+   * Return the oldest customer for whom something is to be sent to perezvon: a task or callback which is not
    * confirmed, or the result of a callback which the task does not show.
    */
   nextUnfinished(): Customer | undefined {
@@ -83,28 +83,28 @@ export class Customers {
     return this.#db.prepare(unfinished).get() as Customer | undefined;
   }
 
-  /** Records that perezvon confirmed the task. */
+  /** Record that perezvon confirmed the task. */
   recordTask(id: string, taskId: string): void {
     this.#db.prepare("UPDATE customers SET task_id = ? WHERE id = ?").run(taskId, id);
   }
 
-  /** Records that perezvon confirmed the callback. */
+  /** Record that perezvon confirmed the callback. */
   recordCallback(id: string, callbackId: number): void {
     this.#db.prepare("UPDATE customers SET callback_id = ? WHERE id = ?").run(callbackId, id);
   }
 
-  /** Records that perezvon refused the customer's task or callback, and why. */
+  /** Record that perezvon refused the customer's task or callback, and why. */
   recordRefusal(id: string, reason: string): void {
     this.#db.prepare("UPDATE customers SET state = 'failed', reason = ? WHERE id = ?").run(reason, id);
   }
 
-  /** Records that the task shows what became of the callback. */
+  /** Record that the task shows what became of the callback. */
   recordTaskClosed(id: string): void {
     this.#db.prepare("UPDATE customers SET task_closed = 1 WHERE id = ?").run(id);
   }
 
   /**
-   * Applies a webhook once, and only if it is newer than the last one that was applied. Returns false if this webhook
+   * Apply a webhook once, and only if it is newer than the last one that was applied. Return false if this webhook
    * was received before.
    */
   recordWebhook(webhook: Webhook): boolean {

@@ -1,4 +1,4 @@
-/** Starts the CRM: `node src/main.ts`. */
+/** Start the CRM: `node src/main.ts`. */
 
 import { readConfig, SettingInvalid, type Config } from "./config.ts";
 import { Customers } from "./customers.ts";

@@ -6,7 +6,7 @@ import { RequestRefused, TryLater, type Perezvon } from "./perezvon.ts";
 
 const LONGEST_PAUSE_MS = 60_000;
 
-/** Sends one request at a time, in the order of the customers. */
+/** The sender: one request at a time, in the order of the customers. */
 export class Outbox {
   readonly #customers: Customers;
   readonly #perezvon: Perezvon;
@@ -17,12 +17,12 @@ export class Outbox {
     this.#perezvon = perezvon;
   }
 
-  /** Looks at the table again: it has changed. */
+  /** Look at the table again: it has changed. */
   wake(): void {
     this.#changed.resolve();
   }
 
-  /** Sends for ever. An exception that nobody expects ends the program, for its supervisor to start it again. */
+  /** Send for ever. An exception that nobody expects ends the program, for its supervisor to start it again. */
   async run(): Promise<never> {
     let failures = 0;
     for (;;) {
@@ -69,7 +69,7 @@ export class Outbox {
   }
 }
 
-/** Returns milliseconds to wait: what perezvon asks for, else twice as long after each failure, with jitter. */
+/** Return milliseconds to wait: what perezvon asks for, else twice as long after each failure, with jitter. */
 function pauseMs(failures: number, retryAfterMs: number | undefined): number {
   if (retryAfterMs !== undefined) return retryAfterMs + 200 * Math.random();
   return Math.min(LONGEST_PAUSE_MS, 1000 * 2 ** failures) * (0.5 + Math.random() / 2);

@@ -32,7 +32,7 @@ export class Perezvon {
     this.#config = config;
   }
 
-  /** Files the task that remains on record, and returns its id. Throws RequestRefused. */
+  /** File the task that remains on record, and return its id. Throws RequestRefused. */
   async fileTask(customer: Customer): Promise<string> {
     const task = {
       operator_id: this.#config.operatorKey,
@@ -45,7 +45,7 @@ export class Perezvon {
     return filed.id;
   }
 
-  /** Has the agent and then the customer called, and returns the callback's id. Throws RequestRefused. */
+  /** Have the agent and then the customer called, and return the callback's id. Throws RequestRefused. */
   async placeCallback(customer: Customer): Promise<number> {
     const events = `${this.#config.publicUrl}/webhooks`;
     const callback = {
@@ -64,7 +64,7 @@ export class Perezvon {
     return placed.id;
   }
 
-  /** Shows in the task what became of the callback. It may be repeated. Throws RequestRefused. */
+  /** Show in the task what became of the callback. It may be repeated. Throws RequestRefused. */
   async closeTask({ task_id, state, reason }: Customer): Promise<void> {
     let change: Record<string, string>;
     if (state === "reached") change = { status: "completed" };
@@ -114,7 +114,7 @@ export class Perezvon {
 
 type Fault = { field: string; message: string } | { loc: string[]; msg: string };
 
-/** Returns what an error says. `/api/tasks` and `task_scheduler` have a form of their own each (docs/api.md). */
+/** Return what an error says. `/api/tasks` and `task_scheduler` have a form of their own each (docs/api.md). */
 function reasonIn(text: string): string {
   let error: { errors?: Fault[]; detail?: Fault[] | string; message?: string };
   try {

@@ -22,7 +22,7 @@ class RequestInvalid extends Error {
   }
 }
 
-/** Returns a server; `listen` starts it. */
+/** Return a server; `listen` starts it. */
 export function makeServer(config: Config, customers: Customers, outbox: Outbox): Server {
   async function handle(request: IncomingMessage): Promise<Reply> {
     switch (`${request.method} ${request.url}`) {
@@ -47,7 +47,7 @@ export function makeServer(config: Config, customers: Customers, outbox: Outbox)
     return { status: 201, content: customer };
   }
 
-  /** Commits what it says, then responds: perezvon repeats what is not confirmed. Slow work is the outbox's. */
+  /** Commit what it says, then respond: perezvon repeats what is not confirmed. Slow work is the outbox's. */
   function receiveWebhook(request: IncomingMessage, body: Buffer): Reply {
     try {
       if (customers.recordWebhook(verify(config.webhookSecret, request.headers, body))) outbox.wake();
@@ -72,7 +72,7 @@ function errorReply(error: unknown): Reply {
   return { status: 500, content: { error: "internal error" } };
 }
 
-/** Returns the whole body. Node.js reads no more than Content-Length says. */
+/** Return the whole body. Node.js reads no more than Content-Length says. */
 async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   const length = request.headers["content-length"];
   if (length === undefined) throw new RequestInvalid(411, "Content-Length is required");

@@ -15,7 +15,7 @@ interface Message {
 }
 
 /**
- * Returns the webhook if it is genuine.
+ * Return the webhook if it is genuine.
  *
  * The library compares in constant time, accepts timestamps within five minutes of now, and takes any one of several
  * signatures: while a secret is rotated, perezvon signs with the old and the new one.
@@ -47,7 +47,7 @@ export function verify(secret: string, headers: IncomingHttpHeaders, body: Buffe
   };
 }
 
-/** Returns the state into which a message brings the customer, and the reason of a failure. */
+/** Return the state into which a message brings the customer, and the reason of a failure. */
 function outcome({ type, data }: Message): [State | null, string | null] {
   switch (type) {
     case "callback.attempt_started.v1":
