@@ -31,7 +31,7 @@ def test_a_rule_left_out_without_a_word_is_seen() -> None:
 def test_pyright_is_strict_everywhere() -> None:
     pyright = PROJECT["tool"]["pyright"]
     assert pyright["typeCheckingMode"] == "strict"
-    assert pyright["include"] == [*PACKAGES, "tests"]
+    assert pyright["include"] == [*PACKAGES, "tests", "examples"]
     assert [environment["root"] for environment in pyright["executionEnvironments"]] == ["tests"]
 
 
