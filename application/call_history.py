@@ -62,6 +62,21 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return (self.ended_at - self.started_at).total_seconds()
 
+    @property
+    def joined_seconds(self) -> float | None:
+        """Seconds for which A and B were joined; None if they were not, or while they are."""
+        return self.end.seconds if self.end and self.is_joined else None
+
+    def leg_result(self, leg: Leg) -> Outcome | None:
+        """Return the outcome of a leg: None until it is known, and for B if B's phone was not called.
+
+        Any leg that was answered is a SUCCESS, also when the other one was not.
+        """
+        answered = self.answered(leg)
+        if self.outcome is None or answered is None or (leg is Leg.B and not self.answered(Leg.A)):
+            return None
+        return Outcome.SUCCESS if answered else self.outcome
+
     def answered(self, leg: Leg) -> bool | None:
         """Whether that phone was answered: A's was when B's was rung, and both were when they are joined."""
         if self.is_joined:

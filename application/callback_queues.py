@@ -8,9 +8,10 @@ from application.callers import Request
 from application.command_handler import Handled, Idempotency, change
 from application.errors import QueueNotFound
 from application.ports.event_log import EventLog, IdSequences
-from domain.callback_queue.callback_queue import CallbackQueue, create, replay
+from domain.callback_queue.callback_queue import DEFAULT_STATUS, CallbackQueue, create, replay
 from domain.callback_queue.events import CallingRules, QueueFact, QueueStatus
 from domain.errors import AlreadyDeleted
+from domain.limits import DEFAULT_CONCURRENT_CALLBACKS
 from domain.model import Recorded
 from domain.streams import queue_stream
 
@@ -23,8 +24,8 @@ class NewQueue(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     comment: str | None = None
-    status: QueueStatus = QueueStatus.OFF
-    concurrent_task_limit: int = 1
+    status: QueueStatus = DEFAULT_STATUS
+    concurrent_task_limit: int = DEFAULT_CONCURRENT_CALLBACKS
 
 
 class QueueChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -88,7 +88,7 @@ async def change(
         events = loaded
         for _ in range(attempts):
             if if_match is not None and if_match != events[-1].version:
-                raise PreconditionFailed
+                raise PreconditionFailed(events[-1].version)
             facts = decide(events)
             if not facts and (idempotency is None or idempotency.key is None):
                 return Handled(events)

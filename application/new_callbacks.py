@@ -11,6 +11,7 @@ from application.phones import line
 from application.webhook_targets import BadTarget, Network, check_target
 from domain.callback.events import CallbackDetails, CallbackScheduled
 from domain.errors import InvalidField
+from domain.limits import DEFAULT_PAUSE_S, DEFAULT_TRIES
 from domain.streams import callback_stream
 
 FAULTS_MAX = 50
@@ -25,8 +26,8 @@ class NewCallback(msgspec.Struct, frozen=True, kw_only=True):
     start_time: datetime
     name: str | None = None
     extension_id: int | None = None
-    try_count: int = 1
-    try_again_pause: int = 60
+    try_count: int = DEFAULT_TRIES
+    try_again_pause: int = DEFAULT_PAUSE_S
     url_before: str | None = None
     url_before_again: str | None = None
     url_success: str | None = None

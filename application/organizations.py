@@ -129,6 +129,7 @@ class OrganizationsAdmin:
         expires_at: datetime | None = None,
     ) -> NewToken:
         """Issue a token. Raises OrganizationNotFound, UnknownMember, RoleTooHigh."""
+        name = name and name.strip()
         token, issued = _new_token(role, name=name)
 
         def decide(organization: Organization) -> list[OrganizationFact]:

@@ -1,4 +1,4 @@
-"""Use case of searching tasks: who may search in personal data, and how a phone number is matched."""
+"""Use case of searching tasks: who sees and searches personal data, and how a phone number is matched."""
 
 from msgspec.structs import replace
 
@@ -10,6 +10,11 @@ from application.queries.task_list import TaskListFilter
 from domain.values import Permission
 
 
+def sees_personal_data(caller: Caller) -> bool:
+    """Return whether lists show personal data to the caller; it is masked for anyone else."""
+    return caller.may(Permission.READ_PERSONAL)
+
+
 async def search_filter(requested: TaskListFilter, caller: Caller, directory: Directory) -> TaskListFilter:
     """Return the requested filter as the task list applies it: an empty search is none, a phone number is in E.164.
 
@@ -17,7 +22,7 @@ async def search_filter(requested: TaskListFilter, caller: Caller, directory: Di
     but may not read it, InvalidField on ``caller_phone``, and OrganizationNotFound.
     """
     searches_personal = requested.search is not None or requested.caller_phone is not None
-    if searches_personal and not caller.may(Permission.READ_PERSONAL):
+    if searches_personal and not sees_personal_data(caller):
         raise Forbidden
     phone = requested.caller_phone
     if phone is not None:

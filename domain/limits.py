@@ -1,4 +1,4 @@
-"""Limits of the values that the domain accepts. Each one is defined here only; the HTTP API and the commands import it."""
+"""Limits and defaults of values. Each is defined only here; the HTTP API and the commands import it."""
 
 # Texts, in characters (docs/contracts/tasks.md, Limits)
 TITLE_MAX = 500
@@ -17,10 +17,13 @@ EXTENSION_MAX = 8
 # Callbacks and their queues (docs/contracts/task_scheduler.md)
 CONCURRENT_CALLBACKS_MAX = 10_000
 """Callbacks of a queue that run at one time."""
+DEFAULT_CONCURRENT_CALLBACKS = 1
 NEW_CALLBACKS_MAX = 10_000
 """Callbacks that one request schedules."""
 TRIES_MAX = 50
+DEFAULT_TRIES = 1
 PAUSE_MAX_S = 604_800
+DEFAULT_PAUSE_S = 60
 START_AHEAD_MAX_S = 365 * 86_400
 
 # Retry policies

@@ -1,4 +1,4 @@
-"""The CallbackQueue aggregate: its state, its decisions, and how facts change it."""
+"""The CallbackQueue aggregate: state, decisions, and the effect of each fact."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -20,13 +20,16 @@ from domain.callback_queue.events import (
     QueueSwitchedOn,
 )
 from domain.errors import AlreadyDeleted, InvalidField
-from domain.limits import COMMENT_MAX, CONCURRENT_CALLBACKS_MAX, NAME_MAX
+from domain.limits import COMMENT_MAX, CONCURRENT_CALLBACKS_MAX, DEFAULT_CONCURRENT_CALLBACKS, NAME_MAX
 from domain.model import Recorded
 from domain.streams import aggregate_number
 
+DEFAULT_STATUS = QueueStatus.OFF
+"""A new queue starts callbacks only after it is switched on."""
+
 
 class CallbackQueue(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue as its facts up to ``version`` made it."""
+    """The state of a queue after its facts up to ``version``."""
 
     id: int
     organization_id: int
@@ -47,10 +50,10 @@ class CallbackQueue(msgspec.Struct, frozen=True, kw_only=True):
         status: QueueStatus | None = None,
         concurrent_task_limit: int | None = None,
     ) -> list[QueueFact]:
-        """Decide new values; None leaves a field as it is, and what is so already decides nothing.
+        """Change the fields; None leaves a field unchanged, and the current value again records nothing.
 
-        A queue is switched on after it gets its new limit, and off before: it never runs by a limit that was not asked for.
-        Raises AlreadyDeleted, and InvalidField for what no queue can have (contract 2, Queue fields).
+        A queue is switched on after its limit changes, and off before: it never runs with a limit that nobody requested.
+        Raises AlreadyDeleted, and InvalidField for an invalid value (docs/contracts/task_scheduler.md, Queue fields).
         """
         if self.is_deleted:
             raise AlreadyDeleted("queue")
@@ -69,7 +72,7 @@ class CallbackQueue(msgspec.Struct, frozen=True, kw_only=True):
         return facts
 
     def choose_rules(self, rules: CallingRules) -> list[QueueFact]:
-        """Decide how the queue calls; the same rules again decide nothing. Raises AlreadyDeleted, InvalidField."""
+        """Replace the calling rules; the current rules again record nothing. Raises AlreadyDeleted, InvalidField."""
         if self.is_deleted:
             raise AlreadyDeleted("queue")
         if rules.retry_policy:
@@ -77,7 +80,7 @@ class CallbackQueue(msgspec.Struct, frozen=True, kw_only=True):
         return [] if rules == self.rules else [QueueRulesChosen(rules=rules)]
 
     def delete(self) -> list[QueueFact]:
-        """Decide that the queue is gone. Raises AlreadyDeleted."""
+        """Delete the queue. Raises AlreadyDeleted."""
         if self.is_deleted:
             raise AlreadyDeleted("queue")
         return [QueueDeleted()]
@@ -87,16 +90,16 @@ def create(
     name: str,
     *,
     comment: str | None = None,
-    status: QueueStatus = QueueStatus.OFF,
-    concurrent_task_limit: int = 1,
+    status: QueueStatus = DEFAULT_STATUS,
+    concurrent_task_limit: int = DEFAULT_CONCURRENT_CALLBACKS,
 ) -> list[QueueFact]:
-    """Decide a new queue. Raises InvalidField for what no queue can have (contract 2, Queue fields)."""
+    """Create a queue. Raises InvalidField for an invalid value (docs/contracts/task_scheduler.md, Queue fields)."""
     _check(name, comment, concurrent_task_limit)
     return [QueueCreated(name=name, comment=comment, status=status, concurrent_task_limit=concurrent_task_limit)]
 
 
 def evolve(queue: CallbackQueue | None, event: Recorded[QueueFact]) -> CallbackQueue:
-    """Fold one recorded fact into the queue; the first one makes it."""
+    """Return the queue after one more recorded fact; the first fact creates it."""
     fact = event.fact
     if isinstance(fact, QueueCreated):
         return CallbackQueue(
@@ -131,7 +134,7 @@ def evolve(queue: CallbackQueue | None, event: Recorded[QueueFact]) -> CallbackQ
 
 
 def replay(events: Iterable[Recorded[QueueFact]]) -> CallbackQueue | None:
-    """Fold a stream, oldest first, into the queue; an empty one is None."""
+    """Return the queue after all events of its stream, oldest first; None for an empty stream."""
     queue: CallbackQueue | None = None
     for event in events:
         queue = evolve(queue, event)

@@ -13,7 +13,7 @@ from infrastructure.dispatch import reconciler
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.network import Network
 from interfaces.api.web.path_params import CLIENT_BASE_PATHS
-from tests.support.dispatching import BUSY, ANSWERS, FAST, RINGS, Exchange, open_exchange
+from tests.support.dispatching import ANSWERS, BUSY, FAST, RINGS, Exchange, open_exchange
 from tests.support.office import Office, service_with_worker
 from tests.support.waiting import eventually_async
 

@@ -10,7 +10,7 @@ from domain.model import Recorded
 from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import BatchReader
 from infrastructure.gateways.simulated.network import Network
-from tests.support.dispatching import BUSY, ANSWERS, FAST, RINGS, Exchange, open_exchange
+from tests.support.dispatching import ANSWERS, BUSY, FAST, RINGS, Exchange, open_exchange
 from tests.support.office import Office, service_with_worker
 from tests.support.waiting import eventually_async
 

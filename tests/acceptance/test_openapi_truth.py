@@ -26,7 +26,7 @@ from interfaces.api.openapi.docs_page import openapi_document
 from interfaces.api.openapi.examples import CALL_ID
 from tests.support.databases import DatabaseServer
 from tests.support.office import QUEUES, Office, Service, service_with_worker
-from tests.support.webhooks import message, enqueue_all
+from tests.support.webhooks import enqueue_all, message
 
 EXAMPLES = int(os.environ.get("PEREZVON_TEST_SCHEMATHESIS_EXAMPLES", "6"))
 DOCUMENT: dict[str, Any] = msgspec.json.decode(openapi_document())

@@ -7,7 +7,7 @@ import pytest
 
 from domain.callback.callback import Callback
 from infrastructure.gateways.simulated.network import Network
-from tests.support.dispatching import BUSY, ANSWERS, FAST, Exchange, open_exchange
+from tests.support.dispatching import ANSWERS, BUSY, FAST, Exchange, open_exchange
 from tests.support.office import Office, service_with_worker
 from tests.support.waiting import eventually_async
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from domain.values import Role
 from application.policies.notify_webhooks import Message
+from domain.values import Role
 from infrastructure.webhooks.signatures import key_of
 from tests.support.office import Office, Service
 from tests.support.receiving import Receiver, receiving
 from tests.support.waiting import eventually_async
-from tests.support.webhooks import change, message, enqueue_all, worker
+from tests.support.webhooks import change, enqueue_all, message, worker
 
 pytestmark = pytest.mark.anyio
 

@@ -1,4 +1,4 @@
-"""Our service with one more route, ``POST /noop``: it validates the same body and answers the same task, and keeps nothing."""
+"""Our service with one more route, ``POST /noop``: it validates the same body, returns the same task and stores nothing."""
 
 import sys
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ _create_app = server.create_app
 
 @post("/noop", status_code=200, request_class=JsonRequest)
 async def noop(data: JSONBody[NewTaskBody]) -> Response[bytes]:
-    """Answer the task that would have been filed."""
+    """Return the task that ``POST /api/tasks`` would have filed."""
     now = datetime.now(UTC)
     task = Task(
         id="01900000-0000-7000-8000-000000000001",
@@ -37,13 +37,13 @@ async def noop(data: JSONBody[NewTaskBody]) -> Response[bytes]:
         created_at=now,
         updated_at=now,
     )
-    answer: TaskResponse = task_response(TaskResult(task=task, position=1))
+    body: TaskResponse = task_response(TaskResult(task=task, position=1))
     headers = {"ETag": '"1"', "Perezvon-Position": "1"}
-    return Response(_encoder.encode(answer), headers=headers, media_type=MediaType.JSON)
+    return Response(_encoder.encode(body), headers=headers, media_type=MediaType.JSON)
 
 
 def create_app(settings: Settings, services: Services) -> Litestar:
-    """Answer the service's application with the route added."""
+    """Return the application of the service with the additional route."""
     app = _create_app(settings, services)
     app.register(noop)
     return app

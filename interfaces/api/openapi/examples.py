@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from application.queue_rules import EffectivePolicy, PolicySource
 from domain.callback.events import Leg, Outcome
 from domain.callback.retry_policy import RetryPolicy
 from domain.callback_queue.events import QueueStatus
@@ -18,7 +19,7 @@ from interfaces.api.routes.queue_bodies import (
     QueueChangeBody,
     QueueResponse,
 )
-from interfaces.api.routes.queue_rules import EffectivePolicy, QueueRulesBody, QueueRulesResponse
+from interfaces.api.routes.queue_rules import QueueRulesBody, QueueRulesResponse
 from interfaces.api.routes.task_bodies import (
     OPERATOR_ID,
     AppealBody,
@@ -153,7 +154,7 @@ _ALL = (
     QueueRulesResponse(
         retry_policy=_POLICY,
         client_leg=_CHOSEN.client_leg,
-        effective=EffectivePolicy(retry_policy=_POLICY, source="queue"),
+        effective=EffectivePolicy(retry_policy=_POLICY, source=PolicySource.QUEUE),
     ),
     NewTaskBody(
         operator_id=OPERATOR_ID,

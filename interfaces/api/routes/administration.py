@@ -234,7 +234,7 @@ async def issue_token(request: JsonRequest, data: JSONBody[NewTokenBody]) -> New
         data.role,
         context.command_request(),
         member_id=data.member_id,
-        name=data.name and data.name.strip(),
+        name=data.name,
         expires_at=expires_at,
     )
     return NewTokenResponse(id=issued.id, token=issued.token)

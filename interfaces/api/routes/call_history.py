@@ -103,7 +103,6 @@ def _call_id_of(request: AnyRequest) -> UUID:
 
 def _response(call: CallRecord) -> CallHistoryResponse:
     end, details = call.end, call.scheduled.personal
-    talked = end.seconds if end and call.is_joined else None
     return CallHistoryResponse(
         call_uuid=call.call_id,
         client_owner_id=call.organization_id,
@@ -112,7 +111,7 @@ def _response(call: CallRecord) -> CallHistoryResponse:
         bridged_time_gmt=call.joined_at and format_utc(call.joined_at),
         hangup_time_gmt=call.ended_at and format_utc(call.ended_at),
         duration=_rounded(call.seconds),
-        bridged_duration=_rounded(talked),
+        bridged_duration=_rounded(call.joined_seconds),
         from_username=details.a_number,
         to_username=details.b_number,
         bridged_username=details.b_number if call.is_joined else None,
@@ -127,18 +126,17 @@ def _response(call: CallRecord) -> CallHistoryResponse:
         scheduler_id=call.scheduled.queue_id,
         task_id=call.callback_id,
         cdr=[
-            CallPart(leg=leg, to_username=number, answered=call.answered(leg), result=_result(call, leg))
+            CallPart(leg=leg, to_username=number, answered=call.answered(leg), result=_leg_result(call, leg))
             for leg, number in ((Leg.A, details.a_number), (Leg.B, details.b_number))
         ],
     )
 
 
-def _result(call: CallRecord, leg: Leg) -> Result | None:
-    """Answer how the leg came out: B's phone was not rung when A's was not answered."""
-    answered = call.answered(leg)
-    if call.outcome is None or answered is None or (leg is Leg.B and not call.answered(Leg.A)):
+def _leg_result(call: CallRecord, leg: Leg) -> Result | None:
+    outcome = call.leg_result(leg)
+    if outcome is None:
         return None
-    return "answered" if answered and not call.is_joined else _RESULTS[call.outcome]
+    return "answered" if outcome is Outcome.SUCCESS and not call.is_joined else _RESULTS[outcome]
 
 
 def _rounded(seconds: float | None) -> int | None:

@@ -5,7 +5,8 @@ from litestar.params import JSONBody
 
 from application.callback_queues import NewQueue, QueueChange, QueueResult
 from application.queries.queue_board import queue_row
-from domain.callback_queue.events import QueueStatus
+from domain.callback_queue.callback_queue import DEFAULT_STATUS
+from domain.limits import DEFAULT_CONCURRENT_CALLBACKS
 from domain.values import Permission
 from interfaces.api.routes.callbacks import (
     delete_callback,
@@ -57,8 +58,8 @@ async def create_queue(request: JsonRequest, data: JSONBody[NewQueueBody]) -> Js
     new_queue = NewQueue(
         name=data.name,
         comment=data.comment,
-        status=data.status or QueueStatus.OFF,
-        concurrent_task_limit=data.concurrent_task_limit or 1,
+        status=data.status or DEFAULT_STATUS,
+        concurrent_task_limit=data.concurrent_task_limit or DEFAULT_CONCURRENT_CALLBACKS,
     )
     created = await context.api.services.queues.create(new_queue, await idempotent_request(request))
     return _changed(context, created, status_code=201)

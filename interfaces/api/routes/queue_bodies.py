@@ -10,9 +10,13 @@ from application.new_callbacks import NewCallback
 from application.queries.callback_list import CallbackRow
 from application.queries.queue_board import QueueRow
 from domain.callback.events import FinishResult
+from domain.callback_queue.callback_queue import DEFAULT_STATUS
 from domain.callback_queue.events import QueueStatus
 from domain.limits import (
     CONCURRENT_CALLBACKS_MAX,
+    DEFAULT_CONCURRENT_CALLBACKS,
+    DEFAULT_PAUSE_S,
+    DEFAULT_TRIES,
     EXTENSION_MAX,
     EXTENSION_MIN,
     NEW_CALLBACKS_MAX,
@@ -73,10 +77,13 @@ class NewQueueBody(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Name
     comment: CommentText | None = None
-    status: Annotated[QueueStatus, Meta(description="Default: off.")] | None = None
+    status: Annotated[QueueStatus, Meta(description=f"Default: {DEFAULT_STATUS}.")] | None = None
     concurrent_task_limit: (
         Annotated[
-            ConcurrencyLimit, Meta(description="Maximum number of callbacks that run at the same time; default 1.")
+            ConcurrencyLimit,
+            Meta(
+                description=f"Maximum number of callbacks that run at the same time; default {DEFAULT_CONCURRENT_CALLBACKS}."
+            ),
         ]
         | None
     ) = None
@@ -102,11 +109,15 @@ class NewCallbackBody(msgspec.Struct, frozen=True, kw_only=True):
     extension_id: (
         Annotated[int, Meta(ge=0, le=POSITION_MAX, description="The account that pays for the call.")] | None
     ) = None
-    try_count: Annotated[int, Meta(ge=1, le=TRIES_MAX, description="Maximum number of attempts; default 1.")] | None = (
-        None
-    )
+    try_count: (
+        Annotated[int, Meta(ge=1, le=TRIES_MAX, description=f"Maximum number of attempts; default {DEFAULT_TRIES}.")]
+        | None
+    ) = None
     try_again_pause: (
-        Annotated[Pause, Meta(description=f"Seconds between attempts, at most {PAUSE_MAX_S:,}; default 60.")] | None
+        Annotated[
+            Pause, Meta(description=f"Seconds between attempts, at most {PAUSE_MAX_S:,}; default {DEFAULT_PAUSE_S}.")
+        ]
+        | None
     ) = None
     url_before: WebhookUrl | None = None
     url_before_again: WebhookUrl | None = None
@@ -175,8 +186,8 @@ def to_new_callback(new: NewCallbackBody, now: datetime) -> NewCallback:
         start_time=parse_start_time(new.start_time_utc, now),
         name=new.name,
         extension_id=new.extension_id,
-        try_count=1 if new.try_count is None else new.try_count,
-        try_again_pause=60 if new.try_again_pause is None else int(new.try_again_pause),
+        try_count=DEFAULT_TRIES if new.try_count is None else new.try_count,
+        try_again_pause=DEFAULT_PAUSE_S if new.try_again_pause is None else int(new.try_again_pause),
         url_before=new.url_before,
         url_before_again=new.url_before_again,
         url_success=new.url_success,

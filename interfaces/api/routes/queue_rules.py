@@ -1,12 +1,13 @@
 """``/v1/queues/{queue_id}/rules``: calling rules of a queue, beyond ``docs/contracts/task_scheduler.md``."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from litestar import Router, get, put
 from litestar.params import JSONBody, PathParameter
 
 from application.callback_queues import QueueResult
+from application.queue_rules import EffectivePolicy, effective_policy
 from domain.callback.events import Leg
 from domain.callback.retry_policy import RetryPolicy
 from domain.callback_queue.events import CallingRules
@@ -34,13 +35,6 @@ class QueueRulesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     retry_policy: ChosenPolicy | None
     client_leg: ClientLeg
-
-
-class EffectivePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """The retry policy in effect, and its source; an empty policy is the rule of the contract."""
-
-    retry_policy: RetryPolicy
-    source: Literal["queue", "organization", "contract"]
 
 
 class QueueRulesResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,14 +85,6 @@ async def _response(context: RequestContext, shown: QueueResult) -> JsonResponse
     body = QueueRulesResponse(
         retry_policy=rules.retry_policy,
         client_leg=rules.client_leg,
-        effective=_in_force(rules, organization.settings if organization else Settings()),
+        effective=effective_policy(rules, organization.settings if organization else Settings()),
     )
     return JsonResponse(body, {"Perezvon-Position": str(shown.position)})
-
-
-def _in_force(rules: CallingRules, settings: Settings) -> EffectivePolicy:
-    if rules.retry_policy is not None:
-        return EffectivePolicy(retry_policy=rules.retry_policy, source="queue")
-    if settings.retry_policy is not None:
-        return EffectivePolicy(retry_policy=settings.retry_policy, source="organization")
-    return EffectivePolicy(retry_policy=RetryPolicy(), source="contract")
