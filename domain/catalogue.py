@@ -1,4 +1,4 @@
-"""All facts that the log can hold, by tag."""
+"""All facts that the log can contain, by tag."""
 
 from typing import get_args
 
@@ -11,4 +11,4 @@ from domain.task.events import TaskFact
 AnyFact = TaskFact | OrganizationFact | QueueFact | CallbackFact
 
 FACTS: dict[str, type[Fact]] = {tag_of(fact): fact for fact in get_args(AnyFact)}
-"""The type of each fact by its tag. Tags are unique: a test counts them."""
+"""The type of each fact by its tag. A test checks that tags are unique."""

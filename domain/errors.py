@@ -1,14 +1,14 @@
-"""Every refusal of the domain. A refusal has a stable code and changes nothing."""
+"""Refusals of the domain. Each has a stable code; a refused command records nothing."""
 
 
 class Refused(Exception):
-    """Base of all refusals. ``code`` is stable: clients may tell refusals apart by it."""
+    """Base of all refusals. ``code`` is stable: clients use it to distinguish refusals."""
 
     code = "refused"
 
 
 class IllegalTransition(Refused):
-    """The aggregate's status does not allow this change."""
+    """The status of the task does not allow this change."""
 
     code = "illegal_transition"
 
@@ -19,7 +19,7 @@ class IllegalTransition(Refused):
 
 
 class InvalidField(Refused):
-    """A field's value cannot be taken. ``field`` is its name in the request, ``kind`` a stable word for the fault."""
+    """A field has an invalid value. ``field`` is its name in the request, ``kind`` a stable word for the error."""
 
     code = "invalid_field"
 
@@ -30,7 +30,7 @@ class InvalidField(Refused):
 
 
 class RoleTooHigh(InvalidField):
-    """A token may do no more than its member."""
+    """The token's role has permissions that its member's role does not have."""
 
     code = "role_too_high"
 
@@ -42,19 +42,19 @@ class UnknownMember(InvalidField):
 
 
 class UnknownToken(Refused):
-    """The organisation has no such token, or it is revoked already."""
+    """The organisation has no such token, or it is already revoked."""
 
     code = "unknown_token"
 
 
 class UnknownOperator(Refused):
-    """The organisation has no such operator, or the operator is removed already."""
+    """The organisation has no such operator, or the operator is already removed."""
 
     code = "unknown_operator"
 
 
 class AlreadyDeleted(Refused):
-    """The queue or callback is deleted."""
+    """The queue or callback is already deleted."""
 
     code = "already_deleted"
 
@@ -63,9 +63,9 @@ class AlreadyDeleted(Refused):
 
 
 class NotWaiting(Refused):
-    """The callback does not wait for an attempt."""
+    """The callback is not waiting for an attempt."""
 
     code = "not_waiting"
 
     def __init__(self, status: str) -> None:
-        super().__init__(f"A callback that is {status} does not wait for an attempt")
+        super().__init__(f"A callback that is {status} is not waiting for an attempt")

@@ -1,4 +1,4 @@
-"""Facts, and the envelope that a fact gets when it is recorded."""
+"""Facts, and their envelopes: as a command gives them, and as the log records them."""
 
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -8,19 +8,19 @@ import msgspec
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    """Something that happened, in the business's words.
+    """Something that happened, named in the words of the business.
 
-    Each fact has a stable tag (``task.filed.v1``). The tag is the stored topic, the JSON ``type`` and,
-    later, the type of the webhook; it is never a Python path, so that code may move. Fields with a default
-    have the default None, which is not stored: another default could not be changed without changing history.
+    Each fact has a stable tag (``task.filed.v1``). The tag is the stored topic, the JSON ``type`` and the type of the
+    webhook; it is never a Python path, so code can move. The only default of a field is None, which is not stored:
+    another default could not be changed without changing history.
     """
 
 
 class Personal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The fields of a fact that tell of a person; they stand under the fact's one member ``personal``.
+    """The personal data of a fact, in its one member ``personal``.
 
-    ``subject`` names whose they are. It is an id of our own that says nothing about the person, and the
-    unit by which personal fields are encrypted and erased.
+    ``subject`` identifies the person. It is an id of our own that reveals nothing about the person. Personal data is
+    encrypted and erased by subject.
     """
 
     subject: str
@@ -30,11 +30,10 @@ F_co = TypeVar("F_co", bound=Fact, covariant=True)
 
 
 class Recorded(msgspec.Struct, Generic[F_co], frozen=True, kw_only=True):
-    """A fact with its envelope: where it stands in the log, who caused it, when and why.
+    """An event: a fact with its place in the log, its time, its cause and its reason.
 
-    ``position`` counts all events of the log from 1 without gaps; ``version`` counts those of one stream
-    from 1. ``recorded_at`` is UTC and never runs backwards along the positions. ``log_id`` is the id that the log
-    had when the event was recorded.
+    ``position`` counts all events of the log from 1 without gaps; ``version`` counts the events of one stream from 1.
+    ``recorded_at`` is UTC and never decreases with the position. ``log_id`` is the id of the log at the time of recording.
     """
 
     stream: str
@@ -51,29 +50,29 @@ class Recorded(msgspec.Struct, Generic[F_co], frozen=True, kw_only=True):
 
     @property
     def event_id(self) -> UUID:
-        """The event's id, the same wherever it is computed: UUIDv5 of the log's id and ``stream@version``."""
+        """The id of the event, a UUIDv5 of the log's id and ``stream@version``: every process computes the same one."""
         return uuid5(self.log_id, f"{self.stream}@{self.version}")
 
     @property
     def originator_id(self) -> str:
-        """The stream, under the name that the ``eventsourcing`` library gives it."""
+        """The stream, by the name that the ``eventsourcing`` library uses."""
         return self.stream
 
     @property
     def originator_version(self) -> int:
-        """The version, under the name that the ``eventsourcing`` library gives it."""
+        """The version, by the name that the ``eventsourcing`` library uses."""
         return self.version
 
 
 def tag_of(fact: Fact | type[Fact]) -> str:
-    """Answer the stable tag of a fact or of its type, such as ``task.filed.v1``."""
+    """Return the stable tag of a fact or of its type, such as ``task.filed.v1``."""
     return str(fact.__struct_config__.tag)
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """Who causes the facts of a command, for which organisation, and why.
+    """The cause of a command's facts: organisation, actor and reason.
 
-    ``actor`` reads ``member/<id>``, ``token/<id>``, ``operator/<number>``, ``policy/<name>`` or ``cli``;
+    ``actor`` has the form ``member/<id>``, ``token/<id>``, ``operator/<number>``, ``policy/<name>`` or ``cli``;
     ``causation`` and ``correlation`` are request ids or positions of events.
     """
 

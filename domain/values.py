@@ -1,4 +1,4 @@
-"""Small values and the rules that they cannot break."""
+"""Values with their rules: titles, roles and permissions."""
 
 from enum import StrEnum
 
@@ -7,9 +7,10 @@ from domain.limits import TITLE_MAX
 
 
 def trimmed_title(text: str) -> str:
-    """Answer the title without surrounding white space.
+    """Return the title without surrounding white space.
 
-    Raises InvalidField on ``title`` when nothing is left, or more than TITLE_MAX characters (contract 1, Fields).
+    Raises InvalidField on ``title`` if the result is empty or has more than TITLE_MAX characters
+    (docs/contracts/tasks.md, Fields).
     """
     title = text.strip()
     if not title:
@@ -20,7 +21,7 @@ def trimmed_title(text: str) -> str:
 
 
 class Permission(StrEnum):
-    """What a caller may do inside its own organisation."""
+    """A permission of a caller inside its own organisation."""
 
     FILE_TASKS = "file_tasks"
     LIST_TASKS = "list_tasks"
@@ -34,7 +35,7 @@ class Permission(StrEnum):
 
 
 class Role(StrEnum):
-    """The role of a member or a token (design.md, Trust)."""
+    """The role of a member or a token."""
 
     ADMIN = "admin"
     SUPERVISOR = "supervisor"
@@ -45,11 +46,11 @@ class Role(StrEnum):
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """What a holder of this role may do."""
+        """The permissions of this role."""
         return _PERMISSIONS[self]
 
     def within(self, other: "Role") -> bool:
-        """Whether this role may do nothing that the other may not."""
+        """Return whether the other role has all permissions of this one."""
         return self.permissions <= other.permissions
 
 

@@ -1,1 +1,4 @@
-"""A callback: ring A, then B, and join them; again after a pause until it succeeds or its tries are spent (contract 2)."""
+"""Callbacks: call A, then B, and join them; retry after a pause until success or until no tries are left.
+
+The contract is docs/contracts/task_scheduler.md; outcomes are described in docs/asterisk.md.
+"""

@@ -1,4 +1,4 @@
-"""The Callback aggregate: its state, its decisions, and how facts change it."""
+"""The Callback aggregate: state, decisions, and the effect of each fact."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -26,14 +26,14 @@ from domain.callback.events import (
     Outcome,
 )
 from domain.callback.outcomes import comment_of
-from domain.callback.retry_policy import Failure, RetryPolicy, after
+from domain.callback.retry_policy import Failure, RetryPolicy, next_attempt
 from domain.errors import AlreadyDeleted, NotWaiting
 from domain.model import Recorded
 from domain.streams import aggregate_number
 
 
 class Status(StrEnum):
-    """Where the callback stands; the first four are the contract's words."""
+    """The status of a callback; the first four are the contract's words."""
 
     SCHEDULED = "scheduled"
     EXECUTED = "executed"
@@ -43,10 +43,11 @@ class Status(StrEnum):
 
 
 class Callback(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback as its facts up to ``version`` made it. Times come from the envelopes of the facts.
+    """The state of a callback after its facts up to ``version``. Times come from the envelopes of the facts.
 
-    ``attempt`` counts the attempts that were started, ``forgiven`` those of them that do not count against the tries;
-    ``call_id`` is the last one's. ``call_runs`` from the start of an attempt until its call has ended. ``failed_at`` is set between a failed attempt and the decision what to do about it.
+    ``attempt`` counts the started attempts, ``forgiven`` those that do not count as tries; ``call_id`` is the call of the
+    last attempt. ``call_runs`` is true from the start of an attempt until its call has ended. ``failed_at`` is set from a
+    failed attempt until the decision to retry or to finish.
     """
 
     id: int
@@ -69,22 +70,22 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def details(self) -> CallbackDetails:
-        """Who is called."""
+        """The numbers to call."""
         return self.scheduled.personal
 
     @property
     def waits(self) -> bool:
-        """Whether an attempt may be started when it is due."""
+        """Return whether the callback waits for its next attempt."""
         return self.status in {Status.SCHEDULED, Status.DELAYED}
 
     def start_attempt(self, call_id: str) -> list[CallbackFact]:
-        """Decide to dial. Raises NotWaiting when an attempt runs, or none is wanted any more."""
+        """Start an attempt. Raises NotWaiting if an attempt runs, or if the callback is finished or cancelled."""
         if not self.waits:
             raise NotWaiting(self.status)
         return [AttemptStarted(attempt=self.attempt + 1, call_id=call_id)]
 
     def call_joined(self, attempt: int) -> list[CallbackFact]:
-        """Decide what it means that A and B are joined; of another attempt, or heard before, nothing."""
+        """Record that A and B are joined. Returns no facts for another attempt, or if it is already recorded."""
         if not self._is_under_way(attempt):
             return []
         comment = comment_of(CallEnd(outcome=Outcome.SUCCESS))
@@ -94,9 +95,9 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def call_ended(self, attempt: int, end: CallEnd) -> list[CallbackFact]:
-        """Decide what it means that the call of an attempt has ended; of another attempt, or heard before, nothing.
+        """Record the end of an attempt's call. Returns no facts for another attempt, or if it is already recorded.
 
-        A success whose joining was never heard of is told here.
+        If the end is the first report of a success, its joining is recorded too.
         """
         if attempt != self.attempt or not self.call_runs:
             return []
@@ -107,10 +108,10 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
         return [AttemptFailed(attempt=attempt, end=end)]
 
     def decide_retry(self, policy: RetryPolicy) -> list[CallbackFact]:
-        """Decide about a failed attempt: again after a pause, which counts from its end, or no more.
+        """Decide on a failed attempt: retry after a pause, which starts at the attempt's end, or finish.
 
-        Nothing to decide is nothing. A policy's jitter is drawn from the id of the call, so that who decides again
-        decides the same.
+        Returns no facts if no failed attempt waits for a decision. The policy's jitter is derived from the id of the call,
+        so a repeated decision has the same result.
         """
         if self.failed_at is None or self.last_end is None or self.call_id is None:
             return []
@@ -121,24 +122,24 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
             pause=self.scheduled.try_again_pause,
             chance=_chance(self.call_id),
         )
-        if again := after(failure, policy):
-            due_at = self.failed_at + timedelta(seconds=again.pause)
-            return [CallbackDelayed(due_at=due_at, is_free=again.is_free or None)]
+        if retry := next_attempt(failure, policy):
+            due_at = self.failed_at + timedelta(seconds=retry.pause)
+            return [CallbackDelayed(due_at=due_at, is_free=retry.is_free or None)]
         return [CallbackFinished(result=FinishResult.FAILED, comment=comment_of(self.last_end))]
 
     def delete(self) -> list[CallbackFact]:
-        """Decide that the callback is no longer wanted, or, once it is finished, no longer shown. Raises AlreadyDeleted."""
+        """Cancel the callback; if it is finished, remove it from the lists. Raises AlreadyDeleted."""
         if self.is_deleted:
             raise AlreadyDeleted("callback")
         return [CallbackRemoved() if self.status is Status.FINISHED else CallbackCancelled()]
 
     def _is_under_way(self, attempt: int) -> bool:
-        """Whether the attempt was started and nothing is known of its outcome."""
+        """Return whether this is the current attempt and its outcome is not known yet."""
         return attempt == self.attempt and self.status is Status.EXECUTED and self.call_runs
 
 
 def evolve(callback: Callback | None, event: Recorded[CallbackFact]) -> Callback:
-    """Fold one recorded fact into the callback; the first one makes it."""
+    """Return the callback after one more recorded fact; the first fact creates it."""
     fact = event.fact
     if isinstance(fact, CallbackScheduled):
         return _scheduled(fact, event)
@@ -173,7 +174,7 @@ def evolve(callback: Callback | None, event: Recorded[CallbackFact]) -> Callback
 
 
 def replay(events: Iterable[Recorded[CallbackFact]]) -> Callback | None:
-    """Fold a stream, oldest first, into the callback; an empty one is None."""
+    """Return the callback after all events of its stream, oldest first; None for an empty stream."""
     callback: Callback | None = None
     for event in events:
         callback = evolve(callback, event)
@@ -181,7 +182,7 @@ def replay(events: Iterable[Recorded[CallbackFact]]) -> Callback | None:
 
 
 def _chance(call_id: str) -> float:
-    """Answer a number from 0 to 1 that looks drawn, and is the same for the same call."""
+    """Return a pseudo-random number from 0 to 1, the same for the same call."""
     return int.from_bytes(blake2b(call_id.encode(), digest_size=4).digest()) / 0xFFFFFFFF
 
 

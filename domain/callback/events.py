@@ -1,4 +1,4 @@
-"""What can happen to a callback. Names and tags are for ever; a changed shape gets a new tag and an upcaster."""
+"""Facts of a callback. Names and tags never change; a fact with other fields gets a new tag and an upcaster."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,14 +9,14 @@ from domain.model import Fact, Personal
 
 
 class Leg(StrEnum):
-    """The two calls of a callback: A is rung first."""
+    """The two legs of a call: A is called first."""
 
     A = "a"
     B = "b"
 
 
 class Outcome(StrEnum):
-    """How a call ended (telephony, Outcomes)."""
+    """How a call ended (docs/asterisk.md)."""
 
     SUCCESS = "success"
     BUSY = "busy"
@@ -30,17 +30,17 @@ class Outcome(StrEnum):
 
 
 class FinishResult(StrEnum):
-    """What became of a callback in the end."""
+    """The final result of a callback."""
 
     SUCCESS = "success"
     FAILED = "failed"
 
 
 class CallEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a call ended, with what the switch said of it, so that a mapping may be corrected later.
+    """How a call ended, with the switch's own report, so that a mapping can be corrected later.
 
-    ``leg`` is the one that it failed on; ``sip`` the status line that decided ("SIP 486 Busy Here"), ``cause`` the
-    Q.850 cause, ``dial_status`` the switch's own word, ``seconds`` the time for which A and B were joined.
+    ``leg`` is the leg that failed; ``sip`` is the decisive status line ("SIP 486 Busy Here"), ``cause`` the Q.850 cause,
+    ``dial_status`` the switch's own word, ``seconds`` the time for which A and B were joined.
     """
 
     outcome: Outcome
@@ -52,7 +52,7 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CallbackDetails(Personal, frozen=True, kw_only=True):
-    """Who is called: A first, then B, each in E.164 or an extension of 2 to 8 digits."""
+    """The numbers to call: A first, then B, each in E.164 or an extension of 2 to 8 digits."""
 
     a_number: str
     b_number: str
@@ -60,9 +60,9 @@ class CallbackDetails(Personal, frozen=True, kw_only=True):
 
 
 class CallbackScheduled(Fact, frozen=True, kw_only=True, tag="callback.scheduled.v1"):
-    """Somebody is to be called back, at ``start_time`` or later; ``try_again_pause`` is in seconds.
+    """A callback was scheduled for ``start_time`` or later; ``try_again_pause`` is in seconds.
 
-    ``task_id`` names the task that the callback carries out, if any.
+    ``task_id`` is the task that the callback carries out, if any.
     """
 
     queue_id: int
@@ -79,14 +79,14 @@ class CallbackScheduled(Fact, frozen=True, kw_only=True, tag="callback.scheduled
 
 
 class AttemptStarted(Fact, frozen=True, kw_only=True, tag="callback.attempt_started.v1"):
-    """The call ``call_id`` is to be dialled: on record before the phone rings. Attempts count from 1."""
+    """The call ``call_id`` is about to be placed; recorded before a phone rings. Attempts count from 1."""
 
     attempt: int
     call_id: str
 
 
 class AttemptSucceeded(Fact, frozen=True, kw_only=True, tag="callback.attempt_succeeded.v1"):
-    """A and B are joined; the call goes on."""
+    """A and B are joined; the call continues."""
 
     attempt: int
 
@@ -99,32 +99,32 @@ class AttemptFailed(Fact, frozen=True, kw_only=True, tag="callback.attempt_faile
 
 
 class CallEnded(Fact, frozen=True, kw_only=True, tag="callback.call_ended.v1"):
-    """A call ended whose outcome changes nothing any more: A and B were joined, or the callback was cancelled."""
+    """A call ended without an effect on the callback: A and B were joined, or the callback was cancelled."""
 
     attempt: int
     end: CallEnd
 
 
 class CallbackDelayed(Fact, frozen=True, kw_only=True, tag="callback.delayed.v1"):
-    """The callback waits for its next attempt, due at ``due_at``; ``is_free``: the failed one does not count as a try."""
+    """The next attempt is due at ``due_at``; ``is_free``: the failed attempt does not count as a try."""
 
     due_at: datetime
     is_free: bool | None = None
 
 
 class CallbackFinished(Fact, frozen=True, kw_only=True, tag="callback.finished.v1"):
-    """The callback succeeded, or its tries are spent; ``comment`` begins with the contract's word for the last outcome."""
+    """The callback succeeded, or no tries are left; ``comment`` begins with the contract's word for the last outcome."""
 
     result: FinishResult
     comment: str
 
 
 class CallbackCancelled(Fact, frozen=True, kw_only=True, tag="callback.cancelled.v1"):
-    """The callback is no longer wanted; a call that runs is hung up."""
+    """The callback was cancelled; a running call is hung up."""
 
 
 class CallbackRemoved(Fact, frozen=True, kw_only=True, tag="callback.removed.v1"):
-    """A finished callback was taken off the lists; a call that still runs is hung up."""
+    """A finished callback was removed from the lists; a call that still runs is hung up."""
 
 
 CallbackFact = (

@@ -1,4 +1,4 @@
-"""The contract's words for how calls end."""
+"""The contract's words for the outcomes of calls."""
 
 from domain.callback.events import CallEnd, Outcome
 
@@ -16,15 +16,15 @@ _WORDS = {
 
 
 def word_of(outcome: Outcome) -> str:
-    """Answer the contract's outcome word (contract 2, Status)."""
+    """Return the contract's word for an outcome (docs/contracts/task_scheduler.md, Status)."""
     return _WORDS[outcome]
 
 
 def comment_of(end: CallEnd) -> str:
-    """Answer the ``finish_comment``: the contract's word, the leg, our own word, and what the switch said.
+    """Return the ``finish_comment``: the contract's word, the leg, our outcome, and the switch's reply.
 
-    Such as ``CHANUNAVAIL b invalid_number (SIP 404 Not Found)``. A lost call is ``CANCEL interrupted``: nobody knows on
-    which leg; a success is ``ANSWER b``, the leg that answered last.
+    For example ``CHANUNAVAIL b invalid_number (SIP 404 Not Found)``. A lost call is ``CANCEL interrupted``, as its leg is
+    not known; a success is ``ANSWER b``, the leg that answered last.
     """
     word = word_of(end.outcome)
     match end.outcome:

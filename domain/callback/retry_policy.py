@@ -1,4 +1,7 @@
-"""What follows a failed attempt: the contract's rule, or one that a queue or its organisation chose (telephony, Outcomes)."""
+"""Retry policies: what follows a failed attempt, by the contract's rule or by a queue's or organisation's own policy.
+
+``application.policies.retry_callbacks`` applies them.
+"""
 
 import msgspec
 
@@ -10,18 +13,19 @@ _RULED = frozenset(Outcome) - {Outcome.SUCCESS, Outcome.LOST}
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows one outcome: another try after ``pause`` seconds (None: the callback's own pause), or none at all."""
+    """The rule for one outcome: retry after ``pause`` seconds (None: the callback's own pause), or do not retry."""
 
     retry: bool = True
     pause: int | None = None
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows each outcome; an empty one is the contract's rule: the callback's own pause until its tries are spent.
+    """The rule for each outcome. An empty policy is the contract's rule: the callback's own pause until no tries are left.
 
-    A pause gets longer by up to ``jitter_percent`` of itself, so that calls that failed together are not repeated
-    together. The first ``free_congestions`` congestions of a callback do not count against its tries; the pause after
-    each is twice the one before, up to an hour. A lost call follows the contract's rule, jitter aside: a phone may have rung.
+    Jitter extends a pause by up to ``jitter_percent`` of its length, so that calls that failed at the same time are not
+    repeated at the same time. The first ``free_congestions`` congestions of a callback do not count as tries; the pause
+    after each of them doubles, up to an hour (exponential backoff). A lost call always follows the contract's rule, with
+    jitter, because a phone may have rung.
     """
 
     outcomes: dict[Outcome, Rule] = {}
@@ -29,10 +33,12 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     free_congestions: int = 0
 
     def check(self, field: str = "retry_policy") -> None:
-        """Raise InvalidField for what no policy can have."""
+        """Raise InvalidField for an invalid value; ``field`` is the path of the policy in the request."""
         for outcome, rule in self.outcomes.items():
             if outcome not in _RULED:
-                raise InvalidField(f"{field}.outcomes.{outcome}", f"No rule can be set for {outcome}", "out_of_range")
+                raise InvalidField(
+                    f"{field}.outcomes.{outcome}", f"A rule for {outcome} is not allowed", "out_of_range"
+                )
             if rule.pause is not None and not 0 <= rule.pause <= PAUSE_MAX_S:
                 raise InvalidField(
                     f"{field}.outcomes.{outcome}.pause", f"Expected 0 to {PAUSE_MAX_S} seconds", "out_of_range"
@@ -44,10 +50,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A failed attempt as a policy sees it.
+    """A failed attempt, as the input of a policy.
 
-    ``tries_left`` counts what is left if the attempt counts; ``forgiven`` the attempts before it that did not count.
-    ``pause`` is the callback's own, in seconds. ``chance``, from 0 to 1, is the attempt's share of the jitter.
+    ``tries_left`` is the number of tries left if this attempt counts; ``forgiven`` is the number of earlier attempts that
+    did not count. ``pause`` is the callback's own pause in seconds. ``chance``, from 0 to 1, is the attempt's share of the
+    jitter.
     """
 
     outcome: Outcome
@@ -57,15 +64,15 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     chance: float
 
 
-class Again(msgspec.Struct, frozen=True):
-    """Another attempt, ``pause`` seconds after the failed one ended; ``is_free``: that one does not count."""
+class NextAttempt(msgspec.Struct, frozen=True):
+    """The next attempt, ``pause`` seconds after the failed one ended; ``is_free``: the failed one does not count as a try."""
 
     pause: float
     is_free: bool = False
 
 
-def after(failure: Failure, policy: RetryPolicy) -> Again | None:
-    """Answer what follows the failure; None is nothing: the tries are spent, or the outcome is final."""
+def next_attempt(failure: Failure, policy: RetryPolicy) -> NextAttempt | None:
+    """Return the attempt that follows the failure, or None if no tries are left or the outcome is final."""
     rule = policy.outcomes.get(failure.outcome, Rule())
     if not rule.retry:
         return None
@@ -75,4 +82,4 @@ def after(failure: Failure, policy: RetryPolicy) -> Again | None:
     pause = failure.pause if rule.pause is None else rule.pause
     if is_free:
         pause = max(pause, min(max(pause, 1) << failure.forgiven, BACKOFF_MAX_S))
-    return Again(pause * (1 + failure.chance * policy.jitter_percent / 100), is_free)
+    return NextAttempt(pause * (1 + failure.chance * policy.jitter_percent / 100), is_free)

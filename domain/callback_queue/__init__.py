@@ -1,1 +1,1 @@
-"""A callback queue: it holds callbacks and bounds how many run at once (contract 2)."""
+"""Callback queues: a queue contains callbacks and limits how many run at one time (docs/contracts/task_scheduler.md)."""

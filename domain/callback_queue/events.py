@@ -1,4 +1,4 @@
-"""What can happen to a callback queue. Names and tags are for ever; a changed shape gets a new tag and an upcaster."""
+"""Facts of a callback queue. Names and tags never change; a fact with other fields gets a new tag and an upcaster."""
 
 from enum import StrEnum
 
@@ -10,17 +10,17 @@ from domain.model import Fact
 
 
 class QueueStatus(StrEnum):
-    """Whether the queue starts callbacks."""
+    """ON: the queue starts callbacks. OFF: it does not."""
 
     ON = "on"
     OFF = "off"
 
 
 class CallingRules(msgspec.Struct, frozen=True, kw_only=True):
-    """How a queue calls, beyond the contract.
+    """The calling rules of a queue, which the contract does not have.
 
-    ``retry_policy`` says what follows a failed attempt; None is the organisation's default. ``client_leg`` is the leg
-    on which the client is: while a call with that number runs, no other is started; None bounds nothing.
+    ``retry_policy`` applies to failed attempts; None means the organisation's default. ``client_leg`` is the leg of the
+    client: only one call at a time runs with a client's number; None sets no such limit.
     """
 
     retry_policy: RetryPolicy | None = None
@@ -28,7 +28,7 @@ class CallingRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueCreated(Fact, frozen=True, kw_only=True, tag="queue.created.v1"):
-    """A queue came to be; at most ``concurrent_task_limit`` of its callbacks run at one time."""
+    """A queue was created; at most ``concurrent_task_limit`` of its callbacks run at one time."""
 
     name: str
     status: QueueStatus
@@ -37,34 +37,34 @@ class QueueCreated(Fact, frozen=True, kw_only=True, tag="queue.created.v1"):
 
 
 class QueueDescribed(Fact, frozen=True, kw_only=True, tag="queue.described.v1"):
-    """Name or comment changed; the fact holds both as they are from now on."""
+    """Name or comment changed; the fact contains the new values of both."""
 
     name: str
     comment: str | None = None
 
 
 class QueueLimitChanged(Fact, frozen=True, kw_only=True, tag="queue.limit_changed.v1"):
-    """From now on at most so many callbacks run at one time; calls that run already are left to end."""
+    """At most this many callbacks run at one time from now on; running calls are not interrupted."""
 
     concurrent_task_limit: int
 
 
 class QueueSwitchedOn(Fact, frozen=True, kw_only=True, tag="queue.switched_on.v1"):
-    """The queue starts what is due."""
+    """The queue starts due callbacks from now on."""
 
 
 class QueueSwitchedOff(Fact, frozen=True, kw_only=True, tag="queue.switched_off.v1"):
-    """The queue starts nothing more; calls that run are left to end."""
+    """The queue starts no callbacks from now on; running calls are not interrupted."""
 
 
 class QueueRulesChosen(Fact, frozen=True, kw_only=True, tag="queue.rules_chosen.v1"):
-    """The queue calls by these rules from now on; the fact holds them all."""
+    """The queue uses these calling rules from now on; the fact contains all of them."""
 
     rules: CallingRules
 
 
 class QueueDeleted(Fact, frozen=True, kw_only=True, tag="queue.deleted.v1"):
-    """The queue is gone, and with it what has not run in it."""
+    """The queue is deleted, with the callbacks that still wait in it."""
 
 
 QueueFact = (

@@ -1,1 +1,1 @@
-"""An organisation: the tenant, its members, operators, access tokens and settings."""
+"""Organisations: tenants with their members, operators, access tokens and settings."""

@@ -1,4 +1,4 @@
-"""What can happen to an organisation. Granting and revoking access is history too; secrets stand here as hashes."""
+"""Facts of an organisation. Granted and revoked access is part of its history; secrets are stored as hashes."""
 
 from datetime import datetime
 
@@ -10,13 +10,13 @@ from domain.values import Role
 
 
 class PersonName(Personal, frozen=True, kw_only=True):
-    """A person's name."""
+    """The name of a person."""
 
     name: str
 
 
 class OperatorDetails(Personal, frozen=True, kw_only=True):
-    """Who the operator is, and the number or extension where a callback rings first."""
+    """The operator's name, and the number or extension that a callback calls first."""
 
     name: str
     number: str | None = None
@@ -36,20 +36,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrganizationCreated(Fact, frozen=True, kw_only=True, tag="organization.created.v1"):
-    """A tenant came to be."""
+    """An organisation was created."""
 
     name: str
     settings: Settings
 
 
 class SettingsChanged(Fact, frozen=True, kw_only=True, tag="organization.settings_changed.v1"):
-    """Settings changed; the fact holds them all as they are from now on."""
+    """Settings changed; the fact contains all settings."""
 
     settings: Settings
 
 
 class MemberAdded(Fact, frozen=True, kw_only=True, tag="organization.member_added.v1"):
-    """A person joined; ``role`` is the most that any token of theirs may do."""
+    """A member was added; ``role`` limits the roles of the member's tokens."""
 
     member_id: str
     role: Role
@@ -57,7 +57,7 @@ class MemberAdded(Fact, frozen=True, kw_only=True, tag="organization.member_adde
 
 
 class OperatorAdded(Fact, frozen=True, kw_only=True, tag="organization.operator_added.v1"):
-    """A line or a voice bot may file tasks; its key is kept as a SHA-256 hash (hex)."""
+    """A line or a voice bot can file tasks; its key is stored as a SHA-256 hash (hex)."""
 
     operator_number: int
     key_hash: str
@@ -66,20 +66,20 @@ class OperatorAdded(Fact, frozen=True, kw_only=True, tag="organization.operator_
 
 
 class OperatorKeyRenewed(Fact, frozen=True, kw_only=True, tag="organization.operator_key_renewed.v1"):
-    """The operator got a new key; the old one is void."""
+    """The operator has a new key; the old one is invalid."""
 
     operator_number: int
     key_hash: str
 
 
 class OperatorRemoved(Fact, frozen=True, kw_only=True, tag="organization.operator_removed.v1"):
-    """The operator may file no more."""
+    """The operator can no longer file tasks."""
 
     operator_number: int
 
 
 class TokenIssued(Fact, frozen=True, kw_only=True, tag="organization.token_issued.v1"):
-    """An access token was issued; its secret is kept as a SHA-256 hash (hex)."""
+    """An access token was issued; its secret is stored as a SHA-256 hash (hex)."""
 
     token_id: str
     role: Role
@@ -90,13 +90,13 @@ class TokenIssued(Fact, frozen=True, kw_only=True, tag="organization.token_issue
 
 
 class TokenRevoked(Fact, frozen=True, kw_only=True, tag="organization.token_revoked.v1"):
-    """The token is void from now on."""
+    """The token was revoked."""
 
     token_id: str
 
 
 class WebhookSecretRotated(Fact, frozen=True, kw_only=True, tag="organization.webhook_secret_rotated.v1"):
-    """Webhooks are signed with a new secret; the old one signs beside it for ``overlap`` seconds more."""
+    """Webhooks are signed with a new secret, and with the old one too for ``overlap`` more seconds."""
 
     overlap: int
 

@@ -1,4 +1,4 @@
-"""The Organization aggregate: who belongs to it, who may do what, and its settings."""
+"""The Organization aggregate: members, operators, tokens and settings."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -30,7 +30,7 @@ from domain.values import Role
 
 
 class Organization(msgspec.Struct, frozen=True, kw_only=True):
-    """An organisation as its facts up to ``version`` made it."""
+    """The state of an organisation after its facts up to ``version``."""
 
     id: int
     version: int
@@ -43,19 +43,19 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
     next_operator: int = 1
 
     def change_settings(self, settings: Settings) -> list[OrganizationFact]:
-        """Decide new settings; the same ones again decide nothing."""
+        """Change the settings; the current settings again record nothing."""
         return [] if settings == self.settings else [SettingsChanged(settings=settings)]
 
     def add_member(self, member_id: str, name: str, role: Role) -> list[OrganizationFact]:
-        """Decide that a person joins with ``role`` as the most that their tokens may do."""
+        """Add a member; ``role`` limits the roles of the member's tokens."""
         return [MemberAdded(member_id=member_id, role=role, personal=PersonName(subject=member_id, name=name))]
 
     def add_operator(
         self, key_hash: str, name: str, *, number: str | None = None, member_id: str | None = None
     ) -> list[OrganizationFact]:
-        """Decide that a line or bot may file tasks, for ``member_id`` if one is named.
+        """Add an operator, a line or voice bot that files tasks, for ``member_id`` if given.
 
-        Raises UnknownMember when the organisation has no such member.
+        Raises UnknownMember if the organisation has no such member.
         """
         self._require_member(member_id)
         subject = member_id or f"operator/{self.id}/{self.next_operator}"
@@ -65,12 +65,12 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def renew_operator_key(self, operator_number: int, key_hash: str) -> list[OrganizationFact]:
-        """Decide a new key for an operator. Raises UnknownOperator."""
+        """Replace the key of an operator. Raises UnknownOperator."""
         self._require_operator(operator_number)
         return [OperatorKeyRenewed(operator_number=operator_number, key_hash=key_hash)]
 
     def remove_operator(self, operator_number: int) -> list[OrganizationFact]:
-        """Decide that an operator may file no more. Raises UnknownOperator."""
+        """Remove an operator. Raises UnknownOperator."""
         self._require_operator(operator_number)
         return [OperatorRemoved(operator_number=operator_number)]
 
@@ -84,13 +84,16 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
         name: str | None = None,
         expires_at: datetime | None = None,
     ) -> list[OrganizationFact]:
-        """Decide a new token; one without a member is a service token.
+        """Issue a token; one without a member is a service token.
 
-        Raises UnknownMember, and RoleTooHigh when the role may do what the member may not.
+        Raises UnknownMember, and RoleTooHigh if the role has a permission that the member's role does not have.
         """
         self._require_member(member_id)
         if member_id is not None and not role.within(self.members[member_id]):
-            raise RoleTooHigh("role", f"The member's role is {self.members[member_id]}: a token may do no more")
+            raise RoleTooHigh(
+                "role",
+                f"The member's role is {self.members[member_id]}; the token's role must not have more permissions",
+            )
         return [
             TokenIssued(
                 token_id=token_id,
@@ -103,13 +106,13 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def revoke_token(self, token_id: str) -> list[OrganizationFact]:
-        """Decide that a token is void. Raises UnknownToken."""
+        """Revoke a token. Raises UnknownToken."""
         if token_id not in self.tokens:
             raise UnknownToken(f"No token {token_id} in this organisation")
         return [TokenRevoked(token_id=token_id)]
 
     def rotate_webhook_secret(self, overlap: int) -> list[OrganizationFact]:
-        """Decide a new secret for webhooks; the old one signs for ``overlap`` seconds more. Raises InvalidField."""
+        """Replace the secret of webhooks; the old one signs too for ``overlap`` more seconds. Raises InvalidField."""
         if not 0 <= overlap <= SECRET_OVERLAP_MAX_S:
             raise InvalidField("overlap_s", f"Expected 0 to {SECRET_OVERLAP_MAX_S} seconds", "out_of_range")
         return [WebhookSecretRotated(overlap=overlap)]
@@ -124,7 +127,7 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evolve(organization: Organization | None, event: Recorded[OrganizationFact]) -> Organization:
-    """Fold one recorded fact into the organisation; the first one makes it."""
+    """Return the organisation after one more recorded fact; the first fact creates it."""
     fact = event.fact
     if isinstance(fact, OrganizationCreated):
         return Organization(
@@ -160,7 +163,7 @@ def evolve(organization: Organization | None, event: Recorded[OrganizationFact])
 
 
 def replay(events: Iterable[Recorded[OrganizationFact]]) -> Organization | None:
-    """Fold a stream, oldest first, into the organisation; an empty one is None."""
+    """Return the organisation after all events of its stream, oldest first; None for an empty stream."""
     organization: Organization | None = None
     for event in events:
         organization = evolve(organization, event)

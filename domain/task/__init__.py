@@ -1,1 +1,1 @@
-"""A task: what a call left to be done (contract 1)."""
+"""Tasks: work that a call left to be done (docs/contracts/tasks.md)."""

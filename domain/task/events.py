@@ -1,4 +1,4 @@
-"""What can happen to a task. Names and tags are for ever; a changed shape gets a new tag and an upcaster."""
+"""Facts of a task. Names and tags never change; a fact with other fields gets a new tag and an upcaster."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -7,7 +7,7 @@ from domain.model import Fact, Personal
 
 
 class TaskType(StrEnum):
-    """What kind of work the task is."""
+    """The kind of work."""
 
     CALLBACK = "callback"
     APPEAL = "appeal"
@@ -18,7 +18,7 @@ class TaskType(StrEnum):
 
 
 class Priority(StrEnum):
-    """How pressing the task is."""
+    """The priority of a task."""
 
     LOW = "low"
     NORMAL = "normal"
@@ -27,7 +27,7 @@ class Priority(StrEnum):
 
 
 class CallDetails(Personal, frozen=True, kw_only=True):
-    """What the call told: of the caller, in the caller's or the operator's own words."""
+    """The personal data of a call: who called, and what was said."""
 
     title: str
     description: str | None = None
@@ -40,13 +40,13 @@ class CallDetails(Personal, frozen=True, kw_only=True):
 
 
 class Failure(Personal, frozen=True, kw_only=True):
-    """Why a task failed, in somebody's own words."""
+    """The reason why a task failed, as free text."""
 
     error_message: str | None = None
 
 
 class TaskFiled(Fact, frozen=True, kw_only=True, tag="task.filed.v1"):
-    """An operator or a member filed the task after a call, and it was assigned."""
+    """An operator or a member filed the task after a call; ``assigned_user_id`` is its member, if any."""
 
     operator_number: int
     task_type: TaskType
@@ -60,35 +60,35 @@ class TaskFiled(Fact, frozen=True, kw_only=True, tag="task.filed.v1"):
 
 
 class TaskStarted(Fact, frozen=True, kw_only=True, tag="task.started.v1"):
-    """Somebody took up the work."""
+    """Work on the task has started."""
 
 
 class TaskPutBack(Fact, frozen=True, kw_only=True, tag="task.put_back.v1"):
-    """The work was laid down again; the task waits."""
+    """The task is pending again."""
 
 
 class TaskCompleted(Fact, frozen=True, kw_only=True, tag="task.completed.v1"):
-    """The work is done."""
+    """The task is completed."""
 
 
 class TaskFailed(Fact, frozen=True, kw_only=True, tag="task.failed.v1"):
-    """The work could not be done."""
+    """The task failed."""
 
     personal: Failure
 
 
 class TaskCancelled(Fact, frozen=True, kw_only=True, tag="task.cancelled.v1"):
-    """The work is no longer wanted."""
+    """The task is cancelled."""
 
 
 class TaskReprocessed(Fact, frozen=True, kw_only=True, tag="task.reprocessed.v1"):
-    """A failed task was put back to be tried again; ``attempt`` counts the tries from 1."""
+    """A failed task is pending again; ``attempt`` counts the tries from 1."""
 
     attempt: int
 
 
 class AppealLinked(Fact, frozen=True, kw_only=True, tag="task.appeal_linked.v1"):
-    """The task was linked to an appeal that another system keeps; it replaces the one before."""
+    """The task was linked to an appeal in another system; this replaces the previous link."""
 
     appeal_id: str
 

@@ -1,4 +1,4 @@
-"""The Task aggregate: its state, its decisions, and how facts change it."""
+"""The Task aggregate: state, decisions, and the effect of each fact."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -29,7 +29,7 @@ from domain.task.events import (
 
 
 class Status(StrEnum):
-    """Where the task stands."""
+    """The status of a task."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -49,7 +49,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A task as its facts up to ``version`` made it. Times come from the envelopes of the facts."""
+    """The state of a task after its facts up to ``version``. Times come from the envelopes of the facts."""
 
     id: str
     organization_id: int
@@ -71,19 +71,19 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     error_message: str | None = None
     completed_at: datetime | None = None
 
-    def change_status(self, wanted: Status, *, error_message: str | None = None) -> list[TaskFact]:
-        """Decide a change of status; the same status again decides nothing.
+    def change_status(self, new: Status, *, error_message: str | None = None) -> list[TaskFact]:
+        """Change the status; the current status again records nothing.
 
-        Raises IllegalTransition when the contract's table has no such transition, and InvalidField when an
-        error message comes with a status other than failed.
+        Raises IllegalTransition if the contract's table has no such transition (docs/contracts/tasks.md), and InvalidField
+        if an error message is given for a status other than failed.
         """
-        if error_message is not None and wanted is not Status.FAILED:
-            raise InvalidField("error_message", "An error message goes with the status failed only")
-        if wanted is self.status:
+        if error_message is not None and new is not Status.FAILED:
+            raise InvalidField("error_message", "An error message is allowed with the status failed only")
+        if new is self.status:
             return []
-        if wanted not in TRANSITIONS[self.status]:
-            raise IllegalTransition(self.status, wanted)
-        match wanted:
+        if new not in TRANSITIONS[self.status]:
+            raise IllegalTransition(self.status, new)
+        match new:
             case Status.PENDING:
                 return [TaskPutBack()]
             case Status.IN_PROGRESS:
@@ -95,21 +95,21 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
             case Status.CANCELLED:
                 return [TaskCancelled()]
             case _:
-                assert_never(wanted)
+                assert_never(new)
 
     def link_appeal(self, appeal_id: str) -> list[TaskFact]:
-        """Decide to link an appeal, in whatever status; the same appeal again decides nothing."""
+        """Link an appeal, in any status; the linked appeal again records nothing."""
         return [] if appeal_id == self.appeal_id else [AppealLinked(appeal_id=appeal_id)]
 
     def reprocess(self) -> list[TaskFact]:
-        """Decide to try a failed task again. Raises IllegalTransition in every other status."""
+        """Put a failed task back to pending. Raises IllegalTransition in any other status."""
         if self.status is not Status.FAILED:
             raise IllegalTransition(self.status, Status.PENDING)
         return [TaskReprocessed(attempt=self.attempt + 1)]
 
 
 def evolve(task: Task | None, event: Recorded[TaskFact]) -> Task:
-    """Fold one recorded fact into the task; the first one makes it."""
+    """Return the task after one more recorded fact; the first fact creates it."""
     fact = event.fact
     if isinstance(fact, TaskFiled):
         return _filed(fact, event)
@@ -137,7 +137,7 @@ def evolve(task: Task | None, event: Recorded[TaskFact]) -> Task:
 
 
 def replay(events: Iterable[Recorded[TaskFact]]) -> Task | None:
-    """Fold a stream, oldest first, into the task; an empty one is None."""
+    """Return the task after all events of its stream, oldest first; None for an empty stream."""
     task: Task | None = None
     for event in events:
         task = evolve(task, event)

@@ -1,4 +1,4 @@
-"""What must be true of every callback's history, whoever made it: hypothesis, or workers that were killed."""
+"""Laws of every callback's history, made by hypothesis or by workers that were killed."""
 
 import itertools
 import re
@@ -37,16 +37,16 @@ _LETTERS: dict[type[CallbackFact], str] = {
 }
 _ROUNDING_S = 1e-6
 _LEGAL = re.compile(
-    r"n(sfd)*"  # tries that failed; then
-    r"(|s|sf"  # it waits, or dials, or has failed and nobody has decided yet,
-    r"|sfxr?"  # or its tries are spent,
-    r"|sjx(|e|er|r|re)"  # or A and B were joined, and the call ends before or after the callback is removed,
+    r"n(sfd)*"  # failed tries; then
+    r"(|s|sf"  # it waits, is dialled, or has failed and the policy has not decided yet,
+    r"|sfxr?"  # or no tries are left,
+    r"|sjx(|e|er|r|re)"  # or A and B were joined, and the call ends before or after the removal of the callback,
     r"|c|sce?|sfc)"  # or it was cancelled while it waited, dialled, or had failed
 )
 
 
 def check_history(events: Sequence[Recorded[CallbackFact]], policies: Collection[RetryPolicy] = (CONTRACT,)) -> None:
-    """Fail unless the stream, read between two appends, is one that the contract, and one of the policies, allows.
+    """Assert that the stream, read between two appends, is allowed by the contract and by one of the policies.
 
     Attempts are numbered from 1, never more than the tries but for free ones, each call ends once and before the next is
     started; at most one success, with its finish; finished or cancelled once; a pause counts from the failure that it
@@ -83,7 +83,7 @@ def check_history(events: Sequence[Recorded[CallbackFact]], policies: Collection
 
 
 class _Again(NamedTuple):
-    """The pause before another attempt in seconds, whether the failed one is free, and how many were before it."""
+    """A delay: the pause before the next attempt in seconds, whether the failed one is free, and how many came before it."""
 
     pause: float
     is_free: bool
@@ -91,7 +91,7 @@ class _Again(NamedTuple):
 
 
 def _follows(again: _Again, outcome: Outcome, asked: int, policy: RetryPolicy) -> bool:
-    """Whether the policy has that follow the outcome, for a callback that ``asked`` for its pause."""
+    """Return whether the policy allows this delay after the outcome, for a callback whose own pause is ``asked``."""
     rule = _rule(outcome, policy)
     may_be_free = outcome is Outcome.CONGESTION and again.forgiven < policy.free_congestions
     least = asked if rule.pause is None else rule.pause

@@ -19,7 +19,7 @@ from domain.callback.events import (
     Leg,
     Outcome,
 )
-from domain.callback.retry_policy import Again, Failure, RetryPolicy, Rule, after
+from domain.callback.retry_policy import Failure, NextAttempt, RetryPolicy, Rule, next_attempt
 from domain.errors import InvalidField
 from domain.limits import BACKOFF_MAX_S, FREE_CONGESTIONS_MAX, JITTER_MAX_PERCENT, PAUSE_MAX_S
 from tests.support.histories import CONTRACT, RULED, call_id_of, callback_after, retry_policies
@@ -37,49 +37,53 @@ def failure(outcome: Outcome, **fields: Any) -> Failure:
 
 @pytest.mark.parametrize("outcome", FAILURES)
 def test_without_a_policy_every_outcome_follows_the_contract(outcome: Outcome) -> None:
-    assert after(failure(outcome, chance=1.0), CONTRACT) == Again(60)
-    assert after(failure(outcome, tries_left=0), CONTRACT) is None
+    assert next_attempt(failure(outcome, chance=1.0), CONTRACT) == NextAttempt(60)
+    assert next_attempt(failure(outcome, tries_left=0), CONTRACT) is None
 
 
 @pytest.mark.parametrize("outcome", RULED)
 def test_each_outcome_has_a_pause_of_its_own_or_is_final(outcome: Outcome) -> None:
     alone = RetryPolicy(outcomes={outcome: Rule(pause=900)})
-    assert after(failure(outcome), alone) == Again(900)
-    assert after(failure(outcome, tries_left=0), alone) is None
-    assert after(failure(outcome, tries_left=49), NEVER) is None
+    assert next_attempt(failure(outcome), alone) == NextAttempt(900)
+    assert next_attempt(failure(outcome, tries_left=0), alone) is None
+    assert next_attempt(failure(outcome, tries_left=49), NEVER) is None
     for other in set(RULED) - {outcome}:
-        assert after(failure(other), alone) == Again(60)
+        assert next_attempt(failure(other), alone) == NextAttempt(60)
 
 
 def test_a_lost_call_follows_the_contract_whatever_the_policy_has() -> None:
     for policy in (SLOW, NEVER, RetryPolicy(free_congestions=FREE_CONGESTIONS_MAX)):
-        assert after(failure(Outcome.LOST), policy) == Again(60)
-        assert after(failure(Outcome.LOST, tries_left=0), policy) is None
+        assert next_attempt(failure(Outcome.LOST), policy) == NextAttempt(60)
+        assert next_attempt(failure(Outcome.LOST, tries_left=0), policy) is None
 
 
 def test_congestions_are_free_so_many_times_and_the_pauses_double_up_to_an_hour() -> None:
     policy = RetryPolicy(free_congestions=8)
-    pauses = [after(failure(Outcome.CONGESTION, forgiven=forgiven, tries_left=0), policy) for forgiven in range(9)]
+    pauses = [
+        next_attempt(failure(Outcome.CONGESTION, forgiven=forgiven, tries_left=0), policy) for forgiven in range(9)
+    ]
     doubled = [60, 120, 240, 480, 960, 1920, BACKOFF_MAX_S, BACKOFF_MAX_S]
-    assert pauses == [*(Again(pause, is_free=True) for pause in doubled), None]
-    assert after(failure(Outcome.CONGESTION, forgiven=8), policy) == Again(60)
-    assert after(failure(Outcome.BUSY, tries_left=0), policy) is None
+    assert pauses == [*(NextAttempt(pause, is_free=True) for pause in doubled), None]
+    assert next_attempt(failure(Outcome.CONGESTION, forgiven=8), policy) == NextAttempt(60)
+    assert next_attempt(failure(Outcome.BUSY, tries_left=0), policy) is None
 
 
 def test_a_pause_that_is_longer_than_an_hour_is_not_cut_and_one_of_nothing_grows() -> None:
     policy = RetryPolicy(free_congestions=FREE_CONGESTIONS_MAX)
-    assert after(failure(Outcome.CONGESTION, pause=PAUSE_MAX_S), policy) == Again(PAUSE_MAX_S, is_free=True)
-    assert after(failure(Outcome.CONGESTION, pause=0, forgiven=3), policy) == Again(8, is_free=True)
+    assert next_attempt(failure(Outcome.CONGESTION, pause=PAUSE_MAX_S), policy) == NextAttempt(
+        PAUSE_MAX_S, is_free=True
+    )
+    assert next_attempt(failure(Outcome.CONGESTION, pause=0, forgiven=3), policy) == NextAttempt(8, is_free=True)
 
 
 def test_a_congestion_that_is_final_is_not_free() -> None:
     policy = RetryPolicy(outcomes={Outcome.CONGESTION: Rule(retry=False)}, free_congestions=5)
-    assert after(failure(Outcome.CONGESTION), policy) is None
+    assert next_attempt(failure(Outcome.CONGESTION), policy) is None
 
 
 @pytest.mark.parametrize(("chance", "pause"), [(0.0, 60.0), (0.5, 66.0), (1.0, 72.0)])
 def test_jitter_makes_a_pause_longer_by_a_share_of_itself(chance: float, pause: float) -> None:
-    assert after(failure(Outcome.BUSY, chance=chance), RetryPolicy(jitter_percent=20)) == Again(pause)
+    assert next_attempt(failure(Outcome.BUSY, chance=chance), RetryPolicy(jitter_percent=20)) == NextAttempt(pause)
 
 
 failures = st.builds(
@@ -96,7 +100,7 @@ failures = st.builds(
 def test_a_pause_is_never_shorter_than_asked_nor_longer_than_jitter_allows(
     failed: Failure, policy: RetryPolicy
 ) -> None:
-    again = after(failed, policy)
+    again = next_attempt(failed, policy)
     rule = policy.outcomes.get(failed.outcome, Rule())
     if again is None:
         assert not rule.retry or failed.tries_left == 0
