@@ -1,4 +1,4 @@
-"""Whenever a task needs a callback, one is scheduled; then each follows the other until both are over: the pure part."""
+"""Whenever a task needs a callback, one is scheduled; then each follows the other until both have ended: the pure part."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -60,7 +60,7 @@ _CALLBACK_DELETED = "CANCEL the callback was deleted"
 
 
 class Prerequisites(msgspec.Struct, frozen=True, kw_only=True):
-    """What an organisation provides for the callback of a task.
+    """Prerequisites that an organisation provides for the callback of a task.
 
     ``a_number`` is the number of the operator's line; ``has_queue`` is whether the queue that the settings name exists.
     """
@@ -137,7 +137,7 @@ def follow_callback(fact: CallbackFacts) -> Decide | None:
 
 
 def cancel_callback(events: Sequence[Recorded[CallbackFact]]) -> Sequence[CallbackFact]:
-    """Decide to cancel the callback of a task that was ended by somebody else, unless the callback is over."""
+    """Decide to cancel the callback of a task that a client ended, unless the callback has ended too."""
     callback = replay_callback(events)
     if callback is None or callback.is_deleted or callback.status is CallbackStatus.FINISHED:
         return []

@@ -34,7 +34,7 @@ Ignored = (
 
 
 class QueueRetrySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a queue prescribes for a failed attempt.
+    """Settings of a queue for failed attempts.
 
     ``policy`` is the queue's own, else its organisation's default, else the rule of
     ``docs/contracts/task_scheduler.md``.

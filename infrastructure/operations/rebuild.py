@@ -141,7 +141,7 @@ class _Rebuild:
         return differences, True
 
     async def _catch_up(self) -> None:
-        """Come close to the live view; give up when it moves about as fast as this, since that would never end."""
+        """Fold events to within 1,000 of the live view; stop when that view moves about as fast, or this would never end."""
         last_gap = 1 << 63
         while (gap := await checkpoints.read(self._writing, self._name) - self.position) > _NEAR_EVENTS:
             if 2 * gap > last_gap:

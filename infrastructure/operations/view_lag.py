@@ -66,7 +66,7 @@ class PostgresViewLag:
             return await checkpoints.read(connection, name)
 
     async def wait_for(self, name: str, position: int, timeout_s: float) -> bool:
-        """See the port. One query serves all waiting readers of this process; there is none while nobody waits."""
+        """See the port. One query serves all waiting readers of this process; without a waiting reader there are no queries."""
         waiter = _Waiter(name, position, asyncio.get_running_loop().create_future())
         self._waiters.add(waiter)
         self._has_new_waiter = True

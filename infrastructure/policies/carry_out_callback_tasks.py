@@ -1,4 +1,4 @@
-"""Whenever a task needs a callback, one is scheduled; then each follows the other until both are over."""
+"""Whenever a task needs a callback, one is scheduled; then each follows the other until both have ended."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, assert_never
@@ -66,7 +66,7 @@ class CarryOutCallbackTasks:
     """Links tasks of type callback with the callbacks that carry them out (``docs/contracts/tasks.md``, Callbacks)."""
 
     name = "carry_out_callback_tasks"
-    summary = "Whenever a task needs a callback, one is scheduled; then each follows the other until both are over."
+    summary = "Whenever a task needs a callback, one is scheduled; then each follows the other until both have ended."
     handled = fact_types(Handled)
     ignored = fact_types(Ignored)
     subscription = topics_of(handled, ('"task_type":"callback"', '"task_id":'))
@@ -108,7 +108,7 @@ class _Try(msgspec.Struct, frozen=True):
 
 
 class _Links:
-    """Which callback carries out which task, and the decisions about both."""
+    """Links between tasks and the callbacks that carry them out, and the decisions about both."""
 
     def __init__(self, linked: Mapping[str, int]) -> None:
         self._before = linked
@@ -135,7 +135,7 @@ class _Links:
             self._decide(event, task_stream(task_id), decide)
 
     def release(self, event: Recorded[Any], task_id: str) -> None:
-        """Remove the link to a callback that is over."""
+        """Remove the link to a callback that has ended."""
         callback_id = self._callbacks.get(task_id)
         if (
             callback_id is not None
@@ -166,7 +166,7 @@ def _is_of_task(event: Recorded[Any]) -> bool:
 
 
 def _may_concern(event: Recorded[TaskFacts]) -> bool:
-    """Return whether the fact of a task may concern a callback: it starts a try, or somebody else ended the task."""
+    """Return whether the fact of a task may concern a callback: it starts a try, or a client ended the task."""
     fact = event.fact
     match fact:
         case TaskFiled(task_type=task_type, personal=details):

@@ -48,7 +48,7 @@ _CHANGE_SLOTS = statement("""
     JOIN held USING (queue_id)
     WHERE q.queue_id = g.queue_id
 """)
-# Only callbacks without a later event wait. As a subquery that event is looked up by index, whatever the planner knows.
+# Only callbacks without a later event wait. As a subquery that event is looked up by index, even when the planner has no statistics.
 _ADD_ENTRIES = statement(
     """
     INSERT INTO {schema}.timetable (callback_id, queue_id, organization_id, due_at, position, a_line, b_line)

@@ -57,7 +57,7 @@ class BatchHandler:
         await self._bisect(events)
 
     async def _bisect(self, events: Sequence[Recorded[Any]]) -> None:
-        """Pass on all events; when that fails, halve them until the event at fault is found."""
+        """Pass on all events; when that fails, halve them until the event that fails is found."""
         events = [event for event in events if event.version < self._parked.get(event.stream, event.version + 1)]
         if not events:
             return
@@ -86,7 +86,7 @@ class BatchHandler:
 
 
 def _is_caused_by_events(error: Exception) -> bool:
-    """Return whether the events are at fault, not Postgres: the handler raised, or their values were rejected.
+    """Return whether the events cause the error, not Postgres: the handler raised, or their values were rejected.
 
     Rejected values have SQLSTATE class 22 or 23, or 54 when a value is too long for an index.
     """

@@ -33,7 +33,7 @@ _READ = statement("SELECT position FROM {schema}.checkpoints WHERE name = %s")
 class LockedCheckpoint(msgspec.Struct):
     """A checkpoint that this transaction holds.
 
-    ``position`` is where it stands, ``reached`` where it moves with the commit; ``has_parked`` is whether streams of
+    ``position`` is its position, ``reached`` the one to which the commit moves it; ``has_parked`` is whether streams of
     its handler are parked.
     """
 

@@ -15,7 +15,7 @@ FactTypes = frozenset[type[Fact]]
 
 
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
-    """How a runner runs a handler.
+    """Parameters with which a runner runs a handler.
 
     Args:
         batch_events: upper bound on the events of a batch.
@@ -38,7 +38,7 @@ VIEW_TUNING = Tuning(
     skips_quiet_commits=False,
 )
 POLICY_TUNING = Tuning(
-    batch_events=1000,  # its appends hold the log's lock, and so delay everybody else who appends
+    batch_events=1000,  # its appends hold the log's lock, and so delay all other appends
     rest_s=0.1,
     readers_end_rest=False,
     skips_quiet_commits=True,
@@ -78,14 +78,14 @@ class Handler(Protocol):
 
     @property
     def tuning(self) -> Tuning:
-        """How a runner runs it."""
+        """Parameters for the runner."""
         ...
 
     async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
         """Handle the events in the open transaction of the connection, which also moves the checkpoint.
 
         The events of a stream come in their order, each once; those of a parked stream come late. A policy locks its
-        rows first, and appends to the log last. Raises the errors that lie in the events, which parks their streams.
+        rows first, and appends to the log last. Raises errors that the events cause, which parks their streams.
         """
         ...
 

@@ -74,7 +74,7 @@ class Runner:
                 await wait_or_timeout(self._wake)
 
     async def _rest(self, stop: asyncio.Event) -> None:
-        """Let events gather after a small batch: a big batch costs hardly more than a single event."""
+        """Wait for more events after a small batch: a big batch costs hardly more than a single event."""
         tuning = self._handler.tuning
         await wait_or_timeout(self._reader_waits if tuning.readers_end_rest else stop, tuning.rest_s)
         self._reader_waits.clear()
@@ -82,7 +82,7 @@ class Runner:
     async def step(self) -> int:
         """Handle one batch, and return its count of events: 0 when there is nothing to do or another runner leads.
 
-        Raises StorageUnavailable, and the errors of psycopg for which Postgres is at fault; then nothing is changed.
+        Raises StorageUnavailable, and errors of psycopg that Postgres causes; then nothing is changed.
         """
         async with self._pool.connection() as connection:
             if self._is_quiet and not await self._has_work(connection):

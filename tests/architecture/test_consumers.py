@@ -50,7 +50,7 @@ class MadeUp{union}(Fact, frozen=True, kw_only=True, tag="made_up.{union}.v1"):
 
 
 def consumers() -> Mapping[str, tuple[FactTypes, FactTypes]]:
-    """The facts that each consumer handles, and those that it ignores, by its name."""
+    """Return the facts that each consumer handles, and those that it ignores, by its name."""
     return {
         **{name: (handler.handled, handler.ignored) for name, handler in handlers().items()},
         "call_record": (fact_types(call_history.Handled), fact_types(call_history.Ignored)),
@@ -59,7 +59,7 @@ def consumers() -> Mapping[str, tuple[FactTypes, FactTypes]]:
 
 
 def unnamed() -> dict[str, list[str]]:
-    """For each consumer, the facts that it does not name, of the unions of which it names one."""
+    """Return, for each consumer, the facts that it does not name, of the unions of which it names one."""
     return {
         name: sorted(fact.__name__ for fact in _followed(handled | ignored) if not _is_named(fact, handled | ignored))
         for name, (handled, ignored) in consumers().items()
@@ -100,7 +100,7 @@ def test_the_unions_are_all_that_there_is() -> None:
 
 
 def test_an_upcaster_keeps_the_name_of_the_fact() -> None:
-    """Subscriptions are derived from it: ``callback.delayed.v1`` is selected with ``callback.delayed.v2``."""
+    # Subscriptions are derived from it: ``callback.delayed.v1`` is selected with ``callback.delayed.v2``.
     names = {tag.rpartition(".v")[0] for tag in FACTS}
     assert [tag for tag in UPCASTERS if tag.rpartition(".v")[0] not in names] == []
 
@@ -123,7 +123,7 @@ def test_a_made_up_event_lists_all_consumers_that_do_not_name_it(tmp_path: Path)
     of_callback, of_queue, of_task = ["MadeUpCallbackFact"], ["MadeUpQueueFact"], ["MadeUpTaskFact"]
     assert json.loads(found.stdout) == {
         "task_list": of_task,
-        "audit_trail": [],  # it copies envelopes, whatever the fact
+        "audit_trail": [],  # it copies the envelopes of all facts
         "callback_list": of_callback + of_queue,
         "queue_board": of_queue,
         "call_history": of_callback,
@@ -159,7 +159,7 @@ def test_a_match_that_names_all_facts_passes() -> None:
 
 
 def silent_matches(code: str) -> Iterator[int]:
-    """The lines of the matches over facts whose last arm does not call ``assert_never``."""
+    """Yield the lines of matches over facts whose last arm does not call ``assert_never``."""
     names = {fact.__name__ for fact in FACTS.values()}
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Match):

@@ -37,20 +37,20 @@ LOST = CallEnd(outcome=Outcome.LOST)
 
 
 def filed(title: str = "Call back about the order", **fields: Any) -> TaskFiled:
-    """A task as an operator filed it."""
+    """Return the first fact of a task that an operator filed."""
     personal = {name: fields.pop(name) for name in CallDetails.__struct_fields__ if name in fields}
     defaults: dict[str, Any] = {"operator_number": 1, "task_type": TaskType.OTHER, "priority": Priority.NORMAL}
     return TaskFiled(**(defaults | fields), personal=CallDetails(subject=TASK_ID, title=title, **personal))
 
 
 def queue_created(name: str = "Callbacks", **fields: Any) -> QueueCreated:
-    """A queue that is on, for one callback at a time, unless the fields say otherwise."""
+    """Return the first fact of a queue that is on, for one callback at a time, unless the fields differ."""
     defaults: dict[str, Any] = {"status": QueueStatus.ON, "concurrent_task_limit": 1}
     return QueueCreated(name=name, **(defaults | fields))
 
 
 def scheduled(a_number: str = "1001", b_number: str = "+77010001001", **fields: Any) -> CallbackScheduled:
-    """A callback, due at START, of two tries a minute apart, unless the fields say otherwise."""
+    """Return the first fact of a callback, due at START, of two tries a minute apart, unless the fields differ."""
     details = CallbackDetails(
         subject=callback_stream(CALLBACK_ID), a_number=a_number, b_number=b_number, name=fields.pop("name", None)
     )
@@ -59,21 +59,21 @@ def scheduled(a_number: str = "1001", b_number: str = "+77010001001", **fields: 
 
 
 def callback_after(*facts: CallbackFact, **fields: Any) -> callbacks.Callback:
-    """The callback as these facts, after its scheduling, made it; the fields are those of ``scheduled``."""
+    """Return the callback after its scheduling and these facts; the fields are those of ``scheduled``."""
     callback = callbacks.replay(recorded([scheduled(**fields), *facts], stream=callback_stream(CALLBACK_ID)))
     assert callback is not None
     return callback
 
 
 def call_id_of(attempt: int) -> str:
-    """A call id, another one for each attempt."""
+    """Return a call id, a different one for each attempt."""
     return str(uuid5(LOG_ID, f"callback/{CALLBACK_ID}#{attempt}"))
 
 
 def recorded(
     facts: Sequence[Fact], stream: str = task_stream(TASK_ID), organization_id: int = 1
 ) -> list[Recorded[Any]]:
-    """The facts as a log would have recorded them, a minute apart."""
+    """Return the facts as a log would have recorded them, a minute apart."""
     return [
         Recorded(
             stream=stream,
@@ -132,7 +132,7 @@ def _decide(draw: st.DrawFn, task: Task) -> list[TaskFact]:
 
 @st.composite
 def task_histories(draw: st.DrawFn, *, steps: int = 12) -> list[TaskFact]:
-    """A legal sequence of facts of one task: what some client could have done to it."""
+    """Draw a legal sequence of facts of one task, as clients could have caused it."""
     facts: list[TaskFact] = [draw(filed_facts)]
     task = evolve(None, recorded(facts)[0])
     for _ in range(draw(st.integers(0, steps))):
@@ -171,9 +171,9 @@ call_ends = st.builds(
 
 
 CONTRACT = RetryPolicy()
-"""The rule where nobody chose another."""
+"""The default policy."""
 RULED = [outcome for outcome in Outcome if outcome not in {Outcome.SUCCESS, Outcome.LOST}]
-"""What a policy can have a rule for."""
+"""Outcomes for which a policy can have a rule."""
 retry_policies = st.builds(
     RetryPolicy,
     outcomes=st.dictionaries(
@@ -209,7 +209,7 @@ def _decide_callback(draw: st.DrawFn, callback: callbacks.Callback, policy: Retr
 
 @st.composite
 def callback_histories(draw: st.DrawFn, *, steps: int = 40, policy: RetryPolicy = CONTRACT) -> list[CallbackFact]:
-    """A legal sequence of facts of one callback in a queue of that policy, whatever clients and the switch did."""
+    """Draw a legal sequence of facts of one callback in a queue of that policy, caused by clients and the switch."""
     facts: list[CallbackFact] = [draw(scheduled_facts)]
     stream = callback_stream(CALLBACK_ID)
     callback = callbacks.evolve(None, recorded(facts, stream)[0])
@@ -241,7 +241,7 @@ def _decide_queue(draw: st.DrawFn, queue: queues.CallbackQueue) -> list[QueueFac
 
 @st.composite
 def queue_histories(draw: st.DrawFn, *, steps: int = 8) -> list[QueueFact]:
-    """A legal sequence of facts of one queue."""
+    """Draw a legal sequence of facts of one queue."""
     facts = queues.create(
         draw(st.sampled_from(["Callbacks", "Ночная смена"])),
         comment=draw(_maybe),

@@ -1,4 +1,4 @@
-"""Queues, callbacks and tasks on record, for policies to react to; and what came of it."""
+"""Helpers for tests of policies: recorded queues, callbacks and tasks, and the results of policies."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -24,12 +24,12 @@ _numbers = count(1)
 
 
 def new_number() -> int:
-    """A queue's or callback's number that was not there before."""
+    """Return a new id of a queue or callback."""
     return next(_numbers) * 64 + 1
 
 
 async def open_queue(views: Views, *, organization_id: int = 1, **fields: Any) -> int:
-    """Put a queue on record that is on, for one callback at a time, unless fields say otherwise."""
+    """Record a queue that is on, for one callback at a time, unless the fields differ."""
     queue_id = new_number()
     created = queue_created(**fields)
     await views.record(queue_stream(queue_id), created, organization_id=organization_id)
@@ -37,56 +37,56 @@ async def open_queue(views: Views, *, organization_id: int = 1, **fields: Any) -
 
 
 async def schedule(views: Views, queue_id: int, *facts: CallbackFact, request: str = "request-0", **fields: Any) -> int:
-    """Put a callback on record, which a request asked for, and what happened to it."""
+    """Record a callback, caused by a request, and further facts of it."""
     callback_id, facts = new_number(), (scheduled(queue_id=queue_id, **fields), *facts)
     await views.record(callback_stream(callback_id), *facts, causation=request, correlation=request)
     return callback_id
 
 
 def failed_attempt(number: int = 1) -> list[CallbackFact]:
-    """An attempt to which the line was busy."""
+    """Return the facts of an attempt that failed because the line was busy."""
     return [AttemptStarted(attempt=number, call_id=call_id_of(number)), AttemptFailed(attempt=number, end=BUSY)]
 
 
 async def go_on(views: Views, stream: str, *facts: Fact, **more: Any) -> int:
-    """Record facts at the end of a stream; answer the log's position."""
+    """Record facts at the end of a stream; return the log's position."""
     version = len(await history(views, stream))
     return await views.record(stream, *facts, version=version, **more)
 
 
 async def react(views: Views, *names: str) -> None:
-    """Let these policies, or all of them, react until nobody has anything more to say."""
+    """Run these policies, or all of them, until none of them appends any more."""
     reached = -1
     while reached != (reached := await head(views)):
         await views.catch_up(*(names or POLICIES))
 
 
 async def head(views: Views) -> int:
-    """The position of the last event."""
+    """Return the position of the last event."""
     ((position,),) = await views.rows("SELECT coalesce(max(notification_id), 0) FROM perezvon_1.stored_events")
     return position
 
 
 async def history(views: Views, stream: str) -> Sequence[Recorded[Any]]:
-    """What is on record in a stream."""
+    """Return the events of a stream."""
     return (await read_streams(views.owner, [stream]))[stream]
 
 
 async def tags(views: Views, stream: str) -> list[str]:
-    """The last words of the tags of a stream."""
+    """Return the names in the tags of a stream's facts, such as ``delayed``."""
     return [tag_of(event.fact).split(".")[1] for event in await history(views, stream)]
 
 
 @asynccontextmanager
-async def heard(views: Views, channel: str) -> AsyncGenerator[Callable[[], Awaitable[int]]]:
-    """Listen while the context lasts; what it yields answers how often the channel was notified by then."""
+async def counted_notifications(views: Views, channel: str) -> AsyncGenerator[Callable[[], Awaitable[int]]]:
+    """Listen to a channel while the context lasts; yield a function that returns the count of notifications so far."""
     async with await AsyncConnection.connect(views.dsn, autocommit=True) as connection:
         await connection.execute(f"LISTEN {channel}".encode())
         told = 0
 
         async def count_told() -> int:
             nonlocal told
-            await views.do("SELECT pg_notify(%s, 'the last one')", channel)
+            await views.do("SELECT pg_notify(%s, 'end')", channel)
             async for notice in connection.notifies():
                 if notice.payload:
                     break
@@ -97,13 +97,13 @@ async def heard(views: Views, channel: str) -> AsyncGenerator[Callable[[], Await
 
 
 async def timetable(views: Views) -> dict[int, tuple[Any, ...]]:
-    """What waits: queue, organisation, when it is due and because of which event, by callback."""
+    """Return the timetable by callback: queue, organisation, due time, and position of the event that caused the entry."""
     rows = await views.rows("SELECT callback_id, queue_id, organization_id, due_at, position FROM perezvon_1.timetable")
     return {row[0]: row[1:] for row in rows}
 
 
 async def organization(views: Views, number: int = 1, *, phone: str | None = OPERATOR, **settings: Any) -> None:
-    """Make an organisation, with an operator 1 whose line has that number."""
+    """Create an organisation, with an operator 1 whose line has that number."""
     text = msgspec.json.encode(Settings(**settings)).decode()
     await views.do("INSERT INTO perezvon_1.organizations VALUES (%s, 'Справка', %s, now())", number, text)
     await views.do(
@@ -112,7 +112,7 @@ async def organization(views: Views, number: int = 1, *, phone: str | None = OPE
 
 
 async def file_callback_task(views: Views, **fields: Any) -> str:
-    """File a task of type callback with a caller's number; answer its id."""
+    """File a task of type callback with a caller's number; return its id."""
     task_id = new_task()
     wanted: dict[str, Any] = {"task_type": TaskType.CALLBACK, "caller_phone": CALLER} | fields
     await views.record(
@@ -122,6 +122,6 @@ async def file_callback_task(views: Views, **fields: Any) -> str:
 
 
 async def callback_of(views: Views, task_id: str) -> int | None:
-    """The callback that carries out a task at present."""
+    """Return the id of the callback that carries out a task at present."""
     rows = await views.rows("SELECT callback_id FROM perezvon_1.task_callbacks WHERE task_id = %s", task_id)
     return rows[0][0] if rows else None

@@ -1,4 +1,4 @@
-"""The views of a test's database: facts recorded for them, brought up to the log, and read as the service reads them."""
+"""Helpers for tests of views: record facts, catch up with the log, and read as the service does."""
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -33,12 +33,12 @@ _numbers = count(1)
 
 
 def new_task() -> str:
-    """A task's id that is later than those before."""
+    """Return a task's id that sorts after all earlier ones."""
     return f"0197b1c2-f000-7000-8000-{next(_numbers):012x}"
 
 
 class Views(msgspec.Struct, frozen=True):
-    """Everything of one database that a test of views needs; `owner` is an autocommit connection."""
+    """The views of one database, with its connections; `owner` is in autocommit mode."""
 
     dsn: str
     owner: AsyncConnection
@@ -50,19 +50,19 @@ class Views(msgspec.Struct, frozen=True):
     positions: PostgresViewLag
 
     def runner(self, name: str) -> Runner:
-        """A runner of the projection or policy that nobody wakes."""
+        """Return a runner of the projection or policy that no notification wakes."""
         new_events = Listener(self.dsn)
         return Runner(handlers()[name], self.pool, new_events, readers=new_events)
 
     async def catch_up(self, *names: str) -> None:
-        """Bring these projections and policies, or all projections, up to the log."""
+        """Run these projections and policies, or all projections, until they are up to date."""
         for name in names or PROJECTIONS:
             runner = self.runner(name)
             while await runner.step():
                 pass
 
     async def fold_in_batches_of(self, size: int) -> None:
-        """Bring all projections up to the log by batches of so many events."""
+        """Bring all projections up to date in batches of ``size`` events."""
         for projection in PROJECTIONS.values():
             reader = BatchReader(projection.subscription, await read_identity(self.owner), max_events=size)
             position = await checkpoints.try_lock(self.owner, projection.name) or 0
@@ -73,7 +73,7 @@ class Views(msgspec.Struct, frozen=True):
                 position = batch.position
 
     async def record(self, stream: str, *facts: Fact, version: int = 0, organization_id: int = 1, **more: Any) -> int:
-        """Append facts to a stream; answer the log's position."""
+        """Append facts to a stream; return the log's position."""
         command = _command(stream, version, facts, organization_id, more)
         ((verdict, position, _),) = await append_batch(self.owner, [command])
         assert (verdict, position is not None) == ("appended", True)
@@ -84,7 +84,7 @@ class Views(msgspec.Struct, frozen=True):
         await self.record_streams([(task_stream(task_id), facts) for task_id, facts in histories], organization_id)
 
     async def record_streams(self, streams: Iterable[tuple[str, Sequence[Fact]]], organization_id: int = 1) -> None:
-        """Append whole streams, a step of each in turn, a step of all of them in one call of the door."""
+        """Append whole streams, one fact of each in turn; these facts are one batch of the log."""
         waiting = [(stream, list(facts)) for stream, facts in streams]
         step = 0
         while waiting:
@@ -96,12 +96,12 @@ class Views(msgspec.Struct, frozen=True):
             waiting = [(stream, facts) for stream, facts in waiting if len(facts) > step]
 
     async def record_raw(self, stream: str, version: int, topic: str, state: bytes) -> None:
-        """Append what no program of ours would."""
+        """Append an event that the product would not append."""
         values = ([1], [stream], [version], [topic], [state], [1], ["member/m1"], [None], [None], [None])
         await self.owner.execute(APPEND, values)
 
     async def events(self, wanted: EventFilter = "") -> list[Recorded[Any]]:
-        """What was recorded, of the streams whose names begin so, or of these topics."""
+        """Return the recorded events that the filter selects."""
         batch = await BatchReader(wanted, await read_identity(self.owner), max_events=100_000).after(self.owner, 0)
         return [event for event in batch.events if isinstance(event, Recorded)] if batch else []
 
@@ -110,22 +110,22 @@ class Views(msgspec.Struct, frozen=True):
         await self.owner.execute(statement.encode(), values)
 
     async def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """What a query answers to the owner."""
+        """Return the rows of a query, run as the owner."""
         return await (await self.owner.execute(query.encode(), values)).fetchall()
 
     async def listed_rows(self) -> dict[str, dict[str, Any]]:
-        """All rows of task_list as the table has them, without the members' names, by id."""
+        """Return all rows of task_list by id, without the members' names."""
         names = [name for name in TaskRow.__struct_fields__ if name != "assigned_user_name"]
         rows = await self.rows(f"SELECT {', '.join(names)} FROM perezvon_1.task_list")
         return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
 
     async def dump(self, table: str) -> list[tuple[Any, ...]]:
-        """All rows of a table of the schema, in an order of their own."""
+        """Return all rows of a table of the schema, sorted by their text."""
         return await self.rows(f'SELECT * FROM perezvon_1.{table} AS t ORDER BY t::text COLLATE "C"')
 
 
 def row_of(task: Task) -> dict[str, Any]:
-    """What a row of task_list says of the task."""
+    """Return the row of task_list that the task should have."""
     fields = {name: getattr(task, name, getattr(task.details, name, None)) for name in TaskRow.__struct_fields__}
     del fields["assigned_user_name"]
     return fields
@@ -138,7 +138,7 @@ def _command(stream: str, version: int, facts: Sequence[Fact], organization_id: 
 
 @asynccontextmanager
 async def open_views(dsn: str) -> AsyncGenerator[Views]:
-    """The views of a database, read and written as the service's role, until the context ends."""
+    """Open the views of a database for the service's role; close them when the context ends."""
     pool = Pool(service_dsn(dsn), size=4, name="test")
     await pool.open()
     async with await AsyncConnection.connect(dsn, autocommit=True) as owner:
@@ -158,7 +158,7 @@ async def open_views(dsn: str) -> AsyncGenerator[Views]:
 
 
 async def fill_task_list(views: Views, tasks: int, organization_id: int = 1) -> None:
-    """Rows as the projection would have written them, without the facts."""
+    """Insert rows that the projection would have written, without the facts."""
     await views.do(
         """
         INSERT INTO perezvon_1.task_list (id, organization_id, version, attempt, operator_number, status, task_type, priority,

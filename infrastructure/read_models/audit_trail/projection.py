@@ -1,4 +1,4 @@
-"""Who did what, when and why? One row for each event of the log."""
+"""Projection audit_trail: one row for each event of the log."""
 
 from collections.abc import Sequence
 from typing import Any

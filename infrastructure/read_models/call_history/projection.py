@@ -1,4 +1,4 @@
-"""To which attempt does a call belong?"""
+"""Projection call_history: attempts by the ids of their calls."""
 
 from collections.abc import Sequence
 from typing import Any

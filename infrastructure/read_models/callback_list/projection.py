@@ -1,4 +1,4 @@
-"""Which callbacks does a queue have, how many of each status, and how did its attempts end?"""
+"""Projection callback_list: callbacks of queues, and their counts."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Which queues does an organisation have?"""
+"""Projection queue_board: callback queues of an organisation."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which tasks does an organisation have, and how many of each kind?"""
+"""Projection task_list: tasks of an organisation, and their counts."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""`rebuild`: what comes out is what is live, differences stop it, and whatever stands in its way it begins anew."""
+"""`rebuild`: the result equals the live view, differences prevent the swap, and a rebuild that was stopped starts again."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ TABLES = [table.name for projection in PROJECTIONS.values() for table in project
 
 @pytest.fixture
 async def views(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Views]:
-    """Forty tasks in three statuses, shown in all views; a rebuild of them takes several batches."""
+    """Yield views of forty tasks in three statuses; a rebuild of them takes several batches."""
     monkeypatch.setattr(rebuilding, "_BATCH_EVENTS", 10)
     monkeypatch.setattr(rebuilding, "_NEAR_EVENTS", 10)
     async with open_views(database) as opened:
@@ -60,7 +60,7 @@ async def views(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 def ignore(done: int, until: int) -> None:
-    """Hear of the progress."""
+    """Ignore the progress."""
 
 
 async def again(views: Views, name: str = "task_list", *, accept: bool = False) -> RebuildReport:
@@ -68,7 +68,7 @@ async def again(views: Views, name: str = "task_list", *, accept: bool = False) 
 
 
 async def catalogue(views: Views) -> list[tuple[Any, ...]]:
-    """Tables and indexes as the catalogue has them: names, definitions, options and who may do what."""
+    """Return tables and indexes from the catalogue of Postgres: names, definitions, options and privileges."""
     return await views.rows(
         "SELECT c.relname, c.reloptions, ARRAY(SELECT unnest(c.relacl)::text ORDER BY 1), i.indisvalid, pg_get_indexdef(i.indexrelid) FROM pg_class AS c"
         " LEFT JOIN pg_index AS i ON i.indexrelid = c.oid WHERE c.relnamespace = 'perezvon_1'::regnamespace"

@@ -1,4 +1,4 @@
-"""How far the views have come: positions, lag, and waiting for them."""
+"""Positions and lag of views, and waits for a view to catch up."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The policy carry_out_callback_tasks: a task of type callback and its callback follow each other (contract 1, Callbacks)."""
+"""The policy carry_out_callback_tasks: a task of type callback and its callback follow each other (`docs/contracts/tasks.md`, Callbacks)."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -48,14 +48,14 @@ async def views(database: str) -> AsyncIterator[Views]:
 
 @pytest.fixture
 async def queue_id(views: Views) -> int:
-    """The queue that the organisation's settings name."""
+    """Create the queue that the organisation's settings name."""
     number = await open_queue(views)
     await organization(views, callback_queue=number, callback_tries=5, callback_pause=120)
     return number
 
 
 async def carried_out(views: Views, **fields: Any) -> tuple[str, str]:
-    """A task and the callback that carries it out, by stream."""
+    """File a task, and return its stream and that of the callback that carries it out."""
     task_id = await file_callback_task(views, **fields)
     await react(views, NAME)
     callback_id = await callback_of(views, task_id)
@@ -63,14 +63,14 @@ async def carried_out(views: Views, **fields: Any) -> tuple[str, str]:
     return f"task/{task_id}", f"callback/{callback_id}"
 
 
-async def happened(views: Views, stream: str, *facts: Fact, **more: Any) -> None:
-    """Record facts, and let the policy react."""
+async def record_and_react(views: Views, stream: str, *facts: Fact, **more: Any) -> None:
+    """Record facts, and run the policy."""
     await go_on(views, stream, *facts, **more)
     await react(views, NAME)
 
 
 async def error_of(views: Views, stream: str) -> str | None:
-    """Why a task failed."""
+    """Return the error message of a failed task."""
     last = (await history(views, stream))[-1].fact
     assert isinstance(last, TaskFailed)
     return last.personal.error_message
@@ -90,10 +90,10 @@ async def test_a_filed_task_becomes_a_callback_in_the_queue_of_its_organisation(
 
 async def test_the_task_follows_its_callback_to_completion(views: Views, queue_id: int) -> None:
     task, callback = await carried_out(views)
-    await happened(views, callback, ATTEMPT)
+    await record_and_react(views, callback, ATTEMPT)
     assert await tags(views, task) == ["filed", "started"]
-    await happened(views, callback, *SUCCEEDED)
-    await happened(views, callback, CallEnded(attempt=1, end=SUCCESS))
+    await record_and_react(views, callback, *SUCCEEDED)
+    await record_and_react(views, callback, CallEnded(attempt=1, end=SUCCESS))
     assert await tags(views, task) == ["filed", "started", "completed"]
     assert await callback_of(views, task.removeprefix("task/")) is None
     assert await tags(views, callback) == [
@@ -107,33 +107,33 @@ async def test_the_task_follows_its_callback_to_completion(views: Views, queue_i
 
 async def test_what_happens_to_a_callback_at_once_happens_to_its_task_in_order(views: Views, queue_id: int) -> None:
     task, callback = await carried_out(views)
-    await happened(views, callback, ATTEMPT, *SUCCEEDED)
+    await record_and_react(views, callback, ATTEMPT, *SUCCEEDED)
     assert await tags(views, task) == ["filed", "started", "completed"]
 
 
 async def test_a_task_whose_tries_are_spent_fails_with_the_last_reason(views: Views, queue_id: int) -> None:
     task, callback = await carried_out(views)
-    await happened(views, callback, *failed_attempt(), SPENT)
+    await record_and_react(views, callback, *failed_attempt(), SPENT)
     assert await error_of(views, task) == SPENT.comment
 
 
 async def test_reprocessing_calls_anew_and_the_old_callback_means_nothing_more(views: Views, queue_id: int) -> None:
     task, first = await carried_out(views)
-    await happened(views, first, *failed_attempt(), SPENT)
-    await happened(views, task, TaskReprocessed(attempt=2), causation="request-2", correlation="request-2")
+    await record_and_react(views, first, *failed_attempt(), SPENT)
+    await record_and_react(views, task, TaskReprocessed(attempt=2), causation="request-2", correlation="request-2")
     second = f"callback/{await callback_of(views, task.removeprefix('task/'))}"
     assert second != first
     (scheduling,) = await history(views, second)
     assert (scheduling.fact.personal.b_number, scheduling.correlation) == (CALLER, "request-2")
-    await happened(views, first, CallbackCancelled())
+    await record_and_react(views, first, CallbackCancelled())
     assert (await tags(views, task))[-1] == "reprocessed"
-    await happened(views, second, ATTEMPT, *SUCCEEDED)
+    await record_and_react(views, second, ATTEMPT, *SUCCEEDED)
     assert (await tags(views, task))[-1] == "completed"
 
 
 async def test_a_task_that_a_member_failed_and_had_reprocessed_has_one_callback(views: Views, queue_id: int) -> None:
     task, first = await carried_out(views)
-    await happened(views, task, failed("wrong number"), TaskReprocessed(attempt=2))
+    await record_and_react(views, task, failed("wrong number"), TaskReprocessed(attempt=2))
     second = f"callback/{await callback_of(views, task.removeprefix('task/'))}"
     assert (await tags(views, first), await tags(views, second)) == (["scheduled", "cancelled"], ["scheduled"])
     assert (await tags(views, task))[-1] == "reprocessed"
@@ -149,9 +149,9 @@ async def test_a_task_that_a_member_ends_takes_its_callback_along(
 ) -> None:
     task, callback = await carried_out(views)
     if so_far:
-        await happened(views, callback, *so_far)
+        await record_and_react(views, callback, *so_far)
     before = await tags(views, task)
-    await happened(views, task, end)
+    await record_and_react(views, task, end)
     assert (await tags(views, callback))[-1] == "cancelled"
     assert len(await tags(views, task)) == len(before) + 1
     last = (await history(views, callback))[-1]
@@ -161,7 +161,7 @@ async def test_a_task_that_a_member_ends_takes_its_callback_along(
 
 async def test_a_task_whose_callback_is_deleted_fails(views: Views, queue_id: int) -> None:
     task, callback = await carried_out(views)
-    await happened(views, callback, CallbackCancelled(), actor="token/t1")
+    await record_and_react(views, callback, CallbackCancelled(), actor="token/t1")
     assert await error_of(views, task) == "CANCEL the callback was deleted"
 
 
@@ -169,7 +169,7 @@ async def test_a_member_who_was_faster_has_the_last_word(views: Views, queue_id:
     task, callback = await carried_out(views)
     before = metrics.REFUSED.labels(f"policy/{NAME}", "illegal_transition")._value.get()
     await go_on(views, callback, ATTEMPT, *SUCCEEDED)
-    await happened(views, task, TaskCancelled())
+    await record_and_react(views, task, TaskCancelled())
     assert await tags(views, task) == ["filed", "cancelled"]
     assert metrics.REFUSED.labels(f"policy/{NAME}", "illegal_transition")._value.get() - before == 1
     assert await views.rows("SELECT FROM perezvon_1.parked_streams") == []

@@ -1,4 +1,4 @@
-"""The policy keep_timetable: what waits, where, and under which limit."""
+"""The policy keep_timetable: entries of the timetable, and slots of queues."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -37,7 +37,7 @@ from infrastructure.event_log.upcasters import UPCASTERS
 from infrastructure.operations.retry_parked import retry_parked
 from infrastructure.postgres.connections import service_dsn
 from tests.support.histories import CALLBACK_ID, QUEUE_ID, START, call_id_of, queue_created, recorded, scheduled
-from tests.support.policies import go_on, heard, new_number, open_queue, react, schedule, timetable
+from tests.support.policies import counted_notifications, go_on, new_number, open_queue, react, schedule, timetable
 from tests.support.views import Views, open_views
 
 pytestmark = pytest.mark.anyio
@@ -115,7 +115,7 @@ async def test_a_queue_that_is_opened_and_changed_in_one_batch_is_as_it_became(v
 
 
 async def rules(views: Views, queue_id: int) -> tuple[CallingRules, int]:
-    """The rules of a queue as its row has them, and its slots."""
+    """Return the rules of a queue from its row, and its slots."""
     query = "SELECT retry_policy, client_leg, slots FROM perezvon_1.queue_slots WHERE queue_id = %s"
     ((policy, leg, slots),) = await views.rows(query, queue_id)
     return msgspec.convert({"retry_policy": policy, "client_leg": leg}, CallingRules), slots
@@ -146,7 +146,7 @@ async def test_rules_that_are_taken_back_in_the_same_batch_are_none(views: Views
 
 
 async def test_what_waits_says_whose_lines_it_would_ring(views: Views) -> None:
-    """Of a row that is older than the columns, too, once it is delayed anew."""
+    # The row is older than its columns for lines; they are filled when the callback is delayed again.
     callback_id = await schedule(views, await open_queue(views), a_number="101", b_number="+77010001009")
     await react(views, "keep_timetable")
     lines = [(line_key(1, "101"), line_key(1, "+77010001009"))]
@@ -210,7 +210,7 @@ async def test_the_call_of_a_callback_that_is_deleted_is_to_be_hung_up(views: Vi
         [spared, deleted],
     )
     await go_on(views, f"callback/{deleted}", *word)
-    async with heard(views, "timetable") as notified:
+    async with counted_notifications(views, "timetable") as notified:
         await react(views, "keep_timetable")
         assert await notified() == 1
     rows = await views.rows("SELECT callback_id FROM perezvon_1.open_calls WHERE hang_up")
@@ -220,7 +220,7 @@ async def test_the_call_of_a_callback_that_is_deleted_is_to_be_hung_up(views: Vi
 async def test_a_batch_notifies_once_and_only_when_something_changed(views: Views) -> None:
     queue_id = await open_queue(views)
     ids = [await schedule(views, queue_id) for _ in range(20)]
-    async with heard(views, "timetable") as notified:
+    async with counted_notifications(views, "timetable") as notified:
         await react(views, "keep_timetable")
         assert await notified() == 1
         await go_on(views, f"callback/{ids[0]}", STARTED)

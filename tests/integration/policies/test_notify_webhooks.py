@@ -1,4 +1,4 @@
-"""The policy notify_webhooks: which message waits for which of a callback's URLs, and who caused it."""
+"""The policy notify_webhooks: messages for a callback's URLs, and their causes."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -84,7 +84,7 @@ async def test_the_urls_are_known_however_many_batches_and_callbacks_ago_they_we
 
 @pytest.fixture
 async def cancelled(views: Views) -> list[Recorded[Any]]:
-    """The last facts of three callbacks."""
+    """Return the last facts of three callbacks."""
     queue_id = await open_queue(views)
     ids = [await schedule(views, queue_id, CallbackCancelled()) for _ in range(3)]
     return [(await history(views, f"callback/{callback_id}"))[1] for callback_id in ids]

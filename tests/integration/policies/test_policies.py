@@ -1,4 +1,4 @@
-"""What holds for all policies: crashes, batches, restarts and idleness change nothing; all is caused by a request."""
+"""Laws of all policies: crashes, batches, restarts and idle times change no result; a request is the cause of each fact."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -45,7 +45,7 @@ async def views(database: str) -> AsyncIterator[Views]:
 
 
 async def record_a_day(views: Views) -> list[str]:
-    """Put on record what keeps every policy busy; answer the streams, whose policies' part is still to come."""
+    """Record facts for every policy to handle; return the streams, which no policy has handled yet."""
     queue_id, doomed = await open_queue(views), await open_queue(views)
     await organization(views, callback_queue=queue_id)
     callbacks = [
@@ -63,7 +63,7 @@ async def record_a_day(views: Views) -> list[str]:
 
 
 async def outcome(views: Views, streams: Sequence[str]) -> dict[str, Any]:
-    """All that came of it, but for numbers and times, which depend on when each policy came by."""
+    """Return the results without ids and times, which depend on the order in which policies run."""
     facts = {stream: [tag_of(event.fact) for event in await history(views, stream)] for stream in streams}
     return {
         "facts": list(facts.values()),
@@ -136,7 +136,7 @@ async def test_what_is_seen_twice_is_done_once(views: Views, name: str) -> None:
 
 
 async def test_between_a_failed_attempt_and_its_retry_nobody_need_live(views: Views) -> None:
-    """Each policy is made anew for each of its batches: nothing but Postgres knows of the retry."""
+    # A new policy is created for each batch: only Postgres knows of the retry.
     callback_id = await schedule(views, await open_queue(views), *failed_attempt(), try_again_pause=60)
     await react(views, "retry_callbacks")
     await react(views, "keep_timetable")
@@ -170,7 +170,7 @@ async def test_a_policy_that_was_idle_reacts_to_what_concerns_it(views: Views) -
         callback_id = await schedule(views, queue_id, *failed_attempt())
         assert await running.step() > 0
         assert (await history(views, f"callback/{callback_id}"))[-1].actor == "policy/retry_callbacks"
-        assert await running.step() > 0  # what it said itself
+        assert await running.step() > 0  # events that it appended itself
 
 
 async def test_of_a_policy_in_two_places_each_event_is_answered_once(views: Views) -> None:
@@ -187,7 +187,7 @@ async def test_of_a_policy_in_two_places_each_event_is_answered_once(views: View
 
 
 async def append(views: Views, stream: str, *facts: Any, actor: str, cause: Recorded[Any]) -> Recorded[Any]:
-    """Record facts that an event caused."""
+    """Record facts with an event as their cause."""
     envelope = Envelope(organization_id=1, actor=actor, causation=str(cause.position), correlation=cause.correlation)
     async with views.pool.connection() as connection, connection.transaction():
         (done,) = await decide_and_append(
@@ -198,7 +198,7 @@ async def append(views: Views, stream: str, *facts: Any, actor: str, cause: Reco
 
 
 async def causes(views: Views, position: int) -> list[str]:
-    """Walk from an event back: its tag, those of the events that caused it, and at last what is no event's position."""
+    """Return the tags of an event and of the events that caused it, and at last the id of the request."""
     walked: list[str] = []
     cause: str | None = str(position)
     while cause is not None and cause.isdecimal():
@@ -210,7 +210,7 @@ async def causes(views: Views, position: int) -> list[str]:
 
 
 async def dial(views: Views, callback_id: int, *facts: Any) -> None:
-    """Start the attempt that the timetable has, and tell what the switch says of it: as the dispatcher does."""
+    """Start the attempt of the timetable's entry, and record its outcome, as the dispatcher does."""
     position = (await timetable(views))[callback_id][-1]
     events = await history(views, f"callback/{callback_id}")
     cause = next(event for event in events if event.position == position)

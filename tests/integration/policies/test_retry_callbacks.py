@@ -1,4 +1,4 @@
-"""The policy retry_callbacks: whenever an attempt failed, then the callback is delayed, finished or cancelled."""
+"""The policy retry_callbacks: whenever an attempt failed, the callback is delayed, finished or cancelled."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -139,13 +139,13 @@ async def test_who_cancels_before_it_is_decided_is_obeyed(views: Views) -> None:
 
 
 async def choose(views: Views, queue_id: int, policy: RetryPolicy | None) -> None:
-    """Put on record which policy a queue has from now on."""
+    """Record the retry policy that a queue has from now on."""
     await go_on(views, f"queue/{queue_id}", QueueRulesChosen(rules=CallingRules(retry_policy=policy)))
     await react(views, "keep_timetable")
 
 
 async def pause_after(views: Views, *facts: CallbackFact, queue_id: int) -> float | None:
-    """Let an attempt fail in the queue; answer the seconds until the next one, None when there is none."""
+    """Record a failed attempt in the queue; return the seconds until the next one, None when there is none."""
     stream = f"callback/{await schedule(views, queue_id, *(facts or failed_attempt()))}"
     await react(views, "retry_callbacks")
     failed, decided = (await history(views, stream))[-2:]

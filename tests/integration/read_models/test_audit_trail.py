@@ -1,4 +1,4 @@
-"""The view `audit_trail`: who did what, when, and why, within an organisation."""
+"""The view `audit_trail`: actor, action, time and reason of the events of an organisation."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ WHY: dict[str, Any] = {"reason": "asked to", "causation": "request/7", "correlat
 
 @pytest.fixture
 async def views(database: str) -> AsyncIterator[Views]:
-    """Six events of organisation 1, and one of another in their midst at position 4."""
+    """Yield views of six events of organisation 1, and of one event of another at position 4, between them."""
     async with open_views(database) as opened:
         await opened.record("task/a", filed("A"), actor="operator/1")
         await opened.record("task/b", filed("B"), actor="operator/2")
@@ -71,7 +71,7 @@ async def test_it_is_filtered_by_stream_actor_and_type(views: Views) -> None:
 async def test_it_is_filtered_by_time(views: Views) -> None:
     page = await views.audit_trail.page(1, AuditTrailFilter(), after=0, limit=100)
     at = {row.position: row.recorded_at for row in page.items}
-    assert at[6] == at[7], "of one call of the door"
+    assert at[6] == at[7], "of one batch of the log"
     assert await positions(views, since=at[3]) == [3, 5, 6, 7]
     assert await positions(views, until=at[3]) == [1, 2]
     assert await positions(views, since=at[2], until=at[6]) == [2, 3, 5]
@@ -82,8 +82,8 @@ async def test_it_is_filtered_by_time(views: Views) -> None:
 async def test_the_last_position_seen_is_where_to_go_on(views: Views) -> None:
     assert await positions(views, limit=4) == [1, 2, 3, 5]
     assert await positions(views, after=5, limit=4) == [6, 7]
-    assert await positions(views, after=6) == [7], "of the same moment as the one before"
-    assert await positions(views, after=4) == [5, 6, 7], "a position of somebody else"
+    assert await positions(views, after=6) == [7], "of the same time as the event before"
+    assert await positions(views, after=4) == [5, 6, 7], "the position of another organisation's event"
     assert await positions(views, after=7) == []
     assert await positions(views, after=10**12) == []
     assert await positions(views, after=3, actor="member/m1") == [5]

@@ -1,4 +1,4 @@
-"""The view `call_history`: whose attempt a call is, for as long as it runs and ever after."""
+"""The view `call_history`: the attempt that a call belongs to, while the call runs and afterwards."""
 
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
@@ -35,7 +35,7 @@ async def views(database: str) -> AsyncIterator[Views]:
 
 
 def index_of(views: Views) -> PostgresCallIndex:
-    """The index over the views as they stand."""
+    """Return the index over the views in their current state."""
     return PostgresCallIndex(views.pool, views.positions)
 
 
@@ -71,7 +71,7 @@ async def test_a_call_is_found_while_it_runs_though_the_view_does_not_show_it(
 
 
 class Awaited(PostgresViewLag):
-    """Positions that are reached by waiting for them."""
+    """View lag whose positions are reached by waiting for them."""
 
     def __init__(self, views: Views) -> None:
         super().__init__(views.pool)
@@ -91,7 +91,7 @@ async def test_a_call_that_ended_before_the_view_showed_it_is_waited_for(views: 
     assert await index.find(FIRST, 1) == Dialled(callback_id=CALLBACK_ID, attempt=1)
     assert awaited.waits == [("call_history", position)]
     assert await index.find(uuid4(), 1) is None
-    assert len(awaited.waits) == 1  # what a view that is up does not show there is not
+    assert len(awaited.waits) == 1  # a view that is up to date shows all calls
 
 
 async def test_facts_that_are_folded_again_change_nothing(views: Views) -> None:

@@ -1,4 +1,4 @@
-"""The view `callback_list`: rows as the domain has them, filters, totals and parts of a list."""
+"""The view `callback_list`: rows equal to the domain's state, filters, totals and parts of a list."""
 
 import random
 from collections.abc import AsyncIterator, Sequence
@@ -57,13 +57,13 @@ async def views(database: str) -> AsyncIterator[Views]:
 
 
 async def found(views: Views, wanted: CallbackListFilter = ALL, queue_id: int = QUEUE_ID, **part: int) -> list[int]:
-    """The ids of a part of the list."""
+    """Return the ids of a part of the list."""
     page = await views.callback_list.page(1, queue_id, wanted, **({"limit": 1000} | part))
     return [row.id for row in page.items]
 
 
 def fact_of(kind: str, queue_id: int = QUEUE_ID) -> list[CallbackFact]:
-    """A history that ends so."""
+    """Return a history that ends with this state."""
     return [scheduled(queue_id=queue_id), *TO[kind]]
 
 
@@ -143,7 +143,7 @@ async def test_of_a_deleted_queue_nothing_is_listed_and_none_of_its_rows_is_writ
 
 @pytest.fixture
 async def many(views: Views) -> Views:
-    """Two hundred callbacks of all sorts in each of two queues."""
+    """Yield views of two hundred callbacks of all kinds in each of two queues."""
     chance = random.Random(7)
     streams = [
         (f"callback/{64 * n + 1}", fact_of(chance.choice([*TO]), queue_id))

@@ -1,4 +1,4 @@
-"""The view `queue_board`: the list of queues, and how they stand, why nothing starts above all."""
+"""The view `queue_board`: the list of queues, and the live board with the reason why nothing starts."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -50,14 +50,14 @@ async def put(views: Views, number: int, *facts: Fact, organization_id: int = 1)
 
 
 async def standing(views: Views) -> QueueStanding:
-    """How the queue stands."""
+    """Return the queue's entry of the board."""
     await views.catch_up("queue_board", "callback_list")
     (found,) = (await views.queue_board.standings(1, queue_id=QUEUE_ID, limit=1)).items
     return found
 
 
 async def listed(views: Views, **part: int) -> list[int]:
-    """The ids of the list."""
+    """Return the ids of the list."""
     page = await views.queue_board.queues(1, **({"limit": 10} | part))
     return [row.id for row in page.items]
 

@@ -1,4 +1,4 @@
-"""Each index of callback_list and queue_board has a query that needs it, and no query reads a table through."""
+"""Each index of callback_list and queue_board has a query that needs it, and no query reads a whole table."""
 
 import re
 from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ async def views(database: str) -> AsyncIterator[Views]:
 
 
 def plan(connection: psycopg.Connection, query: bytes, values: dict[str, Any]) -> str:
-    """How Postgres would answer the query whatever the values are, as it does once it keeps the plan."""
+    """Return Postgres' generic plan of the query, which it keeps for all values."""
     connection.execute("SET plan_cache_mode = force_generic_plan")
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", query.decode())))
     text = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", query.decode())

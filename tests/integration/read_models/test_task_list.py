@@ -1,4 +1,4 @@
-"""The view `task_list`: rows as the domain has them, filters, search, totals and pages."""
+"""The view `task_list`: rows equal to the domain's state, filters, search, totals and pages."""
 
 import random
 from collections.abc import AsyncIterator, Iterable
@@ -49,7 +49,7 @@ async def views(database: str) -> AsyncIterator[Views]:
 
 
 async def file(views: Views, *titles: str, status: Status = Status.PENDING, **fields: Any) -> list[str]:
-    """File a task for each title, one after another; answer their ids."""
+    """File a task for each title, one after another; return their ids."""
     ids = [new_task() for _ in titles]
     for task_id, title in zip(ids, titles, strict=True):
         await views.record(f"task/{task_id}", filed(title, **fields), *TO[status])
@@ -58,7 +58,7 @@ async def file(views: Views, *titles: str, status: Status = Status.PENDING, **fi
 
 
 async def found(views: Views, wanted: TaskListFilter = ALL, **paging: int) -> list[str]:
-    """The ids of a page."""
+    """Return the ids of a page."""
     page = await views.task_list.page(1, wanted, **({"page": 1, "per_page": 100} | paging))
     return [row.id for row in page.items]
 
@@ -138,7 +138,7 @@ async def test_another_organisations_tasks_are_neither_shown_nor_counted(views: 
 
 @pytest.fixture
 async def many(views: Views) -> Views:
-    """Three hundred tasks of all sorts, in no order."""
+    """Yield views of three hundred tasks of all kinds, in no order."""
     chance = random.Random(7)
     kinds = list(product(Status, TaskType, Priority, MEMBERS))
     histories: list[tuple[str, list[TaskFact]]] = []

@@ -1,4 +1,4 @@
-"""Each index of the views has a query that needs it, and each query has its index: with many rows nothing is read through."""
+"""Each index of the views has a query that needs it, and each query has its index: with many rows no query reads a whole table."""
 
 import re
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ async def views(database: str) -> AsyncIterator[Views]:
 
 
 def plan(connection: psycopg.Connection, query: bytes, values: dict[str, Any]) -> str:
-    """How Postgres would answer the query."""
+    """Return Postgres' plan of the query."""
     lines = psycopg.ClientCursor(connection).execute(b"EXPLAIN " + query, values).fetchall()
     return "\n".join(line for (line,) in lines)
 
@@ -66,7 +66,7 @@ async def test_a_page_of_tasks_walks_its_index(views: Views) -> None:
                 assert "task_list_id " in found
                 assert "Seq Scan on task_" not in found
                 assert "task_counts_kind " in found or filters.keys() & {"search", "caller_phone"}
-        # What the trigrams cannot help, or not enough, reads the organisation's own tasks.
+        # Searches that trigrams do not help, or not enough, read the organisation's own tasks.
         for name, text in {"search": "%заявка%", "short_search": "%zq%"}.items():
             query = task_list_query.page_statement({name}, include_cancelled=False)
             found = plan(connection, query, {name: text, "organization_id": SMALL, "limit": 20, "offset": 0})

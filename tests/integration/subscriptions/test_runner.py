@@ -1,4 +1,4 @@
-"""The runner: batches and checkpoint are one, what cannot be digested is parked, and nothing is lost or done twice."""
+"""The runner: a batch and its checkpoint are one transaction; failing streams are parked; no event is lost or handled twice."""
 
 import asyncio
 import random
@@ -134,7 +134,7 @@ def spoilt(topic: str, state: bytes) -> Spoil:
 
 
 SPOILT = {
-    "a tag that nobody knows": (spoilt("task.exploded.v1", b"{}"), "UnknownFact"),
+    "an unknown tag": (spoilt("task.exploded.v1", b"{}"), "UnknownFact"),
     "no JSON": (spoilt("task.started.v1", b"\xff"), "UnknownFact"),
     "another fact than the tag says": (spoilt("task.reprocessed.v1", b'{"attempt": "x"}'), "UnknownFact"),
     "a value that Postgres refuses": (
@@ -151,7 +151,7 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("kind", SPOILT)
-async def test_what_cannot_be_digested_holds_up_its_own_stream_only(views: Views, kind: str) -> None:
+async def test_an_event_that_cannot_be_handled_parks_its_own_stream_only(views: Views, kind: str) -> None:
     spoil, error = SPOILT[kind]
     bad, good = new_task(), [new_task() for _ in range(20)]
     await views.record_histories((task_id, [filed("good")]) for task_id in good[:10])
@@ -186,7 +186,7 @@ async def test_a_fact_that_the_projection_refuses_is_parked(views: Views) -> Non
 
 @pytest.fixture
 async def exploded(views: Views) -> str:
-    """A parked task: filed, then something unknown, then completed."""
+    """Yield the stream of a parked task: filed, then an unknown event, then completed."""
     task_id = new_task()
     await views.record(f"task/{task_id}", filed("bad"))
     await views.record_raw(f"task/{task_id}", 2, "task.exploded.v1", b"{}")
@@ -196,7 +196,7 @@ async def exploded(views: Views) -> str:
 
 
 def explain_explosion(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fix: the unknown fact means that somebody took up the work."""
+    """Install the fix: the unknown fact means that a member started the work."""
     monkeypatch.setitem(UPCASTERS, "task.exploded.v1", lambda _: ("task.started.v1", encode(TaskStarted())))
 
 
