@@ -1,4 +1,4 @@
-"""`./run bench NAME [--json]`."""
+"""Run one benchmark: `./run bench NAME [--json]`."""
 
 import argparse
 from importlib import import_module
@@ -11,12 +11,12 @@ OPTIONS = {"lateness": {"seconds"}, "switch": {"seconds", "rate"}}
 
 
 def main() -> None:
-    """Run one benchmark on a server of its own and print its figures."""
-    parser = argparse.ArgumentParser(prog="./run bench", description="Measure perezvon beside its peers")
+    """Run one benchmark on a new Postgres server, and print its figures."""
+    parser = argparse.ArgumentParser(prog="./run bench", description="Measure perezvon and compare it with its peers")
     parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--json", action="store_true", help="one JSON object on one line")
-    parser.add_argument("--seconds", type=int, help="lateness and switch: for how long, if not a minute")
-    parser.add_argument("--rate", type=float, help="switch: callbacks a second, if not 40")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on one line")
+    parser.add_argument("--seconds", type=int, help="duration, for lateness and switch (default 60)")
+    parser.add_argument("--rate", type=float, help="callbacks a second, for switch (default 40)")
     arguments = parser.parse_args()
     given = {"seconds": arguments.seconds, "rate": arguments.rate}
     options = {name: value for name, value in given.items() if value is not None}

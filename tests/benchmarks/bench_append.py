@@ -1,7 +1,7 @@
-"""Commands a second of our append path, beside the stock library's and beside bare multi-row inserts.
+"""Commands per second: our append path, the append path of the stock library, and bare multi-row inserts.
 
 Each command files one task and records one event of about 400 bytes. All three write to the same server, each to
-a database of its own, in turn (A B C A B C …); the medians are printed.
+its own database, alternately (A B C A B C …). The medians are printed.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ STOCK_POOL = 16
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Run all three at each number in flight; answer figures, ratios and both sides' settings."""
+    """Run all three at each number of commands in flight; return figures, ratios and the settings of both sides."""
     ours, stock, bare = (bench.database(name) for name in ("ours", "stock", "bare"))
     migrate(ours)
     result: dict[str, Any] = {"server": settings_of(ours), "event_bytes": None, "in_flight": {}}
@@ -57,14 +57,17 @@ def run(bench: Bench) -> dict[str, Any]:
 
 
 def measure(dsn: str, work: Any) -> dict[str, float]:
-    """Run ``work``, which answers (commands, seconds); answer commands/s and commits per command."""
+    """Run ``work``; return commands/s and commits per command.
+
+    ``work`` returns the counted commands, the seconds in which they were counted, and the number of all commands.
+    """
     before = commits(dsn)
     done, seconds, all_done = work()
     return {"per_s": done / seconds, "commits_per_command": (commits(dsn) - before) / max(all_done, 1)}
 
 
 def summary(rounds: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Answer the medians of each side, and the ratios of ours to the others."""
+    """Return the medians of each side, and the ratio of our rate to each other rate."""
     sides = {
         side: {key: round(median(one[key] for one in runs), 4) for key in runs[0]}
         for side, runs in rounds.items()
@@ -77,7 +80,7 @@ def summary(rounds: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 
 def goals(figures: dict[int, Any]) -> dict[str, Any]:
-    """Answer each goal of the issue with what was measured."""
+    """Return the measured figure for each goal."""
     return {
         "64: >= 6x stock": figures[64]["ours_to_stock"],
         "256: >= 10x stock": figures[256]["ours_to_stock"],
@@ -86,7 +89,7 @@ def goals(figures: dict[int, Any]) -> dict[str, Any]:
 
 
 class Meter:
-    """Counts what is done after the warm-up until the time is over."""
+    """Counter of the commands that complete between the end of the warm-up and the end of the measurement."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter() + WARM_UP
@@ -94,7 +97,7 @@ class Meter:
         self.counted = self.all = 0
 
     def note(self, n: int = 1) -> bool:
-        """Count n; answer whether to go on."""
+        """Count ``n`` commands; return whether the measurement continues."""
         now = time.perf_counter()
         self.all += n
         if self.start <= now < self.stop:
@@ -103,7 +106,7 @@ class Meter:
 
     @property
     def result(self) -> tuple[int, float, int]:
-        """Counted commands, seconds, and all commands."""
+        """Return the counted commands, the seconds, and the number of all commands."""
         return self.counted, SECONDS, self.all
 
 
@@ -132,7 +135,7 @@ async def append_ours(dsn: str, in_flight: int) -> tuple[int, float, int]:
 
 
 def append_stock(dsn: str, in_flight: int) -> tuple[int, float, int]:
-    """Save new aggregates with the stock library's Application, a thread for each in flight."""
+    """Save new aggregates with the stock library's Application, one thread for each command in flight."""
     from tests.benchmarks.stock_application import FiledTask, stock_application  # noqa: PLC0415 - imports the library
 
     application = stock_application(dsn, STOCK_POOL)
@@ -153,7 +156,7 @@ def append_stock(dsn: str, in_flight: int) -> tuple[int, float, int]:
 
 
 def insert_bare(dsn: str, in_flight: int) -> tuple[int, float, int]:
-    """Insert rows of the same size, ``in_flight`` in each statement, without any check."""
+    """Insert rows of the same size without any check, ``in_flight`` rows in each statement."""
     state = b"x" * 600
     insert = "INSERT INTO rows SELECT * FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::bytea[])"
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -171,7 +174,7 @@ def insert_bare(dsn: str, in_flight: int) -> tuple[int, float, int]:
 
 
 def library_environment(dsn: str, pool: int) -> dict[str, str]:
-    """Answer the library's connection variables for a DSN."""
+    """Return the environment variables with which the library connects to a DSN."""
     parts = conninfo.conninfo_to_dict(dsn)
     return {
         "PERSISTENCE_MODULE": "eventsourcing.postgres",

@@ -1,4 +1,4 @@
-"""One `POST` of 10,000 callbacks to a served API, beside COPY of the same bytes into a bare table: rows a second."""
+"""Rows per second: one `POST` of 10,000 callbacks to a served API, and COPY of the same bytes into a bare table."""
 
 import asyncio
 from statistics import median
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from infrastructure.postgres.connections import migrate
+from infrastructure.postgres.migrations import migrate
 from tests.benchmarks.serving import Tenant, make_tenant, serving
 from tests.benchmarks.support import Bench, progress, settings_of
 from tests.support.http_client import Connection
@@ -19,7 +19,11 @@ QUEUES = "/api/ver1.0/client/@me/task_scheduler"
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Do both in turn (A B A B …); answer medians, spreads, their ratio, and how long a neighbour had to wait."""
+    """Run both alternately (A B A B …).
+
+    Returns:
+        Medians, spreads, their ratio, and the longest response time of a concurrent request of another client.
+    """
     dsn = bench.database("bulk")
     migrate(dsn)
     tenant = make_tenant(dsn)
@@ -52,7 +56,7 @@ def run(bench: Bench) -> dict[str, Any]:
 
 
 def callback(number: int) -> dict[str, Any]:
-    """Answer a callback as a client would send it."""
+    """Return a callback as a client sends it."""
     return {
         "name": f"Данияр Ахметов {number}",
         "a_number": "101",
@@ -66,34 +70,34 @@ def callback(number: int) -> dict[str, Any]:
 
 
 async def make_queue(tenant: Tenant) -> str:
-    """Create a queue, and answer its path."""
+    """Create a queue, and return its path."""
     connection = Connection(tenant.port)
-    answer = await connection.ask("POST", QUEUES, b'{"name":"Bench"}', Authorization=tenant.bearer)
-    assert answer.status == 201, answer
-    return f"{QUEUES}/{answer.json()['id']}"
+    response = await connection.request("POST", QUEUES, b'{"name":"Bench"}', Authorization=tenant.bearer)
+    assert response.status == 201, response
+    return f"{QUEUES}/{response.json()['id']}"
 
 
 async def post(tenant: Tenant, queue: str, body: bytes) -> tuple[float, float]:
-    """POST the callbacks; answer how long it took, and how long the slowest answer to a neighbour took meanwhile."""
+    """Post the callbacks; return the seconds that it took, and the longest response time of a concurrent request."""
     connection, times = Connection(tenant.port), list[float]()
-    neighbour = asyncio.create_task(keep_asking(Connection(tenant.port), queue, tenant.bearer, times))
+    neighbour = asyncio.create_task(poll_queue(Connection(tenant.port), queue, tenant.bearer, times))
     began = perf_counter()
-    answer = await connection.ask("POST", f"{queue}/task", body, Authorization=tenant.bearer)
+    response = await connection.request("POST", f"{queue}/task", body, Authorization=tenant.bearer)
     took = perf_counter() - began
-    assert answer.status == 201, answer
-    assert len(msgspec.json.decode(answer.body)) == ROWS
+    assert response.status == 201, response
+    assert len(msgspec.json.decode(response.body)) == ROWS
     neighbour.cancel()
     await asyncio.wait([neighbour])
     return took, max(times)
 
 
-async def keep_asking(connection: Connection, queue: str, bearer: str, times: list[float]) -> None:
-    """Ask for the queue again and again."""
+async def poll_queue(connection: Connection, queue: str, bearer: str, times: list[float]) -> None:
+    """Request the queue repeatedly, 20 ms after each response, and append each response time to ``times``."""
     try:
         while True:
             began = perf_counter()
-            answer = await connection.ask("GET", queue, Authorization=bearer)
-            assert answer.status == 200, answer
+            response = await connection.request("GET", queue, Authorization=bearer)
+            assert response.status == 200, response
             times.append(perf_counter() - began)
             await asyncio.sleep(0.02)
     finally:
@@ -101,7 +105,7 @@ async def keep_asking(connection: Connection, queue: str, bearer: str, times: li
 
 
 def copy(dsn: str, elements: list[bytes]) -> float:
-    """COPY the same bytes into the bare table, durably; answer how long it took."""
+    """Copy the same bytes into the bare table, durably; return the seconds that it took."""
     with psycopg.connect(dsn, autocommit=True) as connection, connection.cursor() as cursor:
         began = perf_counter()
         with cursor.copy("COPY bare (body) FROM STDIN BINARY") as rows:

@@ -1,7 +1,8 @@
-"""20,000 due callbacks of no call time, dialled by one worker process through the simulated network, with their full history.
+"""20,000 due callbacks, dialled by one worker process through the simulated network, with their full history.
 
-The worker runs everything that `perezvon work` runs: views, policies, dispatcher, webhooks. Beside it procrastinate and
-pgqueuer do as many jobs that do nothing, on the same server, each in a database of its own, in turn (A B C A B C …).
+The calls take no time. The worker runs everything that `perezvon work` runs: views, policies, dispatcher, webhooks.
+For comparison, procrastinate and pgqueuer run jobs that do nothing on the same server, each in its own database,
+alternately (A B C A B C …).
 """
 
 import asyncio
@@ -15,22 +16,22 @@ from typing import Any
 
 import psycopg
 
-from infrastructure.postgres.connections import migrate
+from infrastructure.postgres.migrations import migrate
 from tests.benchmarks import peers
 from tests.benchmarks.callbacks import call_queue, dialling, number_in, views_are_up
 from tests.benchmarks.support import Bench, progress, settings_of
 from tests.support.waiting import eventually
 
 CALLBACKS = 20_000
-JOBS = {"procrastinate": 4_000, "pgqueuer": CALLBACKS}  # procrastinate's rate does not hang on how many there are
+JOBS = {"procrastinate": 4_000, "pgqueuer": CALLBACKS}  # procrastinate's rate does not depend on the number of jobs
 LIMIT = 10_000
 ROUNDS = 3
-_LEFT = b"SELECT EXISTS (SELECT FROM perezvon_1.timetable) OR EXISTS (SELECT FROM perezvon_1.open_calls)"
-_PATIENCE = 300.0
+_PENDING = b"SELECT EXISTS (SELECT FROM perezvon_1.timetable) OR EXISTS (SELECT FROM perezvon_1.open_calls)"
+_TIMEOUT_S = 300.0
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Drain all three in turn; answer medians, spreads and the ratios to the peers."""
+    """Drain all three alternately; return medians, spreads and the ratios to the peers."""
     rounds: dict[str, list[float]] = {"perezvon": [], "procrastinate": [], "pgqueuer": []}
     events, views = 0.0, list[float]()
     dsn = ""
@@ -62,20 +63,20 @@ def run(bench: Bench) -> dict[str, Any]:
 
 
 async def drain(dsn: str) -> dict[str, float]:
-    """Fill a queue that is off, switch it on, and answer how long it took until the last call's end was on record."""
+    """Fill a queue that is off, switch it on, and return the seconds until the end of the last call was recorded."""
     migrate(dsn)
     async with call_queue(dsn, LIMIT) as queue:
         await queue.schedule([datetime.now(UTC)] * CALLBACKS)
         with dialling(dsn):
-            await asyncio.to_thread(eventually, lambda: views_are_up(dsn), timeout=_PATIENCE)
+            await asyncio.to_thread(eventually, lambda: views_are_up(dsn), timeout=_TIMEOUT_S)
             with psycopg.connect(dsn, autocommit=True) as connection:
-                connection.execute("VACUUM ANALYZE")  # as autovacuum leaves a table that has stood for a minute
+                connection.execute("VACUUM ANALYZE")  # the state in which autovacuum leaves a table within a minute
             before = number_in(dsn, "SELECT max(notification_id) FROM perezvon_1.stored_events")
             began = time.perf_counter()
             await queue.switch_on()
-            await asyncio.to_thread(wait_until_nothing_is_left, dsn)
+            await asyncio.to_thread(wait_until_drained, dsn)
             seconds = time.perf_counter() - began
-            await asyncio.to_thread(eventually, lambda: views_are_up(dsn), timeout=_PATIENCE)
+            await asyncio.to_thread(eventually, lambda: views_are_up(dsn), timeout=_TIMEOUT_S)
             shown = time.perf_counter() - began
     recorded = number_in(dsn, "SELECT max(notification_id) FROM perezvon_1.stored_events") - before
     ended = "SELECT count(*) FROM perezvon_1.stored_events WHERE topic = 'callback.call_ended.v1'"
@@ -83,14 +84,14 @@ async def drain(dsn: str) -> dict[str, float]:
     return {"seconds": seconds, "seconds_with_views": shown, "events_per_callback": round(recorded / CALLBACKS, 2)}
 
 
-def wait_until_nothing_is_left(dsn: str) -> None:
-    """Ask over one connection: to make one each time would take a part of what is measured."""
+def wait_until_drained(dsn: str) -> None:
+    """Poll over one connection: a connection for each query would consume part of the measured time."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        eventually(lambda: connection.execute(_LEFT).fetchone() == (False,), timeout=_PATIENCE)
+        eventually(lambda: connection.execute(_PENDING).fetchone() == (False,), timeout=_TIMEOUT_S)
 
 
 def peer(bench: Bench, name: str, jobs: int) -> float:
-    """Answer how many jobs a second a peer's worker does, in a process of its own."""
+    """Return how many jobs per second a peer's worker completes, in its own process."""
     dsn = bench.database(f"drain_{name}")
     command = [sys.executable, "-m", "tests.benchmarks.peers", f"drain_{name}", dsn, str(jobs)]
     done = subprocess.run(command, capture_output=True, check=True, text=True)

@@ -1,4 +1,4 @@
-"""`POST /api/tasks`, recorded durably, beside a no-op POST of the same body in the same process: requests a second."""
+"""Requests per second: `POST /api/tasks`, recorded durably, and a no-op POST of the same body in the same process."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from infrastructure.postgres.connections import migrate
+from infrastructure.postgres.migrations import migrate
 from tests.benchmarks.bench_append import DESCRIPTION, TITLE
 from tests.benchmarks.serving import make_tenant, serving
 from tests.benchmarks.support import Bench, commits, percentile, progress, settings_of
@@ -21,7 +21,7 @@ PATHS = {"durable": "/api/tasks", "noop": "/noop"}
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Ask both in turn (A B A B …); answer medians, spreads and their ratio."""
+    """Request both alternately (A B A B …); return medians, spreads and their ratio."""
     dsn = bench.database("http")
     migrate(dsn)
     tenant = make_tenant(dsn)
@@ -46,15 +46,15 @@ def run(bench: Bench) -> dict[str, Any]:
 
 
 async def ask(connect: Callable[[], Connection], path: str, body: bytes) -> dict[str, float]:
-    """POST over all connections for some seconds; answer the rate and the times of the answers."""
+    """Post over all connections for ``SECONDS``; return the rate and percentiles of the response times."""
     times: list[float] = []
     stop = perf_counter() + SECONDS
 
     async def client() -> None:
         connection = connect()
         while (began := perf_counter()) < stop:
-            answer = await connection.ask("POST", path, body)
-            assert answer.status == 200, answer
+            response = await connection.request("POST", path, body)
+            assert response.status == 200, response
             times.append(perf_counter() - began)
         connection.close()
 

@@ -1,7 +1,7 @@
-"""Callbacks due at scattered times: how late each attempt is on record, and how late the phone network is asked to dial.
+"""Callbacks due at random times: how late each attempt is recorded, and how late the phone network dials it.
 
-One worker process (everything that `perezvon work` runs) and the simulated network. After it, on the same server,
-procrastinate's worker does jobs scheduled at such times, which do nothing. Every job counts, the first ones too.
+One worker process runs everything that `perezvon work` runs, with the simulated network. Afterwards, on the same server,
+procrastinate's worker runs jobs that do nothing, scheduled in the same way. Every job counts, including the first ones.
 """
 
 import asyncio
@@ -16,18 +16,18 @@ import psycopg
 
 from application.ports.call_gateway import Ended
 from infrastructure.gateways.simulated.client import SimulatedGateway
-from infrastructure.postgres.connections import migrate
+from infrastructure.postgres.migrations import migrate
 from tests.benchmarks import peers
 from tests.benchmarks.callbacks import call_queue, dialling, number_in, views_are_up
-from tests.benchmarks.support import Bench, progress, scattered, settings_of, spread
+from tests.benchmarks.support import Bench, progress, random_times, settings_of, spread
 from tests.support.waiting import eventually
 
 PER_SECOND = 200
 SECONDS = 60
 LIMIT = 10_000
-_LEAD = timedelta(seconds=25)  # by then all are scheduled, and the worker leads
-_ASKED_AT_ONCE = 1000
-_PATIENCE = 60.0
+_LEAD = timedelta(seconds=25)  # by then all callbacks are scheduled, and the worker is the leader
+_FIND_BATCH = 1000
+_TIMEOUT_S = 60.0
 _GOAL_MS = 50
 _RECORDED = (
     "SELECT started.data->>'call_id', started.recorded_at, (scheduled.data->>'start_time')::timestamptz"
@@ -40,7 +40,7 @@ _ENDED = "SELECT count(*) FROM perezvon_1.stored_events WHERE topic = 'callback.
 
 
 def run(bench: Bench, seconds: int = SECONDS) -> dict[str, Any]:
-    """Measure ours, then the peer; answer the percentiles of lateness in milliseconds."""
+    """Measure ours, then the peer; return the percentiles of lateness in milliseconds."""
     jobs = PER_SECOND * seconds
     dsn = bench.database("lateness_perezvon")
     migrate(dsn)
@@ -63,38 +63,38 @@ def run(bench: Bench, seconds: int = SECONDS) -> dict[str, Any]:
 
 
 async def dial(dsn: str, jobs: int, seconds: float) -> tuple[list[float], list[float]]:
-    """Answer by how many seconds each attempt was late on record, and when the network was asked to dial it."""
+    """Return, in seconds, how late each attempt was recorded, and how late the network dialled it."""
     async with call_queue(dsn, LIMIT) as queue:
         await queue.switch_on()
         with dialling(dsn) as exchange:
             begin = datetime.now(UTC) + _LEAD
-            await queue.schedule(scattered(begin, seconds, jobs))
-            await asyncio.to_thread(eventually, lambda: views_are_up(dsn), timeout=_PATIENCE)
+            await queue.schedule(random_times(begin, seconds, jobs))
+            await asyncio.to_thread(eventually, lambda: views_are_up(dsn), timeout=_TIMEOUT_S)
             assert datetime.now(UTC) < begin, "scheduling took longer than the lead"
             await asyncio.sleep((begin - datetime.now(UTC)).total_seconds() + seconds)
-            await asyncio.to_thread(eventually, lambda: number_in(dsn, _ENDED) == jobs, timeout=_PATIENCE)
+            await asyncio.to_thread(eventually, lambda: number_in(dsn, _ENDED) == jobs, timeout=_TIMEOUT_S)
             with psycopg.connect(dsn) as connection:
                 rows: list[tuple[str, datetime, datetime]] = connection.execute(_RECORDED.encode()).fetchall()
-            asked = await asked_at(exchange.address, [call_id for call_id, _, _ in rows])
+            dialled_at = await dial_times(exchange.address, [call_id for call_id, _, _ in rows])
     assert len(rows) == jobs
     recorded = [(at - due).total_seconds() for _, at, due in rows]
-    return recorded, [(at - due).total_seconds() for at, (_, _, due) in zip(asked, rows, strict=True)]
+    return recorded, [(at - due).total_seconds() for at, (_, _, due) in zip(dialled_at, rows, strict=True)]
 
 
-async def asked_at(address: str, call_ids: Sequence[str]) -> list[datetime]:
-    """Answer when the network dialled each call: as its calls take no time, that is when they ended."""
+async def dial_times(address: str, call_ids: Sequence[str]) -> list[datetime]:
+    """Return when the network dialled each call. Its calls take no time, so that is when they ended."""
     times: list[datetime] = []
     async with SimulatedGateway(address) as gateway:
-        await anext(aiter(gateway.events()))  # that the link is up
-        for first in range(0, len(call_ids), _ASKED_AT_ONCE):
-            for found in await gateway.find(call_ids[first : first + _ASKED_AT_ONCE]):
+        await anext(aiter(gateway.events()))  # the link is up
+        for first in range(0, len(call_ids), _FIND_BATCH):
+            for found in await gateway.find(call_ids[first : first + _FIND_BATCH]):
                 assert isinstance(found, Ended)
                 times.append(found.at)
     return times
 
 
 def procrastinate(dsn: str, jobs: int, seconds: int) -> list[float]:
-    """Answer by how many seconds each scheduled job of the peer began late."""
+    """Return, in seconds, how late each scheduled job of the peer began."""
     command = [sys.executable, "-m", "tests.benchmarks.peers", "late_procrastinate", dsn, str(jobs), str(seconds)]
     done = subprocess.run(command, capture_output=True, check=True, text=True)
     return json.loads(done.stdout)["late"]

@@ -1,6 +1,7 @@
-"""`GET /api/tasks` at ten thousand and at a million tasks: p50 and p99 of four kinds of page, over HTTP.
+"""`GET /api/tasks` with ten thousand and with a million tasks: p50 and p99 of four kinds of page, over HTTP.
 
-Both databases are served by a process each and asked in turn, so that a slow moment of the machine meets both.
+Each database is served by its own process. They are requested alternately, so that a slow phase of the machine affects
+both.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from infrastructure.postgres.connections import migrate
+from infrastructure.postgres.migrations import migrate
 from tests.benchmarks.serving import Tenant, make_tenant, serving
 from tests.benchmarks.support import Bench, percentile, progress, settings_of
 from tests.support.http_client import Connection
@@ -28,7 +29,7 @@ PAGES = {
     "page 400": "?page=400",
 }
 
-# One task in MATCHES-th parts has the word that is searched; statuses, types and priorities come in uneven shares.
+# MATCHES tasks contain the word that is searched; statuses, types and priorities are unevenly distributed.
 FILL = """
 INSERT INTO perezvon_1.task_list (id, organization_id, version, attempt, operator_number, status, task_type, priority,
     title, title_folded, description, caller_phone, caller_name, created_at, updated_at, assigned_user_id)
@@ -52,7 +53,7 @@ FROM perezvon_1.task_list, LATERAL (VALUES (''), (assigned_user_id)) AS w (who) 
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Fill, ask and compare; answer milliseconds by page and size, and the ratio of the p99s."""
+    """Fill both databases and measure; return milliseconds by page and size, and the ratios of the p99s."""
     with filled(bench, "10k") as small, filled(bench, "1m") as large:
         times = asyncio.run(measure({"10k": small, "1m": large}))
         settings = settings_of(small.dsn)
@@ -64,36 +65,36 @@ def run(bench: Bench) -> dict[str, Any]:
 
 
 def figures(seconds: list[float]) -> dict[str, float]:
-    """Answer p50 and p99 in milliseconds."""
+    """Return p50 and p99 in milliseconds."""
     return {f"p{q}_ms": round(percentile(seconds, q) * 1000, 2) for q in (50, 99)}
 
 
 async def measure(tenants: dict[str, Tenant]) -> dict[tuple[str, str], list[float]]:
-    """Answer the seconds that each request took, by page and size."""
+    """Return the seconds that each request took, by page and size."""
     connections = {size: Connection(tenant.port) for size, tenant in tenants.items()}
     times: dict[tuple[str, str], list[float]] = {(page, size): [] for page in PAGES for size in SIZES}
     for turn in range(-WARM_UP, ROUNDS):
         for page, query in PAGES.items():
             for size, connection in connections.items():
                 began = perf_counter()
-                answer = await connection.ask("GET", f"/api/tasks{query}", authorization=tenants[size].bearer)
+                response = await connection.request("GET", f"/api/tasks{query}", authorization=tenants[size].bearer)
                 if turn >= 0:
                     times[page, size].append(perf_counter() - began)
-                check(page, size, answer.json())
+                check(page, size, response.json())
     return times
 
 
-def check(page: str, size: str, answer: dict[str, Any]) -> None:
-    """A fast answer that is wrong counts for nothing."""
+def check(page: str, size: str, response: dict[str, Any]) -> None:
+    """Check the content: a fast but wrong response must not count."""
     expected = MATCHES * 9 // 10 if "search" in page else None
-    assert answer["items"], (page, size)
-    assert len(answer["items"]) <= 20, (page, size)
-    assert expected is None or abs(answer["total"] - expected) <= MATCHES // 5, (page, size, answer["total"])
+    assert response["items"], (page, size)
+    assert len(response["items"]) <= 20, (page, size)
+    assert expected is None or abs(response["total"] - expected) <= MATCHES // 5, (page, size, response["total"])
 
 
 @contextmanager
 def filled(bench: Bench, size: str) -> Generator[Tenant]:
-    """A served database with so many tasks of one organisation."""
+    """Serve a database with ``SIZES[size]`` tasks of one organisation."""
     progress(f"filling {size}")
     dsn = bench.database(f"list_{size}")
     migrate(dsn)

@@ -1,7 +1,7 @@
-"""`perezvon rebuild task_list` over 200,000 events, beside the stock library's ProjectionRunner keeping the same view.
+"""`perezvon rebuild task_list` over 200,000 events, and the stock library's ProjectionRunner with the same view.
 
-Both logs hold tasks that were filed, started and completed. Ours is the whole rebuild: reading, folding, indexes,
-comparing with the live view, and the swap.
+Both logs hold tasks that were filed, started and completed. Our figure covers the whole rebuild: reading, folding,
+indexes, comparison with the live view, and the swap.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from psycopg import AsyncConnection
 from application.ids import uuid7
 from domain.model import Envelope
 from domain.task.events import CallDetails, Priority, TaskCompleted, TaskFiled, TaskStarted, TaskType
+from infrastructure.event_log.append import Command, append_batch
 from infrastructure.event_log.codec import encode
-from infrastructure.event_log.log import Command, append_batch
 from infrastructure.operations.rebuild import rebuild
 from infrastructure.postgres.migrations import migrate
 from tests.benchmarks.bench_append import DESCRIPTION, TITLE, library_environment
@@ -31,7 +31,7 @@ MB = 1024
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Rebuild some times, let the stock runner catch up once in between; answer events/s and memory."""
+    """Rebuild the view ``ROUNDS`` times, and run the stock library once; return events/s and memory."""
     ours, stock = bench.database("rebuild"), bench.database("rebuild_stock")
     migrate(ours)
     progress(f"recording {OURS} events")
@@ -60,7 +60,7 @@ def run(bench: Bench) -> dict[str, Any]:
 
 
 async def fill(dsn: str, events: int) -> None:
-    """Record tasks, three events each, through the door, as if clients had filed and worked on them in turn."""
+    """Record tasks with ``append_batch``, three events each: filed, started and completed, 1,000 tasks at a time."""
     envelope = Envelope(organization_id=1, actor="operator/1", causation="bench", correlation="bench")
     kinds, priorities = list(TaskType), list(Priority)
     async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
@@ -80,7 +80,7 @@ async def fill(dsn: str, events: int) -> None:
 
 
 def commands(ids: Sequence[str], version: int, facts: Sequence[Any], envelope: Envelope) -> list[Command]:
-    """Answer a command for each task."""
+    """Return a command for each task."""
     return [
         Command(stream=f"task/{task_id}", version=version, facts=[fact], states=[encode(fact)], envelope=envelope)
         for task_id, fact in zip(ids, facts, strict=True)
@@ -88,7 +88,7 @@ def commands(ids: Sequence[str], version: int, facts: Sequence[Any], envelope: E
 
 
 def one_rebuild(dsn: str) -> tuple[float, float]:
-    """Rebuild in a process of its own; answer events/s and its peak memory in MB."""
+    """Rebuild in a new process; return events/s and its peak memory in MB."""
     code = "import sys; from tests.benchmarks.bench_rebuild import rebuild_here; rebuild_here(sys.argv[1])"
     done = subprocess.run([sys.executable, "-c", code, dsn], capture_output=True, text=True, check=True)
     rate, peak = done.stdout.split()
@@ -96,10 +96,10 @@ def one_rebuild(dsn: str) -> tuple[float, float]:
 
 
 def rebuild_here(dsn: str) -> None:
-    """Rebuild, and print events/s and peak memory."""
+    """Rebuild in this process; print events/s and peak memory in MB."""
     with psycopg.connect(dsn) as connection:
         row = connection.execute("SELECT count(*) FROM perezvon_1.stored_events").fetchone()
-    # The live view stands at the log's end from the second time on; the first rebuild is the first build.
+    # From the second time on, the live view is at the end of the log; the first rebuild is the first build.
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO perezvon_1.checkpoints (name, position) VALUES ('task_list', %s)"
@@ -113,7 +113,7 @@ def rebuild_here(dsn: str) -> None:
 
 
 def run_stock(dsn: str) -> float:
-    """Let the stock ProjectionRunner catch up with a log; answer events/s."""
+    """Measure how fast the stock ProjectionRunner catches up with a log; return events/s."""
     from eventsourcing.projection import ProjectionRunner  # noqa: PLC0415 - imports the library
 
     from tests.benchmarks.stock_projection import StockProjection, StockTaskList, StockTasks, fill  # noqa: PLC0415 - the same

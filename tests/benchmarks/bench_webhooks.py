@@ -1,7 +1,8 @@
-"""Deliveries a second of one worker to receivers on this machine: all of them healthy, and beside a black hole.
+"""Deliveries per second of one worker to receivers on this machine: all healthy, and with a black hole among them.
 
-The worker and the receivers are processes of their own. Each message is signed, posted, answered, and its outcome and
-attempt are recorded. In turn (A B A B …); the rate is that between a twentieth and nineteen twentieths of the healthy ones.
+The worker and the receivers run in their own processes. Each message is signed and posted, the receiver responds, and the
+outcome and the attempt are recorded. Both cases alternate (A B A B …). The rate is measured between the first twentieth
+and the last twentieth of the deliveries to healthy receivers.
 """
 
 import asyncio
@@ -17,16 +18,17 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
-from infrastructure.postgres.connections import migrate, service_dsn
-from infrastructure.webhooks.outbox import put
+from infrastructure.postgres.connections import service_dsn
+from infrastructure.postgres.migrations import migrate
+from infrastructure.webhooks.outbox import enqueue
 from tests.benchmarks.support import Bench, progress, settings_of
 from tests.support.webhooks import message
 
 MESSAGES = 20_000
 HOSTS = 20
-INTO_THE_HOLE = 2_000
+BLACK_HOLE_MESSAGES = 2_000
 ROUNDS = 5
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 BODY = b'{"id":"msg","type":"callback.finished.v1","data":"' + b"x" * 450 + b'"}'
 
 _DELIVERED = (
@@ -36,7 +38,7 @@ _DELIVERED = (
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Measure both in turn; answer medians, spreads and what the black hole costs."""
+    """Measure both alternately; return medians, spreads and the share of the rate that the black hole costs."""
     rounds: dict[str, list[float]] = {"healthy": [], "beside_black_hole": []}
     dsn = ""
     with receivers() as ports:
@@ -44,7 +46,7 @@ def run(bench: Bench) -> dict[str, Any]:
             for name, rates in rounds.items():
                 dsn = bench.database(f"webhooks_{name}_{turn}")
                 migrate(dsn)
-                holes = INTO_THE_HOLE if name == "beside_black_hole" else 0
+                holes = BLACK_HOLE_MESSAGES if name == "beside_black_hole" else 0
                 asyncio.run(fill(service_dsn(dsn), ports, holes))
                 rates.append(rate(dsn))
                 progress(f"{name}: {rates[-1]:.0f}/s")
@@ -64,7 +66,7 @@ def run(bench: Bench) -> dict[str, Any]:
 
 @contextmanager
 def receivers() -> Generator[list[int]]:
-    """Lend the ports of receivers, the last one a black hole."""
+    """Start receivers and yield their ports; the last one is a black hole."""
     command = [sys.executable, "-m", "tests.benchmarks.webhook_receiver", str(HOSTS), "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -73,7 +75,7 @@ def receivers() -> Generator[list[int]]:
 
 
 async def fill(dsn: str, ports: list[int], holes: int) -> None:
-    """Put messages, each of a callback of its own, those for the black hole spread among the others."""
+    """Enqueue messages, each of its own callback; those for the black hole are spread evenly among the others."""
     every = MESSAGES // holes if holes else MESSAGES + 1
     async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
         batch = []
@@ -82,9 +84,9 @@ async def fill(dsn: str, ports: list[int], holes: int) -> None:
             if number % every == 0:
                 batch.append(_message(ports[-1], MESSAGES + number))
             if len(batch) >= 1000:
-                await put(connection, batch)
+                await enqueue(connection, batch)
                 batch.clear()
-        await put(connection, batch)
+        await enqueue(connection, batch)
         await connection.execute("ANALYZE")
 
 
@@ -93,7 +95,7 @@ def _message(port: int, number: int) -> Any:
 
 
 def rate(dsn: str) -> float:
-    """Have a worker deliver all healthy ones; answer how many a second."""
+    """Run a worker until all messages to healthy receivers are delivered; return deliveries per second."""
     environment = {**os.environ, "PEREZVON_WEBHOOK_ALLOW_NETS": "127.0.0.0/8", "PEREZVON_LOG_LEVEL": "error"}
     command = [sys.executable, "-m", "tests.support.webhook_worker", service_dsn(dsn)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
@@ -106,7 +108,7 @@ def rate(dsn: str) -> float:
 
 
 def _delivered(dsn: str) -> list[float]:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     with psycopg.connect(dsn, autocommit=True) as connection:
         while True:
             times = [at for (at,) in connection.execute(_DELIVERED).fetchall()]

@@ -1,4 +1,4 @@
-"""A queue full of callbacks, and the processes that dial them: a worker and the simulated network."""
+"""Queues filled with callbacks, and the processes that dial them: a worker and the simulated network."""
 
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Sequence
@@ -28,17 +28,17 @@ CLI = ("-c", "from interfaces.cli import main; main()")
 
 
 class CallQueue:
-    """A queue of an organisation of its own, switched off at first."""
+    """A queue in a new organisation. It is off at first."""
 
     def __init__(self, opened: Services, request: Request, queue_id: int) -> None:
-        """Use ``CallQueue.make``."""
+        """Wrap an existing queue; ``CallQueue.make`` creates one."""
         self._services = opened
         self._request = request
         self.id = queue_id
 
     @classmethod
     async def make(cls, opened: Services, limit: int) -> "CallQueue":
-        """Create an organisation and a queue with this limit."""
+        """Create an organisation and a queue with a limit of concurrent calls."""
         admin = Request(request_id="bench")
         organization = await opened.organizations.create("Bench", admin)
         caller = Caller(organization_id=organization.id, token_id="bench", role=Role.ADMIN)
@@ -47,28 +47,28 @@ class CallQueue:
         return cls(opened, request, made.queue.id)
 
     async def schedule(self, due: Sequence[datetime], number: str = ANSWERS, **fields: Any) -> None:
-        """Schedule a callback for each time."""
+        """Schedule a callback to ``number`` for each due time."""
         await self.put([NewCallback(a_number=number, b_number="1001", start_time=at, **fields) for at in due])
 
-    async def put(self, wanted: Sequence[NewCallback]) -> None:
-        """Schedule these."""
-        for first in range(0, len(wanted), AT_ONCE):
-            await self._services.callbacks.schedule(self.id, wanted[first : first + AT_ONCE], self._request)
+    async def put(self, callbacks: Sequence[NewCallback]) -> None:
+        """Schedule the callbacks, ``AT_ONCE`` in a command."""
+        for first in range(0, len(callbacks), AT_ONCE):
+            await self._services.callbacks.schedule(self.id, callbacks[first : first + AT_ONCE], self._request)
 
     async def switch_on(self) -> None:
-        """Let it start what is due."""
+        """Turn the queue on, so that due callbacks are dialled."""
         await self._services.queues.change(self.id, QueueChange(status=QueueStatus.ON), self._request)
 
 
 @asynccontextmanager
 async def call_queue(dsn: str, limit: int, webhooks: WebhookOptions | None = None) -> AsyncGenerator[CallQueue]:
-    """Lend a new queue in a migrated database."""
+    """Yield a new queue in a migrated database."""
     async with services(service_dsn(dsn), webhooks) as opened:
         yield await CallQueue.make(opened, limit)
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """The processes that dial, and the address at which the network can be asked."""
+    """The processes that dial, and the address of the simulated network."""
 
     worker: Process
     simulator: Process
@@ -77,7 +77,10 @@ class Exchange(msgspec.Struct, frozen=True):
 
 @contextmanager
 def dialling(dsn: str, *network: str, speed: str = "1e9") -> Generator[Exchange]:
-    """Run a worker, and a simulated network (or the program given in its stead), its durations divided by ``speed``."""
+    """Run a worker and a simulated network, whose durations are divided by ``speed``.
+
+    If ``network`` is given, that program with its arguments runs in place of the simulator.
+    """
     folder = Path(tempfile.mkdtemp(prefix="perezvon-bench-"))
     address = str(folder / "network")
     environment = {
@@ -101,13 +104,13 @@ def dialling(dsn: str, *network: str, speed: str = "1e9") -> Generator[Exchange]
 
 
 def number_in(dsn: str, query: str) -> int:
-    """Answer the number that a query finds."""
+    """Return the number that a query selects, or 0."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         row = connection.execute(query.encode()).fetchone()
     return int(row[0] or 0) if row else 0
 
 
 def views_are_up(dsn: str) -> bool:
-    """Whether every view and every policy has seen the whole log."""
+    """Return whether every view and every policy has caught up with the log."""
     head = number_in(dsn, "SELECT max(notification_id) FROM perezvon_1.stored_events")
     return number_in(dsn, f"SELECT count(*) FROM perezvon_1.checkpoints WHERE position >= {head}") >= len(HANDLERS)

@@ -1,10 +1,10 @@
-"""The peers' workers, each a process of its own: `python -m tests.benchmarks.peers WORK DSN NUMBER…`.
+"""Workers of the peers, each in its own process: `python -m tests.benchmarks.peers WORK DSN NUMBER…`.
 
-Prints one JSON object. Settings: procrastinate's concurrency and pool are those at which it was fastest here (its guide
-"Launch multiple jobs concurrently" names both); pgqueuer runs as its own ``tools/benchmark.py --strategy drain -d psy``
-does, five consumers on a connection each, with the batch size at which it was fastest here. Both on uvloop, as we run.
-A notification wakes procrastinate's worker when a job is inserted, not when it is due: scheduled jobs wait for its next
-look, every five seconds by default. ``SCHEDULED`` has it look so often that waiting for a look does not count.
+Each prints one JSON object. Settings: procrastinate's concurrency and pool are those at which it was fastest here (its
+guide "Launch multiple jobs concurrently" names both). pgqueuer runs as its own ``tools/benchmark.py --strategy drain -d
+psy`` does: five consumers with a connection each, with the batch size at which it was fastest here. Both use uvloop, as
+we do. A notification wakes procrastinate's worker when a job is inserted, not when it is due: scheduled jobs wait for
+the next poll, every five seconds by default. ``SCHEDULED`` sets an interval so short that it does not matter.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ from typing import Any
 
 import uvloop
 
-from tests.benchmarks.support import scattered
+from tests.benchmarks.support import random_times
 
 PROCRASTINATE = {"concurrency": 20, "pool": 20, "delete_jobs": "always", "listen_notify": True}
 SCHEDULED = {"fetch_job_polling_interval": 0.01}
 PGQUEUER = {"consumers": 5, "batch_size": 100}
 ENQUEUED_AT_ONCE = 1000
 _DEFERRED_AT_ONCE = 20
-_LEAD = timedelta(seconds=25)  # by then all are scheduled
+_LEAD = timedelta(seconds=25)  # by then all jobs are scheduled
 
 
 async def procrastinate_app(dsn: str, *, fresh: bool = True) -> Any:
-    """Open an application of procrastinate on an empty database."""
+    """Open a procrastinate application on an empty database; ``fresh`` creates its schema."""
     from procrastinate import App, PsycopgConnector  # noqa: PLC0415 - one peer in a process
 
     logging.getLogger("procrastinate").setLevel(logging.ERROR)
@@ -42,7 +42,7 @@ async def procrastinate_app(dsn: str, *, fresh: bool = True) -> Any:
 
 
 async def drain_procrastinate(dsn: str, jobs: int) -> dict[str, Any]:
-    """Answer the seconds that a worker takes for so many jobs that do nothing."""
+    """Return the seconds that a worker takes for ``jobs`` jobs that do nothing."""
     app = await procrastinate_app(dsn)
 
     @app.task(name="noop")
@@ -61,7 +61,7 @@ async def drain_procrastinate(dsn: str, jobs: int) -> dict[str, Any]:
 
 
 async def late_procrastinate(dsn: str, jobs: int, seconds: int) -> dict[str, Any]:
-    """Answer by how many seconds each of so many jobs, scheduled in so many seconds, began after it was due."""
+    """Return, in seconds, how late each of ``jobs`` jobs began. They are due at random times within ``seconds``."""
     app, late = await procrastinate_app(dsn), list[float]()
 
     @app.task(name="late")
@@ -70,7 +70,7 @@ async def late_procrastinate(dsn: str, jobs: int, seconds: int) -> dict[str, Any
         if len(late) == jobs:
             worker.cancel()
 
-    due = scattered(datetime.now(UTC) + _LEAD, seconds, jobs)
+    due = random_times(datetime.now(UTC) + _LEAD, seconds, jobs)
     for first in range(0, jobs, _DEFERRED_AT_ONCE):
         some = due[first : first + _DEFERRED_AT_ONCE]
         await asyncio.gather(*(begun.configure(schedule_at=at).defer_async(due=at.timestamp()) for at in some))
@@ -90,7 +90,7 @@ async def late_procrastinate(dsn: str, jobs: int, seconds: int) -> dict[str, Any
 
 
 async def pgqueuer_queries(dsn: str) -> Any:
-    """Open a connection of pgqueuer."""
+    """Open a pgqueuer connection."""
     import psycopg  # noqa: PLC0415 - one peer in a process
     from pgqueuer.db import PsycopgDriver  # noqa: PLC0415 - the same
     from pgqueuer.queries import Queries  # noqa: PLC0415 - the same
@@ -99,7 +99,7 @@ async def pgqueuer_queries(dsn: str) -> Any:
 
 
 async def drain_pgqueuer(dsn: str, jobs: int) -> dict[str, Any]:
-    """Answer the seconds that consumers take for so many jobs that do nothing."""
+    """Return the seconds that the consumers take for ``jobs`` jobs that do nothing."""
     from pgqueuer import PgQueuer  # noqa: PLC0415 - one peer in a process
     from pgqueuer.types import QueueExecutionMode  # noqa: PLC0415 - the same
 

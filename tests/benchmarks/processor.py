@@ -1,4 +1,4 @@
-"""How much of a processor's time processes take."""
+"""CPU time of groups of processes, read from `/proc`."""
 
 import asyncio
 import os
@@ -12,37 +12,41 @@ from tests.chaos.processes import children
 
 Groups = Mapping[str, Sequence[int]]
 
-_PARENT, _OWN, _OF_THE_DEAD = 1, slice(11, 13), slice(13, 15)  # proc(5), counted from after the name
+_PARENT, _OWN, _ENDED_CHILDREN = (
+    1,
+    slice(11, 13),
+    slice(13, 15),
+)  # fields of proc(5), counted from the one after the name
 
 
-async def load(groups: Callable[[], Groups], seconds: float) -> dict[str, float]:
-    """Answer how many percent of one core each group of processes takes in so many seconds from now.
+async def cpu_percent(groups: Callable[[], Groups], seconds: float) -> dict[str, float]:
+    """Measure for ``seconds``; return the percentage of one core that each group of processes uses.
 
-    A group's first process is the parent of the others: the time of those that end meanwhile is counted as its own.
+    The first process of a group is the parent of the others: it accounts for the CPU time of those that end meanwhile.
     """
-    before = _taken(groups())
+    before = _cpu_seconds(groups())
     await asyncio.sleep(seconds)
-    after = _taken(groups())
+    after = _cpu_seconds(groups())
     return {name: round((after[name] - before[name]) / seconds * 100, 1) for name in before}
 
 
-def family_of_server(dsn: str) -> list[int]:
-    """Answer the ids of the processes of a Postgres on this machine, the postmaster first."""
+def server_pids(dsn: str) -> list[int]:
+    """Return the process ids of a Postgres server on this machine, the postmaster first."""
     with psycopg.connect(dsn) as connection:
         postmaster = int(_fields(connection.info.backend_pid)[_PARENT])
     return [postmaster, *children(postmaster)]
 
 
-def _taken(groups: Groups) -> dict[str, float]:
+def _cpu_seconds(groups: Groups) -> dict[str, float]:
     return {name: _seconds(pids) for name, pids in groups.items()}
 
 
 def _seconds(pids: Sequence[int]) -> float:
     ticks = 0
     for number, pid in enumerate(pids):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended, and its parent has its time
+        with suppress(FileNotFoundError, ProcessLookupError):  # the process has ended; its parent accounts for its time
             fields = _fields(pid)
-            ticks += sum(map(int, fields[_OWN])) + (0 if number else sum(map(int, fields[_OF_THE_DEAD])))
+            ticks += sum(map(int, fields[_OWN])) + (0 if number else sum(map(int, fields[_ENDED_CHILDREN])))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

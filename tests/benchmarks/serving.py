@@ -1,4 +1,4 @@
-"""A tenant in a database, and the API that serves it in a process of its own."""
+"""A tenant in a database, and the API process that serves it."""
 
 import asyncio
 import tempfile
@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 
 
 class Tenant(msgspec.Struct):
-    """An organisation, an operator and a token in a database; ``port`` where it is served."""
+    """An organisation, an operator and a token in a database; ``port`` is where its API listens."""
 
     dsn: str
     organization: int
@@ -43,7 +43,7 @@ async def _make_tenant(dsn: str) -> Tenant:
 
 @contextmanager
 def serving(tenant: Tenant, *program: str) -> Generator[Process]:
-    """Serve the tenant's database with `perezvon serve`, or with another program that takes its arguments."""
+    """Serve the tenant's database with `perezvon serve`, or with another program that accepts the same arguments."""
     tenant.port = free_port()
     environment = {
         "PEREZVON_DATABASE_URL": tenant.dsn,

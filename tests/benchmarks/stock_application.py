@@ -1,4 +1,4 @@
-"""The peer: an aggregate and an Application as the eventsourcing library's own examples write them."""
+"""The peer: an aggregate and an Application, written as in the examples of the eventsourcing library."""
 
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
@@ -17,7 +17,7 @@ class FiledTask(Aggregate):
 
     @event("Started")
     def start(self) -> None:
-        """Take up the work."""
+        """Start the work."""
         self.status = "in_progress"
 
     @event("Completed")
@@ -27,5 +27,5 @@ class FiledTask(Aggregate):
 
 
 def stock_application(dsn: str, pool: int) -> Application:  # pyright: ignore[reportMissingTypeArgument, reportUnknownParameterType] - as the library's examples
-    """Answer a stock Application on a database, with a pool of that many connections."""
+    """Return a stock Application on a database, with a pool of ``pool`` connections."""
     return Application(env=library_environment(dsn, pool))

@@ -1,4 +1,4 @@
-"""The peer: the same list view, kept by the eventsourcing library's ProjectionRunner as its documentation writes it."""
+"""The peer: the same list view, updated by the eventsourcing library's ProjectionRunner, as in its documentation."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.benchmarks.stock_application import FiledTask
 
 
 class StockTaskList(PostgresTrackingRecorder):
-    """A table with a row for each task, and counters by status; each event in a transaction with its tracking."""
+    """A table with a row for each task, and counters by status. Each event and its tracking share a transaction."""
 
     def __init__(self, datastore: Any, **kwargs: Any) -> None:
         super().__init__(datastore, **kwargs)
@@ -62,14 +62,14 @@ class StockTaskList(PostgresTrackingRecorder):
 
 
 class StockProjection(Projection[TrackingRecorder]):
-    """Which event changes the view how."""
+    """The projection: it maps each event to a change of the view."""
 
     name = "stockview"
     topics = ()
 
     @singledispatchmethod
     def process_event(self, domain_event: Any, tracking: Tracking) -> None:
-        """Keep the view up to date with an event."""
+        """Apply an event to the view."""
         view: Any = self.view
         match type(domain_event).__name__:
             case "Filed":
@@ -85,7 +85,7 @@ class StockTasks(Application):  # pyright: ignore[reportMissingTypeArgument] - a
 
 
 def fill(application: Any, events: int) -> None:
-    """Record that many events: tasks filed, started, completed."""
+    """Record ``events`` events: tasks that are filed, started and completed."""
     for _ in range(events // 300):
         batch: list[FiledTask] = []
         for _ in range(100):

@@ -1,6 +1,6 @@
-"""A process that receives webhooks on many ports as cheaply as can be: ``PORTS HOLES``, and prints the ports.
+"""A process that receives webhooks on many ports at minimal cost: arguments ``PORTS HOLES``; it prints the ports.
 
-The first PORTS answer 204 at once, the HOLES after them take a request and never answer.
+The first PORTS respond with 204 at once. The HOLES after them accept a request and never respond.
 """
 
 import asyncio
@@ -9,24 +9,26 @@ from typing import cast
 
 import uvloop
 
-_ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+_RESPONSE = b"HTTP/1.1 204 No Content\r\n\r\n"
 _END = b"\r\n\r\n"
 _LENGTH = b"content-length: "
 
 
 class Receiver(asyncio.Protocol):
-    """Answers each request whose body is complete."""
+    """A protocol that responds to each complete request, unless it is a black hole."""
 
-    def __init__(self, *, answers: bool) -> None:
-        self._answers = answers
+    def __init__(self, *, responds: bool) -> None:
+        self._responds = responds
         self._got = bytearray()
         self._transport: asyncio.WriteTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by its class
+        self._transport = cast(
+            "asyncio.WriteTransport", transport
+        )  # the class of uvloop's transport does not derive from it
 
     def data_received(self, data: bytes) -> None:
-        if not self._answers:
+        if not self._responds:
             return
         self._got += data
         while (end := self._got.find(_END)) >= 0:
@@ -36,7 +38,7 @@ class Receiver(asyncio.Protocol):
             if len(self._got) < size:
                 return
             del self._got[:size]
-            self._transport.write(_ANSWER)
+            self._transport.write(_RESPONSE)
 
 
 async def main(ports: int, holes: int) -> None:
@@ -44,7 +46,7 @@ async def main(ports: int, holes: int) -> None:
     loop = asyncio.get_running_loop()
     found: list[int] = []
     for number in range(ports + holes):
-        server = await loop.create_server(lambda number=number: Receiver(answers=number < ports), "127.0.0.1", 0)
+        server = await loop.create_server(lambda number=number: Receiver(responds=number < ports), "127.0.0.1", 0)
         found.append(server.sockets[0].getsockname()[1])
     print(*found, flush=True)
     await asyncio.Event().wait()
