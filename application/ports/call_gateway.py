@@ -35,7 +35,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlaceResult(StrEnum):
-    """Result of placing a call. ``unknown`` is not a failure: ``find`` tells which of the two it was."""
+    """Result of placing a call. ``unknown`` is not a failure: ``find`` shows which of the two it was."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -147,7 +147,7 @@ class GatewayKind(Protocol):
 
     @property
     def rings_phones(self) -> bool:
-        """Whether calls reach real phones: then they cost money, disturb people and need a pace."""
+        """Return whether calls reach real phones: then they cost money, disturb people and need a pace."""
         ...
 
     def connect(self) -> AbstractAsyncContextManager[CallGateway]:

@@ -1,33 +1,33 @@
-"""Who listens to what a gateway tells."""
+"""A buffer of gateway events for one consumer."""
 
 import asyncio
 from collections.abc import Sequence
 
 from application.ports.call_gateway import GatewayEvent
 
-_MOST_UNHEARD = 100_000
+_BUFFERED_MAX = 100_000
 
 
 class EventBuffer:
-    """What one listener has not heard yet."""
+    """Events that one consumer has not received yet."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
-        self._unheard: list[GatewayEvent] = []
+        """Start empty."""
+        self._events: list[GatewayEvent] = []
         self._wake = asyncio.Event()
 
-    def hear(self, events: Sequence[GatewayEvent]) -> bool:
-        """Take events in; answer whether there was room, for otherwise all are dropped."""
-        self._unheard += events
+    def put(self, events: Sequence[GatewayEvent]) -> bool:
+        """Add events; return whether there was room. Without room all buffered events are dropped."""
+        self._events += events
         self._wake.set()
-        has_room = len(self._unheard) <= _MOST_UNHEARD
+        has_room = len(self._events) <= _BUFFERED_MAX
         if not has_room:
-            self._unheard.clear()
+            self._events.clear()
         return has_room
 
-    async def listen(self) -> Sequence[GatewayEvent]:
-        """Answer what came in since the last time, once something did; nothing at the end."""
+    async def get(self) -> Sequence[GatewayEvent]:
+        """Wait for events, and return all that arrived since the last time; none at the end of the gateway."""
         await self._wake.wait()
         self._wake.clear()
-        heard, self._unheard = self._unheard, []
-        return heard
+        events, self._events = self._events, []
+        return events

@@ -1,4 +1,4 @@
-"""A link to a switch that is made again whenever it is lost, and what is told of the switch meanwhile."""
+"""A link to a switch that reconnects whenever it is lost, and publishes the events of the switch."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,8 +10,8 @@ import structlog
 from application.ports.call_gateway import GatewayEvent, GatewayUnavailable, LinkDown, LinkUp
 from infrastructure.gateways.event_buffer import EventBuffer
 
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 5.0
+_BACKOFF_MIN_S = 0.1
+_BACKOFF_MAX_S = 5.0
 
 _logger = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ class Link(Protocol):
         ...
 
     def cut(self) -> None:
-        """Give the connection up, on purpose."""
+        """Close the connection at once."""
         ...
 
 
@@ -32,88 +32,87 @@ L = TypeVar("L", bound=Link)
 
 
 class ReconnectingLink(Generic[L]):
-    """Connects, and again after a pause whenever the link is lost, from ``open`` to ``close``."""
+    """Connects, and reconnects with exponential backoff whenever the link is lost, from ``open`` to ``close``."""
 
     def __init__(self, switch: str, connect: Callable[[], AbstractAsyncContextManager[tuple[L, str]]]) -> None:
-        """``connect`` lends a link and the switch's start stamp, or raises GatewayUnavailable; ``switch`` names it in the log."""
+        """``connect`` yields a link and the switch's start stamp, or raises GatewayUnavailable; ``switch`` is its name in logs."""
         self._switch = switch
-        self._is_away = f"{switch} is away"
         self._connect = connect
         self._started = ""
-        self._ears: set[EventBuffer] = set()
-        self._keeping: asyncio.Task[None] | None = None
-        self.now: L | None = None
+        self._buffers: set[EventBuffer] = set()
+        self._connecting: asyncio.Task[None] | None = None
+        self.current: L | None = None
         """The link, while there is one."""
 
     def open(self) -> None:
-        """Begin to connect."""
-        self._keeping = asyncio.create_task(self._keep_connected(), name=f"link to {self._switch}")
-        self._keeping.add_done_callback(self._wake_all)
+        """Start connecting."""
+        self._connecting = asyncio.create_task(self._keep_connected(), name=f"link to {self._switch}")
+        self._connecting.add_done_callback(self._wake_all)
 
     async def close(self) -> None:
-        """Let go of the link. Raises what else than GatewayUnavailable ended it before."""
-        assert self._keeping  # noqa: S101 - open was first
-        self._keeping.cancel()
-        await asyncio.wait([self._keeping])
-        if not self._keeping.cancelled():
-            self._keeping.result()
+        """Close the link. Raises the error that ended it before, unless that was GatewayUnavailable."""
+        assert self._connecting  # noqa: S101 - open() was called before
+        self._connecting.cancel()
+        await asyncio.wait([self._connecting])
+        if not self._connecting.cancelled():
+            self._connecting.result()
 
-    def reached(self) -> L:
-        """Answer the link. Raises GatewayUnavailable when there is none."""
-        if self.now is None:
-            raise GatewayUnavailable(f"there is no link to {self._switch}")
-        return self.now
+    def require(self) -> L:
+        """Return the link. Raises GatewayUnavailable when there is none."""
+        if self.current is None:
+            raise GatewayUnavailable(f"no link to {self._switch}")
+        return self.current
 
-    def tell(self, events: Sequence[GatewayEvent]) -> None:
-        """Pass on what happened. What came before LinkUp is dropped: it is found out by asking."""
-        if self.now is not None and events:
-            self._pass_on(events)
+    def publish(self, events: Sequence[GatewayEvent]) -> None:
+        """Publish events of the switch. What arrives before LinkUp is dropped: consumers query the switch after LinkUp."""
+        if self.current is not None and events:
+            self._put_all(events)
 
     async def events(self) -> AsyncIterator[Sequence[GatewayEvent]]:
-        """See the port. The first is LinkUp where the link is up already; it ends with the gateway.
+        """See the port. The first event is LinkUp where the link is up already; the iterator ends with the gateway.
 
-        Who does not listen for long loses the link, hears LinkDown and LinkUp, and knows that something was missed.
+        A slow consumer is disconnected and receives LinkDown, then LinkUp: it knows that it missed events.
         """
-        ear = EventBuffer()
-        if self.now:
-            ear.hear([LinkUp(self._started)])
-        self._ears.add(ear)
+        buffer = EventBuffer()
+        if self.current:
+            buffer.put([LinkUp(self._started)])
+        self._buffers.add(buffer)
         try:
-            while self._keeping and not self._keeping.done():
-                if heard := await ear.listen():
-                    yield heard
-            if self._keeping and not self._keeping.cancelled():
-                self._keeping.result()
+            while self._connecting and not self._connecting.done():
+                if events := await buffer.get():
+                    yield events
+            if self._connecting and not self._connecting.cancelled():
+                self._connecting.result()
         finally:
-            self._ears.discard(ear)
+            self._buffers.discard(buffer)
 
     async def _keep_connected(self) -> None:
-        pause = _FIRST_PAUSE_S
+        backoff_s = _BACKOFF_MIN_S
         while True:
             try:
                 async with self._connect() as (link, started):
-                    pause = _FIRST_PAUSE_S
-                    await self._stay(link, started)
+                    backoff_s = _BACKOFF_MIN_S
+                    await self._hold(link, started)
             except GatewayUnavailable as error:
-                _logger.warning(self._is_away, error=str(error), pause_s=pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+                _logger.warning("switch unreachable", switch=self._switch, error=str(error), retry_in_s=backoff_s)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
 
-    async def _stay(self, link: L, started: str) -> None:
-        self.now, self._started = link, started
-        self._pass_on([LinkUp(started)])
+    async def _hold(self, link: L, started: str) -> None:
+        self.current, self._started = link, started
+        self._put_all([LinkUp(started)])
         try:
             await link.until_lost()
         finally:
-            self.now = None
-            self._pass_on([LinkDown()])
+            self.current = None
+            self._put_all([LinkDown()])
 
-    def _pass_on(self, events: Sequence[GatewayEvent]) -> None:
-        for ear in self._ears:
-            if not ear.hear(events) and self.now:
-                _logger.warning("cutting the link, its events are not listened to")
-                self.now.cut()
+    def _put_all(self, events: Sequence[GatewayEvent]) -> None:
+        for buffer in self._buffers:
+            if not buffer.put(events) and self.current:
+                _logger.warning("slow consumer disconnected", switch=self._switch)
+                self.current.cut()
 
     def _wake_all(self, _: object) -> None:
-        for ear in self._ears:
-            ear.hear([])
+        for buffer in self._buffers:
+            buffer.put([])

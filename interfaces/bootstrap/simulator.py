@@ -50,7 +50,7 @@ async def serve_network(options: NetworkOptions, listener: socket.socket) -> Asy
 
 
 @asynccontextmanager
-async def network_counters(address: str, *, patience_s: float) -> AsyncGenerator[Control]:
-    """Connect to a running network to read its counters, waiting up to ``patience_s``. Raises GatewayUnavailable."""
-    async with Control(address, patience_s=patience_s) as control:
+async def network_counters(address: str, *, timeout_s: float) -> AsyncGenerator[Control]:
+    """Connect to a running network to read its counters, waiting up to ``timeout_s``. Raises GatewayUnavailable."""
+    async with Control(address, timeout_s=timeout_s) as control:
         yield control

@@ -75,7 +75,7 @@ async def _call_back(admin: Caller, exchange: Exchange, gateway: GatewayKind) ->
         seconds = await _carry_out(exchange)
         calls = await attempts(admin, exchange)
     else:
-        async with network_counters(gateway.address, patience_s=_PATIENCE_S) as network:
+        async with network_counters(gateway.address, timeout_s=_PATIENCE_S) as network:
             before = (await network.counts()).placed
             seconds = await _carry_out(exchange)
             after = await network.counts()

@@ -62,8 +62,8 @@ def address_in(process: subprocess.Popen[str]) -> str:
 
 @asynccontextmanager
 async def dialled(address: str) -> AsyncGenerator[CallGateway]:
-    async with SimulatedGateway(address) as gateway, EventCollector(gateway) as ear:
-        await ear.until(lambda _event: True)
+    async with SimulatedGateway(address) as gateway, EventCollector(gateway) as collector:
+        await collector.until(lambda _event: True)
         yield gateway
 
 

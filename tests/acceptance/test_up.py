@@ -115,7 +115,7 @@ def test_its_worker_dials_a_simulated_network_of_its_own_which_it_says_and_again
 def test_with_a_simulator_named_it_starts_none(start: Start, database: str) -> None:
     up = start(PEREZVON_DATABASE_URL=database, PEREZVON_SIMULATOR_ADDRESS="127.0.0.1:1")
     assert up.url
-    eventually(lambda: any(line["event"] == "the simulated network is away" for line in up.log), timeout=60)
+    eventually(lambda: any(line["event"] == "switch unreachable" for line in up.log), timeout=60)
     assert up.pids("simulator") == []
 
 

@@ -52,7 +52,7 @@ async def gateway(switch: Switch) -> AsyncIterator[CallGateway]:
 
 
 @pytest.fixture
-async def ear(gateway: CallGateway) -> AsyncIterator[EventCollector]:
+async def collector(gateway: CallGateway) -> AsyncIterator[EventCollector]:
     async with EventCollector(gateway) as listening:
         yield listening
 
@@ -86,9 +86,9 @@ async def placed(gateway: CallGateway, call: Call) -> Call:
     return call
 
 
-async def end_of(ear: EventCollector, call: Call) -> CallEnd:
+async def end_of(collector: EventCollector, call: Call) -> CallEnd:
     """Wait until the end of the call is told."""
-    over = await ear.until(lambda event: isinstance(event, CallOver) and event.call_id == call.id)
+    over = await collector.until(lambda event: isinstance(event, CallOver) and event.call_id == call.id)
     assert isinstance(over, CallOver)
     return over.end
 
@@ -98,19 +98,21 @@ async def found(gateway: CallGateway, call: Call) -> CallState:
     return one
 
 
-async def came_to(ear: EventCollector, call: Call, progress: Progress) -> None:
-    await ear.until(lambda event: event == CallProgressed(call.id, progress))
+async def came_to(collector: EventCollector, call: Call, progress: Progress) -> None:
+    await collector.until(lambda event: event == CallProgressed(call.id, progress))
 
 
 def is_link(event: GatewayEvent) -> bool:
     return isinstance(event, LinkUp | LinkDown)
 
 
-async def test_a_and_b_are_rung_in_turn_joined_and_parted(switch: Switch, gateway: CallGateway, ear: EventCollector) -> None:
+async def test_a_and_b_are_rung_in_turn_joined_and_parted(
+    switch: Switch, gateway: CallGateway, collector: EventCollector
+) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)  # some switches tell whole seconds
     call = await placed(gateway, replace(call_of(switch), ring_a_s=30, ring_b_s=30, longest_talk_s=switch.talk_s))
-    end = await end_of(ear, call)
-    told = [event for event in ear.heard if not is_link(event)]
+    end = await end_of(collector, call)
+    told = [event for event in collector.events if not is_link(event)]
     assert told == [
         CallProgressed(call.id, Progress.RINGING_A),
         CallProgressed(call.id, Progress.RINGING_B),
@@ -137,11 +139,11 @@ async def test_a_and_b_are_rung_in_turn_joined_and_parted(switch: Switch, gatewa
     ],
 )
 async def test_a_phone_that_does_not_answer_ends_the_call_on_its_leg(
-    switch: Switch, gateway: CallGateway, ear: EventCollector, *, behaviour: str, outcome: Outcome, leg: Leg
+    switch: Switch, gateway: CallGateway, collector: EventCollector, *, behaviour: str, outcome: Outcome, leg: Leg
 ) -> None:
     a, b = (behaviour, "answers") if leg is Leg.A else ("answers", behaviour)
     call = await placed(gateway, call_of(switch, a, b))
-    end = await end_of(ear, call)
+    end = await end_of(collector, call)
     assert (end.outcome, end.leg, end.seconds) == (outcome, leg, None)
     assert end.sip is not None
     assert end.cause is not None
@@ -151,20 +153,20 @@ async def test_a_phone_that_does_not_answer_ends_the_call_on_its_leg(
 
 
 async def test_a_that_hangs_up_while_b_rings_has_abandoned_the_call(
-    switch: Switch, gateway: CallGateway, ear: EventCollector
+    switch: Switch, gateway: CallGateway, collector: EventCollector
 ) -> None:
     call = await placed(gateway, call_of(switch, "leaves", "rings", ring_s=LONG_S))
-    end = await end_of(ear, call)
+    end = await end_of(collector, call)
     assert (end.outcome, end.leg, end.dial_status) == (Outcome.ABANDONED, Leg.A, "CANCEL")
 
 
 async def test_what_is_known_of_calls_is_told_in_the_order_in_which_it_was_asked(
-    switch: Switch, gateway: CallGateway, ear: EventCollector
+    switch: Switch, gateway: CallGateway, collector: EventCollector
 ) -> None:
     ended = await placed(gateway, call_of(switch, "busy"))
-    await end_of(ear, ended)
+    await end_of(collector, ended)
     lives = await placed(gateway, call_of(switch, "rings", ring_s=LONG_S))
-    await came_to(ear, lives, Progress.RINGING_A)
+    await came_to(collector, lives, Progress.RINGING_A)
     never = str(uuid4())
     for order in ([lives.id, ended.id, never], [never, lives.id, ended.id]):
         known = dict(zip(order, await gateway.find(order), strict=True))
@@ -183,13 +185,19 @@ async def test_what_is_known_of_calls_is_told_in_the_order_in_which_it_was_asked
     ],
 )
 async def test_a_call_can_be_hung_up_at_any_time_and_twice(
-    switch: Switch, gateway: CallGateway, ear: EventCollector, *, b: str | None, progress: Progress, outcome: Outcome
+    switch: Switch,
+    gateway: CallGateway,
+    collector: EventCollector,
+    *,
+    b: str | None,
+    progress: Progress,
+    outcome: Outcome,
 ) -> None:
     call = await placed(gateway, call_of(switch, "answers" if b else "rings", b or "answers", ring_s=LONG_S))
-    await came_to(ear, call, progress)
+    await came_to(collector, call, progress)
     assert await found(gateway, call) == Live(progress)
     await gateway.hang_up(call.id)
-    assert (await end_of(ear, call)).outcome is outcome
+    assert (await end_of(collector, call)).outcome is outcome
     await gateway.hang_up(call.id)
     known = await found(gateway, call)
     assert isinstance(known, Ended)
@@ -200,21 +208,25 @@ async def test_hanging_up_what_never_was_is_no_error(gateway: CallGateway) -> No
     await gateway.hang_up(str(uuid4()))
 
 
-async def test_a_call_that_lives_is_not_dialled_again(switch: Switch, gateway: CallGateway, ear: EventCollector) -> None:
+async def test_a_call_that_lives_is_not_dialled_again(
+    switch: Switch, gateway: CallGateway, collector: EventCollector
+) -> None:
     call = await placed(gateway, call_of(switch, "rings", ring_s=LONG_S))
-    await came_to(ear, call, Progress.RINGING_A)
+    await came_to(collector, call, Progress.RINGING_A)
     assert await gateway.place(call) is not PlaceResult.REFUSED, "who hears that nothing was sent gives the call up"
-    await end_of(ear, await placed(gateway, call_of(switch, "busy")))  # by then it has come to the second wish
+    await end_of(collector, await placed(gateway, call_of(switch, "busy")))  # by then it has come to the second wish
     assert await found(gateway, call) == Live(Progress.RINGING_A)
     assert await switch.most_dials() == 1
     await gateway.hang_up(call.id)
-    assert (await end_of(ear, call)).outcome is Outcome.CANCELLED
+    assert (await end_of(collector, call)).outcome is Outcome.CANCELLED
 
 
-async def test_many_calls_are_placed_and_looked_for_at_once(switch: Switch, gateway: CallGateway, ear: EventCollector) -> None:
+async def test_many_calls_are_placed_and_looked_for_at_once(
+    switch: Switch, gateway: CallGateway, collector: EventCollector
+) -> None:
     calls = [call_of(switch, "busy" if n % 2 else "unknown") for n in range(20)]
     assert {*await asyncio.gather(*map(gateway.place, calls))} == {PlaceResult.ACCEPTED}
-    ends = await asyncio.gather(*(end_of(ear, call) for call in calls))
+    ends = await asyncio.gather(*(end_of(collector, call) for call in calls))
     known = await gateway.find([call.id for call in calls])
     assert [one.end for one in known if isinstance(one, Ended)] == ends
     assert [end.outcome for end in ends] == [Outcome.INVALID_NUMBER, Outcome.BUSY] * 10
@@ -222,13 +234,13 @@ async def test_many_calls_are_placed_and_looked_for_at_once(switch: Switch, gate
 
 @pytest.mark.parametrize("written", [False, True])
 async def test_a_link_that_breaks_while_a_call_is_placed_leaves_it_unknown_and_find_decides(
-    switch: Switch, gateway: CallGateway, ear: EventCollector, *, written: bool
+    switch: Switch, gateway: CallGateway, collector: EventCollector, *, written: bool
 ) -> None:
     await switch.cut_next_place(written=written)
     call = call_of(switch, "rings", ring_s=LONG_S)
     assert await gateway.place(call) is PlaceResult.UNKNOWN
-    await ear.until(is_link, count=3)
-    up, down, again = filter(is_link, ear.heard)
+    await collector.until(is_link, count=3)
+    up, down, again = filter(is_link, collector.events)
     assert isinstance(down, LinkDown)
     assert up == again, "the switch did not start anew"
     if written:  # a switch may take it up a moment later: who finds nothing looks again, before the call is lost
@@ -238,17 +250,17 @@ async def test_a_link_that_breaks_while_a_call_is_placed_leaves_it_unknown_and_f
 
 
 async def test_a_switch_that_is_away_cannot_be_asked_and_what_is_placed_was_surely_not_sent(
-    switch: Switch, gateway: CallGateway, ear: EventCollector
+    switch: Switch, gateway: CallGateway, collector: EventCollector
 ) -> None:
     call = call_of(switch, "rings", ring_s=LONG_S)
     async with switch.away():
-        await ear.until(lambda event: isinstance(event, LinkDown))
+        await collector.until(lambda event: isinstance(event, LinkDown))
         assert await gateway.place(call) is PlaceResult.REFUSED
         with pytest.raises(GatewayUnavailable):
             await gateway.find([call.id])
         with pytest.raises(GatewayUnavailable):
             await gateway.hang_up(call.id)
-    await ear.until(is_link, count=3)
+    await collector.until(is_link, count=3)
     assert await found(gateway, call) == Absent()
     await placed(gateway, call)
 
@@ -263,18 +275,20 @@ async def test_a_gateway_may_be_opened_before_its_switch(switch: Switch) -> None
 
 
 async def test_a_switch_that_falls_silent_is_not_waited_for_for_ever(switch: Switch) -> None:
-    async with switch.gateway(patience_s=0.5) as gateway, EventCollector(gateway) as ear:
-        await ear.until(is_link)
+    async with switch.gateway(timeout_s=0.5) as gateway, EventCollector(gateway) as collector:
+        await collector.until(is_link)
         await switch.fall_silent()
         call = call_of(switch)
         async with asyncio.timeout(20):
             assert await gateway.place(call) is PlaceResult.UNKNOWN
             with pytest.raises(GatewayUnavailable):
                 await gateway.find([call.id])
-        await ear.until(lambda event: isinstance(event, LinkDown))
+        await collector.until(lambda event: isinstance(event, LinkDown))
 
 
-async def test_when_events_are_lost_find_alone_tells_all(switch: Switch, gateway: CallGateway, ear: EventCollector) -> None:
+async def test_when_events_are_lost_find_alone_tells_all(
+    switch: Switch, gateway: CallGateway, collector: EventCollector
+) -> None:
     await switch.lose_events()
     rings = await placed(gateway, call_of(switch, "answers", "rings", ring_s=LONG_S))
     busy = await placed(gateway, call_of(switch, "busy"))
@@ -284,7 +298,7 @@ async def test_when_events_are_lost_find_alone_tells_all(switch: Switch, gateway
         return first == Live(Progress.RINGING_B) and isinstance(second, Ended)
 
     await eventually_async(both_known)
-    assert [event for event in ear.heard if not is_link(event)] == []
+    assert [event for event in collector.events if not is_link(event)] == []
 
 
 async def test_a_call_outlives_the_gateway_that_placed_it(switch: Switch) -> None:
@@ -292,12 +306,12 @@ async def test_a_call_outlives_the_gateway_that_placed_it(switch: Switch) -> Non
         stamp = await reached(first)
         lives = await placed(first, call_of(switch, "rings", ring_s=LONG_S))
         ended = await placed(first, call_of(switch, "busy"))
-    async with switch.gateway() as second, EventCollector(second) as ear:
+    async with switch.gateway() as second, EventCollector(second) as collector:
         assert await reached(second) == stamp
         await eventually_async(lambda: _has_ended(second, ended))
         assert await found(second, lives) == Live(Progress.RINGING_A)
         await second.hang_up(lives.id)
-        assert (await end_of(ear, lives)).outcome is Outcome.CANCELLED
+        assert (await end_of(collector, lives)).outcome is Outcome.CANCELLED
 
 
 async def _lives(gateway: CallGateway, call: Call) -> bool:
@@ -310,15 +324,15 @@ async def _has_ended(gateway: CallGateway, call: Call) -> bool:
 
 @pytest.mark.parametrize("keep_ledger", [True, False])
 async def test_a_switch_that_starts_anew_has_another_stamp_and_no_channels(
-    switch: Switch, gateway: CallGateway, ear: EventCollector, *, keep_ledger: bool
+    switch: Switch, gateway: CallGateway, collector: EventCollector, *, keep_ledger: bool
 ) -> None:
     ended = await placed(gateway, call_of(switch, "busy"))
-    await end_of(ear, ended)
+    await end_of(collector, ended)
     lives = await placed(gateway, call_of(switch, "rings", ring_s=LONG_S))
-    await came_to(ear, lives, Progress.RINGING_A)
+    await came_to(collector, lives, Progress.RINGING_A)
     await switch.restart(keep_ledger=keep_ledger)
-    await ear.until(is_link, count=3)
-    up, _, again = filter(is_link, ear.heard)
+    await collector.until(is_link, count=3)
+    up, _, again = filter(is_link, collector.events)
     assert isinstance(up, LinkUp)
     assert isinstance(again, LinkUp)
     assert up.started != again.started

@@ -31,8 +31,8 @@ def busy(call_id: str) -> Call:
 
 
 async def test_it_counts_what_was_dialled(address: str) -> None:
-    async with SimulatedGateway(address) as gateway, EventCollector(gateway) as ear, Control(address) as control:
-        await ear.until(lambda _event: True)
+    async with SimulatedGateway(address) as gateway, EventCollector(gateway) as collector, Control(address) as control:
+        await collector.until(lambda _event: True)
         for call_id in ("once", "twice", "twice"):
             await gateway.place(busy(call_id))
         counts = await control.counts()
@@ -41,42 +41,46 @@ async def test_it_counts_what_was_dialled(address: str) -> None:
 
 
 async def test_things_go_wrong_on_demand_until_they_are_put_right(address: str) -> None:
-    async with SimulatedGateway(address) as gateway, EventCollector(gateway) as ear, Control(address) as control:
-        await ear.until(lambda _event: True)
+    async with SimulatedGateway(address) as gateway, EventCollector(gateway) as collector, Control(address) as control:
+        await collector.until(lambda _event: True)
         await control.disturb(Faults(refuse=True))
         assert await gateway.place(busy("refused")) is PlaceResult.REFUSED
         await control.disturb(Faults(silent=True))
         await control.disturb(Faults(double=1))
         await gateway.place(busy("doubled"))
-        await ear.until(lambda event: isinstance(event, CallOver), count=2)
+        await collector.until(lambda event: isinstance(event, CallOver), count=2)
         await control.disturb(Faults())
         await gateway.place(busy("plain"))
-        await ear.until(lambda event: isinstance(event, CallOver), count=3)
-    assert [event.call_id for event in ear.heard if isinstance(event, CallOver)] == ["doubled", "doubled", "plain"]
+        await collector.until(lambda event: isinstance(event, CallOver), count=3)
+    assert [event.call_id for event in collector.events if isinstance(event, CallOver)] == [
+        "doubled",
+        "doubled",
+        "plain",
+    ]
 
 
 async def test_a_restart_on_demand_is_answered_and_cuts_all_links(address: str) -> None:
-    async with SimulatedGateway(address) as gateway, EventCollector(gateway) as ear:
-        await ear.until(lambda _event: True)
+    async with SimulatedGateway(address) as gateway, EventCollector(gateway) as collector:
+        await collector.until(lambda _event: True)
         async with Control(address) as control:
             await control.restart(keep_ledger=True)
             with pytest.raises(GatewayUnavailable):
                 await control.counts()
-        await ear.until(lambda event: isinstance(event, LinkUp), count=2)
-    assert [type(event) for event in ear.heard[:3]] == [LinkUp, LinkDown, LinkUp]
+        await collector.until(lambda event: isinstance(event, LinkUp), count=2)
+    assert [type(event) for event in collector.events[:3]] == [LinkUp, LinkDown, LinkUp]
 
 
 async def test_who_does_not_listen_loses_the_link_and_so_knows_that_something_was_missed(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infrastructure.gateways.event_buffer._MOST_UNHEARD", 2)
+    monkeypatch.setattr("infrastructure.gateways.event_buffer._BUFFERED_MAX", 2)
     async with SimulatedGateway(address) as gateway:
         events = gateway.events()
         assert isinstance((await anext(events))[0], LinkUp)
         assert {await gateway.place(busy(str(n))) for n in range(2)} == {PlaceResult.ACCEPTED}
-        async with EventCollector(gateway) as ear:
+        async with EventCollector(gateway) as collector:
             await gateway.place(busy("one too many"))
-            await ear.until(lambda event: isinstance(event, LinkUp), count=2)
+            await collector.until(lambda event: isinstance(event, LinkUp), count=2)
         assert [type(event) for event in await anext(events)] == [LinkDown, LinkUp]
 
 

@@ -12,10 +12,10 @@ USER, SECRET, CHALLENGE = "perezvon", "correct horse", "123456789"
 GREETING = b"Asterisk Call Manager/11.0.0\r\n"
 
 Action = list[tuple[str, str]]
-Reply = Callable[["Asked"], bytes]
+Reply = Callable[["ReceivedAction"], bytes]
 
 
-class Asked:
+class ReceivedAction:
     """An action that came in."""
 
     def __init__(self, text: str) -> None:
@@ -61,13 +61,13 @@ class FakeAmi:
         self.port = 0
         self.greeting = GREETING
         self.received = b""
-        self.asked: list[Asked] = []
+        self.received_actions: list[ReceivedAction] = []
         self.replies: dict[str, Reply] = {
-            "Challenge": lambda asked: asked.done(f"Challenge: {CHALLENGE}"),
+            "Challenge": lambda received: received.done(f"Challenge: {CHALLENGE}"),
             "Login": _login,
-            "CoreStatus": lambda asked: asked.done("CoreStartupDate: 2026-11-22", "CoreStartupTime: 10:07:37"),
-            "CoreShowChannels": Asked.listed,
-            "DBGet": lambda asked: asked.refused("Database entry not found"),
+            "CoreStatus": lambda received: received.done("CoreStartupDate: 2026-11-22", "CoreStartupTime: 10:07:37"),
+            "CoreShowChannels": ReceivedAction.listed,
+            "DBGet": lambda received: received.refused("Database entry not found"),
         }
 
     def options(
@@ -75,11 +75,11 @@ class FakeAmi:
     ) -> AsteriskOptions:
         return AsteriskOptions(host=host, port=self.port, user=USER, secret=secret, trunk="trunk", tls=tls)
 
-    def actions(self, name: str) -> list[Asked]:
+    def actions(self, name: str) -> list[ReceivedAction]:
         """Return the actions of that name that came in."""
-        return [asked for asked in self.asked if asked.get("Action") == name]
+        return [received for received in self.received_actions if received.get("Action") == name]
 
-    def say(self, text: bytes) -> None:
+    def send(self, text: bytes) -> None:
         """Send it on all links."""
         for writer in self._writers:
             writer.write(text)
@@ -107,9 +107,9 @@ class FakeAmi:
             while True:
                 data = await reader.readuntil(b"\r\n\r\n")
                 self.received += data
-                asked = Asked(data.decode().removesuffix("\r\n\r\n"))
-                self.asked.append(asked)
-                writer.write(self.replies.get(asked.get("Action"), Asked.done)(asked))
+                received = ReceivedAction(data.decode().removesuffix("\r\n\r\n"))
+                self.received_actions.append(received)
+                writer.write(self.replies.get(received.get("Action"), ReceivedAction.done)(received))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -117,7 +117,7 @@ class FakeAmi:
             writer.close()
 
 
-def _login(asked: Asked) -> bytes:
+def _login(received: ReceivedAction) -> bytes:
     key = hashlib.md5(f"{CHALLENGE}{SECRET}".encode(), usedforsecurity=False).hexdigest()
-    is_right = asked.get("Username") == USER and asked.get("Key") == key
-    return asked.done() if is_right else asked.refused("Authentication failed")
+    is_right = received.get("Username") == USER and received.get("Key") == key
+    return received.done() if is_right else received.refused("Authentication failed")

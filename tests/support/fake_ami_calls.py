@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from application.ports.call_gateway import Call, CallOver, LinkUp
 from domain.callback.events import CallEnd, Leg, Outcome
-from tests.support.fake_ami import Asked, FakeAmi, event
+from tests.support.fake_ami import FakeAmi, ReceivedAction, event
 from tests.support.switches import EventCollector
 
 BUSY_ROW = "A||17|SIP 486 Busy Here|||1795342060"
@@ -16,7 +16,7 @@ def new_call() -> Call:
 
 
 def has_row(ami: FakeAmi, row: str = BUSY_ROW) -> None:
-    ami.replies["DBGet"] = lambda asked: asked.listed((f"Key: {asked.get('Key')}", f"Val: {row}"))
+    ami.replies["DBGet"] = lambda received: received.listed((f"Key: {received.get('Key')}", f"Val: {row}"))
 
 
 def hangup(call_id: str, *lines: str) -> bytes:
@@ -29,21 +29,21 @@ def failure(call_id: str, action_id: str = "perezvon-9") -> bytes:
     )
 
 
-async def over(ear: EventCollector, call_id: str) -> CallEnd:
-    told = await ear.until(lambda event: isinstance(event, CallOver) and event.call_id == call_id)
+async def over(collector: EventCollector, call_id: str) -> CallEnd:
+    told = await collector.until(lambda event: isinstance(event, CallOver) and event.call_id == call_id)
     assert isinstance(told, CallOver)
     return told.end
 
 
-async def heard_so_far(ami: FakeAmi, ear: EventCollector) -> list[object]:
+async def events_so_far(ami: FakeAmi, collector: EventCollector) -> list[object]:
     """Return what is heard by the time that the end of yet another call is."""
     last = str(uuid4())
     has_row(ami)
-    ami.say(hangup(last))
-    await over(ear, last)
-    return [one for one in ear.heard if not isinstance(one, LinkUp) and one != CallOver(last, BUSY)]
+    ami.send(hangup(last))
+    await over(collector, last)
+    return [one for one in collector.events if not isinstance(one, LinkUp) and one != CallOver(last, BUSY)]
 
 
-def silence(_: Asked) -> bytes:
+def silence(_: ReceivedAction) -> bytes:
     """Answer nothing."""
     return b""

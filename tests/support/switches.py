@@ -45,7 +45,7 @@ class Switch(Protocol):
     talk_s: float
     """How long to talk, when a call is to end soon."""
 
-    def gateway(self, *, patience_s: float = 5.0) -> AbstractAsyncContextManager[CallGateway]:
+    def gateway(self, *, timeout_s: float = 5.0) -> AbstractAsyncContextManager[CallGateway]:
         """Dial it; no answer is waited for longer than the patience."""
         ...
 
@@ -101,8 +101,8 @@ class SimulatedSwitch:
     async def close(self) -> None:
         await self._serving.aclose()
 
-    def gateway(self, *, patience_s: float = 5.0) -> AbstractAsyncContextManager[CallGateway]:
-        return SimulatedGateway(self._address, patience_s=patience_s)
+    def gateway(self, *, timeout_s: float = 5.0) -> AbstractAsyncContextManager[CallGateway]:
+        return SimulatedGateway(self._address, timeout_s=timeout_s)
 
     async def most_dials(self) -> int:
         return self._network.counts().most_dials
@@ -164,10 +164,10 @@ class AsteriskSwitch:
             leaves=f"70{number}",
         )
 
-    def gateway(self, *, patience_s: float = 5.0) -> AbstractAsyncContextManager[CallGateway]:
+    def gateway(self, *, timeout_s: float = 5.0) -> AbstractAsyncContextManager[CallGateway]:
         return AsteriskGateway(
             AsteriskOptions(host="127.0.0.1", port=self._port, user=USER, secret=SECRET, trunk=TRUNK),
-            patience_s=patience_s,
+            timeout_s=timeout_s,
         )
 
     async def most_dials(self) -> int:
@@ -225,7 +225,7 @@ class EventCollector:
     def __init__(self, gateway: CallGateway) -> None:
         self._gateway = gateway
         self._more = asyncio.Event()
-        self.heard: list[GatewayEvent] = []
+        self.events: list[GatewayEvent] = []
 
     async def __aenter__(self) -> Self:
         self._listening = asyncio.create_task(self._listen())
@@ -238,12 +238,12 @@ class EventCollector:
     async def until(self, predicate: Callable[[GatewayEvent], bool], *, count: int = 1) -> GatewayEvent:
         """Wait for so many events of which that is true; return the last of them."""
         async with asyncio.timeout(20):
-            while len(found := [event for event in self.heard if predicate(event)]) < count:
+            while len(found := [event for event in self.events if predicate(event)]) < count:
                 self._more.clear()
                 await self._more.wait()
         return found[count - 1]
 
     async def _listen(self) -> None:
         async for events in self._gateway.events():
-            self.heard += events
+            self.events += events
             self._more.set()

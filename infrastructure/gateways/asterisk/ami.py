@@ -1,4 +1,4 @@
-"""A client of Asterisk's Manager Interface: actions and their answers, any number of them under way."""
+"""A session of Asterisk's Manager Interface: actions with their responses, any number in flight, and events."""
 
 import asyncio
 import hashlib
@@ -18,9 +18,9 @@ from infrastructure.gateways.asterisk.options import AsteriskOptions
 from infrastructure.gateways.asterisk.wire import Wire
 
 ACTION_ID_PREFIX = "perezvon-"
-"""How the ids of our actions begin."""
+"""Prefix of the ids of our actions."""
 
-_MOST_ITEMS = 100_000  # of a list: some ten thousand calls
+_ITEMS_MAX = 100_000  # of a list: some ten thousand calls
 _STOPPING = "Asterisk is shutting down"
 _NO_VARIABLES: Mapping[str, str] = {}
 
@@ -28,7 +28,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class ActionRefused(GatewayUnavailable):
-    """The switch answered that it did not do it; ``reason`` is its text."""
+    """The switch refused an action; ``reason`` is its text."""
 
     def __init__(self, action: str, reason: str) -> None:
         super().__init__(f"{action}: {reason}")
@@ -36,11 +36,11 @@ class ActionRefused(GatewayUnavailable):
 
 
 class LoginRefused(ActionRefused):
-    """The switch was reached and does not let us in."""
+    """The switch was reached and refused the login."""
 
 
 class Response(msgspec.Struct, frozen=True):
-    """What the switch answered; ``items`` where it is a list."""
+    """A response of the switch; ``items`` where it is a list."""
 
     message: Message
     items: Sequence[Message] = ()
@@ -51,8 +51,8 @@ OnResponse = Callable[[Response | GatewayUnavailable], None]
 
 class _PendingAction(msgspec.Struct):
     action: str
-    then: OnResponse
-    asked_at: float
+    on_response: OnResponse
+    sent_at: float
     items: list[Message]
     message: Message | None = None
 
@@ -60,34 +60,33 @@ class _PendingAction(msgspec.Struct):
 class Ami:
     """A session of the Manager Interface, logged in from ``async with`` on.
 
-    No answer is waited for longer than ``patience_s``, and an idle switch is asked for a sign of life as often: when it
-    gives none the link is cut.
+    The link is cut when a response takes longer than ``timeout_s``. An idle switch is pinged as often, as a keepalive.
     """
 
     def __init__(
         self,
         options: AsteriskOptions,
         *,
-        patience_s: float = 5.0,
-        hear: Callable[["Ami", Sequence[Message]], None] | None = None,
+        timeout_s: float = 5.0,
+        on_events: Callable[["Ami", Sequence[Message]], None] | None = None,
         kinds: Collection[bytes] = (),
     ) -> None:
-        """``hear`` is called with the events of these kinds, all that came in at once; without it none are sent."""
+        """Call ``on_events`` with all events of these kinds that arrive at once; without it the switch sends no events."""
         self._options = options
-        self._patience_s = patience_s
-        self._hear = hear
+        self._timeout_s = timeout_s
+        self._on_events = on_events
         self._kinds = kinds
-        self._wire = Wire(self._heard)
-        self._questions: dict[str, _PendingAction] = {}
+        self._wire = Wire(self._handle_messages)
+        self._pending: dict[str, _PendingAction] = {}
         self._numbers = count(1)
-        self._heard_at = 0.0
-        self._is_over = False
+        self._received_at = 0.0
+        self._is_closed = False
 
     async def __aenter__(self) -> Self:
-        """Connect and log in. Raises GatewayUnavailable; LoginRefused where the switch was reached and does not want us."""
-        self._holding = asyncio.create_task(self._hold(), name="link to Asterisk")
+        """Connect and log in. Raises GatewayUnavailable; LoginRefused where the switch was reached and refused the login."""
+        self._watching = asyncio.create_task(self._watch(), name="link to Asterisk")
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._timeout_s):
                 await self._connect()
                 await self._log_in()
         except (OSError, OverflowError, UnicodeError, TimeoutError) as error:
@@ -106,40 +105,40 @@ class Ami:
         await self._wire.lost.wait()
 
     def cut(self) -> None:
-        """Give the link up, on purpose."""
+        """Close the link at once."""
         self._wire.cut()
 
-    async def ask(self, action: str, /, variables: Mapping[str, str] = _NO_VARIABLES, **fields: str) -> Response:
-        """Have an action carried out, with these channel variables; answer what the switch answered.
+    async def request(self, action: str, /, variables: Mapping[str, str] = _NO_VARIABLES, **fields: str) -> Response:
+        """Send an action with these channel variables, and return the response.
 
-        Raises Refused when it says that it did nothing, GatewayUnavailable when the link is lost before it answered, ValueError
-        when a value cannot be sent: nothing was.
+        Raises ActionRefused when the switch did nothing, GatewayUnavailable when the link is lost before the response,
+        ValueError when a value cannot be encoded: then nothing was sent.
         """
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
-        def settle(answer: Response | GatewayUnavailable) -> None:
+        def settle(response: Response | GatewayUnavailable) -> None:
             if future.done():
                 return
-            if isinstance(answer, GatewayUnavailable):
-                future.set_exception(answer)
+            if isinstance(response, GatewayUnavailable):
+                future.set_exception(response)
             else:
-                future.set_result(answer)
+                future.set_result(response)
 
         self.send(settle, action, variables, **fields)
         return await future
 
     def send(
-        self, then: OnResponse, action: str, /, variables: Mapping[str, str] = _NO_VARIABLES, **fields: str
+        self, on_response: OnResponse, action: str, /, variables: Mapping[str, str] = _NO_VARIABLES, **fields: str
     ) -> None:
-        """Do as ``ask`` does and call ``then`` with what comes of it, without waiting. Raises ValueError."""
+        """Send an action as ``request`` does, and call ``on_response`` with the result later. Raises ValueError."""
         action_id = f"{ACTION_ID_PREFIX}{next(self._numbers)}"
         lines = [("Action", action), ("ActionID", action_id), *fields.items()]
         lines += [("Variable", f"{name}={value}") for name, value in variables.items()]
         encoded = encode(lines)
-        if self._is_over:
-            then(GatewayUnavailable("the link is lost"))
+        if self._is_closed:
+            on_response(GatewayUnavailable("the link is lost"))
             return
-        self._questions[action_id] = _PendingAction(action, then, time.monotonic(), [])
+        self._pending[action_id] = _PendingAction(action, on_response, time.monotonic(), [])
         self._wire.send(encoded)
 
     async def _connect(self) -> None:
@@ -147,92 +146,92 @@ class Ami:
         await loop.create_connection(lambda: self._wire, options.host, options.port, ssl=options.tls)
 
     async def _log_in(self) -> None:
-        """Log in by a challenge, so that the secret is not sent."""
-        options, events = self._options, "call" if self._hear else "off"
+        """Log in by challenge and response, so that the secret is not sent."""
+        options, events = self._options, "call" if self._on_events else "off"
         try:
-            challenge = (await self.ask("Challenge", AuthType="MD5")).message.get("Challenge")
+            challenge = (await self.request("Challenge", AuthType="MD5")).message.get("Challenge")
             key = hashlib.md5(f"{challenge}{options.secret}".encode(), usedforsecurity=False).hexdigest()
-            await self.ask("Login", AuthType="MD5", Username=options.user, Key=key, Events=events)
+            await self.request("Login", AuthType="MD5", Username=options.user, Key=key, Events=events)
         except ActionRefused as error:
             raise LoginRefused("Login", error.reason) from None
 
-    async def _hold(self) -> None:
-        """Cut the link when an answer is overdue; ask for a sign of life when nothing is heard; tell when it is lost."""
+    async def _watch(self) -> None:
+        """Cut the link when a response is overdue; ping an idle switch; fail pending actions once the link is lost."""
         while not self._wire.lost.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._patience_s / 4):
+                async with asyncio.timeout(self._timeout_s / 4):
                     await self._wire.lost.wait()
-            self._look_after(time.monotonic())
-        self._let_go()
+            self._check_liveness(time.monotonic())
+        self._fail_pending()
 
-    def _look_after(self, now: float) -> None:
-        oldest = next(iter(self._questions.values()), None)
-        if oldest and now - oldest.asked_at > self._patience_s:
-            _logger.warning("cutting the link to Asterisk, it is silent", action=oldest.action)
+    def _check_liveness(self, now: float) -> None:
+        oldest = next(iter(self._pending.values()), None)
+        if oldest and now - oldest.sent_at > self._timeout_s:
+            _logger.warning("link cut", switch="Asterisk", error="no response", action=oldest.action)
             self._wire.cut()
-        elif not oldest and self._heard_at and now - self._heard_at > self._patience_s:
+        elif not oldest and self._received_at and now - self._received_at > self._timeout_s:
             self.send(_ignore, "Ping")
 
     async def _close(self) -> None:
-        self._holding.cancel()
-        await asyncio.wait([self._holding])
-        self._let_go()
+        self._watching.cancel()
+        await asyncio.wait([self._watching])
+        self._fail_pending()
 
-    def _let_go(self) -> None:
-        self._is_over = True
+    def _fail_pending(self) -> None:
+        self._is_closed = True
         self._wire.cut()
-        questions, self._questions = self._questions, {}
-        for question in questions.values():
-            metrics.ACTIONS.labels(question.action, "none").inc()
-            question.then(GatewayUnavailable("the link was lost before the answer came"))
+        pending_actions, self._pending = self._pending, {}
+        for pending in pending_actions.values():
+            metrics.ACTIONS.labels(pending.action, "none").inc()
+            pending.on_response(GatewayUnavailable("the link was lost before the response arrived"))
 
-    def _heard(self, blocks: list[bytes]) -> None:
-        """Read messages. Events that nobody asked for, and only those, have ``Privilege`` in their second line."""
+    def _handle_messages(self, blocks: list[bytes]) -> None:
+        """Handle messages. Unsolicited events, and only those, have ``Privilege`` in their second line."""
         metrics.MESSAGES.inc(len(blocks))
-        self._heard_at = time.monotonic()
+        self._received_at = time.monotonic()
         events: list[Message] = []
         for block in blocks:
             if block.startswith(b"Event: "):
                 end = block.find(b"\r\n")
                 if not block.startswith(b"Privilege: ", end + 2):
-                    self._take_item(Message(block))
+                    self._handle_list_item(Message(block))
                 elif block[7:end] in self._kinds:
                     events.append(Message(block))
             else:
-                self._take_answer(Message(block))
-        if events and self._hear:
-            self._hear(self, events)
+                self._handle_response(Message(block))
+        if events and self._on_events:
+            self._on_events(self, events)
 
-    def _take_answer(self, message: Message) -> None:
-        question = self._questions.get(message.get("ActionID"))
-        if question is None:
+    def _handle_response(self, message: Message) -> None:
+        pending = self._pending.get(message.get("ActionID"))
+        if pending is None:
             return
         if message.get("Response") == "Error":
             reason = message.get("Message")
-            self._settle(message, question, "refused", ActionRefused(question.action, reason))
+            self._settle(message, pending, "refused", ActionRefused(pending.action, reason))
             if reason == _STOPPING:
-                self._wire.cut()  # it may linger with the link up, and do nothing more
+                self._wire.cut()  # it may keep the link up and do nothing more
         elif message.get("EventList") == "start":
-            question.message = message
+            pending.message = message
         else:
-            self._settle(message, question, "done", Response(message))
+            self._settle(message, pending, "done", Response(message))
 
-    def _take_item(self, item: Message) -> None:
-        question = self._questions.get(item.get("ActionID"))
-        if question is None or question.message is None:
+    def _handle_list_item(self, item: Message) -> None:
+        pending = self._pending.get(item.get("ActionID"))
+        if pending is None or pending.message is None:
             return
         if item.get("EventList") == "Complete":
-            self._settle(item, question, "done", Response(question.message, question.items))
+            self._settle(item, pending, "done", Response(pending.message, pending.items))
             return
-        question.items.append(item)
-        if len(question.items) > _MOST_ITEMS:
-            _logger.warning("cutting the link to Asterisk, its list has no end", action=question.action)
+        pending.items.append(item)
+        if len(pending.items) > _ITEMS_MAX:
+            _logger.warning("link cut", switch="Asterisk", error="too many list items", action=pending.action)
             self._wire.cut()
 
-    def _settle(self, last: Message, question: _PendingAction, word: str, answer: Response | ActionRefused) -> None:
-        del self._questions[last.get("ActionID")]
-        metrics.ACTIONS.labels(question.action, word).inc()
-        question.then(answer)
+    def _settle(self, last: Message, pending: _PendingAction, label: str, result: Response | ActionRefused) -> None:
+        del self._pending[last.get("ActionID")]
+        metrics.ACTIONS.labels(pending.action, label).inc()
+        pending.on_response(result)
 
 
 def _ignore(_: Response | GatewayUnavailable) -> None:

@@ -1,4 +1,4 @@
-"""What the switch tells of calls, as news of the port."""
+"""Translation of the switch's events into those of the port."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -24,24 +24,24 @@ from infrastructure.gateways.asterisk.originate import CALL_ID, is_call_id
 
 KINDS = frozenset({b"DialState", b"DialEnd", b"Hangup", b"OriginateResponse"})
 
-_RINGS = {"RINGING", "PROGRESS"}  # early media is what a network plays instead of ringing
-_SETTLES_S = 0.5  # a call that had a channel tells its end by itself
+_RINGS = {"RINGING", "PROGRESS"}  # early media: some networks play it instead of ringing
+_RESOLVE_AFTER_S = 0.5  # a call that had a channel reports its end itself
 
 _logger = structlog.get_logger(__name__)
 
 
 class CallTracker:
-    """Follows the calls of one session. Calls of others on the same switch cost nothing, and tell nothing."""
+    """Tracks the calls of one session. Other calls on the same switch are ignored, and cost nothing."""
 
-    def __init__(self, tell: Callable[[Sequence[GatewayEvent]], None]) -> None:
-        """``tell`` is called with the news."""
-        self._tell = tell
+    def __init__(self, publish: Callable[[Sequence[GatewayEvent]], None]) -> None:
+        """Call ``publish`` with the port's events."""
+        self._publish = publish
         self._failed: dict[str, str] = {}
         self._has_failed = asyncio.Event()
 
-    def hear(self, ami: Ami, messages: Sequence[Message]) -> None:
-        """Take what the switch tells, of ``KINDS``."""
-        news: list[GatewayEvent] = []
+    def handle(self, ami: Ami, messages: Sequence[Message]) -> None:
+        """Translate events of ``KINDS`` and publish them."""
+        events: list[GatewayEvent] = []
         for message in messages:
             match message.get("Event"):
                 case "Hangup":
@@ -49,30 +49,30 @@ class CallTracker:
                 case "OriginateResponse":
                     self._originated(message)
                 case _:
-                    news += _progress(message)
-        self._tell(news)
+                    events += _progress(message)
+        self._publish(events)
 
-    async def settle(self, ami: Ami) -> None:
-        """Find out, until cancelled, what became of calls that the switch says it could not dial.
+    async def resolve_failed(self, ami: Ami) -> None:
+        """Look up, until cancelled, the calls of which the switch reports that it could not dial them.
 
-        It says so of each that A did not answer, and of one that lives when its id is sent again (telephony, Crash safety).
+        It reports so for each call that A did not answer, and for a live one whose id is sent again.
         """
         while True:
             await self._has_failed.wait()
-            await asyncio.sleep(_SETTLES_S)
+            await asyncio.sleep(_RESOLVE_AFTER_S)
             self._has_failed.clear()
             failed, self._failed = self._failed, {}
             try:
-                known = await find(ami, [*failed])
+                states = await find(ami, [*failed])
             except GatewayUnavailable as error:
-                _logger.info("the switch cannot be asked about calls that failed", error=str(error))
+                _logger.info("failed calls not looked up", error=str(error))
                 continue
-            for (call_id, reason), found in zip(failed.items(), known, strict=True):
-                if isinstance(found, Ended):
-                    self._tell([CallOver(call_id, found.end)])
-                elif isinstance(found, Absent):
-                    _logger.warning("a call could not be dialled", call_id=call_id, reason=reason)
-                    self._tell([CallOver(call_id, _not_dialled(reason))])
+            for (call_id, reason), state in zip(failed.items(), states, strict=True):
+                if isinstance(state, Ended):
+                    self._publish([CallOver(call_id, state.end)])
+                elif isinstance(state, Absent):
+                    _logger.warning("call not dialled", call_id=call_id, reason=reason)
+                    self._publish([CallOver(call_id, _not_dialled(reason))])
 
     def _originated(self, message: Message) -> None:
         call_id = message.get("Uniqueid")
@@ -85,29 +85,29 @@ class CallTracker:
             self._has_failed.set()
 
     def _hung_up(self, ami: Ami, message: Message) -> None:
-        """Ask the ledger when a call is over: its row is there by then."""
+        """Read the ledger row of a call that hung up: it is written by then."""
         call_id = message.get("Uniqueid")
         if not is_call_id(call_id) or message.variable(CALL_ID) not in {None, call_id}:
             return
 
-        def read(answer: Response | GatewayUnavailable) -> None:
+        def read(response: Response | GatewayUnavailable) -> None:
             try:
-                row = ledger_row(call_id, answer)
+                row = ledger_row(call_id, response)
             except GatewayUnavailable as error:
-                _logger.info("the ledger cannot be asked", call_id=call_id, error=str(error))
+                _logger.info("ledger not read", call_id=call_id, error=str(error))
                 return
             if row:
                 self._failed.pop(call_id, None)
-                self._tell([CallOver(call_id, row.end)])
+                self._publish([CallOver(call_id, row.end)])
             else:
                 metrics.MISSING_ROWS.inc()
-                _logger.error("a call has left no ledger row", call_id=call_id)
+                _logger.error("ledger row missing", call_id=call_id)
 
         ami.send(read, "DBGet", Family=FAMILY, Key=call_id)
 
 
 def _progress(message: Message) -> list[GatewayEvent]:
-    """Answer what a DialState or DialEnd tells: who dials is A, and when nobody does, A is dialled."""
+    """Return the progress that a DialState or DialEnd reports: the dialling channel is A; without one, A is being dialled."""
     dialling, dialled, status = message.get("Uniqueid"), message.get("DestUniqueid"), message.get("DialStatus")
     if status in _RINGS:
         call_id, progress = (dialling, Progress.RINGING_B) if dialling else (dialled, Progress.RINGING_A)

@@ -1,4 +1,4 @@
-"""What the switch knows of calls: its channels first, then its ledger, for a call may end in between."""
+"""The state of calls in the switch: its channels first, then its ledger, for a call may end in between."""
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
@@ -13,41 +13,41 @@ _NO_ROW = "Database entry not found"
 
 
 async def find(ami: Ami, call_ids: Sequence[str]) -> list[CallState]:
-    """Answer what is known of each call, in their order. Raises GatewayUnavailable."""
+    """Return the state of each call, in the given order. Raises GatewayUnavailable."""
     if not call_ids:
         return []
-    channels = (await ami.ask("CoreShowChannels")).items
+    channels = (await ami.request("CoreShowChannels")).items
     known: dict[str, CallState] = {**_live(channels, set(call_ids))}
     without_channel = [call_id for call_id in call_ids if call_id not in known]
     rows = await asyncio.gather(*(_row(ami, call_id) for call_id in without_channel))
     known |= {call_id: row for call_id, row in zip(without_channel, rows, strict=True) if row}
-    left_over = _left_over(channels)
-    return [known.get(call_id) or left_over.get(call_id) or Absent() for call_id in call_ids]
+    transferred = _transferred(channels)
+    return [known.get(call_id) or transferred.get(call_id) or Absent() for call_id in call_ids]
 
 
-def ledger_row(call_id: str, answer: Response | GatewayUnavailable) -> Ended | None:
-    """Answer what the ledger tells of a call, None when it has no row. Raises GatewayUnavailable when it could not be asked."""
-    match answer:
+def ledger_row(call_id: str, response: Response | GatewayUnavailable) -> Ended | None:
+    """Return the end of a call by its ledger row, None without a row. Raises GatewayUnavailable when the query failed."""
+    match response:
         case ActionRefused(reason=reason) if reason == _NO_ROW:
             return None
         case GatewayUnavailable():
-            raise answer
+            raise response
         case Response(items=[row, *_]):
             return ended_of(call_id, row.get("Val"))
         case _:
-            raise GatewayUnavailable("DBGet: the answer holds no row")
+            raise GatewayUnavailable("DBGet: the response contains no row")
 
 
 async def _row(ami: Ami, call_id: str) -> Ended | None:
     try:
-        answer = await ami.ask("DBGet", Family=FAMILY, Key=call_id)
+        response = await ami.request("DBGet", Family=FAMILY, Key=call_id)
     except ActionRefused as refusal:
-        answer = refusal
-    return ledger_row(call_id, answer)
+        response = refusal
+    return ledger_row(call_id, response)
 
 
 def _live(channels: Iterable[Message], call_ids: Collection[str]) -> dict[str, Live]:
-    """Answer those of the calls whose A has a channel."""
+    """Return the state of those calls whose A has a channel."""
     a_channels: dict[str, Message] = {}
     b_is_up: set[str] = set()
     for channel in channels:
@@ -68,8 +68,8 @@ def _is_up(channel: Message) -> bool:
     return channel.get("ChannelStateDesc") == "Up"
 
 
-def _left_over(channels: Iterable[Message]) -> dict[str, Live]:
-    """Answer the calls that have channels but A's own: after a transfer others carry the call's id on."""
+def _transferred(channels: Iterable[Message]) -> dict[str, Live]:
+    """Return the state of calls by channels other than A's own: after a transfer others carry the call's id."""
     return {
         call_id: Live(Progress.JOINED if channel.get("BridgeId") else Progress.RINGING_B)
         for channel in channels

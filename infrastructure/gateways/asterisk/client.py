@@ -1,4 +1,4 @@
-"""The adapter of the port CallGateway that dials over an Asterisk (telephony, AMI, exactly)."""
+"""The adapter of the port CallGateway that dials over an Asterisk (docs/asterisk.md)."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -25,12 +25,12 @@ _logger = structlog.get_logger(__name__)
 
 
 class AsteriskGateway:
-    """A client of an Asterisk. Connects, and again whenever the link is lost, from ``async with`` to its end."""
+    """A client of an Asterisk. Connects, and reconnects whenever the link is lost, from ``async with`` to its end."""
 
-    def __init__(self, options: AsteriskOptions, *, patience_s: float = 5.0) -> None:
-        """No answer is waited for longer than the patience."""
+    def __init__(self, options: AsteriskOptions, *, timeout_s: float = 5.0) -> None:
+        """Wait for each response at most ``timeout_s`` seconds."""
         self._options = options
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._link = ReconnectingLink("Asterisk", self._connect)
 
     async def __aenter__(self) -> Self:
@@ -43,38 +43,38 @@ class AsteriskGateway:
         await self._link.close()
 
     async def place(self, call: Call) -> PlaceResult:
-        """See the port. ``refused`` is also what never reaches the switch: a number that would alter the dial string."""
-        ami = self._link.now
+        """See the port. A call whose number would alter the dial string is also ``refused``, and never reaches the switch."""
+        ami = self._link.current
         if ami is None:
             return PlaceResult.REFUSED
         try:
             action = originate(call, self._options.trunk)
-            await ami.ask("Originate", action.variables, **action.fields)
+            await ami.request("Originate", action.variables, **action.fields)
         except Undialable as error:
             metrics.UNDIALABLE.inc()
-            _logger.warning("a call cannot be dialled", call_id=call.id, part=str(error))
+            _logger.warning("undialable call refused", call_id=call.id, part=str(error))
             return PlaceResult.REFUSED
         except ActionRefused as error:
-            _logger.warning("Asterisk refused a call", call_id=call.id, reason=error.reason)
+            _logger.warning("call refused by switch", call_id=call.id, reason=error.reason)
             return PlaceResult.REFUSED
         except GatewayUnavailable:
             return PlaceResult.UNKNOWN
         return PlaceResult.ACCEPTED
 
     async def hang_up(self, call_id: str) -> None:
-        """See the port. What is no call's id never was: the switch would take some for patterns of channels."""
-        ami = self._link.reached()
+        """See the port. An id that is no UUID is ignored: the switch would take some of them for patterns of channels."""
+        ami = self._link.require()
         if not is_call_id(call_id):
             return
         try:
-            await ami.ask("Hangup", Channel=call_id, Cause=str(OUR_HANGUP_CAUSE))
+            await ami.request("Hangup", Channel=call_id, Cause=str(OUR_HANGUP_CAUSE))
         except ActionRefused as error:
             if error.reason != _NO_CHANNEL:
                 raise
 
     async def find(self, call_ids: Sequence[str]) -> Sequence[CallState]:
         """See the port."""
-        return await find(self._link.reached(), call_ids)
+        return await find(self._link.require(), call_ids)
 
     def events(self) -> AsyncIterator[Sequence[GatewayEvent]]:
         """See the port, and ``ReconnectingLink.events``."""
@@ -82,20 +82,20 @@ class AsteriskGateway:
 
     @asynccontextmanager
     async def _connect(self) -> AsyncGenerator[tuple[Ami, str]]:
-        following = CallTracker(self._link.tell)
-        async with Ami(self._options, patience_s=self._patience_s, hear=following.hear, kinds=KINDS) as ami:
-            started = _start_stamp((await ami.ask("CoreStatus")).message)
-            settling = asyncio.create_task(following.settle(ami), name="calls that failed")
+        tracker = CallTracker(self._link.publish)
+        async with Ami(self._options, timeout_s=self._timeout_s, on_events=tracker.handle, kinds=KINDS) as ami:
+            started = _start_stamp((await ami.request("CoreStatus")).message)
+            resolving = asyncio.create_task(tracker.resolve_failed(ami), name="failed calls")
             try:
                 yield ami, started
             finally:
-                settling.cancel()
-                await asyncio.wait([settling])
+                resolving.cancel()
+                await asyncio.wait([resolving])
 
 
 def _start_stamp(status: Message) -> str:
-    """Answer when the switch started, by its own clock. Raises GatewayUnavailable."""
+    """Return when the switch started, by its own clock. Raises GatewayUnavailable."""
     date, time = status.get("CoreStartupDate"), status.get("CoreStartupTime")
     if not date or not time:
-        raise GatewayUnavailable("CoreStatus: the answer does not tell when the switch started")
+        raise GatewayUnavailable("CoreStatus: the response lacks CoreStartupDate or CoreStartupTime")
     return f"{date} {time}"

@@ -1,9 +1,11 @@
-"""What the dialplan of a switch must hold, and which of it is missing (docs/asterisk/extensions.conf)."""
+"""Lines that the dialplan of a switch must contain (docs/asterisk/extensions.conf)."""
 
 import re
 from collections.abc import Iterable, Mapping
 
-CONTEXTS: Mapping[str, Mapping[str, str]] = {  # by context: what is told of a piece, and how a line with it looks
+CONTEXTS: Mapping[
+    str, Mapping[str, str]
+] = {  # by context: the description of a piece, and the pattern of a line that has it
     "perezvon": {
         "an extension for numbers with a plus: `_[+0-9]!`": r"_\S*\+.* => ",
         "`Set(B_STARTED=1)`": r"Set\(B_STARTED=1\)",
@@ -28,6 +30,6 @@ CONTEXTS: Mapping[str, Mapping[str, str]] = {  # by context: what is told of a p
 
 
 def missing_pieces(context: str, lines: Iterable[str]) -> list[str]:
-    """Answer what a context of the dialplan lacks. A line is ``extension => Application(data)``."""
+    """Return the pieces that a context of the dialplan lacks. A line is ``extension => Application(data)``."""
     text = "\n".join(lines)
-    return [piece for piece, look in CONTEXTS[context].items() if not re.search(look, text)]
+    return [piece for piece, pattern in CONTEXTS[context].items() if not re.search(pattern, text)]

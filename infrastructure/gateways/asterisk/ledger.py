@@ -1,4 +1,4 @@
-"""The rows of the ledger that the switch keeps: one for each call that has ended (docs/asterisk.md)."""
+"""Parsing of the switch's ledger: one row for each call that has ended (docs/asterisk.md)."""
 
 import re
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from infrastructure.gateways.asterisk.outcomes import outcome_of
 
 FAMILY = "perezvon"
 
-_LONGEST_SIP_LINE = 120
+_SIP_LINE_MAX = 120
 _FIELDS = 7
 _CAUSE = re.compile(r"[0-9]{1,3}")
 _DIAL_STATUS = re.compile(r"[A-Z]{1,20}")
@@ -22,23 +22,23 @@ _logger = structlog.get_logger(__name__)
 
 
 def ended_of(call_id: str, row: str) -> Ended:
-    """Answer what a row ``leg|DIALSTATUS|cause|SIP line of A|SIP line of B|seconds joined|epoch`` tells.
+    """Return the end that a row ``leg|DIALSTATUS|cause|SIP line of A|SIP line of B|seconds joined|epoch`` describes.
 
-    A row that cannot be read is counted and logged, and its call is lost just now: that there is a row tells that it has
-    ended, and nobody can tell how. Parts of a row are written by the phones of strangers, so nothing of it is believed.
+    An unreadable row is counted and logged, and its call is lost as of now: the row proves that the call has ended, and
+    not how. Strangers' phones write parts of a row, so every field is validated.
     """
     try:
         return _read(row)
     except (ValueError, OverflowError, OSError) as error:
         metrics.UNREADABLE_ROWS.inc()
-        _logger.warning("a ledger row cannot be read", call_id=call_id, row=_cleaned(row), error=str(error))
+        _logger.warning("ledger row unreadable", call_id=call_id, row=_cleaned(row), error=str(error))
         return Ended(CallEnd(outcome=Outcome.LOST), datetime.now(UTC))
 
 
 def _read(row: str) -> Ended:
     fields = row.split("|")
     if len(fields) < _FIELDS:
-        raise ValueError("there are too few fields")
+        raise ValueError(f"expected at least {_FIELDS} fields separated by `|`, found {len(fields)}")
     letter, dial_status, cause_text, a_sip, *b_sip, seconds_text, epoch = fields
     leg = Leg(letter.lower())
     cause = int(cause_text) if _CAUSE.fullmatch(cause_text) else None
@@ -60,6 +60,6 @@ def _seconds(text: str) -> float:
 
 
 def _cleaned(text: str) -> str:
-    """Answer the text for people: so much of it, and nothing that moves a cursor."""
-    printable = (one if one.isprintable() else " " for one in text[: 2 * _LONGEST_SIP_LINE])
-    return " ".join("".join(printable).split())[:_LONGEST_SIP_LINE]
+    """Return the text for people: shortened, and without control characters."""
+    printable = (one if one.isprintable() else " " for one in text[: 2 * _SIP_LINE_MAX])
+    return " ".join("".join(printable).split())[:_SIP_LINE_MAX]

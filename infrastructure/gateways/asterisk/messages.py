@@ -1,28 +1,28 @@
-"""The messages of the Manager Interface: lines of ``Name: value``, and an empty one (telephony, AMI, exactly)."""
+"""Messages of the Manager Interface: lines of ``Name: value``, then an empty line (docs/asterisk.md)."""
 
 from collections.abc import Iterable
 
 END = b"\r\n\r\n"
 
-_LONGEST_LINE = 1000  # bytes; Asterisk drops part of what is longer than 1024
+_LINE_MAX = 1000  # bytes; Asterisk drops part of what is longer than 1024
 _ENDS_LINE = frozenset("\r\n\0")
 
 
 class Message:
-    """What the switch said. Its values are looked for when they are wanted: most never are."""
+    """A message of the switch. Values are parsed on access: most are never read."""
 
     __slots__ = ("_lines",)
 
     def __init__(self, block: bytes) -> None:
-        """``block`` is a message without its end."""
+        """``block`` is a message without its terminator."""
         self._lines = b"\r\n%b\r\n" % block
 
     def get(self, name: str) -> str:
-        """Answer the first value of that name, empty where there is none. What is no UTF-8 is replaced."""
+        """Return the first value of that name, empty where there is none. Bytes that are no UTF-8 are replaced."""
         return self._after(b"\r\n%b: " % name.encode()) or ""
 
     def variable(self, name: str) -> str | None:
-        """Answer the value of a channel variable; None where the switch was not asked to tell it."""
+        """Return the value of a channel variable; None where the switch is not configured to send it."""
         return self._after(b"\r\nChanVariable: %b=" % name.encode())
 
     def __contains__(self, name: str) -> bool:
@@ -37,21 +37,21 @@ class Message:
 
 
 def encode(fields: Iterable[tuple[str, str]]) -> bytes:
-    """Answer the bytes of an action.
+    """Return the bytes of an action.
 
-    Raises ValueError, which tells no value, when one cannot be sent as it is: a line break would begin another field, or
-    another action.
+    Raises ValueError, which does not contain the value, when one cannot be sent unchanged: a line break would begin
+    another field, or another action.
     """
     return b"\r\n".join([_line(name, value) for name, value in fields]) + END
 
 
 def _line(name: str, value: str) -> bytes:
     if not _ENDS_LINE.isdisjoint(name) or not _ENDS_LINE.isdisjoint(value):
-        raise ValueError(f"a value of {name!r} holds a line break or NUL")
+        raise ValueError(f"the value of {name!r} contains a line break or NUL")
     try:
         line = f"{name}: {value}".encode()
     except UnicodeEncodeError:
-        raise ValueError(f"a value of {name!r} is no text") from None
-    if len(line) > _LONGEST_LINE:
-        raise ValueError(f"a value of {name!r} is too long")
+        raise ValueError(f"the value of {name!r} is not encodable as UTF-8") from None
+    if len(line) > _LINE_MAX:
+        raise ValueError(f"the value of {name!r} is too long: at most {_LINE_MAX} bytes with its name")
     return line

@@ -1,4 +1,4 @@
-"""Where an Asterisk is, and as whom we speak to it."""
+"""Address and credentials of an Asterisk."""
 
 import re
 from ssl import SSLContext
@@ -6,14 +6,14 @@ from ssl import SSLContext
 import msgspec
 
 _TRUNK = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_LONGEST = 200
+_CREDENTIAL_MAX = 200
 
 
 class AsteriskOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The Manager Interface at ``host`` and ``port``, a user of it, and the PJSIP endpoint that calls go through.
+    """The Manager Interface at ``host`` and ``port``, a user of it, and the PJSIP endpoint of the trunk.
 
-    Without ``tls`` all goes in plain text. The secret is never shown. Raises ValueError, which does not show it either,
-    when the trunk is none that stands in a dial string as it is, or when user or secret hold control characters.
+    Without ``tls`` the traffic is plain text. The secret is never shown. Raises ValueError, which does not show it either,
+    when the trunk would alter a dial string, or when user or secret contain control characters or are too long.
     """
 
     host: str
@@ -27,12 +27,12 @@ class AsteriskOptions(msgspec.Struct, frozen=True, kw_only=True):
         if not _TRUNK.fullmatch(self.trunk):
             raise ValueError("trunk: expected letters, digits, `_`, `.` and `-`")
         for name, text in (("user", self.user), ("secret", self.secret)):
-            if not text.isprintable() or len(text) > _LONGEST:
-                raise ValueError(f"{name}: it is too long or holds control characters")
+            if not text.isprintable() or len(text) > _CREDENTIAL_MAX:
+                raise ValueError(f"{name}: expected at most {_CREDENTIAL_MAX} printable characters")
 
     @property
     def address(self) -> str:
-        """Where it is, for people."""
+        """Host and port, for people and logs."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __repr__(self) -> str:

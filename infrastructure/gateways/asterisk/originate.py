@@ -1,4 +1,4 @@
-"""A call as an action of the Manager Interface."""
+"""A call as an action Originate of the Manager Interface."""
 
 import re
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ _CALL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Undialable(ValueError):
-    """A part of the call would alter the action or the dial string; it is named, and not shown."""
+    """A part of the call would alter the action or the dial string; the message names the part, and not its value."""
 
 
 class Originate(msgspec.Struct, frozen=True):
-    """The fields and the channel variables of an action Originate."""
+    """Fields and channel variables of an action Originate."""
 
     fields: Mapping[str, str]
     variables: Mapping[str, str]
 
 
 def originate(call: Call, trunk: str) -> Originate:
-    r"""Answer the action that rings A through the trunk and sends it on to B's number in the dialplan.
+    r"""Return the action that rings A through the trunk and continues at B's number in the dialplan.
 
-    Raises Undialable unless the numbers are ``\+?[0-9]{1,32}`` and the id is a UUID (telephony, Traps).
+    Raises Undialable unless the numbers are ``\+?[0-9]{1,32}`` and the id is a UUID.
     """
     for name in ("a_number", "b_number", "a_sees", "b_sees"):
         if not _NUMBER.fullmatch(getattr(call, name)):
@@ -59,7 +59,7 @@ def originate(call: Call, trunk: str) -> Originate:
 
 
 def is_call_id(text: str) -> bool:
-    """Whether it may be the id of a call of ours: a UUID."""
+    """Return whether the text may be the id of a call of ours: a UUID."""
     return _CALL_ID.fullmatch(text) is not None
 
 

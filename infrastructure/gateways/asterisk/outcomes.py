@@ -1,4 +1,4 @@
-"""What became of a call, by what the switch says of it (telephony, Outcomes)."""
+"""Mapping of the switch's reports to outcomes (docs/asterisk.md)."""
 
 import re
 
@@ -6,7 +6,7 @@ from domain.callback.events import Leg, Outcome
 from infrastructure.gateways.asterisk import metrics
 
 OUR_HANGUP_CAUSE = 8
-"""The Q.850 cause with which we hang up, and which no phone and no trunk sends: preemption."""
+"""The Q.850 cause with which we hang up, preemption: no phone and no trunk sends it."""
 
 _NO_ANSWER_CAUSE = 19
 _BY_SIP = {
@@ -26,31 +26,31 @@ _CODE = re.compile(r"SIP ([1-6][0-9]{2})\b")
 
 
 def outcome_of(leg: Leg, dial_status: str, cause: int | None, sip: str) -> tuple[Outcome, Leg | None]:
-    """Answer how a call ended and on which leg: by the SIP line of the leg that it came to, then by the cause.
+    """Return the outcome of a call and the leg that failed: by the SIP line of the leg that it reached, then by the cause.
 
     Args:
         leg: B once A has answered.
-        dial_status: the switch's word for B.
-        cause: A's, of Q.850.
-        sip: the last status line that the leg's phone sent, such as ``SIP 486 Busy Here``.
+        dial_status: the switch's DIALSTATUS of B; empty where B was not dialled.
+        cause: the Q.850 cause of A.
+        sip: the last SIP status line from the leg's phone, such as ``SIP 486 Busy Here``.
     """
     if leg is Leg.B and dial_status == "ANSWER":
         return Outcome.SUCCESS, None
     if cause == OUR_HANGUP_CAUSE:
         return Outcome.CANCELLED, leg
-    if leg is Leg.B and dial_status in {"CANCEL", ""}:  # empty: A was gone before B was dialled
+    if leg is Leg.B and dial_status in {"CANCEL", ""}:  # empty: A had hung up before B was dialled
         return Outcome.ABANDONED, Leg.A
     code = _CODE.match(sip)
-    if code is None:  # nobody replied, and the trunk is out of reach; or B's phone forwards, which the dialplan refuses
+    if code is None:  # no response: the trunk is unreachable; or B's phone forwards, which the dialplan refuses
         return (Outcome.BUSY if dial_status == "BUSY" else Outcome.CONGESTION), leg
     return _by_code(leg, int(code[1]), dial_status, cause)
 
 
 def _by_code(leg: Leg, code: int, dial_status: str, cause: int | None) -> tuple[Outcome, Leg]:
-    if code < 200:  # noqa: PLR2004 - nobody refused: we rang long enough, or the switch was stopped
+    if code < 200:  # noqa: PLR2004 - not refused: the ring time ran out, or the switch was stopped
         timed_out = cause == _NO_ANSWER_CAUSE if leg is Leg.A else dial_status == "NOANSWER"
         return (Outcome.NO_ANSWER if timed_out else Outcome.LOST), leg
-    if code < 300:  # noqa: PLR2004 - answered, and gone before the other was
+    if code < 300:  # noqa: PLR2004 - answered, and hung up before the other leg answered
         return Outcome.ABANDONED, Leg.A
     if outcome := _BY_SIP.get(code):
         return outcome, leg

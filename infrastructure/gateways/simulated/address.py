@@ -1,4 +1,4 @@
-"""Where the simulated network is found: ``host:port``, ``[::1]:port``, or the path of a Unix socket."""
+"""Addresses of the simulated network: ``host:port``, ``[::1]:port``, or the path of a Unix socket."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ _BACKLOG = 128
 
 
 def listen(address: str) -> socket.socket:
-    """Answer a socket that listens; port 0 takes a free one, a Unix socket takes the place of one that was left behind.
+    """Return a listening socket. Port 0 selects a free port; a Unix socket replaces a stale one.
 
     Raises OSError.
     """
@@ -21,7 +21,7 @@ def listen(address: str) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     path = Path(address)
-    if path.is_socket() and not _answers(address):
+    if path.is_socket() and not _is_served(address):
         path.unlink()
     listener = socket.socket(socket.AF_UNIX)
     try:
@@ -34,7 +34,7 @@ def listen(address: str) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> str:
-    """Answer the address under which a client of this machine reaches the socket."""
+    """Return the address at which a client on this machine reaches the socket."""
     if listener.family is socket.AF_UNIX:
         return str(listener.getsockname())
     bound: tuple[str, int] = listener.getsockname()[:2]
@@ -43,7 +43,7 @@ def address_of(listener: socket.socket) -> str:
 
 
 async def connect(address: str, factory: Callable[[], P]) -> P:
-    """Answer the protocol of a new connection. Raises OSError."""
+    """Connect, and return the protocol of the connection. Raises OSError."""
     loop = asyncio.get_running_loop()
     if "/" in address:
         _, protocol = await loop.create_unix_connection(factory, address)
@@ -58,6 +58,6 @@ def _split(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _answers(path: str) -> bool:
+def _is_served(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(path) == 0

@@ -1,4 +1,4 @@
-"""What is to happen later, by a clock that tests may move by hand."""
+"""Scheduled actions, by a clock that tests may move by hand."""
 
 import heapq
 from collections.abc import Callable
@@ -8,25 +8,25 @@ Action = Callable[[float], None]
 
 
 class Agenda:
-    """Actions, each with the time at which it is due; of those due at once the one that was put in first goes first."""
+    """Actions, each with the time at which it is due. Of actions due at the same time, the first added runs first."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """``clock`` answers the time in seconds."""
+        """``clock`` returns the time in seconds."""
         self._clock = clock
         self._heap: list[tuple[float, int, Action]] = []
         self._serial = count()
 
     @property
     def next_due(self) -> float | None:
-        """When the next action is due, if there is one."""
+        """Time of the next action, if there is one."""
         return self._heap[0][0] if self._heap else None
 
     def put(self, due: float, action: Action) -> None:
-        """Put in an action; it is given the time at which it was due."""
+        """Add an action; it is called with the time at which it was due."""
         heapq.heappush(self._heap, (due, next(self._serial), action))
 
     def run(self) -> None:
-        """Carry out what is due, and what becomes due by that."""
+        """Run the due actions, and those that become due by that."""
         now = self._clock()
         while self._heap and self._heap[0][0] <= now:
             due, _, action = heapq.heappop(self._heap)

@@ -19,16 +19,16 @@ from infrastructure.gateways.simulated.protocol import (
     PlaceResponse,
     Welcome,
 )
-from infrastructure.gateways.simulated.translation import event_of, found_of
+from infrastructure.gateways.simulated.translation import event_of, state_of
 
 
 class SimulatedGateway:
-    """A client of the simulated network. Connects, and again whenever the link is lost, from ``async with`` to its end."""
+    """A client of the simulated network. Connects, and reconnects whenever the link is lost, from ``async with`` to its end."""
 
-    def __init__(self, address: str, *, patience_s: float = 5.0) -> None:
-        """``address`` is ``host:port`` or the path of a Unix socket; no answer is waited for longer than the patience."""
+    def __init__(self, address: str, *, timeout_s: float = 5.0) -> None:
+        """``address`` is ``host:port`` or the path of a Unix socket; wait for each response at most ``timeout_s`` seconds."""
         self._address = address
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._link = ReconnectingLink("the simulated network", self._connect)
 
     async def __aenter__(self) -> Self:
@@ -41,24 +41,24 @@ class SimulatedGateway:
         await self._link.close()
 
     async def place(self, call: Call) -> PlaceResult:
-        """See the port. On a link that broke in between, or stayed silent, the answer is ``unknown``."""
-        if self._link.now is None:
+        """See the port. Returns ``unknown`` when the link is lost or silent before the response."""
+        if self._link.current is None:
             return PlaceResult.REFUSED
         try:
-            return (await self._link.now.ask(Place(call), PlaceResponse)).placed
+            return (await self._link.current.request(Place(call), PlaceResponse)).placed
         except GatewayUnavailable:
             return PlaceResult.UNKNOWN
 
     async def hang_up(self, call_id: str) -> None:
         """See the port."""
-        await self._link.reached().ask(HangUp(call_id), Done)
+        await self._link.require().request(HangUp(call_id), Done)
 
     async def find(self, call_ids: Sequence[str]) -> Sequence[CallState]:
         """See the port."""
-        findings = await self._link.reached().ask(Find(call_ids), FindResponse)
-        if len(findings.known) != len(call_ids):
-            raise GatewayUnavailable("not all calls were looked for")
-        return [found_of(known) for known in findings.known]
+        response = await self._link.require().request(Find(call_ids), FindResponse)
+        if len(response.known) != len(call_ids):
+            raise GatewayUnavailable(f"expected {len(call_ids)} call states, received {len(response.known)}")
+        return [state_of(known) for known in response.known]
 
     def events(self) -> AsyncIterator[Sequence[GatewayEvent]]:
         """See the port, and ``ReconnectingLink.events``."""
@@ -66,9 +66,9 @@ class SimulatedGateway:
 
     @asynccontextmanager
     async def _connect(self) -> AsyncGenerator[tuple[Connection, str]]:
-        async with Connection(self._address, self._patience_s, self._told) as line:
-            welcome = await line.ask(Hello(events=True), Welcome)
-            yield line, welcome.started
+        async with Connection(self._address, self._timeout_s, self._receive) as connection:
+            welcome = await connection.request(Hello(events=True), Welcome)
+            yield connection, welcome.started
 
-    def _told(self, news: list[CallEvent]) -> None:
-        self._link.tell([event for one in news if (event := event_of(one))])
+    def _receive(self, call_events: list[CallEvent]) -> None:
+        self._link.publish([event for one in call_events if (event := event_of(one))])

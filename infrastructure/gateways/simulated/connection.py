@@ -1,4 +1,4 @@
-"""The client's side of a link: questions and their answers, any number of them under way."""
+"""The client's end of a connection: requests with their responses, any number in flight."""
 
 import asyncio
 import time
@@ -27,79 +27,79 @@ _decoder: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessa
 
 
 class Connection:
-    """A connection to the simulated network. No question waits longer than ``patience_s``: then the line is cut."""
+    """A connection to the simulated network. It is cut when a response takes longer than ``timeout_s``."""
 
-    def __init__(self, address: str, patience_s: float, tell: Callable[[list[CallEvent]], None]) -> None:
-        """``tell`` is called with what happened."""
+    def __init__(self, address: str, timeout_s: float, on_events: Callable[[list[CallEvent]], None]) -> None:
+        """Call ``on_events`` with the events that arrive."""
         self._address = address
-        self._patience_s = patience_s
-        self._tell = tell
-        self._link = Link(_decoder, self._heard)
-        self._waiting: dict[int, tuple[float, asyncio.Future[ResponseBody]]] = {}
+        self._timeout_s = timeout_s
+        self._on_events = on_events
+        self._link = Link(_decoder, self._handle_messages)
+        self._pending: dict[int, tuple[float, asyncio.Future[ResponseBody]]] = {}
         self._numbers = count(1)
 
     async def __aenter__(self) -> Self:
         """Connect. Raises GatewayUnavailable."""
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._timeout_s):
                 await connect(self._address, lambda: self._link)
         except (OSError, OverflowError, TimeoutError) as error:
             raise GatewayUnavailable(f"{self._address}: {error or type(error).__name__}") from error
-        self._holding = asyncio.create_task(self._hold(), name="link to the simulated network")
+        self._watching = asyncio.create_task(self._watch(), name="link to the simulated network")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._holding.cancel()
-        await asyncio.wait([self._holding])
-        self._let_go()
+        self._watching.cancel()
+        await asyncio.wait([self._watching])
+        self._fail_pending()
 
     async def until_lost(self) -> None:
-        """Return when the line is lost."""
+        """Return when the connection is lost."""
         await self._link.lost.wait()
 
     def cut(self) -> None:
-        """Give the line up, on purpose."""
+        """Close the connection at once."""
         self._link.cut()
 
-    async def ask(self, question: RequestBody, kind: type[A]) -> A:
-        """Answer what is answered to the question. Raises GatewayUnavailable when the line is lost before."""
+    async def request(self, body: RequestBody, kind: type[A]) -> A:
+        """Send a request and return its response. Raises GatewayUnavailable when the connection is lost before."""
         if self._link.lost.is_set():
             raise GatewayUnavailable("the link is lost")
         n = next(self._numbers)
         future: asyncio.Future[ResponseBody] = asyncio.get_running_loop().create_future()
-        self._waiting[n] = time.monotonic(), future
-        self._link.say(Request(n, question))
-        answer = await future
-        if not isinstance(answer, kind):
-            raise GatewayUnavailable(f"the answer is {type(answer).__name__}")
-        return answer
+        self._pending[n] = time.monotonic(), future
+        self._link.send(Request(n, body))
+        response = await future
+        if not isinstance(response, kind):
+            raise GatewayUnavailable(f"expected {kind.__name__}, received {type(response).__name__}")
+        return response
 
-    async def _hold(self) -> None:
-        """Cut the line when an answer is overdue; tell those who wait when it is lost."""
+    async def _watch(self) -> None:
+        """Cut the connection when a response is overdue; fail pending requests once it is lost."""
         while not self._link.lost.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._patience_s / 4):
+                async with asyncio.timeout(self._timeout_s / 4):
                     await self._link.lost.wait()
             if self._is_overdue():
                 self._link.cut()
-        self._let_go()
+        self._fail_pending()
 
-    def _let_go(self) -> None:
+    def _fail_pending(self) -> None:
         self._link.cut()
-        waiting, self._waiting = self._waiting, {}
-        for _, future in waiting.values():
+        pending, self._pending = self._pending, {}
+        for _, future in pending.values():
             if not future.done():
-                future.set_exception(GatewayUnavailable("the link was lost before the answer came"))
+                future.set_exception(GatewayUnavailable("the link was lost before the response arrived"))
 
     def _is_overdue(self) -> bool:
-        oldest = next(iter(self._waiting.values()), None)
-        return oldest is not None and time.monotonic() - oldest[0] > self._patience_s
+        oldest = next(iter(self._pending.values()), None)
+        return oldest is not None and time.monotonic() - oldest[0] > self._timeout_s
 
-    def _heard(self, _link: Link[ServerMessage], messages: list[ServerMessage]) -> None:
+    def _handle_messages(self, _link: Link[ServerMessage], messages: list[ServerMessage]) -> None:
         for message in messages:
             if isinstance(message, Response):
-                _, future = self._waiting.pop(message.n, (0, None))
+                _, future = self._pending.pop(message.n, (0, None))
                 if future and not future.done():
                     future.set_result(message.what)
             else:
-                self._tell(list(message.events))
+                self._on_events(list(message.events))

@@ -1,4 +1,4 @@
-"""For tests and demos: asks the simulated network for its counts, and makes things go wrong in it."""
+"""Control of the simulated network, for tests and demos: counts, faults and restarts."""
 
 from types import TracebackType
 from typing import Self
@@ -10,29 +10,29 @@ from infrastructure.gateways.simulated.protocol import Count, CountResponse, Dis
 
 
 class Control:
-    """A connection to the simulated network that hears no events. Everything raises GatewayUnavailable where it is away."""
+    """A connection to the simulated network without events. All methods raise GatewayUnavailable when it is unreachable."""
 
-    def __init__(self, address: str, *, patience_s: float = 5.0) -> None:
+    def __init__(self, address: str, *, timeout_s: float = 5.0) -> None:
         """``address`` is ``host:port`` or the path of a Unix socket."""
-        self._line = Connection(address, patience_s, lambda _news: None)
+        self._connection = Connection(address, timeout_s, lambda _events: None)
 
     async def __aenter__(self) -> Self:
-        await self._line.__aenter__()
+        await self._connection.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._line.__aexit__(kind, error, traceback)
+        await self._connection.__aexit__(kind, error, traceback)
 
     async def counts(self) -> Counts:
-        """Answer what the network counted."""
-        return (await self._line.ask(Count(), CountResponse)).counts
+        """Return the network's counts."""
+        return (await self._connection.request(Count(), CountResponse)).counts
 
     async def disturb(self, faults: Faults) -> None:
-        """Set what goes wrong from now on; ``Faults()`` ends it."""
-        await self._line.ask(Disturb(faults), Done)
+        """Set the faults from now on; ``Faults()`` ends them."""
+        await self._connection.request(Disturb(faults), Done)
 
     async def restart(self, *, keep_ledger: bool) -> None:
-        """Let the switch fall over and come back; this connection is lost with all others."""
-        await self._line.ask(Restart(keep_ledger), Done)
+        """Crash and restart the switch; this connection is lost with all others."""
+        await self._connection.request(Restart(keep_ledger), Done)

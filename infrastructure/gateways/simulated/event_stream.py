@@ -1,4 +1,4 @@
-"""What the simulated switch tells of its calls, with the faults that were asked for."""
+"""The event stream of the simulated switch, with the faults that are set."""
 
 from collections.abc import Callable
 
@@ -10,49 +10,49 @@ Event = CallProgressed | CallOver
 
 
 class EventStream:
-    """Events on their way to whoever listens."""
+    """Events on their way to clients."""
 
     def __init__(self, agenda: Agenda, clock: Callable[[], float], seed: int) -> None:
-        """Late events wait in ``agenda``."""
+        """Schedule late events in ``agenda``."""
         self._agenda = agenda
         self._clock = clock
         self._fates = Fates(seed)
-        self._said: list[Event] = []
+        self._ready: list[Event] = []
         self._held: list[Event] = []
         self._epoch = 0
         self.faults = Faults()
 
-    def tell(self, event: Event) -> None:
-        """Tell an event, as its fate has it."""
+    def emit(self, event: Event) -> None:
+        """Emit an event, subject to the faults."""
         fate = self._fates.draw(self.faults)
         copies = [event] * fate.times
         if fate.late_s:
-            self._say_late(copies, fate.late_s)
+            self._release_late(copies, fate.late_s)
         elif fate.after_next:
             self._held += copies
         else:
-            self._say(copies)
+            self._release(copies)
 
-    def take(self) -> list[Event]:
-        """Answer what was said since the last time."""
-        said, self._said = self._said, []
-        return said
+    def drain(self) -> list[Event]:
+        """Return the events released since the last call."""
+        ready, self._ready = self._ready, []
+        return ready
 
-    def forget(self) -> None:
-        """Drop all that is not said yet."""
-        self._said, self._held = [], []
+    def clear(self) -> None:
+        """Drop all events that are not drained yet."""
+        self._ready, self._held = [], []
         self._epoch += 1
 
-    def _say(self, events: list[Event]) -> None:
-        self._said += events
-        self._said += self._held
+    def _release(self, events: list[Event]) -> None:
+        self._ready += events
+        self._ready += self._held
         self._held = []
 
-    def _say_late(self, events: list[Event], seconds: float) -> None:
+    def _release_late(self, events: list[Event], seconds: float) -> None:
         epoch = self._epoch
 
-        def unless_forgotten(_due: float) -> None:
+        def unless_cleared(_due: float) -> None:
             if epoch == self._epoch:
-                self._say(events)
+                self._release(events)
 
-        self._agenda.put(self._clock() + seconds, unless_forgotten)
+        self._agenda.put(self._clock() + seconds, unless_cleared)

@@ -1,4 +1,4 @@
-"""What can be made to go wrong in the simulated network."""
+"""Faults of the simulated network."""
 
 from random import Random
 from typing import Annotated
@@ -11,12 +11,12 @@ Times = Annotated[int, Meta(ge=0)]
 
 
 class Faults(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes wrong from now on; nothing, unless it is named.
+    """Faults from now on; none by default.
 
-    ``lose``, ``double``, ``delay`` and ``reorder`` are shares of the events that are told: not at all, twice, ``delay_s``
-    seconds late, after the next one. ``cut_before`` and ``cut_after`` are for how many wishes to place a call the link is
-    cut: before it is heard, or once it is carried out and before it is answered. ``refuse``: no call is placed.
-    ``silent``: nothing is heard, and nothing answered, but a change of faults.
+    ``lose``, ``double``, ``delay`` and ``reorder`` are the shares of events that are lost, sent twice, ``delay_s`` seconds
+    late, or after the next one. ``cut_before`` and ``cut_after`` are the numbers of requests to place a call at which the
+    link is cut: before the request is received, or after it is carried out and before the response. ``refuse``: every call
+    is refused. ``silent``: no request is received and no response sent, except a change of faults.
     """
 
     lose: Share = 0.0
@@ -31,7 +31,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fate(msgspec.Struct, frozen=True):
-    """What becomes of an event: how many times it is told, how many seconds late, and whether after the next one."""
+    """Fate of an event: how many times it is sent, how many seconds late, and whether after the next one."""
 
     times: int = 1
     late_s: float = 0.0
@@ -42,14 +42,14 @@ _NONE = Fate()
 
 
 class Fates:
-    """Draws what becomes of events, by a seed."""
+    """Draws the fates of events, by a seed."""
 
     def __init__(self, seed: int) -> None:
-        """The same seed brings the same fates."""
-        self._chance = Random(seed)  # noqa: S311 - faults that can be repeated, no cryptography
+        """The same seed gives the same fates."""
+        self._chance = Random(seed)  # noqa: S311 - reproducible faults, no cryptography
 
     def draw(self, faults: Faults) -> Fate:
-        """Answer the fate of the next event."""
+        """Return the fate of the next event."""
         if not (faults.lose or faults.double or faults.delay or faults.reorder):
             return _NONE
         happens = [

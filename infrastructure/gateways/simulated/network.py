@@ -1,4 +1,4 @@
-"""The simulated phone network: its channels, its ledger and its clock. It knows nothing of sockets."""
+"""The simulated phone network: its channels, ledger and clock, without sockets."""
 
 import time
 from collections import Counter
@@ -34,11 +34,11 @@ _CONGESTED = end_of(Behaviour.CONGESTED, Leg.A)
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the network counted of itself since its process began.
+    """Counts of the network since its process started.
 
-    ``placed`` calls were dialled or met congestion; ``most`` were running at once, ``running`` are now.
-    ``most_dials`` is how often one id was dialled, at most; of ``dialled_again``, the ids dialled more than once,
-    ``examples`` are the first. ``live_again`` wishes named a call that was running.
+    ``placed`` calls were dialled or met congestion; ``most`` is the largest number of concurrent calls, ``running`` the
+    present one. ``most_dials`` is the largest number of dials of one id; ``examples`` are the first of the
+    ``dialled_again`` ids dialled more than once. ``live_again`` requests named a call that was running.
     """
 
     placed: int
@@ -52,7 +52,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Channel:
-    """A call that runs."""
+    """A live call."""
 
     __slots__ = ("a_leaves", "call", "joined_at", "progress")
 
@@ -64,9 +64,9 @@ class _Channel:
 
 
 class Network:
-    """A switch and all the phones behind it. What is due happens when somebody calls ``run``, or asks.
+    """A switch and all phones behind it. Due actions run in ``run``, and before each query.
 
-    Durations are in seconds and divided by ``speed``, those that a call brings too.
+    Durations are in seconds and divided by ``speed``, including those of a call.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Network:
         faults: Faults | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``clock`` answers seconds since 1970; ``capacity`` is boundless by default."""
+        """``clock`` returns seconds since 1970; ``capacity`` is unlimited by default."""
         self._clock = clock
         self._speed = speed
         self._talks_s = talks_s
@@ -87,7 +87,7 @@ class Network:
         self._phones = Phones(seed)
         self._capacity = capacity or Capacity()
         self._ledger = Ledger()
-        self._telling = EventStream(self._agenda, clock, seed)
+        self._events = EventStream(self._agenda, clock, seed)
         self._channels: dict[str, _Channel] = {}
         self._restarts = 0
         self._most = self._live_again = 0
@@ -97,33 +97,33 @@ class Network:
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong at present."""
-        return self._telling.faults
+        """The current faults."""
+        return self._events.faults
 
     @faults.setter
     def faults(self, faults: Faults) -> None:
-        self._telling.faults = faults
+        self._events.faults = faults
 
     @property
     def next_due(self) -> float | None:
-        """When ``run`` is wanted next, by the clock."""
+        """Time at which ``run`` is due next, by the clock."""
         return self._agenda.next_due
 
     def seconds_until(self, due: float) -> float:
-        """Answer how many seconds are left until then, not less than none."""
+        """Return the seconds until then, at least 0."""
         return max(0.0, due - self._clock())
 
     def run(self) -> None:
-        """Let happen what is due."""
+        """Run the due actions."""
         self._agenda.run()
 
-    def take_events(self) -> list[Event]:
-        """Answer what is to be told since the last time, in the order of telling."""
+    def drain_events(self) -> list[Event]:
+        """Return the events since the last call, in the order of sending."""
         self.run()
-        return self._telling.take()
+        return self._events.drain()
 
     def place(self, call: Call) -> PlaceResult:
-        """Dial. A call that runs is not dialled again (and the answer tells nothing); one that has ended is."""
+        """Dial. A live call is not dialled again, and the result is ``unknown``; one that has ended is dialled again."""
         self.run()
         if self.faults.refuse:
             return PlaceResult.REFUSED
@@ -141,7 +141,7 @@ class Network:
         return PlaceResult.ACCEPTED
 
     def hang_up(self, call_id: str) -> None:
-        """End the call, if it runs."""
+        """End the call, if it is live."""
         self.run()
         if (channel := self._channels.get(call_id)) is None:
             return
@@ -156,22 +156,22 @@ class Network:
         self._end(channel, end, now)
 
     def find(self, call_ids: Sequence[str]) -> list[CallState]:
-        """Answer what is known of each call."""
+        """Return the state of each call."""
         self.run()
         return [self._find(call_id) for call_id in call_ids]
 
     def restart(self, *, keep_ledger: bool) -> None:
-        """Fall over and come back: the calls that run leave no row, the start stamp changes."""
+        """Crash and restart: live calls leave no row, and the start stamp changes."""
         self.run()
         self._channels.clear()
-        self._telling.forget()
+        self._events.clear()
         if not keep_ledger:
             self._ledger.forget()
         self._restarts += 1
         self.started = self._stamp()
 
     def counts(self) -> Counts:
-        """Answer what was counted."""
+        """Return the counts."""
         self.run()
         return Counts(
             placed=self._ledger.dials,
@@ -200,7 +200,7 @@ class Network:
         if behaviour in {Behaviour.BUSY, Behaviour.UNKNOWN, Behaviour.CONGESTED}:
             self._end(channel, end_of(behaviour, leg), at)
             return
-        self._come_to(channel, Progress.RINGING_A if is_a else Progress.RINGING_B)
+        self._progress(channel, Progress.RINGING_A if is_a else Progress.RINGING_B)
         if channel.a_leaves:
             self._end_later(channel, min(_LEAVES_AFTER_S, limit_s), ABANDONED, at)
         elif behaviour is Behaviour.RINGS or limit_s < RINGS_S:
@@ -217,22 +217,22 @@ class Network:
 
     def _join(self, channel: _Channel, talk_s: float, at: float) -> None:
         channel.joined_at = at
-        self._come_to(channel, Progress.JOINED)
+        self._progress(channel, Progress.JOINED)
         self._end_later(channel, talk_s, _success(talk_s), at)
 
     def _end_later(self, channel: _Channel, seconds: float, end: CallEnd, at: float) -> None:
         self._later(channel, seconds, lambda due: self._end(channel, end, due), at)
 
     def _later(self, channel: _Channel, seconds: float, action: Callable[[float], None], at: float) -> None:
-        def if_it_runs(due: float) -> None:
+        def if_live(due: float) -> None:
             if self._channels.get(channel.call.id) is channel:
                 action(due)
 
-        self._agenda.put(at + seconds / self._speed, if_it_runs)
+        self._agenda.put(at + seconds / self._speed, if_live)
 
-    def _come_to(self, channel: _Channel, progress: Progress) -> None:
+    def _progress(self, channel: _Channel, progress: Progress) -> None:
         channel.progress = progress
-        self._telling.tell(CallProgressed(channel.call.id, progress))
+        self._events.emit(CallProgressed(channel.call.id, progress))
 
     def _end(self, channel: _Channel, end: CallEnd, at: float) -> None:
         del self._channels[channel.call.id]
@@ -241,7 +241,7 @@ class Network:
     def _record(self, call_id: str, end: CallEnd, at: float) -> None:
         self._ledger.write(call_id, end, at)
         self._outcomes[end.outcome] += 1
-        self._telling.tell(CallOver(call_id, end))
+        self._events.emit(CallOver(call_id, end))
 
     def _talk_s(self, call: Call) -> float:
         return min(self._talks_s, call.longest_talk_s)

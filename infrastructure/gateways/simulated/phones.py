@@ -1,4 +1,4 @@
-"""How the phones of the simulated network behave: the thousands digit of a number tells it."""
+"""Behaviour of the phones of the simulated network, by the thousands digit of their numbers."""
 
 from collections import OrderedDict
 from enum import StrEnum
@@ -7,12 +7,12 @@ from itertools import accumulate
 
 from domain.callback.events import CallEnd, Leg, Outcome
 
-_REMEMBERED = 100_000
+_REMEMBERED_MAX = 100_000
 _THOUSANDS = 4
 
 
 class Behaviour(StrEnum):
-    """What a phone does when it is called. One that leaves answers, and hangs up soon: as A, while B rings."""
+    """Behaviour of a phone when it is called. One that leaves answers, and hangs up soon: as A, while B rings."""
 
     ANSWERS = "answers"
     BUSY = "busy"
@@ -66,38 +66,38 @@ ABANDONED = CallEnd(outcome=Outcome.ABANDONED, leg=Leg.A, sip="SIP 200 OK", dial
 
 
 class Phones:
-    """The phones of all numbers. The same seed and call id bring the same behaviour."""
+    """The phones of all numbers. The same seed and call id give the same behaviour."""
 
     def __init__(self, seed: int) -> None:
-        """``seed`` decides for the numbers whose digit leaves it open."""
+        """``seed`` determines the behaviour where the digit leaves it to chance."""
         self._seed = seed
         self._dialled: OrderedDict[str, None] = OrderedDict()
 
     def behaviour(self, call_id: str, leg: Leg, number: str) -> Behaviour:
-        """Answer what the phone does now that it is called.
+        """Return the behaviour of the phone for this call.
 
-        Thousands digit 8 is busy when it is called for the first time and answers afterwards; 9, 0 and numbers of less
-        than four digits are left to chance.
+        With thousands digit 8 a phone is busy at its first call and answers afterwards; 9, 0 and numbers of fewer than
+        four digits are left to chance.
         """
         digits = number.removeprefix("+")
         digit = digits[-_THOUSANDS] if len(digits) >= _THOUSANDS else ""
         if digit == "8":
             return Behaviour.BUSY if self._is_first(digits) else Behaviour.ANSWERS
-        return _BY_DIGIT.get(digit) or self._drawn(f"{self._seed}/{call_id}/{leg}")
+        return _BY_DIGIT.get(digit) or self._draw(f"{self._seed}/{call_id}/{leg}")
 
     def _is_first(self, digits: str) -> bool:
         if digits in self._dialled:
             return False
         self._dialled[digits] = None
-        if len(self._dialled) > _REMEMBERED:
+        if len(self._dialled) > _REMEMBERED_MAX:
             self._dialled.popitem(last=False)
         return True
 
-    def _drawn(self, what_for: str) -> Behaviour:
-        drawn = int.from_bytes(blake2b(what_for.encode(), digest_size=8).digest()) % _ALL
+    def _draw(self, key: str) -> Behaviour:
+        drawn = int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) % _ALL
         return next(behaviour for bound, behaviour in _BOUNDS if drawn < bound)
 
 
 def end_of(behaviour: Behaviour, leg: Leg) -> CallEnd:
-    """Answer how a call ends on the leg whose phone does not answer, as a switch would tell it (telephony, Outcomes)."""
+    """Return how a call ends on the leg whose phone does not answer, as a switch reports it (docs/asterisk.md)."""
     return _ENDS[behaviour, leg]

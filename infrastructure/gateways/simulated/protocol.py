@@ -1,8 +1,8 @@
-"""What is said between the simulated network and its clients: one JSON object a line, both ways.
+"""Messages between the simulated network and its clients: one JSON object per line, in both directions.
 
-A client asks, as often as it likes before the first answer: ``{"n":1,"what":{"type":"place","call":{…}}}``; it is
-answered under its number: ``{"type":"answered","n":1,"what":{"type":"placed","placed":"accepted"}}``. Who said ``hello``
-with ``events`` is told what happens besides: ``{"type":"told","events":[["<call id>","joined",null],…]}``.
+A client sends any number of requests without waiting: ``{"n":1,"what":{"type":"place","call":{…}}}``. The response has
+the request's number: ``{"type":"answered","n":1,"what":{"type":"placed","placed":"accepted"}}``. A client that sent
+``hello`` with ``events`` also receives events: ``{"type":"told","events":[["<call id>","joined",null],…]}``.
 """
 
 from collections.abc import Sequence
@@ -16,66 +16,66 @@ from infrastructure.gateways.simulated.network import Counts
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """Ask for the start stamp, and for all events from now on, or none."""
+    """Request the start stamp, and to receive all events from now on, or none."""
 
     events: bool = False
 
 
 class Place(msgspec.Struct, frozen=True, tag="place"):
-    """Ask for a call."""
+    """Request a call."""
 
     call: Call
 
 
 class HangUp(msgspec.Struct, frozen=True, tag="hang_up"):
-    """Ask for the end of a call."""
+    """Request the end of a call."""
 
     call_id: str
 
 
 class Find(msgspec.Struct, frozen=True, tag="find"):
-    """Ask what is known of calls."""
+    """Request the state of calls."""
 
     call_ids: Sequence[str]
 
 
 class Count(msgspec.Struct, frozen=True, tag="count"):
-    """Ask for the counts."""
+    """Request the counts."""
 
 
 class Disturb(msgspec.Struct, frozen=True, tag="disturb"):
-    """Set what goes wrong from now on."""
+    """Set the faults from now on."""
 
     faults: Faults
 
 
 class Restart(msgspec.Struct, frozen=True, tag="restart"):
-    """Ask the network to fall over and come back; all links are cut, this one once it is answered."""
+    """Crash and restart the network; all links are cut, this one after the response."""
 
     keep_ledger: bool = True
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A question under its number, which the client draws."""
+    """A request under its number, which the client chooses."""
 
     n: int
     what: "RequestBody"
 
 
 class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
-    """Answers Hello."""
+    """Response to Hello."""
 
     started: str
 
 
 class PlaceResponse(msgspec.Struct, frozen=True, tag="placed"):
-    """Answers Place."""
+    """Response to Place."""
 
     placed: PlaceResult
 
 
 class KnownCall(msgspec.Struct, frozen=True, array_like=True):
-    """What is known of a call: it runs, it ended (at a time in seconds since 1970), or neither."""
+    """State of a call: it is live, it ended (at a time in seconds since 1970), or neither."""
 
     progress: Progress | None = None
     end: CallEnd | None = None
@@ -83,30 +83,30 @@ class KnownCall(msgspec.Struct, frozen=True, array_like=True):
 
 
 class FindResponse(msgspec.Struct, frozen=True, tag="found"):
-    """Answers Find, in its order."""
+    """Response to Find, in its order."""
 
     known: Sequence[KnownCall]
 
 
 class CountResponse(msgspec.Struct, frozen=True, tag="counted"):
-    """Answers Count."""
+    """Response to Count."""
 
     counts: Counts
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """Answers what has no other answer."""
+    """Response to requests without a result."""
 
 
 class Response(msgspec.Struct, frozen=True, tag="answered"):
-    """The answer to the question of that number."""
+    """The response to the request of that number."""
 
     n: int
     what: "ResponseBody"
 
 
 class CallEvent(msgspec.Struct, frozen=True, array_like=True):
-    """A call came further, or ended."""
+    """Event of a call: it made progress, or ended."""
 
     call_id: str
     progress: Progress | None = None
@@ -114,7 +114,7 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Events(msgspec.Struct, frozen=True, tag="told"):
-    """What happened, in order."""
+    """Events, in order."""
 
     events: Sequence[CallEvent]
 

@@ -1,4 +1,4 @@
-"""Between the words of the port and those of the wire."""
+"""Conversion between the port's types and the protocol's."""
 
 from datetime import UTC, datetime
 
@@ -7,9 +7,9 @@ from infrastructure.gateways.simulated.event_stream import Event
 from infrastructure.gateways.simulated.protocol import CallEvent, KnownCall
 
 
-def known_of(found: CallState) -> KnownCall:
-    """Answer what goes over the wire."""
-    match found:
+def known_of(state: CallState) -> KnownCall:
+    """Return the state as the protocol has it."""
+    match state:
         case Live(progress):
             return KnownCall(progress=progress)
         case Ended(end, at):
@@ -18,8 +18,8 @@ def known_of(found: CallState) -> KnownCall:
             return KnownCall()
 
 
-def found_of(known: KnownCall) -> CallState:
-    """Answer what came over the wire."""
+def state_of(known: KnownCall) -> CallState:
+    """Return the state as the port has it."""
     if known.progress is not None:
         return Live(known.progress)
     if known.end is not None and known.at is not None:
@@ -28,7 +28,7 @@ def found_of(known: KnownCall) -> CallState:
 
 
 def call_event_of(event: Event) -> CallEvent:
-    """Answer what goes over the wire."""
+    """Return the event as the protocol has it."""
     match event:
         case CallProgressed(call_id, progress):
             return CallEvent(call_id, progress)
@@ -36,8 +36,8 @@ def call_event_of(event: Event) -> CallEvent:
             return CallEvent(call_id, None, end)
 
 
-def event_of(news: CallEvent) -> Event | None:
-    """Answer what came over the wire; None tells nothing."""
-    if news.progress is not None:
-        return CallProgressed(news.call_id, news.progress)
-    return CallOver(news.call_id, news.end) if news.end is not None else None
+def event_of(call_event: CallEvent) -> Event | None:
+    """Return the event as the port has it; None for one without content."""
+    if call_event.progress is not None:
+        return CallProgressed(call_event.call_id, call_event.progress)
+    return CallOver(call_event.call_id, call_event.end) if call_event.end is not None else None

@@ -9,8 +9,8 @@ from application.ports.call_gateway import CallOver, CallProgressed, LinkDown, L
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.gateways.asterisk import metrics
 from infrastructure.gateways.asterisk.client import AsteriskGateway
-from tests.support.fake_ami import Asked, FakeAmi, event
-from tests.support.fake_ami_calls import BUSY, failure, hangup, has_row, heard_so_far, over
+from tests.support.fake_ami import ReceivedAction, FakeAmi, event
+from tests.support.fake_ami_calls import BUSY, failure, hangup, has_row, events_so_far, over
 from tests.support.switches import EventCollector
 from tests.support.waiting import eventually_async
 
@@ -30,13 +30,13 @@ async def gateway(ami: FakeAmi) -> AsyncIterator[AsteriskGateway]:
 
 
 @pytest.fixture
-async def ear(gateway: AsteriskGateway) -> AsyncIterator[EventCollector]:
+async def collector(gateway: AsteriskGateway) -> AsyncIterator[EventCollector]:
     async with EventCollector(gateway) as listening:
         await listening.until(lambda event: isinstance(event, LinkUp))
         yield listening
 
 
-async def test_a_call_is_followed_from_ringing_to_its_end(ami: FakeAmi, ear: EventCollector) -> None:
+async def test_a_call_is_followed_from_ringing_to_its_end(ami: FakeAmi, collector: EventCollector) -> None:
     call_id = str(uuid4())
     has_row(ami, "B|ANSWER|16|SIP 200 OK|SIP 200 OK|7|1795342060")
     dials, before = f"Uniqueid: {call_id}", metrics.MESSAGES._value.get()
@@ -50,9 +50,9 @@ async def test_a_call_is_followed_from_ringing_to_its_end(ami: FakeAmi, ear: Eve
         event("Hangup", "Uniqueid: 1.1", f"Linkedid: {call_id}"),
         hangup(call_id, f"ChanVariable: PEREZVON_CALL_ID={call_id}"),
     ):
-        ami.say(text)
-    end = await over(ear, call_id)
-    assert ear.heard[1:] == [
+        ami.send(text)
+    end = await over(collector, call_id)
+    assert collector.events[1:] == [
         CallProgressed(call_id, Progress.RINGING_A),
         CallProgressed(call_id, Progress.RINGING_B),
         CallProgressed(call_id, Progress.JOINED),
@@ -62,81 +62,83 @@ async def test_a_call_is_followed_from_ringing_to_its_end(ami: FakeAmi, ear: Eve
     assert metrics.MESSAGES._value.get() == before + 8 + 3, "the ledger's answer is three messages"
 
 
-async def test_calls_of_others_are_neither_told_nor_asked_about(ami: FakeAmi, ear: EventCollector) -> None:
-    ami.say(event("DialState", "Uniqueid: 1795342060.7", "DestUniqueid: 1795342060.8", "DialStatus: RINGING"))
-    ami.say(event("DialEnd", "DestUniqueid: 1795342060.8", "DialStatus: ANSWER"))
-    ami.say(hangup("1795342060.7"))
-    ami.say(hangup(str(uuid4()), "ChanVariable: PEREZVON_CALL_ID="))
-    ami.say(failure("1795342060.7"))
-    ami.say(failure(str(uuid4()), action_id="of another client"))
-    ami.say(failure(ours := str(uuid4())))
-    await over(ear, ours)
-    assert [one.call_id for one in ear.heard if not isinstance(one, LinkUp | LinkDown)] == [ours]
-    assert {asked.get("Key") for asked in ami.actions("DBGet")} == {ours}
+async def test_calls_of_others_are_neither_told_nor_asked_about(ami: FakeAmi, collector: EventCollector) -> None:
+    ami.send(event("DialState", "Uniqueid: 1795342060.7", "DestUniqueid: 1795342060.8", "DialStatus: RINGING"))
+    ami.send(event("DialEnd", "DestUniqueid: 1795342060.8", "DialStatus: ANSWER"))
+    ami.send(hangup("1795342060.7"))
+    ami.send(hangup(str(uuid4()), "ChanVariable: PEREZVON_CALL_ID="))
+    ami.send(failure("1795342060.7"))
+    ami.send(failure(str(uuid4()), action_id="of another client"))
+    ami.send(failure(ours := str(uuid4())))
+    await over(collector, ours)
+    assert [one.call_id for one in collector.events if not isinstance(one, LinkUp | LinkDown)] == [ours]
+    assert {received.get("Key") for received in ami.actions("DBGet")} == {ours}
 
 
 async def test_a_call_that_could_not_be_dialled_is_congestion_once_the_switch_knowssilence_of_it(
-    ami: FakeAmi, ear: EventCollector
+    ami: FakeAmi, collector: EventCollector
 ) -> None:
     call_id = str(uuid4())
-    ami.say(failure(call_id))
-    assert await over(ear, call_id) == CallEnd(outcome=Outcome.CONGESTION, leg=Leg.A, dial_status="FAILURE 0")
-    order = [asked.get("Action") for asked in ami.asked]
+    ami.send(failure(call_id))
+    assert await over(collector, call_id) == CallEnd(outcome=Outcome.CONGESTION, leg=Leg.A, dial_status="FAILURE 0")
+    order = [received.get("Action") for received in ami.received_actions]
     assert order.index("CoreShowChannels") < order.index("DBGet")
 
 
-async def test_a_failed_call_with_a_row_has_ended_as_it_says(ami: FakeAmi, ear: EventCollector) -> None:
+async def test_a_failed_call_with_a_row_has_ended_as_it_says(ami: FakeAmi, collector: EventCollector) -> None:
     has_row(ami)
     call_id = str(uuid4())
-    ami.say(failure(call_id))
-    assert await over(ear, call_id) == BUSY
+    ami.send(failure(call_id))
+    assert await over(collector, call_id) == BUSY
 
 
 async def test_a_failure_of_a_call_that_lives_is_of_an_id_sent_again_and_endssilence(
-    ami: FakeAmi, ear: EventCollector
+    ami: FakeAmi, collector: EventCollector
 ) -> None:
     lives, failed = str(uuid4()), str(uuid4())
-    ami.replies["CoreShowChannels"] = lambda asked: asked.listed((f"Uniqueid: {lives}", "ChannelStateDesc: Up"))
-    ami.say(failure(lives) + failure(failed))
-    await over(ear, failed)
-    assert [one.call_id for one in ear.heard if isinstance(one, CallOver)] == [failed]
+    ami.replies["CoreShowChannels"] = lambda received: received.listed((f"Uniqueid: {lives}", "ChannelStateDesc: Up"))
+    ami.send(failure(lives) + failure(failed))
+    await over(collector, failed)
+    assert [one.call_id for one in collector.events if isinstance(one, CallOver)] == [failed]
     assert len(ami.actions("CoreShowChannels")) == 1, "they are looked for together"
 
 
-async def test_a_call_that_told_its_end_itself_is_not_looked_for_again(ami: FakeAmi, ear: EventCollector) -> None:
+async def test_a_call_that_told_its_end_itself_is_not_looked_for_again(ami: FakeAmi, collector: EventCollector) -> None:
     has_row(ami)
     first, second = str(uuid4()), str(uuid4())
-    ami.say(failure(first) + hangup(first) + failure(second))
-    await over(ear, second)
-    assert [one.call_id for one in ear.heard if isinstance(one, CallOver)] == [first, second]
+    ami.send(failure(first) + hangup(first) + failure(second))
+    await over(collector, second)
+    assert [one.call_id for one in collector.events if isinstance(one, CallOver)] == [first, second]
 
 
-async def test_a_call_without_a_row_is_counted_and_its_end_is_not_made_up(ami: FakeAmi, ear: EventCollector) -> None:
+async def test_a_call_without_a_row_is_counted_and_its_end_is_not_made_up(
+    ami: FakeAmi, collector: EventCollector
+) -> None:
     before = metrics.MISSING_ROWS._value.get()
-    ami.say(hangup(str(uuid4())))
+    ami.send(hangup(str(uuid4())))
     await eventually_async(lambda: _is(metrics.MISSING_ROWS._value.get() == before + 1))
-    assert await heard_so_far(ami, ear) == []
+    assert await events_so_far(ami, collector) == []
 
 
 async def _is(answer: bool) -> bool:  # noqa: FBT001 - what is to become true
     return answer
 
 
-async def test_trouble_in_asking_about_an_end_endssilence(ami: FakeAmi, ear: EventCollector) -> None:
-    ami.replies["DBGet"] = lambda asked: asked.refused("Permission denied")
+async def test_trouble_in_asking_about_an_end_endssilence(ami: FakeAmi, collector: EventCollector) -> None:
+    ami.replies["DBGet"] = lambda received: received.refused("Permission denied")
     failed, ended = str(uuid4()), str(uuid4())
-    ami.say(failure(failed) + hangup(ended))
+    ami.send(failure(failed) + hangup(ended))
     await eventually_async(lambda: _is(len(ami.actions("CoreShowChannels")) == 1))
-    assert await heard_so_far(ami, ear) == []
+    assert await events_so_far(ami, collector) == []
 
 
 async def test_what_happens_before_link_up_is_not_told(ami: FakeAmi) -> None:
     call_id, usual = str(uuid4()), ami.replies["CoreStatus"]
 
-    def early(asked: Asked) -> bytes:
-        return event("DialState", f"DestUniqueid: {call_id}", "DialStatus: RINGING") + usual(asked)
+    def early(received: ReceivedAction) -> bytes:
+        return event("DialState", f"DestUniqueid: {call_id}", "DialStatus: RINGING") + usual(received)
 
     ami.replies["CoreStatus"] = early
-    async with AsteriskGateway(ami.options()) as gateway, EventCollector(gateway) as ear:
-        await ear.until(lambda event: isinstance(event, LinkUp))
-        assert await heard_so_far(ami, ear) == []
+    async with AsteriskGateway(ami.options()) as gateway, EventCollector(gateway) as collector:
+        await collector.until(lambda event: isinstance(event, LinkUp))
+        assert await events_so_far(ami, collector) == []

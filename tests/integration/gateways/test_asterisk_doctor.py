@@ -19,7 +19,7 @@ from infrastructure.gateways.asterisk.options import AsteriskOptions
 from tests.asterisk.real_switch import RealSwitch
 from tests.asterisk.server import SECRET, SHIPPED, TRUNK, USER
 from tests.support.certificates import certificate_for
-from tests.support.fake_ami import Asked, FakeAmi, event
+from tests.support.fake_ami import ReceivedAction, FakeAmi, event
 
 pytestmark = pytest.mark.anyio
 
@@ -52,26 +52,26 @@ class Installed:
         self.channel_variable = "ChanVariable: PEREZVON_CALL_ID="
         self.dialplan = shipped_dialplan()
         fake.replies |= {
-            "ListCommands": lambda asked: asked.done(*(f"{action}: does so" for action in self.may)),
-            "CoreSettings": lambda asked: asked.done(f"AsteriskVersion: {self.version}"),
+            "ListCommands": lambda received: received.done(*(f"{action}: does so" for action in self.may)),
+            "CoreSettings": lambda received: received.done(f"AsteriskVersion: {self.version}"),
             "Originate": self._place,
             "ShowDialPlan": self._show,
-            "Ping": lambda asked: asked.done("Ping: Pong", f"Timestamp: {time.time():.6f}"),
+            "Ping": lambda received: received.done("Ping: Pong", f"Timestamp: {time.time():.6f}"),
         }
 
     async def examine(self) -> dict[str, Check]:
         """Answer by name what the doctor finds."""
         return {check.name: check for check in await examine_asterisk(self.fake.options())}
 
-    def _place(self, asked: Asked) -> bytes:
-        over = event("Hangup", f"Uniqueid: {asked.get('ChannelId')}", self.channel_variable, "Cause: 0")
-        return asked.done() + event("Hangup", "Uniqueid: somebody else's") + over
+    def _place(self, received: ReceivedAction) -> bytes:
+        over = event("Hangup", f"Uniqueid: {received.get('ChannelId')}", self.channel_variable, "Cause: 0")
+        return received.done() + event("Hangup", "Uniqueid: somebody else's") + over
 
-    def _show(self, asked: Asked) -> bytes:
-        if (context := asked.get("Context")) not in self.dialplan:
-            return asked.refused(f"Did not find context {context}")
+    def _show(self, received: ReceivedAction) -> bytes:
+        if (context := received.get("Context")) not in self.dialplan:
+            return received.refused(f"Did not find context {context}")
         lines = self.dialplan[context]
-        return asked.listed(*((f"Extension: {e}", f"Application: {a}", f"AppData: {d}") for e, a, d in lines))
+        return received.listed(*((f"Extension: {e}", f"Application: {a}", f"AppData: {d}") for e, a, d in lines))
 
 
 @pytest.fixture
@@ -91,8 +91,8 @@ async def test_no_phone_rings_for_the_doctor(installed: Installed) -> None:
     await installed.examine()
     (placed,) = installed.fake.actions("Originate")
     assert re.fullmatch(r"Local/doctor@perezvon-doctor-[0-9a-f]{32}", placed.get("Channel"))
-    asked = {asked.get("Action") for asked in installed.fake.asked}
-    assert not asked & {"DBPut", "DBDel", "Command", "Reload", "Setvar"}
+    received = {received.get("Action") for received in installed.fake.received_actions}
+    assert not received & {"DBPut", "DBDel", "Command", "Reload", "Setvar"}
 
 
 async def test_a_wrong_secret_is_told_with_the_section_to_look_at(installed: Installed) -> None:
@@ -112,9 +112,9 @@ async def test_a_switch_that_is_not_there_is_told_with_what_to_look_at() -> None
 
 
 async def test_what_was_found_before_the_link_broke_is_told_too(installed: Installed) -> None:
-    def cut(asked: Asked) -> bytes:
+    def cut(received: ReceivedAction) -> bytes:
         installed.fake.cut()
-        return asked.done()
+        return received.done()
 
     installed.fake.replies["DBGet"] = cut
     checks = await examine_asterisk(installed.fake.options())
@@ -174,7 +174,7 @@ async def test_a_switch_that_tells_of_no_calls_is_found_out(
     installed: Installed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "_EVENT_WITHIN_S", 0.1)
-    installed.fake.replies["Originate"] = Asked.done
+    installed.fake.replies["Originate"] = ReceivedAction.done
     events = (await installed.examine())["switch events"]
     assert events.state == "fail"
     assert "`read = call`" in str(events.advice)
@@ -231,13 +231,13 @@ def test_a_piece_of_the_dialplan_that_was_altered_is_missed(part: str, other: st
 
 
 async def test_a_ledger_that_does_not_answer_is_told(installed: Installed) -> None:
-    installed.fake.replies["DBGet"] = lambda asked: asked.refused("Out of order")
+    installed.fake.replies["DBGet"] = lambda received: received.refused("Out of order")
     ledger = (await installed.examine())["switch ledger"]
     assert (ledger.state, ledger.message) == ("fail", "DBGet: Out of order")
 
 
 async def test_a_trunk_that_does_not_exist_is_told(installed: Installed) -> None:
-    installed.fake.replies["PJSIPQualify"] = lambda asked: asked.refused("Unable to retrieve endpoint")
+    installed.fake.replies["PJSIPQualify"] = lambda received: received.refused("Unable to retrieve endpoint")
     trunk = (await installed.examine())["switch trunk"]
     assert trunk.state == "fail"
     assert "No PJSIP endpoint trunk" in trunk.message
@@ -248,7 +248,7 @@ async def test_a_trunk_that_does_not_exist_is_told(installed: Installed) -> None
     [(3600, "+3600 s", "warn"), (-60, "-60 s", "warn"), (-301, "-301 s", "fail"), (1, "agrees", "ok")],
 )
 async def test_a_clock_that_is_off_is_told(installed: Installed, off_s: float, told: str, state: str) -> None:
-    installed.fake.replies["Ping"] = lambda asked: asked.done(f"Timestamp: {time.time() + off_s}")
+    installed.fake.replies["Ping"] = lambda received: received.done(f"Timestamp: {time.time() + off_s}")
     clock = (await installed.examine())["switch clock"]
     assert clock.state == state
     assert told in clock.message

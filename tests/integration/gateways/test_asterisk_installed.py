@@ -33,7 +33,7 @@ def options(asterisk: RealSwitch) -> AsteriskOptions:
 
 @pytest.fixture
 async def ami(options: AsteriskOptions) -> AsyncIterator[Ami]:
-    async with Ami(options, patience_s=5.0) as connected:
+    async with Ami(options, timeout_s=5.0) as connected:
         yield connected
 
 
@@ -42,10 +42,10 @@ def call_of(a: str, b: str) -> Call:
 
 
 async def ended(options: AsteriskOptions, call: Call) -> Outcome:
-    async with AsteriskGateway(options) as gateway, EventCollector(gateway) as ear:
-        await ear.until(lambda event: isinstance(event, LinkUp))
+    async with AsteriskGateway(options) as gateway, EventCollector(gateway) as collector:
+        await collector.until(lambda event: isinstance(event, LinkUp))
         await gateway.place(call)
-        over = await ear.until(lambda event: isinstance(event, CallOver) and event.call_id == call.id)
+        over = await collector.until(lambda event: isinstance(event, CallOver) and event.call_id == call.id)
     assert isinstance(over, CallOver)
     return over.end.outcome
 
@@ -65,13 +65,13 @@ async def ended(options: AsteriskOptions, call: Call) -> Outcome:
 )
 async def test_our_user_gets_no_shell_and_alters_no_ledger(ami: Ami, action: str, fields: dict[str, str]) -> None:
     with pytest.raises(ActionRefused) as refusal:
-        await ami.ask(action, {}, **fields)
+        await ami.request(action, {}, **fields)
     assert refusal.value.reason in {"Permission denied", "Originate Access Forbidden: app or data blacklisted"}
 
 
 async def test_a_wrong_secret_lets_nobody_in(options: AsteriskOptions) -> None:
     with pytest.raises(LoginRefused):
-        async with Ami(replace(options, secret="not the secret"), patience_s=5.0):
+        async with Ami(replace(options, secret="not the secret"), timeout_s=5.0):
             pass
 
 
@@ -95,7 +95,7 @@ def test_the_purge_of_the_page_takes_old_rows_alone(asterisk: RealSwitch, tmp_pa
     rows = {str(uuid4()): now - age for age in (0, 6 * 86_400, 8 * 86_400, 400 * 86_400)}
     for key, epoch in rows.items():
         asterisk.asterisk.command(f'database put perezvon {key} "B|BUSY|17|SIP 200 OK|SIP 486 A: /b c||{epoch}"')
-    purge = PAGE.read_text().partition("```sh purge\n")[2].partition("```")[0]
+    purge = PAGE.read_text().partition('```sh title="Purge the ledger"\n')[2].partition("```")[0]
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     subprocess.run(["sh", "-euc", purge], env=environment, check=True, capture_output=True, timeout=30)
     kept = asterisk.asterisk.command("database show perezvon")

@@ -26,8 +26,8 @@ from tests.asterisk.real_switch import RealSwitch
 from tests.asterisk.server import SECRET as REAL_SECRET
 from tests.asterisk.server import TRUNK, USER
 from tests.support.certificates import certificate_for
-from tests.support.fake_ami import CHALLENGE, GREETING, SECRET, Asked, FakeAmi, event, message
-from tests.support.fake_ami_calls import BUSY, hangup, has_row, heard_so_far, new_call, over, silence
+from tests.support.fake_ami import CHALLENGE, GREETING, SECRET, ReceivedAction, FakeAmi, event, message
+from tests.support.fake_ami_calls import BUSY, hangup, has_row, events_so_far, new_call, over, silence
 from tests.support.switches import EventCollector
 from tests.support.waiting import eventually_async
 
@@ -47,7 +47,7 @@ async def gateway(ami: FakeAmi) -> AsyncIterator[AsteriskGateway]:
 
 
 @pytest.fixture
-async def ear(gateway: AsteriskGateway) -> AsyncIterator[EventCollector]:
+async def collector(gateway: AsteriskGateway) -> AsyncIterator[EventCollector]:
     async with EventCollector(gateway) as listening:
         await listening.until(lambda event: isinstance(event, LinkUp))
         yield listening
@@ -55,7 +55,7 @@ async def ear(gateway: AsteriskGateway) -> AsyncIterator[EventCollector]:
 
 @pytest.mark.parametrize("action", ["Challenge", "Login"])
 async def test_a_refused_login_is_told_apart_from_a_switch_that_is_away(ami: FakeAmi, action: str) -> None:
-    ami.replies[action] = lambda asked: asked.refused("Not today")
+    ami.replies[action] = lambda received: received.refused("Not today")
     with pytest.raises(LoginRefused, match="Not today") as refusal:
         async with Ami(ami.options()):
             pass
@@ -69,7 +69,7 @@ async def test_a_refused_login_is_told_apart_from_a_switch_that_is_away(ami: Fak
 
 
 async def test_a_switch_that_does_not_tell_when_it_started_is_away(ami: FakeAmi) -> None:
-    ami.replies["CoreStatus"] = Asked.done
+    ami.replies["CoreStatus"] = ReceivedAction.done
     async with AsteriskGateway(ami.options()) as gateway:
         await eventually_async(lambda: _is(len(ami.actions("CoreStatus")) >= 2))
         assert await gateway.place(new_call()) is PlaceResult.REFUSED
@@ -91,7 +91,7 @@ async def test_who_is_no_manager_interface_is_not_logged_in_to(ami: FakeAmi, gre
     ami.replies["Challenge"] = silence
     async with asyncio.timeout(20):
         with pytest.raises(GatewayUnavailable):
-            async with Ami(ami.options(), patience_s=60):
+            async with Ami(ami.options(), timeout_s=60):
                 pass
     assert ami.actions("Login") == []
 
@@ -115,8 +115,8 @@ async def secure(tmp_path: Path) -> AsyncIterator[tuple[FakeAmi, Path]]:
 async def test_calls_are_placed_over_tls(secure: tuple[FakeAmi, Path]) -> None:
     ami, certificate = secure
     tls = ssl.create_default_context(cafile=certificate)
-    async with AsteriskGateway(ami.options(host="localhost", tls=tls)) as gateway, EventCollector(gateway) as ear:
-        await ear.until(lambda event: isinstance(event, LinkUp))
+    async with AsteriskGateway(ami.options(host="localhost", tls=tls)) as gateway, EventCollector(gateway) as collector:
+        await collector.until(lambda event: isinstance(event, LinkUp))
         assert await gateway.place(new_call()) is PlaceResult.ACCEPTED
 
 
@@ -124,11 +124,11 @@ async def test_a_real_asterisk_is_dialled_over_tls(asterisk: RealSwitch) -> None
     host, _, port = asterisk.asterisk.tls_address.partition(":")
     tls = ssl.create_default_context(cafile=asterisk.asterisk.certificate)
     options = AsteriskOptions(host=host, port=int(port), user=USER, secret=REAL_SECRET, trunk=TRUNK, tls=tls)
-    async with AsteriskGateway(options) as gateway, EventCollector(gateway) as ear:
-        await ear.until(lambda event: isinstance(event, LinkUp))
+    async with AsteriskGateway(options) as gateway, EventCollector(gateway) as collector:
+        await collector.until(lambda event: isinstance(event, LinkUp))
         call = replace(new_call(), a_number="20001")
         assert await gateway.place(call) is PlaceResult.ACCEPTED
-        assert await over(ear, call.id) == BUSY
+        assert await over(collector, call.id) == BUSY
 
 
 @pytest.mark.parametrize(("host", "is_trusted"), [("localhost", False), ("127.0.0.1", True)])
@@ -148,63 +148,63 @@ async def test_plain_text_to_a_port_of_tls_and_the_other_way_round_is_a_switch_t
 ) -> None:
     for options in (secure[0].options(), ami.options(tls=ssl.create_default_context())):
         with pytest.raises(GatewayUnavailable):
-            async with Ami(options, patience_s=0.5):
+            async with Ami(options, timeout_s=0.5):
                 pass
 
 
 async def test_a_message_without_an_end_costs_the_link(ami: FakeAmi) -> None:
-    async with AsteriskGateway(ami.options(), patience_s=60) as gateway, EventCollector(gateway) as ear:
-        await ear.until(lambda event: isinstance(event, LinkUp))
-        ami.say(b"Event: Endless\r\nKey: " + b"x" * 2**18)
-        await ear.until(lambda event: isinstance(event, LinkUp), count=2)
-    assert [type(event) for event in ear.heard[:3]] == [LinkUp, LinkDown, LinkUp]
+    async with AsteriskGateway(ami.options(), timeout_s=60) as gateway, EventCollector(gateway) as collector:
+        await collector.until(lambda event: isinstance(event, LinkUp))
+        ami.send(b"Event: Endless\r\nKey: " + b"x" * 2**18)
+        await collector.until(lambda event: isinstance(event, LinkUp), count=2)
+    assert [type(event) for event in collector.events[:3]] == [LinkUp, LinkDown, LinkUp]
 
 
 async def test_a_list_without_an_end_costs_the_link(
-    ami: FakeAmi, gateway: AsteriskGateway, ear: EventCollector, monkeypatch: pytest.MonkeyPatch
+    ami: FakeAmi, gateway: AsteriskGateway, collector: EventCollector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infrastructure.gateways.asterisk.ami._MOST_ITEMS", 3)
-    ami.replies["CoreShowChannels"] = lambda asked: asked.listed(*[("Uniqueid: 1.1",)] * 4)
+    monkeypatch.setattr("infrastructure.gateways.asterisk.ami._ITEMS_MAX", 3)
+    ami.replies["CoreShowChannels"] = lambda received: received.listed(*[("Uniqueid: 1.1",)] * 4)
     with pytest.raises(GatewayUnavailable):
         await gateway.find([str(uuid4())])
-    await ear.until(lambda event: isinstance(event, LinkDown))
+    await collector.until(lambda event: isinstance(event, LinkDown))
 
 
 async def test_a_switch_that_stops_is_let_go_at_once(
-    ami: FakeAmi, gateway: AsteriskGateway, ear: EventCollector
+    ami: FakeAmi, gateway: AsteriskGateway, collector: EventCollector
 ) -> None:
-    ami.replies["DBGet"] = lambda asked: asked.refused("Asterisk is shutting down")
+    ami.replies["DBGet"] = lambda received: received.refused("Asterisk is shutting down")
     with pytest.raises(GatewayUnavailable, match="shutting down"):
         await gateway.find([str(uuid4())])
-    await ear.until(lambda event: isinstance(event, LinkDown))
+    await collector.until(lambda event: isinstance(event, LinkDown))
 
 
 async def test_an_idle_switch_is_asked_for_a_sign_of_life_and_one_that_gives_none_is_let_go(ami: FakeAmi) -> None:
-    async with AsteriskGateway(ami.options(), patience_s=0.5) as gateway, EventCollector(gateway) as ear:
+    async with AsteriskGateway(ami.options(), timeout_s=0.5) as gateway, EventCollector(gateway) as collector:
         await eventually_async(lambda: _is(len(ami.actions("Ping")) >= 2))
-        assert not any(isinstance(one, LinkDown) for one in ear.heard)
+        assert not any(isinstance(one, LinkDown) for one in collector.events)
         ami.replies["Ping"] = silence
-        await ear.until(lambda event: isinstance(event, LinkDown))
+        await collector.until(lambda event: isinstance(event, LinkDown))
 
 
 async def test_a_switch_that_tells_much_and_answerssilence_is_let_go(ami: FakeAmi) -> None:
-    async with AsteriskGateway(ami.options(), patience_s=0.5) as gateway, EventCollector(gateway) as ear:
-        await ear.until(lambda event: isinstance(event, LinkUp))
+    async with AsteriskGateway(ami.options(), timeout_s=0.5) as gateway, EventCollector(gateway) as collector:
+        await collector.until(lambda event: isinstance(event, LinkUp))
         ami.replies["Originate"] = silence
         chatting = asyncio.create_task(_chat(ami))
         assert await gateway.place(new_call()) is PlaceResult.UNKNOWN
-        await ear.until(lambda event: isinstance(event, LinkDown))
+        await collector.until(lambda event: isinstance(event, LinkDown))
         chatting.cancel()
 
 
 async def _chat(ami: FakeAmi) -> None:
     while True:
-        ami.say(event("Newstate", "Uniqueid: 1.1"))
+        ami.send(event("Newstate", "Uniqueid: 1.1"))
         await asyncio.sleep(0.01)
 
 
 async def test_nonsense_and_answers_to_nobody_changesilence(
-    ami: FakeAmi, gateway: AsteriskGateway, ear: EventCollector
+    ami: FakeAmi, gateway: AsteriskGateway, collector: EventCollector
 ) -> None:
     for text in (
         b"\r\n\r\n\r\n\r\n",
@@ -219,41 +219,41 @@ async def test_nonsense_and_answers_to_nobody_changesilence(
         message("Event: Item", "ActionID: perezvon-999", "EventList: Complete"),
         event("Hangup", f"Uniqueid: {'1' * 60_000}"),
     ):
-        ami.say(text)
+        ami.send(text)
     assert await gateway.place(new_call()) is PlaceResult.ACCEPTED
-    assert await heard_so_far(ami, ear) == []
+    assert await events_so_far(ami, collector) == []
 
 
-async def test_messages_are_read_however_they_are_cut_into_packets(ami: FakeAmi, ear: EventCollector) -> None:
+async def test_messages_are_read_however_they_are_cut_into_packets(ami: FakeAmi, collector: EventCollector) -> None:
     call_id = str(uuid4())
     text = event("Newchannel") + event("DialState", f"DestUniqueid: {call_id}", "DialStatus: RINGING") + hangup(call_id)
     has_row(ami)
     for n in range(len(text)):
-        ami.say(text[n : n + 1])
+        ami.send(text[n : n + 1])
         await asyncio.sleep(0)
-    assert await over(ear, call_id) == BUSY
-    assert ear.heard[1:] == [CallProgressed(call_id, Progress.RINGING_A), CallOver(call_id, BUSY)]
+    assert await over(collector, call_id) == BUSY
+    assert collector.events[1:] == [CallProgressed(call_id, Progress.RINGING_A), CallOver(call_id, BUSY)]
 
 
 async def test_the_greeting_may_come_in_pieces(ami: FakeAmi) -> None:
     ami.greeting = GREETING[:9]
-    ami.replies["Challenge"] = lambda asked: GREETING[9:] + asked.done(f"Challenge: {CHALLENGE}")
+    ami.replies["Challenge"] = lambda received: GREETING[9:] + received.done(f"Challenge: {CHALLENGE}")
     async with Ami(ami.options()) as session:
-        assert (await session.ask("CoreStatus")).message.get("CoreStartupDate") == "2026-11-22"
+        assert (await session.request("CoreStatus")).message.get("CoreStartupDate") == "2026-11-22"
 
 
 async def test_an_action_may_be_refused_and_a_list_asked_for_by_whoever_looks_into_the_switch(ami: FakeAmi) -> None:
-    ami.replies["ShowDialPlan"] = lambda asked: asked.listed(("Extension: s",), ("Extension: t",))
-    ami.replies["Command"] = lambda asked: asked.refused("Permission denied")
+    ami.replies["ShowDialPlan"] = lambda received: received.listed(("Extension: s",), ("Extension: t",))
+    ami.replies["Command"] = lambda received: received.refused("Permission denied")
     async with Ami(ami.options()) as session:
-        plan = await session.ask("ShowDialPlan", Context="perezvon")
+        plan = await session.request("ShowDialPlan", Context="perezvon")
         assert [step.get("Extension") for step in plan.items] == ["s", "t"]
         with pytest.raises(ActionRefused) as refusal:
-            await session.ask("Command", Command="core show version")
+            await session.request("Command", Command="core show version")
     assert refusal.value.reason == "Permission denied"
     assert ami.actions("Login")[0].get("Events") == "off"
     with pytest.raises(GatewayUnavailable):
-        await session.ask("Ping")
+        await session.request("Ping")
 
 
 async def _is(answer: bool) -> bool:  # noqa: FBT001 - what is to become true

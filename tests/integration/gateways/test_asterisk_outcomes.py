@@ -71,7 +71,7 @@ async def gateway(asterisk: RealSwitch) -> AsyncIterator[CallGateway]:
 
 
 @pytest.fixture
-async def ear(gateway: CallGateway) -> AsyncIterator[EventCollector]:
+async def collector(gateway: CallGateway) -> AsyncIterator[EventCollector]:
     async with EventCollector(gateway) as listening:
         await listening.until(lambda event: isinstance(event, LinkUp))
         yield listening
@@ -90,10 +90,10 @@ def call_of(a: str, b: str, *, ring_s: float = RING_S) -> Call:
     )
 
 
-async def end_of(gateway: CallGateway, ear: EventCollector, call: Call) -> CallEnd:
+async def end_of(gateway: CallGateway, collector: EventCollector, call: Call) -> CallEnd:
     """Place a call; return how it ended, of which the ledger knows the same."""
     await gateway.place(call)
-    over = await ear.until(lambda event: isinstance(event, CallOver) and event.call_id == call.id)
+    over = await collector.until(lambda event: isinstance(event, CallOver) and event.call_id == call.id)
     assert isinstance(over, CallOver)
     (known,) = await gateway.find([call.id])
     assert isinstance(known, Ended)
@@ -101,8 +101,8 @@ async def end_of(gateway: CallGateway, ear: EventCollector, call: Call) -> CallE
     return over.end
 
 
-async def came_to(ear: EventCollector, call: Call, progress: Progress) -> None:
-    await ear.until(lambda event: event == CallProgressed(call.id, progress))
+async def came_to(collector: EventCollector, call: Call, progress: Progress) -> None:
+    await collector.until(lambda event: event == CallProgressed(call.id, progress))
 
 
 def expected(refusal: Refusal, leg: Leg) -> CallEnd:
@@ -118,23 +118,25 @@ def expected(refusal: Refusal, leg: Leg) -> CallEnd:
 
 @pytest.mark.parametrize("leg", Leg)
 async def test_whatever_a_phone_says_instead_of_answering_has_its_outcome_on_its_leg(
-    gateway: CallGateway, ear: EventCollector, leg: Leg
+    gateway: CallGateway, collector: EventCollector, leg: Leg
 ) -> None:
     cases = REFUSALS + SILENCES
     calls = [call_of(*((case.prefix, "10") if leg is Leg.A else ("10", case.prefix))) for case in cases]
-    ends = await asyncio.gather(*(end_of(gateway, ear, call) for call in calls))
+    ends = await asyncio.gather(*(end_of(gateway, collector, call) for call in calls))
     assert dict(zip(cases, ends, strict=True)) == {case: expected(case, leg) for case in cases}
     assert len(ends) == 21
 
 
 async def test_an_end_that_no_phone_chose_has_its_outcome_too(
-    gateway: CallGateway, ear: EventCollector, asterisk: RealSwitch
+    gateway: CallGateway, collector: EventCollector, asterisk: RealSwitch
 ) -> None:
     joined, hung_up_a, hung_up_b = (call_of(a, b, ring_s=LONG_S) for a, b in (("11", "10"), ("30", "10"), ("10", "30")))
     abandoned = call_of("70", "30", ring_s=LONG_S)
-    placed = [asyncio.create_task(end_of(gateway, ear, call)) for call in (joined, abandoned, hung_up_a, hung_up_b)]
+    placed = [
+        asyncio.create_task(end_of(gateway, collector, call)) for call in (joined, abandoned, hung_up_a, hung_up_b)
+    ]
     for call, progress in ((hung_up_a, Progress.RINGING_A), (hung_up_b, Progress.RINGING_B)):
-        await came_to(ear, call, progress)
+        await came_to(collector, call, progress)
         await gateway.hang_up(call.id)
     ends = await asyncio.gather(*placed)
     assert [(end.outcome, end.leg, end.dial_status) for end in ends] == [
@@ -146,19 +148,19 @@ async def test_an_end_that_no_phone_chose_has_its_outcome_too(
 
 
 async def test_what_an_orderly_stop_of_the_switch_cut_off_is_lost(
-    gateway: CallGateway, ear: EventCollector, asterisk: RealSwitch
+    gateway: CallGateway, collector: EventCollector, asterisk: RealSwitch
 ) -> None:
     ringing_a, ringing_b = ([call_of(a, b, ring_s=LONG_S) for _ in range(5)] for a, b in (("30", "10"), ("10", "30")))
     for call in ringing_a + ringing_b:
         await gateway.place(call)
     for call in ringing_a:
-        await came_to(ear, call, Progress.RINGING_A)
+        await came_to(collector, call, Progress.RINGING_A)
     for call in ringing_b:
-        await came_to(ear, call, Progress.RINGING_B)
+        await came_to(collector, call, Progress.RINGING_B)
     await asyncio.to_thread(asterisk.asterisk.stop)
     asterisk.asterisk.launch()
     await asyncio.to_thread(asterisk.asterisk.wait_until_booted)
-    await ear.until(lambda event: isinstance(event, LinkUp), count=2)
+    await collector.until(lambda event: isinstance(event, LinkUp), count=2)
     known = await gateway.find([call.id for call in ringing_a + ringing_b])
     assert [one.end.outcome for one in known if isinstance(one, Ended)] == [Outcome.LOST] * 10
 
@@ -166,43 +168,43 @@ async def test_what_an_orderly_stop_of_the_switch_cut_off_is_lost(
 async def test_a_call_over_an_endpoint_that_is_not_there_is_congestion(asterisk: RealSwitch) -> None:
     host, _, port = asterisk.asterisk.address.partition(":")
     options = AsteriskOptions(host=host, port=int(port), user=USER, secret=SECRET, trunk="nowhere")
-    async with AsteriskGateway(options) as gateway, EventCollector(gateway) as ear:
-        await ear.until(lambda event: isinstance(event, LinkUp))
+    async with AsteriskGateway(options) as gateway, EventCollector(gateway) as collector:
+        await collector.until(lambda event: isinstance(event, LinkUp))
         call = call_of("10", "10")
         await gateway.place(call)
-        over = await ear.until(lambda event: isinstance(event, CallOver) and event.call_id == call.id)
+        over = await collector.until(lambda event: isinstance(event, CallOver) and event.call_id == call.id)
     assert isinstance(over, CallOver)
     assert (over.end.outcome, over.end.leg, over.end.sip) == (Outcome.CONGESTION, Leg.A, None)
 
 
 @pytest.mark.parametrize("prefix", ["80", "81"])
 async def test_a_phone_cannot_write_another_outcome_into_the_ledger(
-    gateway: CallGateway, ear: EventCollector, prefix: str
+    gateway: CallGateway, collector: EventCollector, prefix: str
 ) -> None:
     as_a, as_b = call_of(prefix, "10"), call_of("10", prefix)
     for call, leg in ((as_a, Leg.A), (as_b, Leg.B)):
-        end = await end_of(gateway, ear, call)
+        end = await end_of(gateway, collector, call)
         assert (end.outcome, end.leg, end.cause) == (Outcome.BUSY, leg, 17)
         assert end.sip is not None
         assert end.sip.startswith("SIP 486 Busy")
         assert len(end.sip) <= 80
 
 
-async def test_early_media_is_no_answer_yet(gateway: CallGateway, ear: EventCollector) -> None:
+async def test_early_media_is_no_answer_yet(gateway: CallGateway, collector: EventCollector) -> None:
     call = replace(call_of("12", "12"), longest_talk_s=1)
-    assert (await end_of(gateway, ear, call)).outcome is Outcome.SUCCESS
+    assert (await end_of(gateway, collector, call)).outcome is Outcome.SUCCESS
 
 
 async def test_a_phone_that_forwards_its_calls_does_not_choose_whom_we_call(
-    gateway: CallGateway, ear: EventCollector, asterisk: RealSwitch
+    gateway: CallGateway, collector: EventCollector, asterisk: RealSwitch
 ) -> None:
     before = len(asterisk.phones.calls_of("1001"))
-    ends = [await end_of(gateway, ear, call) for call in (call_of("90", "11"), call_of("11", "90"))]
+    ends = [await end_of(gateway, collector, call) for call in (call_of("90", "11"), call_of("11", "90"))]
     assert [end.outcome for end in ends] == [Outcome.CONGESTION, Outcome.BUSY]
     assert len(asterisk.phones.calls_of("1001")) == before
 
 
 def test_each_outcome_is_asked_for() -> None:
-    asked = {case.outcome for case in REFUSALS + SILENCES}
-    asked |= {Outcome.SUCCESS, Outcome.ABANDONED, Outcome.CANCELLED, Outcome.LOST}
-    assert asked == {*Outcome}
+    received = {case.outcome for case in REFUSALS + SILENCES}
+    received |= {Outcome.SUCCESS, Outcome.ABANDONED, Outcome.CANCELLED, Outcome.LOST}
+    assert received == {*Outcome}

@@ -30,7 +30,7 @@ def test_a_line_that_the_switch_would_cut_is_not_sent() -> None:
 
 
 def test_what_is_no_text_is_not_sent() -> None:
-    with pytest.raises(ValueError, match="no text"):
+    with pytest.raises(ValueError, match="not encodable as UTF-8"):
         encode([("Key", "\ud800")])
 
 

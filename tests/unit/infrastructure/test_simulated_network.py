@@ -31,7 +31,7 @@ class Sim:
     def pass_(self, seconds: float) -> list[Event]:
         """Let time pass, and return what was told."""
         self.seconds += seconds
-        return self.network.take_events()
+        return self.network.drain_events()
 
     def heard(self, call: Call) -> list[Progress | CallEnd]:
         """Return what is told of one call from its beginning to its end."""
