@@ -1,4 +1,4 @@
-"""Static checks, one headline each: `./run lint`."""
+"""All static checks, with a headline each: `./run lint`."""
 
 import os
 import shutil
@@ -50,7 +50,9 @@ def locks() -> None:
     for name in EXPORTS:
         fresh = subprocess.run([BIN / "uv", *export_command(name)], cwd=ROOT, capture_output=True, check=True).stdout
         if fresh != (ROOT / name).read_bytes():
-            sys.exit(f"lint failed: {name} is out of date; regenerate it with: uv {' '.join(export_command(name))} -o {name}")
+            sys.exit(
+                f"lint failed: {name} is out of date; regenerate it with: uv {' '.join(export_command(name))} -o {name}"
+            )
 
 
 def compose() -> None:

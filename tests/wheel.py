@@ -1,4 +1,4 @@
-"""Build the wheel, install it in a new environment, and serve from there, away from the source."""
+"""Build the wheel, install it in a new environment, and serve from there, outside of the source tree."""
 
 import signal
 import subprocess
@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
 BIN = ROOT / ".venv/bin"
-PATIENCE = 120
+TIMEOUT_S = 120
 # Runs in the new environment: all imports must come from it, and the migrations must be included.
-LOOK = """
+CHECK_IMPORTS = """
 import sys
 from importlib import import_module
 from infrastructure.postgres.migrations import migrations
@@ -27,17 +27,17 @@ def main() -> None:
     with TemporaryDirectory() as scratch, TemporaryDirectory() as data:
         place = Path(scratch, "venv")
         install(scratch, place)
-        for command in (["python", "-c", LOOK], ["perezvon", "--help"]):
+        for command in (["python", "-c", CHECK_IMPORTS], ["perezvon", "--help"]):
             program = place / "bin" / command[0]
             subprocess.run([program, *command[1:]], cwd=scratch, check=True, stdout=subprocess.DEVNULL)
         serve(place, data)
 
 
 def install(scratch: str, place: Path) -> None:
-    """Build the wheel and install it without dependencies; those of .venv are used."""
+    """Build the wheel and install it without dependencies; it uses those of .venv."""
     subprocess.run([BIN / "python", "-m", "venv", "--without-pip", place], check=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(place)}))
-    # A path file adds the folder, but not the folders that its own path files name, such as the editable perezvon.
+    # A path file adds a folder, but not the folders that path files inside it name, such as the editable perezvon.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     offline = ["--quiet", "--offline", "--no-cache"]
     build = ["build", "--wheel", "--no-build-isolation", "--python", BIN / "python", "--out-dir", scratch]
@@ -52,7 +52,7 @@ def serve(place: Path, data: str) -> None:
     command = [place / "bin/perezvon", "up", "--data-dir", data, "--port", "0"]
     pipe = subprocess.PIPE
     with log.open("w") as errors, subprocess.Popen(command, cwd=data, stdout=pipe, stderr=errors, text=True) as up:
-        alarm = threading.Timer(PATIENCE, up.terminate)
+        alarm = threading.Timer(TIMEOUT_S, up.terminate)
         alarm.start()
         assert up.stdout
         line = up.stdout.readline()

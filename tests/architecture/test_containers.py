@@ -1,4 +1,4 @@
-"""The promises of the Dockerfile and the compose file, checked without a container engine."""
+"""Properties of the Dockerfile and the compose file, checked without a container engine."""
 
 import re
 from pathlib import Path

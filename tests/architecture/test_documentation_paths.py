@@ -1,4 +1,4 @@
-"""Each path of the code that the documentation names exists, so that readers find what they are sent to."""
+"""Each path of the code that the documentation names exists."""
 
 import re
 from pathlib import Path

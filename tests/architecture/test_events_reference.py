@@ -1,4 +1,4 @@
-"""The published reference of events says what the code does: page, JSON Schemas and golden files agree."""
+"""The published event reference matches the code: page, JSON Schemas and golden files agree."""
 
 from pathlib import Path
 

@@ -35,7 +35,7 @@ PLANTS = {
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Check a copy with all forbidden imports; return the verdict of each contract."""
+    """Check a copy that contains all forbidden imports; return the verdict of each contract."""
     copy = tmp_path_factory.mktemp("planted")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, copy / package)

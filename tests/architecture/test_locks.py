@@ -1,4 +1,4 @@
-"""The lock files name the public index alone, and the guard against others is seen to close."""
+"""The lock files name only the public index, and the check rejects other sources."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Laws of callbacks and queues: any legal history."""
+"""Properties of callbacks and queues, for any legal history."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,7 +74,7 @@ def test_no_history_breaks_the_policy_that_was_in_force(case: tuple[RetryPolicy,
 def test_whoever_decides_again_decides_the_same(
     case: tuple[RetryPolicy, list[CallbackFact]], other: RetryPolicy
 ) -> None:
-    """Another worker, which knows nothing but the record; and once it is decided, a new policy has nothing to say."""
+    """Check that the decision depends only on the recorded events, and that a later policy does not change it."""
     policy, facts = case
     events = record(facts)
     for end in range(1, len(events) + 1):

@@ -1,4 +1,4 @@
-"""Laws of the projections, over random legal histories that are cut into batches at random."""
+"""Properties of the projections, for random legal histories that are split into random batches."""
 
 import asyncio
 from collections import Counter
@@ -21,11 +21,11 @@ TABLES = [table.name for projection in PROJECTIONS.values() for table in project
 
 
 def ignore(done: int, until: int) -> None:
-    """Hear of the progress."""
+    """Ignore the progress."""
 
 
 async def replayed(views: Views) -> dict[str, Task]:
-    """Every task of the log, as the domain folds it."""
+    """Return each task of the log, as the domain replays it."""
     streams: dict[str, list[Recorded[Any]]] = {}
     for event in await views.events("task/"):
         streams.setdefault(event.stream, []).append(event)
@@ -33,7 +33,7 @@ async def replayed(views: Views) -> dict[str, Task]:
 
 
 async def check(views: Views, histories: list[list[TaskFact]], live: int) -> None:
-    """Fold the histories and rebuild; then all views say what the log says."""
+    """Fold the histories and rebuild; check that all views match the log."""
     await views.record_histories((new_task(), facts) for facts in histories)
     await views.fold_in_batches_of(live)
     tasks = await replayed(views)

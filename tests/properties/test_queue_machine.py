@@ -1,4 +1,4 @@
-"""A queue with several callbacks, a switch and a dispatcher, in any order of what can happen to them."""
+"""State machine of a queue with several callbacks, a switch and a dispatcher; steps occur in any order."""
 
 from collections import Counter
 from contextlib import suppress
@@ -23,14 +23,14 @@ from tests.support.histories import LOG_ID, RULED, START, scheduled
 
 MOST_CALLBACKS = 5
 LATE = timedelta(minutes=5)
-"""The queue is deleted no earlier: most of what can happen needs one."""
+"""The queue is not deleted earlier than this: most rules need one."""
 POLICIES = [
     RetryPolicy(),
     RetryPolicy(free_congestions=2, jitter_percent=20),
     RetryPolicy(outcomes={Outcome.BUSY: Rule(retry=False), Outcome.NO_ANSWER: Rule(pause=5)}),
 ]
 PAUSED = timedelta(hours=2)
-"""Longer than any pause lasts."""
+"""Longer than any pause."""
 ENDS = {Status.FINISHED, Status.CANCELLED}
 
 Call = tuple[int, int]
@@ -38,7 +38,7 @@ Call = tuple[int, int]
 
 
 class Office(RuleBasedStateMachine):
-    """The log, the switch and the clock; what the switch tells is heard at any time, any number of times, or never."""
+    """The log, the switch and the clock. An event of the switch is received at any time, any number of times, or never."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,8 +48,8 @@ class Office(RuleBasedStateMachine):
         self.live: dict[Call, bool] = {}
         """Calls at the switch, and whether A and B are joined."""
         self.dialled: Counter[Call] = Counter()
-        self.told: list[tuple[Call, CallEnd | None]] = []
-        """All that the switch ever said, oldest first: that a call was joined (None), or how it ended."""
+        self.reported: list[tuple[Call, CallEnd | None]] = []
+        """All events of the switch, oldest first: a call was joined (None), or how it ended."""
         self.bound = 0
 
     @property
@@ -64,11 +64,11 @@ class Office(RuleBasedStateMachine):
         return callback
 
     def running(self) -> int:
-        """The slots that are taken, as the log knows it."""
+        """Return the number of occupied slots according to the log."""
         return sum(self.callback(number).call_runs for number in self.logs)
 
     def record(self, stream: str, log: list[Recorded[Any]], facts: list[Any]) -> None:
-        """Append facts, all at the same time, as one call of the door does."""
+        """Append facts with the same time, as one call of `append_batch` does."""
         for fact in facts:
             log.append(
                 Recorded(
@@ -92,7 +92,7 @@ class Office(RuleBasedStateMachine):
         calls = sorted(call for call, is_joined in self.live.items() if joined in {None, is_joined})
         return data.draw(st.sampled_from(calls), label="call") if calls else None
 
-    # What clients do.
+    # Rules of clients.
 
     @initialize(limit=st.integers(1, 3), status=st.sampled_from([QueueStatus.ON, QueueStatus.ON, QueueStatus.OFF]))
     def create_queue(self, limit: int, status: QueueStatus) -> None:
@@ -108,7 +108,7 @@ class Office(RuleBasedStateMachine):
         due = self.now + timedelta(seconds=delay)
         self.append(number, [scheduled(try_count=tries, try_again_pause=pause, start_time=due)])
 
-    @precondition(lambda self: self.told)
+    @precondition(lambda self: self.reported)
     @rule(data=st.data())
     def delete_callback(self, data: st.DataObject) -> None:
         number = self.any_callback(data)
@@ -143,11 +143,11 @@ class Office(RuleBasedStateMachine):
         self.now += timedelta(seconds=seconds)
         self.dispatch()
 
-    # What the workers do.
+    # Rules of workers.
 
     @rule()
     def dispatch(self) -> None:
-        """Start what is due in free slots, oldest first; what it believes to be due may have been started or deleted."""
+        """Start due callbacks in free slots, oldest first. A callback may have been started or deleted already."""
         if self.queue.is_deleted:
             for number in self.logs:
                 if self.callback(number).waits:
@@ -181,50 +181,50 @@ class Office(RuleBasedStateMachine):
         facts = callback.decide_retry(self.queue.rules.retry_policy or RetryPolicy())
         self.append(number, callback.delete() if facts and self.queue.is_deleted else facts)
 
-    # What the switch does, and tells.
+    # Rules of the switch, and its events.
 
     @precondition(lambda self: self.live)
-    @rule(data=st.data(), heard=st.booleans())
-    def join(self, data: st.DataObject, *, heard: bool) -> None:
+    @rule(data=st.data(), received=st.booleans())
+    def join(self, data: st.DataObject, *, received: bool) -> None:
         if call := self.any_call(data, joined=False):
             self.live[call] = True
-            self.told.append((call, None))
-            if heard:
-                self.listen(call, None)
+            self.reported.append((call, None))
+            if received:
+                self.receive(call, None)
 
     @precondition(lambda self: self.live)
-    @rule(data=st.data(), outcome=st.sampled_from(RULED), heard=st.booleans())
-    def end(self, data: st.DataObject, outcome: Outcome, *, heard: bool) -> None:
+    @rule(data=st.data(), outcome=st.sampled_from(RULED), received=st.booleans())
+    def end(self, data: st.DataObject, outcome: Outcome, *, received: bool) -> None:
         if call := self.any_call(data):
-            self.over(call, outcome)
-            if heard:
-                self.listen(*self.told[-1])
+            self.end_call(call, outcome)
+            if received:
+                self.receive(*self.reported[-1])
                 self.retry(call[0])
 
-    def over(self, call: Call, outcome: Outcome) -> None:
+    def end_call(self, call: Call, outcome: Outcome) -> None:
         joined = self.live.pop(call)
-        self.told.append((call, CallEnd(outcome=Outcome.SUCCESS if joined else outcome)))
+        self.reported.append((call, CallEnd(outcome=Outcome.SUCCESS if joined else outcome)))
 
     @precondition(lambda self: self.live)
     @rule()
     def restart_switch(self) -> None:
-        """All calls are gone, joined or not, and the ledger knows nothing of them: they will be found lost."""
+        """Lose all calls, joined or not. The ledger has no record of them, so they are found lost."""
         for call in sorted(self.live):
             del self.live[call]
-            self.told.append((call, CallEnd(outcome=Outcome.LOST)))
+            self.reported.append((call, CallEnd(outcome=Outcome.LOST)))
 
-    @precondition(lambda self: self.told)
+    @precondition(lambda self: self.reported)
     @rule(data=st.data())
-    def hear(self, data: st.DataObject) -> None:
-        """Hear something that the switch told once: the latest, or something old, perhaps for the second time."""
-        self.listen(*data.draw(st.sampled_from(self.told[:-4:-1] + self.told), label="told"))
+    def receive_again(self, data: st.DataObject) -> None:
+        """Receive an event that the switch reported: one of the latest, possibly for the second time, or an old one."""
+        self.receive(*data.draw(st.sampled_from(self.reported[:-4:-1] + self.reported), label="event"))
 
-    def listen(self, call: Call, end: CallEnd | None) -> None:
+    def receive(self, call: Call, end: CallEnd | None) -> None:
         number, attempt = call
         callback = self.callback(number)
         self.append(number, callback.call_ended(attempt, end) if end else callback.call_joined(attempt))
 
-    # What holds at any time.
+    # Invariants.
 
     @invariant()
     def each_history_is_legal(self) -> None:
@@ -233,7 +233,7 @@ class Office(RuleBasedStateMachine):
 
     @invariant()
     def a_success_was_a_joined_call(self) -> None:
-        joined = {call for call, end in self.told if end is None}
+        joined = {call for call, end in self.reported if end is None}
         for number, log in self.logs.items():
             for event in log:
                 if isinstance(event.fact, AttemptSucceeded):
@@ -246,22 +246,22 @@ class Office(RuleBasedStateMachine):
 
     @invariant()
     def no_more_run_than_the_limit(self) -> None:
-        """Calls that ran when the limit was lowered are left to end: the bound falls with them."""
+        """Check the limit. Calls that ran when it was lowered continue to their end, and the bound falls with them."""
         if self.queue_log:
             self.bound = max(self.queue.concurrent_task_limit, min(self.bound, self.running()))
             assert len(self.live) <= self.running() <= self.bound
 
     def teardown(self) -> None:
-        """When all is heard at last and the queue is on, every callback comes to its one end."""
+        """Receive all events and turn the queue on; check that every callback reaches exactly one end."""
         if not self.queue_log:
             return
         if not self.queue.is_deleted:
             self.change_queue(QueueStatus.ON, 1)
         for _ in range(MOST_CALLBACKS * 3 + 1):
             for call in sorted(self.live):
-                self.over(call, Outcome.BUSY)
-            for call, end in self.told:
-                self.listen(call, end)
+                self.end_call(call, Outcome.BUSY)
+            for call, end in self.reported:
+                self.receive(call, end)
             for number in self.logs:
                 self.retry(number)
             self.now += PAUSED

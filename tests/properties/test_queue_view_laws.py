@@ -1,4 +1,4 @@
-"""Laws of callback_list, queue_board and call_history, over random legal histories that are cut into batches at random."""
+"""Properties of callback_list, queue_board and call_history, for random legal histories split into random batches."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -34,24 +34,24 @@ generated_queues = st.tuples(queue_histories(steps=4), st.lists(callback_histori
 
 
 async def record(views: Views, made: list[Queue]) -> None:
-    """Append each queue with its callbacks, under numbers that are new."""
+    """Append each queue with its callbacks, under new numbers."""
     streams: list[tuple[str, list[Any]]] = []
     for queue_facts, histories in made:
         queue_id = next(_numbers) * 64 + 1
         streams.append((f"queue/{queue_id}", queue_facts))
         for first, *later in histories:
             assert isinstance(first, CallbackScheduled)
-            started = [_with_a_call_of_its_own(fact) for fact in later]
+            started = [_with_new_call_id(fact) for fact in later]
             streams.append((f"callback/{next(_numbers) * 64 + 1}", [replace(first, queue_id=queue_id), *started]))
     await views.record_streams(streams)
 
 
-def _with_a_call_of_its_own(fact: CallbackFact) -> CallbackFact:
+def _with_new_call_id(fact: CallbackFact) -> CallbackFact:
     return replace(fact, call_id=str(uuid4())) if isinstance(fact, AttemptStarted) else fact
 
 
 async def streams_of(views: Views, prefix: str) -> list[list[Recorded[Any]]]:
-    """All streams of the log whose names begin so."""
+    """Return all streams of the log whose names begin with ``prefix``."""
     streams = defaultdict[str, list[Recorded[Any]]](list)
     for event in await views.events(prefix):
         streams[event.stream].append(event)
@@ -59,7 +59,7 @@ async def streams_of(views: Views, prefix: str) -> list[list[Recorded[Any]]]:
 
 
 async def check(views: Views) -> None:
-    """Compare each row and count with what the domain makes of the log."""
+    """Compare each row and count with the result of replaying the log."""
     rows, counts = dict[int, CallbackRow](), defaultdict[int, Counter[str]](Counter)
     calls = list[tuple[UUID, int, int, int]]()
     for events in await streams_of(views, "callback/"):
@@ -78,8 +78,8 @@ async def check(views: Views) -> None:
         number: msgspec.structs.asdict(row) for number, row in rows.items()
     }
     found = [queue for events in await streams_of(views, "queue/") if (queue := queues.replay(events))]
-    standing = {queue.id: msgspec.structs.asdict(queue_row(queue)) for queue in found if not queue.is_deleted}
-    assert {row["id"]: row for row in await _kept(views, "queue_board", QueueRow)} == standing
+    expected = {queue.id: msgspec.structs.asdict(queue_row(queue)) for queue in found if not queue.is_deleted}
+    assert {row["id"]: row for row in await _kept(views, "queue_board", QueueRow)} == expected
     names = ("scheduled", "executed", "delayed", "success", "failed", "attempts_joined", "attempts_failed")
     kept = await views.rows(f"SELECT queue_id, queue_is_deleted, {', '.join(names)} FROM perezvon_1.callback_counts")
     assert {(row[0], *row[2:]) for row in kept if any(row[2:])} == {

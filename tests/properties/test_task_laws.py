@@ -1,4 +1,4 @@
-"""Laws of tasks: any legal history."""
+"""Properties of tasks, for any legal history."""
 
 from hypothesis import given
 

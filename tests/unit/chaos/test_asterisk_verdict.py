@@ -1,4 +1,4 @@
-"""The verdict of `./run chaos --asterisk` finds out what must not be."""
+"""The verdict of `./run chaos --asterisk` finds each violation."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -48,7 +48,7 @@ def failed(end: CallEnd) -> Sequence[CallbackFact]:
     return (
         AttemptStarted(attempt=1, call_id=call_id_of(1)),
         AttemptFailed(attempt=1, end=end),
-        CallbackDelayed(due_at=START + timedelta(minutes=3, seconds=PAUSE_S)),  # the failure is the third on record
+        CallbackDelayed(due_at=START + timedelta(minutes=3, seconds=PAUSE_S)),  # the failure is the third event
     )
 
 
@@ -57,16 +57,16 @@ RETRIED = history(*failed(LOST), *joined(2))
 
 
 def scenario(kind: Kind = Kind.WORKER_KILLED, **changes: Any) -> FaultScenario:
-    told: dict[str, Any] = {"idle": "switch_away"} if kind is Kind.LINK_CUT else {}
+    extra: dict[str, Any] = {"idle": "switch_away"} if kind is Kind.LINK_CUT else {}
     one = FaultScenario(
-        kind=kind, queues=[1], people=[ONE], up=OTHERS | {call_id_of(1)}, back_at=BACK_AT, back_after_s=2.0, **told
+        kind=kind, queues=[1], people=[ONE], up=OTHERS | {call_id_of(1)}, back_at=BACK_AT, back_after_s=2.0, **extra
     )
     return msgspec.structs.replace(one, **changes)
 
 
-def seen(told: History = ADOPTED, a_rung: Sequence[float] = (900.0,), **changes: Any) -> Seen:
+def seen(recorded_history: History = ADOPTED, a_rung: Sequence[float] = (900.0,), **changes: Any) -> Seen:
     one = Seen(
-        histories={ONE.a: told},
+        histories={ONE.a: recorded_history},
         comments={ONE.a: ONE.comment},
         rung={ONE.a: a_rung, ONE.b: a_rung[-1:]},
         rows={call_id_of(1): BACK_AT + 1},
@@ -97,15 +97,18 @@ def test_a_link_that_was_cut_costs_nothing() -> None:
     ("kind", "changes"),
     [
         (Kind.WORKER_KILLED, {"a_rung": (900.0, 960.0)}),  # twice for one attempt
-        (Kind.WORKER_KILLED, {"a_rung": ()}),  # joined, and yet nobody's phone rang
-        (Kind.WORKER_KILLED, {"told": RETRIED, "a_rung": (900.0, 960.0)}),  # lost, though the phone rang
-        (Kind.SWITCH_KILLED, {"told": RETRIED, "a_rung": (900.0, 900.1), "rows": {}}),  # at once
-        (Kind.SWITCH_KILLED, {"told": RETRIED, "a_rung": (900.0, 960.0)}),  # lost, though there is a row
+        (Kind.WORKER_KILLED, {"a_rung": ()}),  # joined, although no phone rang
+        (Kind.WORKER_KILLED, {"recorded_history": RETRIED, "a_rung": (900.0, 960.0)}),  # lost, though the phone rang
+        (Kind.SWITCH_KILLED, {"recorded_history": RETRIED, "a_rung": (900.0, 900.1), "rows": {}}),  # immediately
+        (Kind.SWITCH_KILLED, {"recorded_history": RETRIED, "a_rung": (900.0, 960.0)}),  # lost, though there is a row
         (Kind.SWITCH_KILLED, {"rows": {}}),  # not lost, though there is none
-        (Kind.LINK_CUT, {"told": history(*failed(CONGESTION), *joined(2)), "a_rung": (960.0,)}),  # an attempt is burnt
+        (
+            Kind.LINK_CUT,
+            {"recorded_history": history(*failed(CONGESTION), *joined(2)), "a_rung": (960.0,)},
+        ),  # an attempt is burnt
         (Kind.LINK_CUT, {"comments": {ONE.a: "BUSY b busy"}}),
         (Kind.LINK_CUT, {"comments": {ONE.a: None}}),
-        (Kind.LINK_CUT, {"told": history(*[*joined()][:3])}),  # the call has not ended
+        (Kind.LINK_CUT, {"recorded_history": history(*[*joined()][:3])}),  # the call has not ended
         (Kind.LINK_CUT, {"histories": {}}),
     ],
 )

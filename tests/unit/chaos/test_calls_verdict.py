@@ -1,4 +1,4 @@
-"""The verdict of `./run chaos --calls` finds out what must not be."""
+"""The verdict of `./run chaos --calls` finds each violation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +32,7 @@ FACTS: list[CallbackFact] = [
     AttemptFailed(attempt=2, end=BUSY),
     CallbackFinished(result=FinishResult.FAILED, comment="BUSY a busy"),
 ]
-TOLD = [("before", 2), ("before_again", 5), ("after", 7)]
+RECEIPTS = [("before", 2), ("before_again", 5), ("after", 7)]
 
 
 def streams(facts: Sequence[CallbackFact]) -> Streams:
@@ -45,7 +45,7 @@ def faults_of_counts(**changes: Any) -> list[str]:
 
 def test_a_run_in_which_all_went_well_has_no_faults() -> None:
     assert faults_of_counts() == []
-    assert not [*faults_of_webhooks(streams(FACTS), {STREAM: TOLD})]
+    assert not [*faults_of_webhooks(streams(FACTS), {STREAM: RECEIPTS})]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_the_network_counted_too_much_or_too_little_is_a_fault(changes: dic
 
 
 @pytest.mark.parametrize(
-    ("length", "callbacks"), [(4, 1), (5, 1), (7, 2)], ids=["waits for ever", "dials for ever", "one is missing"]
+    ("length", "callbacks"), [(4, 1), (5, 1), (7, 2)], ids=["waits forever", "dials forever", "one is missing"]
 )
 def test_a_callback_that_is_lost_is_a_fault(length: int, callbacks: int) -> None:
     assert [*faults_of_histories(streams(FACTS[:length]), callbacks)]
@@ -68,16 +68,22 @@ def test_a_history_that_the_contract_forbids_is_a_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
-    [TOLD[:2], TOLD[1:], [TOLD[0], TOLD[2], TOLD[1]], [*TOLD, ("after", 8)], [("before", 2), ("before", 5), TOLD[2]]],
+    "receipts",
+    [
+        RECEIPTS[:2],
+        RECEIPTS[1:],
+        [RECEIPTS[0], RECEIPTS[2], RECEIPTS[1]],
+        [*RECEIPTS, ("after", 8)],
+        [("before", 2), ("before", 5), RECEIPTS[2]],
+    ],
     ids=["one is missing", "the first is missing", "out of order", "one too many", "at another address"],
 )
-def test_a_webhook_that_is_missing_wrong_or_out_of_order_is_a_fault(told: list[tuple[str, int]]) -> None:
-    assert len([*faults_of_webhooks(streams(FACTS), {STREAM: told})]) == 1
+def test_a_webhook_that_is_missing_wrong_or_out_of_order_is_a_fault(receipts: list[tuple[str, int]]) -> None:
+    assert len([*faults_of_webhooks(streams(FACTS), {STREAM: receipts})]) == 1
 
 
 def test_a_webhook_of_nobody_is_a_fault() -> None:
-    assert len([*faults_of_webhooks(streams(FACTS), {STREAM: TOLD, "callback/129": TOLD})]) == 1
+    assert len([*faults_of_webhooks(streams(FACTS), {STREAM: RECEIPTS, "callback/129": RECEIPTS})]) == 1
 
 
 def test_only_the_first_receipt_of_a_webhook_counts() -> None:

@@ -1,4 +1,4 @@
-"""Where there is no real switch, its tests are left out, and nobody can miss that."""
+"""Without a real switch its tests are skipped, and the last line of the run reports it."""
 
 import os
 import subprocess

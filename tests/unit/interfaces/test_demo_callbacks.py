@@ -64,11 +64,11 @@ def test_on_a_real_switch_only_extensions_of_four_digits_are_dialled_and_none_be
 
 def test_before_a_real_switch_dials_all_numbers_and_the_trunk_are_told() -> None:
     options = AsteriskOptions(host="::1", port=5038, user="u", secret="s3cret", trunk="carrier")
-    told = warning(ON_SWITCH, AsteriskGatewayKind(options))
-    assert "trunk carrier of the Asterisk at [::1]:5038" in " ".join(told.split())
-    dialled = set(re.findall(r"[0-9]{4}", told.partition("these extensions")[2]))
+    text = warning(ON_SWITCH, AsteriskGatewayKind(options))
+    assert "trunk carrier of the Asterisk at [::1]:5038" in " ".join(text.split())
+    dialled = set(re.findall(r"[0-9]{4}", text.partition("these extensions")[2]))
     assert dialled == {*ON_SWITCH.agents, *ON_SWITCH.customers}
-    assert "s3cret" not in told
+    assert "s3cret" not in text
 
 
 @pytest.mark.parametrize("cast", [CAST, ON_SWITCH], ids=["simulated", "switch"])
@@ -164,8 +164,8 @@ def test_without_a_terminal_there_are_few_and_plain_lines() -> None:
     with showing(stream) as show:
         for _ in range(100):
             show([standing(Idle.OFF)], 7)
-    told = "Q: 20 waiting, 5 delayed, 3 of 8 calls, 10 finished, 46% answered; idle because it is off"
-    assert stream.getvalue() == f"{told}\nwebhooks: 7 verified\n"
+    line_of_queue = "Q: 20 waiting, 5 delayed, 3 of 8 calls, 10 finished, 46% answered; idle because it is off"
+    assert stream.getvalue() == f"{line_of_queue}\nwebhooks: 7 verified\n"
 
 
 def test_on_a_terminal_the_table_is_drawn_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from domain.values import trimmed_title
 from interfaces.demo.day import Call, sample_day
 
 DAY = sample_day()
-_NOBODYS = re.compile(r"\+7[79]\d\d000\d{4}|\+447700900\d{3}|\+120255501\d\d")
+_UNASSIGNED = re.compile(r"\+7[79]\d\d000\d{4}|\+447700900\d{3}|\+120255501\d\d")
 
 
 def test_it_is_a_day_of_some_hundred_calls_in_two_languages() -> None:
@@ -33,7 +33,7 @@ def test_it_knows_all_types_priorities_and_lines() -> None:
 def test_its_titles_can_be_filed_and_its_numbers_are_nobodys() -> None:
     for call in DAY:
         assert trimmed_title(call.task["title"]) == call.task["title"]
-        assert _NOBODYS.fullmatch(e164(call.task["caller_phone"], "KZ", "caller_phone"))
+        assert _UNASSIGNED.fullmatch(e164(call.task["caller_phone"], "KZ", "caller_phone"))
     forms = {re.sub(r"\d", "0", call.task["caller_phone"]) for call in DAY}
     assert {"+00000000000", "0 000 000 00 00", "0000000000"} <= forms
 

@@ -1,4 +1,4 @@
-"""Every error of the core has an answer."""
+"""Every error of the domain and of the use cases has an HTTP response."""
 
 import inspect
 from collections.abc import Iterator
@@ -29,9 +29,9 @@ def test_the_table_is_total() -> None:
     )
     errors = {error for module in modules for error in errors_of(module)}
     assert len(errors) > 15
-    # What is a ValueError is told as a bad field by whoever checks.
-    untold = {error.__name__ for error in errors if not set(error.__mro__) & {*ERROR_RESPONSES, ValueError}}
-    assert untold == set()
+    # The validation of a field converts a ValueError into a field error.
+    unmapped = {error.__name__ for error in errors if not set(error.__mro__) & {*ERROR_RESPONSES, ValueError}}
+    assert unmapped == set()
 
 
 def test_no_answer_stands_for_whatever_comes() -> None:

@@ -22,7 +22,7 @@ from tests.support.certificates import certificate_for
 
 
 def settings(**given: str) -> Settings:
-    """Return settings with an Asterisk."""
+    """Return settings that select the Asterisk gateway."""
     chosen = {"gateway": "asterisk", "asterisk_secret": "s3cret", **given}
     return from_environment({f"PEREZVON_{name.upper()}": value for name, value in chosen.items()})
 

@@ -1,4 +1,4 @@
-"""JSON bodies: what is told of bad ones."""
+"""Decoding of JSON bodies, and the field errors of invalid ones."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -103,7 +103,9 @@ def test_a_whole_surrogate_pair_is_one_character() -> None:
 
 def test_nul_is_refused_where_it_stands_and_told_in_words() -> None:
     (fault,) = faults_of(rb'{"title": "x", "legs": [{"number": "1\u0000"}]}')
-    assert fault == FieldError(("body", "legs", 0, "number"), "Expected text without NUL characters", "string_pattern_mismatch")
+    assert fault == FieldError(
+        ("body", "legs", 0, "number"), "Expected text without NUL characters", "string_pattern_mismatch"
+    )
 
 
 @pytest.mark.parametrize("title", ["", " ", "\n\t\u2003", "x" * 501, " x" + "y" * 500, "a\0b", " \0"])

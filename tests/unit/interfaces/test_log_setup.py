@@ -1,4 +1,4 @@
-"""Log lines."""
+"""Format, level and content of log lines."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Query strings and headers, decoded."""
+"""Decoding of query strings and headers."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -16,7 +16,7 @@ class Colour(StrEnum):
     RED = "red"
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class Params(msgspec.Struct, frozen=True, kw_only=True):
     colour: Colour | None = None
     text: Annotated[str, Meta(max_length=5)] | None = None
     also: bool = False
@@ -24,49 +24,49 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     after: Annotated[int, Meta(ge=0)] = msgspec.field(name="X-After", default=0)
 
 
-def asked(query: bytes, **headers: str) -> Wanted:
+def decoded(query: bytes, **headers: str) -> Params:
     request = RequestFactory().get("/", headers={name.replace("_", "-"): value for name, value in headers.items()})
     request.scope["query_string"] = query
-    return decode_params(request, Wanted)
+    return decode_params(request, Params)
 
 
 def test_without_a_question_the_defaults_hold() -> None:
-    assert asked(b"") == Wanted()
+    assert decoded(b"") == Params()
 
 
 def test_each_kind_of_value_is_read() -> None:
-    wanted = asked(b"colour=red&text=a+b&also=TRUE&page=7&unknown=1", X_After="9")
-    assert wanted == Wanted(colour=Colour.RED, text="a b", also=True, page=7, after=9)
+    params = decoded(b"colour=red&text=a+b&also=TRUE&page=7&unknown=1", X_After="9")
+    assert params == Params(colour=Colour.RED, text="a b", also=True, page=7, after=9)
 
 
 @pytest.mark.parametrize("query", ["text=счёт", "text=%D1%81%D1%87%D1%91%D1%82"])
 def test_cyrillic_is_read_percent_encoded_and_raw(query: str) -> None:
-    assert asked(query.encode()).text == "счёт"
+    assert decoded(query.encode()).text == "счёт"
 
 
 def test_the_word_null_is_a_word() -> None:
-    assert asked(b"text=null").text == "null"
+    assert decoded(b"text=null").text == "null"
     with pytest.raises(InvalidRequest):
-        asked(b"colour=null")
+        decoded(b"colour=null")
     with pytest.raises(InvalidRequest):
-        asked(b"page=null")
+        decoded(b"page=null")
 
 
 def test_of_a_parameter_that_is_repeated_the_last_counts() -> None:
-    assert asked(b"page=x&page=2").page == 2
+    assert decoded(b"page=x&page=2").page == 2
 
 
 def test_bytes_that_are_no_text_do_no_harm() -> None:
-    assert asked(b"text=\xff%ff").text == "\ufffd\ufffd"
+    assert decoded(b"text=\xff%ff").text == "\ufffd\ufffd"
 
 
 def test_a_header_is_no_query_parameter() -> None:
-    assert asked(b"X-After=5").after == 0
+    assert decoded(b"X-After=5").after == 0
 
 
 def test_every_fault_is_told_with_its_place() -> None:
     with pytest.raises(InvalidRequest) as refused:
-        asked(b"colour=blue&text=toolong&also=maybe&page=0", X_After="-1")
+        decoded(b"colour=blue&text=toolong&also=maybe&page=0", X_After="-1")
     assert [(fault.loc, fault.kind) for fault in refused.value.field_errors] == [
         (("query", "colour"), "enum"),
         (("query", "text"), "string_too_long"),

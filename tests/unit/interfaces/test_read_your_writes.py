@@ -1,4 +1,4 @@
-"""What this process wrote, by organisation."""
+"""The last position that this process wrote, by organisation."""
 
 import pytest
 

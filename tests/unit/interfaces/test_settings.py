@@ -1,4 +1,4 @@
-"""Settings of a deployment."""
+"""Settings of a deployment, and their documentation."""
 
 import re
 from pathlib import Path
@@ -14,11 +14,11 @@ PAGE = (Path(__file__).parents[3] / "docs" / "settings.md").read_text(encoding="
 
 
 def test_every_setting_stands_in_the_documentation_with_its_default() -> None:
-    told = dict(re.findall(r"^\| `PEREZVON_([A-Z_]+)` \| `?([^|`]*)`? \|", PAGE, re.MULTILINE))
+    documented = dict(re.findall(r"^\| `PEREZVON_([A-Z_]+)` \| `?([^|`]*)`? \|", PAGE, re.MULTILINE))
     defaults = msgspec.structs.asdict(Settings())
-    assert {name.lower() for name in told} == defaults.keys()
+    assert {name.lower() for name in documented} == defaults.keys()
     for name, default in defaults.items():
-        shown = told[name.upper()].strip()
+        shown = documented[name.upper()].strip()
         if shown == "none":
             assert default in {None, ""}
         else:
@@ -26,9 +26,9 @@ def test_every_setting_stands_in_the_documentation_with_its_default() -> None:
 
 
 def test_every_setting_of_an_organisation_stands_in_the_documentation_with_its_default() -> None:
-    told = dict(re.findall(r"^\| `([a-z_]+)` \| `?([^|`]*)`? \|", PAGE, re.MULTILINE))
-    given = {name: value.strip() for name, value in told.items() if value.strip() != "none"}
-    assert told.keys() == msgspec.structs.asdict(OrganizationSettings()).keys()
+    documented = dict(re.findall(r"^\| `([a-z_]+)` \| `?([^|`]*)`? \|", PAGE, re.MULTILINE))
+    given = {name: value.strip() for name, value in documented.items() if value.strip() != "none"}
+    assert documented.keys() == msgspec.structs.asdict(OrganizationSettings()).keys()
     assert msgspec.convert(given, OrganizationSettings, strict=False) == OrganizationSettings()
 
 

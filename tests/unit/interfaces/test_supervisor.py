@@ -13,15 +13,15 @@ from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
 
-# On SIGTERM: wait a while for a file that must not come, tell whether it came, and leave a file of one's own.
+# On SIGTERM: wait 0.5 s for a file that must not appear, and write whether it appeared to a file.
 DRAINING = """
 import pathlib, signal, sys, time
-begun, awaited, left = map(pathlib.Path, sys.argv[1:])
+begun, awaited, result = map(pathlib.Path, sys.argv[1:])
 def drain(*_):
     end = time.monotonic() + 0.5
     while time.monotonic() < end and not awaited.exists():
         time.sleep(0.01)
-    left.write_text("alone" if awaited.exists() else "served")
+    result.write_text("alone" if awaited.exists() else "served")
     sys.exit()
 signal.signal(signal.SIGTERM, drain)
 begun.touch()

@@ -1,4 +1,4 @@
-"""The worker fails as a whole, so that its supervisor restarts it."""
+"""The worker ends when one of its parts ends, so that its supervisor restarts it."""
 
 import asyncio
 import os
@@ -25,30 +25,30 @@ def asterisk_at(host: str) -> AsteriskGatewayKind:
     return AsteriskGatewayKind(AsteriskOptions(host=host, port=5038, user="u", secret="s", trunk="t"))
 
 
-async def lasts(_dsn: str, stop: asyncio.Event, *_: object, **__: object) -> None:
+async def run_until_stopped(_dsn: str, stop: asyncio.Event, *_: object, **__: object) -> None:
     await stop.wait()
 
 
-async def fails(*_: object, **__: object) -> None:
+async def fail(*_: object, **__: object) -> None:
     raise LookupError("broken")
 
 
-async def ends(*_: object, **__: object) -> None:
+async def end_early(*_: object, **__: object) -> None:
     pass
 
 
-async def is_told_to_end(_dsn: str, stop: asyncio.Event, *_: object, **__: object) -> None:
+async def signal_stop(_dsn: str, stop: asyncio.Event, *_: object, **__: object) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     await stop.wait()
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Return a function that runs a worker whose parts last, except the given ones."""
+    """Return a function that runs a worker. Its parts run until they are stopped, except the given ones."""
 
     def running(settings: Settings | None = None, **parts: object) -> None:
         for part in PARTS:
-            monkeypatch.setattr(f"interfaces.bootstrap.worker.{part}", parts.get(part, lasts))
+            monkeypatch.setattr(f"interfaces.bootstrap.worker.{part}", parts.get(part, run_until_stopped))
         work("", settings or Settings(gateway="simulated"))
 
     return running
@@ -57,21 +57,21 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_fails_ends_the_worker_with_its_error(run: Callable[..., None], part: str) -> None:
     with pytest.raises(LookupError, match="broken"):
-        run(**{part: fails})
+        run(**{part: fail})
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_ends_by_itself_ends_the_worker(run: Callable[..., None], part: str) -> None:
     with pytest.raises(PartEnded):
-        run(**{part: ends})
+        run(**{part: end_early})
 
 
 def test_all_parts_end_when_the_worker_is_told_to(run: Callable[..., None]) -> None:
-    run(run_projections=is_told_to_end)
+    run(run_projections=signal_stop)
 
 
 def test_without_a_gateway_nothing_is_dialled(run: Callable[..., None]) -> None:
-    run(Settings(), run_projections=is_told_to_end, run_dispatching=fails)
+    run(Settings(), run_projections=signal_stop, run_dispatching=fail)
 
 
 @pytest.mark.parametrize(
@@ -87,17 +87,17 @@ def test_it_dials_the_switch_that_is_set_at_the_pace_that_is_set(
 ) -> None:
     dialled: dict[str, object] = {}
 
-    async def dials(_dsn: str, stop: asyncio.Event, *_: object, **how: object) -> None:
+    async def dial(_dsn: str, stop: asyncio.Event, *_: object, **how: object) -> None:
         dialled.update(how)
-        await is_told_to_end(_dsn, stop)
+        await signal_stop(_dsn, stop)
 
-    run(settings, run_dispatching=dials)
+    run(settings, run_dispatching=dial)
     assert dialled == {"gateway": gateway_of(settings), "pace": pace}
 
 
 def test_a_worker_that_cannot_know_its_switch_does_not_begin(run: Callable[..., None]) -> None:
     with pytest.raises(BadSetting, match="PEREZVON_ASTERISK_SECRET"):
-        run(Settings(gateway="asterisk"), run_projections=fails)
+        run(Settings(gateway="asterisk"), run_projections=fail)
 
 
 @pytest.mark.parametrize(
@@ -111,14 +111,14 @@ def test_a_worker_that_cannot_know_its_switch_does_not_begin(run: Callable[..., 
 def test_calls_are_kept_under_the_kind_of_their_switch_wherever_it_moves(
     monkeypatch: pytest.MonkeyPatch, gateway: GatewayKind, name: str
 ) -> None:
-    led: list[str] = []
+    gateways: list[str] = []
 
-    async def leads(*_: object, gateway: str, **__: object) -> None:
-        led.append(gateway)
+    async def lead(*_: object, gateway: str, **__: object) -> None:
+        gateways.append(gateway)
 
-    monkeypatch.setattr("interfaces.bootstrap.worker.run_dispatcher", leads)
+    monkeypatch.setattr("interfaces.bootstrap.worker.run_dispatcher", lead)
     dispatching = run_dispatching(
         "host=nowhere.invalid", asyncio.Event(), WebhookOptions(), gateway=gateway, pace=Pace()
     )
     asyncio.run(dispatching)
-    assert led == [name]
+    assert gateways == [name]
