@@ -42,9 +42,9 @@ from domain.task.events import (
 from domain.task.task import Status, Task
 from domain.task.task import replay as replay_task
 
-CallbackFacts = AttemptStarted | AttemptSucceeded | CallbackFinished | CallbackCancelled
-TaskFacts = TaskFiled | TaskReprocessed | TaskCancelled | TaskCompleted | TaskFailed
-Handled = TaskFacts | CallbackFacts
+HandledCallbackFact = AttemptStarted | AttemptSucceeded | CallbackFinished | CallbackCancelled
+HandledTaskFact = TaskFiled | TaskReprocessed | TaskCancelled | TaskCompleted | TaskFailed
+Handled = HandledTaskFact | HandledCallbackFact
 Ignored = (
     TaskStarted
     | TaskPutBack
@@ -121,7 +121,7 @@ def fail_task(error_message: str) -> Decide:
     return partial(_change_status, status=Status.FAILED, error_message=error_message)
 
 
-def follow_callback(fact: CallbackFacts) -> Decide | None:
+def follow_callback(fact: HandledCallbackFact) -> Decide | None:
     """Return the decision about a task that follows from a fact of its callback; None when nothing follows."""
     match fact:
         case AttemptStarted():

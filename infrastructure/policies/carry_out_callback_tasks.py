@@ -9,9 +9,9 @@ from psycopg import AsyncConnection
 from application.policies.carry_out_callback_tasks import (
     Decide,
     Handled,
+    HandledTaskFact,
     Ignored,
     Prerequisites,
-    TaskFacts,
     callback_for,
     cancel_callback,
     fail_task,
@@ -40,7 +40,7 @@ from infrastructure.event_log.decisions import decide_and_append, read_streams
 from infrastructure.event_log.sequences import draw_callback_ids
 from infrastructure.policies.schedule_cache import ScheduleCache
 from infrastructure.postgres.sql import statement
-from infrastructure.subscriptions.handler import POLICY_TUNING, actor_of, caused, fact_types, topics_of
+from infrastructure.subscriptions.handler import POLICY_TUNING, actor_of, envelope_for, fact_types, topics_of
 
 _STARTS_OF_TRIES = (TaskFiled, TaskReprocessed)
 _ENDS_OF_TASKS = (TaskCancelled, TaskCompleted, TaskFailed)
@@ -154,7 +154,7 @@ class _Links:
 
     def _decide(self, event: Recorded[Any], stream: str, decide: Decide) -> None:
         self.decisions.append(
-            Decision(stream=stream, decide=decide, envelope=caused(CarryOutCallbackTasks.name, event))
+            Decision(stream=stream, decide=decide, envelope=envelope_for(CarryOutCallbackTasks.name, event))
         )
 
 
@@ -165,7 +165,7 @@ def _is_of_task(event: Recorded[Any]) -> bool:
     return event.stream.startswith(TASK_PREFIX)
 
 
-def _may_concern(event: Recorded[TaskFacts]) -> bool:
+def _may_concern(event: Recorded[HandledTaskFact]) -> bool:
     """Return whether the fact of a task may concern a callback: it starts a try, or a client ended the task."""
     fact = event.fact
     match fact:

@@ -16,7 +16,7 @@ from domain.model import Recorded
 from infrastructure.event_log.decisions import decide_and_append, read_streams
 from infrastructure.policies.schedule_cache import ScheduleCache
 from infrastructure.postgres.sql import statement
-from infrastructure.subscriptions.handler import POLICY_TUNING, caused, fact_types, topics_of
+from infrastructure.subscriptions.handler import POLICY_TUNING, envelope_for, fact_types, topics_of
 
 _QUEUES = statement("""
     SELECT q.queue_id, q.is_deleted, coalesce(q.retry_policy, o.settings -> 'retry_policy')::text
@@ -54,7 +54,7 @@ class RetryCallbacks:
 
 
 def _decision(event: Recorded[Any], known: Facts, queue: QueueRetrySettings) -> Decision:
-    envelope = caused(RetryCallbacks.name, event)
+    envelope = envelope_for(RetryCallbacks.name, event)
     if queue.is_deleted and CallbackCancelled() in retry_or_finish(known, queue):
         envelope = replace(envelope, reason="the queue was deleted")
     return Decision(stream=event.stream, decide=partial(retry_or_finish, queue=queue), envelope=envelope, known=known)

@@ -105,7 +105,7 @@ def topics_of(facts: FactTypes, first_event_contains: Sequence[str] = ()) -> Top
     return Topics(tags | {tag for tag in UPCASTERS if _without_version(tag) in names}, first_event_contains)
 
 
-def caused(policy: str, event: Recorded[Any]) -> Envelope:
+def envelope_for(policy: str, event: Recorded[Any]) -> Envelope:
     """Return the envelope of facts that the policy appends because of the event: it leads back to the request."""
     return Envelope(
         organization_id=event.organization_id or 0,

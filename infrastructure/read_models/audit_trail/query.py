@@ -49,9 +49,9 @@ class PostgresAuditTrail:
         """Read over ``reading``."""
         self._reading = reading
 
-    async def page(self, organization_id: int, wanted: AuditTrailFilter, *, after: int, limit: int) -> AuditTrailPage:
+    async def page(self, organization_id: int, matching: AuditTrailFilter, *, after: int, limit: int) -> AuditTrailPage:
         """See the port."""
-        values: dict[str, Any] = msgspec.structs.asdict(wanted) | {"after": after or None}
+        values: dict[str, Any] = msgspec.structs.asdict(matching) | {"after": after or None}
         query = page_statement({name for name, value in values.items() if value is not None})
         values |= {"organization_id": organization_id, "limit": limit}
         async with self._reading.connection() as connection:

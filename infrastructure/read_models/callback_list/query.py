@@ -45,15 +45,15 @@ class PostgresCallbackList:
         self,
         organization_id: int,
         queue_id: int,
-        wanted: CallbackListFilter,
+        matching: CallbackListFilter,
         *,
         after: int = 0,
         offset: int = 0,
         limit: int,
     ) -> CallbackPage:
         """See the port."""
-        values: dict[str, Any] = msgspec.structs.asdict(wanted) | {"after": after or None}
-        query = page_statement({name for name, value in values.items() if value is not None}, wanted)
+        values: dict[str, Any] = msgspec.structs.asdict(matching) | {"after": after or None}
+        query = page_statement({name for name, value in values.items() if value is not None}, matching)
         values |= {"organization_id": organization_id, "queue_id": queue_id, "offset": offset, "limit": limit}
         rows = await read_view(self._reading, query, values, prepare=True)
         return CallbackPage(
@@ -63,11 +63,11 @@ class PostgresCallbackList:
         )
 
 
-def page_statement(filters: AbstractSet[str], wanted: CallbackListFilter) -> bytes:
+def page_statement(filters: AbstractSet[str], matching: CallbackListFilter) -> bytes:
     """Return the statement of a page that is filtered by these fields; ``after`` is one of them."""
     length, behind = _SPANS["after" in filters]
     fragments = {
-        "<counts>": " + ".join(_counts(wanted)) or "0",
+        "<counts>": " + ".join(_counts(matching)) or "0",
         "<length>": length,
         "<behind>": behind,
         "<filter>": " ".join(condition for name, condition in _FILTERS.items() if name in filters),
@@ -78,11 +78,11 @@ def page_statement(filters: AbstractSet[str], wanted: CallbackListFilter) -> byt
     return query
 
 
-def _counts(wanted: CallbackListFilter) -> list[str]:
+def _counts(matching: CallbackListFilter) -> list[str]:
     """Return the columns of callback_counts whose sum is the total of the filter."""
-    unfinished = [status.value for status in _UNFINISHED if wanted.status in {None, status}]
-    finished = [result.value for result in FinishResult if wanted.finish_result in {None, result}]
+    unfinished = [status.value for status in _UNFINISHED if matching.status in {None, status}]
+    finished = [result.value for result in FinishResult if matching.finish_result in {None, result}]
     return [
-        *(unfinished if wanted.finish_result is None else []),
-        *(finished if wanted.status in {None, Status.FINISHED} else []),
+        *(unfinished if matching.finish_result is None else []),
+        *(finished if matching.status in {None, Status.FINISHED} else []),
     ]

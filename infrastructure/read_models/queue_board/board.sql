@@ -1,5 +1,3 @@
--- The board of queues: counts come from projections, at the lower of their two log positions; calls that run and
--- callbacks that are due come from the dispatcher's tables, and so are live.
 SELECT
     least(
         coalesce((SELECT position FROM {schema}.checkpoints WHERE name = 'callback_list'), 0),

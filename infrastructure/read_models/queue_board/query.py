@@ -29,6 +29,8 @@ QUEUES = statement(
 """.replace("<columns>", ", ".join(_COLUMNS))
 )
 
+# Counts come from projections, at the lower of their two log positions. Calls that run and callbacks that are due come
+# from the dispatcher's tables, and so are live.
 _BOARD = load_statement(__name__, "board.sql")
 STANDINGS = _BOARD.replace(b"<queues>", b"AND id > %(after)s")
 STANDING = _BOARD.replace(b"<queues>", b"AND id = %(queue_id)s")

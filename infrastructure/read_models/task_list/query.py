@@ -158,20 +158,20 @@ class PostgresTaskList:
         """Read over ``reading``."""
         self._reading = reading
 
-    async def page(self, organization_id: int, wanted: TaskListFilter, *, page: int, per_page: int) -> TaskPage:
+    async def page(self, organization_id: int, matching: TaskListFilter, *, page: int, per_page: int) -> TaskPage:
         """See the port.
 
         The total is exact without ``search`` and ``caller_phone``; with one of them it is counted up to 10,000.
         No index helps a ``search`` of fewer than three letters or digits in a row: it reads tasks of the organisation
         until page and count are full, so all of them when few or none match (about a second for a million tasks).
         """
-        values: dict[str, Any] = {name: getattr(wanted, name, None) for name in FILTERS}
-        if wanted.search is not None:
-            kind = "search" if _TRIGRAM.search(wanted.search) else "short_search"
-            values |= {"search": None, kind: f"%{_escaped(wanted.search.lower())}%"}
+        values: dict[str, Any] = {name: getattr(matching, name, None) for name in FILTERS}
+        if matching.search is not None:
+            kind = "search" if _TRIGRAM.search(matching.search) else "short_search"
+            values |= {"search": None, kind: f"%{_escaped(matching.search.lower())}%"}
         filters = {name for name, value in values.items() if value is not None}
         values |= {"organization_id": organization_id, "limit": per_page, "offset": (page - 1) * per_page}
-        query = page_statement(filters, include_cancelled=wanted.include_cancelled)
+        query = page_statement(filters, include_cancelled=matching.include_cancelled)
         searching = not filters.isdisjoint(_COUNTING)
         rows = await read_view(self._reading, query, values, prepare=not searching)
         total, position = rows[0][:2]
