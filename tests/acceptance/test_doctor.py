@@ -1,4 +1,4 @@
-"""``perezvon doctor``: it finds what is wrong, and nothing else."""
+"""``perezvon doctor``: it reports each fault, and nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ Execute = Callable[[str], None]
 
 @pytest.fixture
 def execute(database: str) -> Execute:
-    """Return what carries out a statement on the database of the test."""
+    """Return a function that executes a statement in the database of the test."""
 
     def executed(text: str) -> None:
         with psycopg.connect(database, autocommit=True) as owner:
@@ -29,7 +29,7 @@ def execute(database: str) -> Execute:
 def test_the_doctor_finds_all_well_but_for_the_worker_that_is_not_there(shell: Shell) -> None:
     states = {name: check["state"] for name, check in shell.findings().items()}
     assert states.pop("worker") == "fail"
-    durability = states.pop("durability")  # the server of tests forgoes it
+    durability = states.pop("durability")  # the test server may run without it
     assert durability in {"ok", "fail"}
     assert set(states.values()) == {"ok"}
     assert {"database", "schema", "role", "fence", "search", "clock", "view task_list"} <= set(states)
@@ -69,19 +69,19 @@ def test_the_doctor_sees_a_clock_that_runs_behind_the_log(shell: Shell, acme: st
 
 
 def test_the_doctor_stops_at_a_schema_that_is_not_there(
-    nowhere: Shell, server: DatabaseServer, monkeypatch: pytest.MonkeyPatch
+    bare_shell: Shell, server: DatabaseServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PEREZVON_DATABASE_URL", server.create_empty("perezvon_cli_bare"))
     try:
-        findings = nowhere.findings()
+        findings = bare_shell.findings()
     finally:
         server.drop("perezvon_cli_bare")
     assert findings["schema"]["advice"] == "Run `perezvon migrate`"
     assert "fence" not in findings
 
 
-def test_the_doctor_says_so_when_there_is_no_database(nowhere: Shell, tmp_path: Path) -> None:
-    code, out, _ = nowhere.run("doctor", "--data-dir", str(tmp_path))
+def test_the_doctor_says_so_when_there_is_no_database(bare_shell: Shell, tmp_path: Path) -> None:
+    code, out, _ = bare_shell.run("doctor", "--data-dir", str(tmp_path))
     assert code == 1
     assert out.startswith("fail  database: No database runs in ")
 
@@ -107,7 +107,7 @@ def test_the_doctor_sees_calls_that_nobody_follows(shell: Shell, execute: Execut
     findings = shell.findings()
     left = findings["gateway simulated"]
     assert left["state"] == "fail"
-    assert left["message"].startswith("3 calls are open, and nobody leads it")
+    assert left["message"].startswith("3 calls are open, and no worker leads the gateway")
     assert "PEREZVON_GATEWAY=simulated" in left["advice"]
     assert findings["gateway asterisk"]["state"] == "ok"
 
@@ -119,20 +119,20 @@ def test_the_doctor_says_nothing_of_a_switch_that_is_no_longer_used(shell: Shell
 
 def test_the_doctor_sees_a_switch_that_its_leader_does_not_reach(shell: Shell, execute: Execute) -> None:
     execute(lease("asterisk", f"{IN_AN_HOUR}, false, '2026-11-22 10:00:00Z', '-infinity', 0"))
-    away = shell.findings()["gateway asterisk"]
-    assert away["state"] == "fail"
-    assert away["message"].startswith("The switch is away since 2026-11-22 ")
+    unreachable = shell.findings()["gateway asterisk"]
+    assert unreachable["state"] == "fail"
+    assert unreachable["message"].startswith("The switch is unreachable since 2026-11-22 ")
 
 
-@pytest.mark.parametrize(("until", "told"), [(IN_AN_HOUR, "3600 s"), ("now() - interval '1 s'", "0 s")])
+@pytest.mark.parametrize(("until", "duration"), [(IN_AN_HOUR, "3600 s"), ("now() - interval '1 s'", "0 s")])
 def test_the_doctor_sees_a_switch_that_is_left_alone_for_its_congestion(
-    shell: Shell, execute: Execute, until: str, told: str
+    shell: Shell, execute: Execute, until: str, duration: str
 ) -> None:
     execute(lease("asterisk", f"{IN_AN_HOUR}, true, now(), {until}, 2"))
     paused = shell.findings()["gateway asterisk"]
     assert paused["state"] == "warn"
-    assert paused["message"].startswith("Nothing is started for ")
-    assert f"for {told}" in paused["message"].replace("3599 s", "3600 s")
+    assert paused["message"].startswith("No calls start for ")
+    assert f"for {duration}" in paused["message"].replace("3599 s", "3600 s")
     assert "pause 2 in a row" in paused["message"]
 
 
@@ -175,5 +175,5 @@ def test_the_doctor_says_what_is_not_set_of_an_asterisk_and_never_its_secret(
     monkeypatch.setenv("PEREZVON_ASTERISK_ADDRESS", "127.0.0.1:1")
     code, out, err = shell.run("doctor")
     assert (code, err) == (1, "")
-    assert "fail  switch: It cannot be reached: 127.0.0.1:1" in out
+    assert "fail  switch: The switch cannot be reached: 127.0.0.1:1" in out
     assert "s3cret" not in out

@@ -1,4 +1,4 @@
-"""``perezvon simulator``: a phone network as a process of its own."""
+"""``perezvon simulator``: a phone network in its own process."""
 
 import json
 import os
@@ -31,7 +31,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start as many as a test wants, and end them."""
+    """Yield a function that starts a simulator; kill all of them after the test."""
     running: list[subprocess.Popen[str]] = []
 
     def started(*words: str, **environment: str) -> subprocess.Popen[str]:
@@ -50,7 +50,7 @@ def start() -> Iterator[Start]:
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Name a Unix socket, shorter than the path of the folder of a test may be."""
+    """Return the relative path of a Unix socket: the path of a test folder may be too long for one."""
     monkeypatch.chdir(tmp_path)
     return "./switch.sock"
 
@@ -102,8 +102,8 @@ async def test_its_state_outlives_those_who_dial_it(start: Start, path: str) -> 
 
 
 @pytest.fixture
-def network_of(nowhere: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Network]:
-    """Return the network that the command would serve, without serving it."""
+def network_of(bare_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Network]:
+    """Return a function that makes the network which the command would serve, without serving it."""
     served: list[Network] = []
 
     def serve(options: NetworkOptions, listener: socket.socket, _on_ready: Callable[[], None]) -> None:
@@ -111,7 +111,7 @@ def network_of(nowhere: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         served.append(make_network(options))
 
     def made(*words: str) -> Network:
-        code, _, err = nowhere.run("simulator", "--address", "127.0.0.1:0", *words)
+        code, _, err = bare_shell.run("simulator", "--address", "127.0.0.1:0", *words)
         assert (code, err) == (0, "")
         return served.pop()
 
@@ -128,8 +128,8 @@ def outcomes(network: Network, number: str, count: int) -> list[Outcome | None]:
 
 
 def test_it_carries_what_it_is_told_to(network_of: Callable[..., Network]) -> None:
-    by_chance = [outcomes(network_of("--seed", seed), "9001", 100) for seed in ("1", "1", "2")]
-    assert by_chance[0] == by_chance[1] != by_chance[2]
+    random_outcomes = [outcomes(network_of("--seed", seed), "9001", 100) for seed in ("1", "1", "2")]
+    assert random_outcomes[0] == random_outcomes[1] != random_outcomes[2]
     assert outcomes(network_of("--calls", "1"), "3001", 2) == [None, Outcome.CONGESTION]
     assert outcomes(network_of("--calls-per-second", "0.001"), "2001", 2) == [Outcome.BUSY, Outcome.CONGESTION]
     assert outcomes(network_of(), "2001", 2) == [Outcome.BUSY, Outcome.BUSY]
@@ -153,13 +153,13 @@ def test_an_attached_one_ends_when_its_parent_is_gone(start: Start) -> None:
     assert attached.wait(timeout=60) == 0
 
 
-def test_an_address_in_use_is_a_sentence(nowhere: Shell) -> None:
+def test_an_address_in_use_is_a_sentence(bare_shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        code, error = nowhere.refusal("simulator", "--address", f"127.0.0.1:{other.getsockname()[1]}")
+        code, error = bare_shell.refusal("simulator", "--address", f"127.0.0.1:{other.getsockname()[1]}")
     assert (code, error["code"]) == (1, "cannot_listen")
 
 
 @pytest.mark.parametrize("address", ["switch", "127.0.0.1", "127.0.0.1:x", ""])
-def test_what_is_no_address_is_refused(nowhere: Shell, address: str) -> None:
-    code, error = nowhere.refusal("simulator", "--address", address)
+def test_what_is_no_address_is_refused(bare_shell: Shell, address: str) -> None:
+    code, error = bare_shell.refusal("simulator", "--address", address)
     assert (code, error["code"]) == (2, "usage")

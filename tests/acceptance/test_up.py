@@ -1,4 +1,4 @@
-"""``perezvon up``: one command, everything runs; it ends, and nothing is left."""
+"""``perezvon up``: one command starts everything, and nothing remains when it ends."""
 
 import json
 import os
@@ -26,7 +26,7 @@ Start = Callable[..., Up]
 
 CHILDREN = ("api", "simulator", "worker")
 AGENTS = {f"100{n}" for n in range(1, 10)} | {"2001", "7001"}
-ON_SWITCH = {  # what becomes of the demo's callbacks on a real switch, and of their attempts
+ON_SWITCH = {  # results of the demo's callbacks on a real switch, and of their attempts
     "success: ANSWER b": 40,
     "failed: NOANSWER b no_answer": 6,
     "failed: CHANUNAVAIL b invalid_number": 6,
@@ -48,7 +48,7 @@ ON_SWITCH = {  # what becomes of the demo's callbacks on a real switch, and of t
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Lend a folder for data, short and reachable for all users."""
+    """Yield a data folder with a short path that all users can access."""
     folder = Path(tempfile.mkdtemp(prefix="pz", dir=home_of_tests().parent))
     folder.chmod(0o755)
     yield folder
@@ -57,7 +57,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start as many as a test wants, and end them."""
+    """Yield a function that starts `perezvon up`; end all processes after the test."""
     running: list[Up] = []
 
     def started(*words: str, **environment: str) -> Up:
@@ -72,12 +72,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def up(start: Start, database: str) -> Up:
-    """Lend one that runs on a database of the test's own."""
+    """Return a running `perezvon up` on the database of the test."""
     return start(PEREZVON_DATABASE_URL=database)
 
 
 def test_it_says_where_it_is_ready_and_nothing_else_and_a_signal_drains_its_processes(up: Up) -> None:
-    assert up.answers()
+    assert up.responds()
     assert up.output == f"ready {up.url}\n"
     assert up.end(signal.SIGTERM) == 0
     assert up.output.count("\n") == 1
@@ -94,10 +94,10 @@ def test_a_killed_process_is_started_again_on_the_same_port(up: Up) -> None:
         os.kill(pid, signal.SIGKILL)
     for name in CHILDREN:
         eventually(lambda name=name: len(up.pids(name)) > 1, timeout=60)
-    eventually(up.answers, timeout=60)
+    eventually(up.responds, timeout=60)
     assert up.url == url
-    told = [line for line in up.log if line["event"] == "process ended, restarting"]
-    assert sorted((line["process"], line["code"]) for line in told) == [(name, -9) for name in CHILDREN]
+    restarted = [line for line in up.log if line["event"] == "process ended, restarting"]
+    assert sorted((line["process"], line["code"]) for line in restarted) == [(name, -9) for name in CHILDREN]
 
 
 def test_its_worker_dials_a_simulated_network_of_its_own_which_it_says_and_again_when_that_was_lost(up: Up) -> None:
@@ -105,7 +105,7 @@ def test_its_worker_dials_a_simulated_network_of_its_own_which_it_says_and_again
         return sum(line["event"] == "switch connected" for line in up.log)
 
     assert up.url
-    assert "calls go to a simulated phone network: no phone rings" in [line["event"] for line in up.log]
+    assert "phone network simulated: no phone rings" in [line["event"] for line in up.log]
     eventually(lambda: reached() == 1, timeout=60)
     (pid,) = up.pids("simulator")
     os.kill(pid, signal.SIGKILL)
@@ -123,16 +123,16 @@ def test_with_an_asterisk_named_it_starts_no_network_and_says_that_phones_ring(s
     secret = {"PEREZVON_ASTERISK_SECRET": "s3cret", "PEREZVON_ASTERISK_TRUNK": "carrier"}
     up = start("--asterisk", "127.0.0.1:1", PEREZVON_DATABASE_URL=database, **secret)
     assert up.url
-    (told,) = [line for line in up.log if line["event"] == "calls go to a real switch: phones ring"]
-    assert (told["address"], told["trunk"]) == ("127.0.0.1:1", "carrier")
-    eventually(lambda: any(line["event"] == "dialling over Asterisk" for line in up.log), timeout=60)
+    (warned,) = [line for line in up.log if line["event"] == "dialling over a real switch: phones ring"]
+    assert warned["through"] == "the trunk carrier of the Asterisk at 127.0.0.1:1"
+    eventually(lambda: any(line["event"] == "dialling over a gateway" for line in up.log), timeout=60)
     assert up.pids("simulator") == []
     assert up.end() == 0
     assert "s3cret" not in f"{up.log}{up.output}"
 
 
 @pytest.mark.parametrize(
-    ("words", "environment", "told"),
+    ("words", "environment", "message"),
     [
         (("--asterisk", "pbx"), {}, "PEREZVON_ASTERISK_SECRET is not set"),
         (("--asterisk", "pbx:0"), {"PEREZVON_ASTERISK_SECRET": "s"}, "PEREZVON_ASTERISK_ADDRESS: "),
@@ -140,19 +140,19 @@ def test_with_an_asterisk_named_it_starts_no_network_and_says_that_phones_ring(s
     ],
 )
 def test_a_real_switch_that_cannot_be_meant_is_refused_before_anything_starts(
-    words: tuple[str, ...], environment: dict[str, str], told: str
+    words: tuple[str, ...], environment: dict[str, str], message: str
 ) -> None:
     ended = run("up", "--port", "0", *words, **environment, PEREZVON_DATABASE_URL="host=nowhere.invalid")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith(told)
+    assert ended.stderr.startswith(message)
 
 
 def test_the_demo_does_not_begin_on_a_switch_that_is_not_ready(asterisk: RealSwitch) -> None:
     environment = {**asterisk.asterisk.environment, "PEREZVON_ASTERISK_SECRET": "wr0ng"}
     ended = run("up", "--port", "0", "--demo", "--asterisk", asterisk.asterisk.address, **environment)
     assert (ended.returncode, ended.stdout) == (1, "")
-    told, advice = ended.stderr.splitlines()
-    assert told.startswith(f"switch: {asterisk.asterisk.address} does not let perezvon in: ")
+    message, advice = ended.stderr.splitlines()
+    assert message.startswith(f"switch: {asterisk.asterisk.address} refuses the login of perezvon: ")
     assert "[perezvon]" in advice
     assert "wr0ng" not in ended.stderr
 
@@ -164,7 +164,7 @@ def test_a_second_one_on_the_same_folder_joins_and_the_last_one_stops_postgres(s
     second = start("--data-dir", str(home))
     assert second.url != first.url
     assert first.end(signal.SIGINT) == 0
-    assert second.answers()
+    assert second.responds()
     assert _postmaster(home) == postgres
     assert second.end() == 0
     assert not alive(postgres)
@@ -185,7 +185,7 @@ def test_a_killed_postgres_is_started_again(start: Start, home: Path) -> None:
     postgres = _postmaster(home)
     os.kill(postgres, signal.SIGKILL)
     eventually(lambda: _postmaster(home) not in {postgres, 0}, timeout=60)
-    eventually(up.answers, timeout=60)
+    eventually(up.responds, timeout=60)
     assert up.end() == 0
     assert _postmaster(home) == 0
 
@@ -216,15 +216,15 @@ def test_the_demo_on_a_real_switch_dials_what_it_said_and_tells_what_came_of_it(
     eventually(lambda: "Ctrl-C" in up.output, timeout=240)
     warned, _, reported = up.output.partition("60 people were called back, in ")
     assert f"Through the trunk trunk of the Asterisk at {real.address}" in " ".join(warned.split())
-    told = set(re.findall(r"[0-9]{4}", warned.partition("these extensions")[2]))
+    announced = set(re.findall(r"[0-9]{4}", warned.partition("these extensions")[2]))
     dialled = Counter(invite.number for invite in asterisk.phones.invites()[before:])
-    assert told - set(dialled) == {"1164"}, "A of that callback is busy"
-    assert set(dialled) < told
-    (attempts, retries) = _figures(r"Attempts: (\d+), (\d+) of them retries, by what", reported)
+    assert announced - set(dialled) == {"1164"}, "A of that callback is busy"
+    assert set(dialled) < announced
+    (attempts, retries) = _figures(r"Attempts: (\d+), (\d+) of them retries, by the outcome", reported)
     assert (attempts, retries) == (100, 40)
     assert sum(count for number, count in dialled.items() if number in AGENTS) == attempts
     assert _counted(reported) == ON_SWITCH
-    (most, limit) = _figures(r"Most calls at once: (\d+) on record; the limits are 6 \+ 4 = (\d+)", reported)
+    (most, limit) = _figures(r"Most calls at once: (\d+) recorded; the limits are 6 \+ 4 = (\d+)", reported)
     assert 2 <= most <= limit == 10
     assert _figures(r"Webhooks: (\d+) of (\d+) delivered; (\d+) verified, 0 refused", reported) == [200, 200, 200]
     lines = re.findall(r"^  (curl .*)$", reported, re.MULTILINE)
@@ -234,7 +234,7 @@ def test_the_demo_on_a_real_switch_dials_what_it_said_and_tells_what_came_of_it(
 
 
 def _report_adds_up(output: str) -> None:
-    """The demo's report tells of 300 callbacks and 10 for tasks, within the limit, and of every webhook."""
+    """Check the demo's report: 300 callbacks, 10 more for tasks, within the limit, and every webhook."""
     outcomes = {outcome: int(count) for count, outcome in re.findall(r"^ +(\d+)  (\w+: .*)$", output, re.MULTILINE)}
     assert sum(outcomes.values()) == 310
     assert outcomes["success: ANSWER b"] > 150
@@ -256,7 +256,7 @@ def _report_adds_up(output: str) -> None:
 
 
 def _counted(output: str) -> dict[str, int]:
-    """Return what the report counts, each line of it."""
+    """Return the number in each counting line of the report, by its text."""
     return {what: int(count) for count, what in re.findall(r"^ +(\d+)  (\S.*)$", output, re.MULTILINE)}
 
 
@@ -266,7 +266,7 @@ def _figures(pattern: str, output: str) -> list[int]:
 
 
 def _lines_on_tasks_work(lines: list[str]) -> None:
-    waiting, found, task, history, before, taken, filed = (_answer_of(line) for line in lines)
+    waiting, found, task, history, before, taken, filed = (_output_of(line) for line in lines)
     assert waiting["total"] > 50
     assert {item["status"] for item in waiting["items"]} == {"pending"}
     assert found["total"] > 10
@@ -277,22 +277,22 @@ def _lines_on_tasks_work(lines: list[str]) -> None:
     assert taken["status"] == "in_progress"
     assert filed["caller_phone"] == "+77010001122"
     assert "If-Match" in lines[5]
-    assert _answer_of(lines[5])["detail"], "the second time the version is another"
+    assert _output_of(lines[5])["detail"], "the second time the version is another"
 
 
 def _lines_on_callbacks_work(lines: list[str]) -> None:
-    queues, board, callback, history, told, (new,) = (_answer_of(line) for line in lines)
+    queues, board, callback, history, deliveries, (new,) = (_output_of(line) for line in lines)
     assert [queue["status"] for queue in queues] == ["on", "on"]
     assert [queue["id"] for queue in board["items"]] == [queue["id"] for queue in queues]
     assert callback["status"] == "finished"
     types = [item["type"].removeprefix("callback.").removesuffix(".v1") for item in history["items"]]
     assert types[:5] == ["scheduled", "attempt_started", "attempt_failed", "delayed", "attempt_started"]
-    assert [item["kind"] for item in told["items"]][:2] == ["before", "before_again"]
-    assert {item["state"] for item in told["items"]} == {"delivered"}
+    assert [item["kind"] for item in deliveries["items"]][:2] == ["before", "before_again"]
+    assert {item["state"] for item in deliveries["items"]} == {"delivered"}
     as_printed = (lines[2], lines[4])
     finished, delivered = (line.replace(str(callback["id"]), str(new["id"])) for line in as_printed)
-    eventually(lambda: _answer_of(finished)["finish_result"] == "success", timeout=60)
-    eventually(lambda: [item["state"] for item in _answer_of(delivered)["items"]] == ["delivered"], timeout=60)
+    eventually(lambda: _output_of(finished)["finish_result"] == "success", timeout=60)
+    eventually(lambda: [item["state"] for item in _output_of(delivered)["items"]] == ["delivered"], timeout=60)
 
 
 def test_the_lines_of_the_readme_work_as_they_are(up: Up, database: str, tmp_path: Path) -> None:
@@ -323,12 +323,12 @@ def test_the_lines_of_the_readme_work_as_they_are(up: Up, database: str, tmp_pat
     assert "ok    worker: " in run.stdout
 
 
-def _answer_of(line: str) -> Any:
+def _output_of(line: str) -> Any:
     return json.loads(subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout)
 
 
 def _postmaster(home: Path) -> int:
-    """Return the number of the server's process, 0 if none runs."""
+    """Return the process id of the postmaster, or 0 if none runs."""
     try:
         return int((home / "own/data/postmaster.pid").read_text().partition("\n")[0] or 0)
     except FileNotFoundError:

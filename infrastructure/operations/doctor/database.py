@@ -1,4 +1,4 @@
-"""What ``perezvon doctor`` asks a database: is it fit to keep the record?"""
+"""Checks of the database: whether it is fit to keep the log."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -11,19 +11,49 @@ from application.ports.diagnosis import Check, passed
 from infrastructure.postgres.migrations import APP_ROLE, migrations
 from infrastructure.postgres.sql import LOG_TABLE, SCHEMA, statement
 
-_SAFE = ("fsync", "full_page_writes", "synchronous_commit")
+_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 _SKEW_S = 2.0
 _LISTENER = "perezvon new events"
 _TRUNCATE_BIT = 32  # of pg_trigger.tgtype
 
+_TRUNCATE_TRIGGER = b"""
+    SELECT count(*)
+    FROM pg_trigger
+    WHERE tgrelid = %s::regclass
+        AND tgname = 'append_only'
+        AND tgenabled IN ('O', 'A')
+        AND tgtype & %s <> 0
+"""
+_MAY_CHANGE_LOG = b"""
+    SELECT has_table_privilege(oid, %s, 'UPDATE, DELETE, TRUNCATE')
+    FROM pg_roles
+    WHERE rolname = %s
+"""
+_TRIGRAM_SCHEMA = b"""
+    SELECT n.nspname
+    FROM pg_extension e
+    JOIN pg_namespace n ON n.oid = e.extnamespace
+    WHERE e.extname = 'pg_trgm'
+"""
+_WEAKLY_SEALED = statement("""
+    SELECT count(*)
+    FROM {schema}.webhook_secrets
+    WHERE get_byte(sealed, 0) = 0 AND expires_at > now()
+""")
+_WORKERS = b"""
+    SELECT count(*)
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = %s
+"""
+
 
 def examine(dsn: str) -> Iterator[Check]:
-    """Ask one question after the other, as the database's owner; what depends on a failed answer is not asked.
+    """Run the checks in order, as the database's owner; those that depend on a failed one are skipped.
 
-    Nothing is changed. Raises psycopg.OperationalError when the connection breaks in between.
+    Nothing is changed. Raises psycopg.OperationalError when the connection is lost in between.
     """
     with psycopg.connect(dsn, connect_timeout=5, autocommit=True) as connection:
-        yield passed("database", f"PostgreSQL {connection.info.parameter_status('server_version')} answers")
+        yield passed("database", f"PostgreSQL {connection.info.parameter_status('server_version')} responds")
         yield _durability(connection)
         schema = _schema(connection)
         yield schema
@@ -32,22 +62,24 @@ def examine(dsn: str) -> Iterator[Check]:
         role = _role(connection)
         yield role
         for check in (_fence, _search, _secrets, _clock, _worker):
-            yield _answered(check, connection)
+            yield _run(check, connection)
 
 
-def _answered(check: Callable[[Connection], Check], connection: Connection) -> Check:
+def _run(check: Callable[[Connection], Check], connection: Connection) -> Check:
     try:
         return check(connection)
-    except psycopg.errors.ProgrammingError as error:  # something is missing that a migration makes
+    except psycopg.errors.ProgrammingError as error:  # an object is missing that a migration creates
         name, advice = check.__name__.strip("_"), "Run `perezvon migrate`"
         return Check(name=name, state="fail", message=str(error).partition("\n")[0], advice=advice)
 
 
 def _durability(connection: Connection) -> Check:
-    rows = connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", (list(_SAFE),)).fetchall()
+    rows = connection.execute(
+        "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", (list(_DURABLE),)
+    ).fetchall()
     unsafe = [f"{name} = {setting}" for name, setting in sorted(rows) if setting == "off"]
     if unsafe:
-        advice = "Switch them on in postgresql.conf: a crash may lose what was answered"
+        advice = "Set them to `on` in postgresql.conf: a crash may lose data that was confirmed"
         return Check(name="durability", state="fail", message=", ".join(unsafe), advice=advice)
     return passed("durability", "fsync, full_page_writes and synchronous_commit are on")
 
@@ -59,7 +91,7 @@ def _schema(connection: Connection) -> Check:
     else:
         found = _value(connection, statement("SELECT max(number) FROM {schema}.migrations"))
     if found is None or found < newest:
-        message = "No schema yet" if found is None else f"Schema {found}, this program wants {newest}"
+        message = "No schema yet" if found is None else f"Schema {found}, this program requires {newest}"
         return Check(name="schema", state="fail", message=message, advice="Run `perezvon migrate`")
     return passed("schema", f"Schema {found}")
 
@@ -68,30 +100,25 @@ def _role(connection: Connection) -> Check:
     usable = b"SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = %s"
     if _value(connection, usable, APP_ROLE):
         return passed("role", f"The service runs as {APP_ROLE}")
-    message = f"The service runs as the owner: there is no role {APP_ROLE}, or the owner may not take it"
+    message = f"The service runs as the owner: there is no role {APP_ROLE}, or the owner may not assume it"
     advice = f"As a superuser: CREATE ROLE {APP_ROLE}; GRANT {APP_ROLE} TO the owner; then run `perezvon migrate`"
     return Check(name="role", state="warn", message=message, advice=advice)
 
 
 def _fence(connection: Connection) -> Check:
-    advice = "Restore the trigger append_only as schema/0001 makes it, and find out who removed it"
+    advice = "Restore the trigger append_only as migration 0001 creates it, and find out who removed it"
     for change in ("UPDATE {log} SET reason = NULL WHERE false", "DELETE FROM {log} WHERE false"):
-        if not _refused(connection, statement(change)):
+        if not _is_refused(connection, statement(change)):
             return Check(name="fence", state="fail", message=f"The log allows {change.split()[0]}", advice=advice)
-    guarded = (
-        b"SELECT count(*) FROM pg_trigger WHERE tgrelid = %s::regclass AND tgname = 'append_only'"
-        b" AND tgenabled IN ('O', 'A') AND tgtype & %s <> 0"
-    )
-    if not _value(connection, guarded, f"{SCHEMA}.{LOG_TABLE}", _TRUNCATE_BIT):
+    if not _value(connection, _TRUNCATE_TRIGGER, f"{SCHEMA}.{LOG_TABLE}", _TRUNCATE_BIT):
         return Check(name="fence", state="fail", message="The log allows TRUNCATE", advice=advice)
-    privileges = b"SELECT has_table_privilege(oid, %s, 'UPDATE, DELETE, TRUNCATE') FROM pg_roles WHERE rolname = %s"
-    if _value(connection, privileges, f"{SCHEMA}.{LOG_TABLE}", APP_ROLE):
-        message = f"{APP_ROLE} may change the log, and is stopped by the trigger alone"
+    if _value(connection, _MAY_CHANGE_LOG, f"{SCHEMA}.{LOG_TABLE}", APP_ROLE):
+        message = f"{APP_ROLE} has the privilege to change the log: only the trigger prevents it"
         return Check(name="fence", state="warn", message=message, advice="Run `perezvon migrate`")
-    return passed("fence", "The log refuses to be changed")
+    return passed("fence", "The log is append-only")
 
 
-def _refused(connection: Connection, change: bytes) -> bool:
+def _is_refused(connection: Connection, change: bytes) -> bool:
     try:
         with connection.transaction(force_rollback=True):
             connection.execute(change)
@@ -101,30 +128,26 @@ def _refused(connection: Connection, change: bytes) -> bool:
 
 
 def _search(connection: Connection) -> Check:
-    home = _value(
-        connection,
-        b"SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm'",
-    )
-    if home is None:
-        return Check(name="search", state="fail", message="No pg_trgm", advice="Run `perezvon migrate`")
-    trigrams = sql.SQL("SELECT cardinality({}.show_trgm('я'))").format(sql.Identifier(home)).as_bytes(None)
+    schema = _value(connection, _TRIGRAM_SCHEMA)
+    if schema is None:
+        return Check(
+            name="search", state="fail", message="The extension pg_trgm is missing", advice="Run `perezvon migrate`"
+        )
+    trigrams = sql.SQL("SELECT cardinality({}.show_trgm('я'))").format(sql.Identifier(schema)).as_bytes(None)
     if _value(connection, trigrams):
-        return passed("search", "Titles in Cyrillic are found")
-    message = "Trigrams are blind to Cyrillic: searches are slow, and minded of case"
-    advice = "Make the database anew with a UTF-8 locale such as C.UTF-8, from a dump"
+        return passed("search", "Trigrams of Cyrillic text are indexed")
+    message = "Trigrams ignore Cyrillic: searches are slow and case-sensitive"
+    advice = "Recreate the database from a dump with a UTF-8 locale such as C.UTF-8"
     return Check(name="search", state="warn", message=message, advice=advice)
 
 
 def _secrets(connection: Connection) -> Check:
-    beside = _value(
-        connection,
-        statement("SELECT count(*) FROM {schema}.webhook_secrets WHERE get_byte(sealed, 0) = 0 AND expires_at > now()"),
-    )
-    if beside:
-        message = f"{beside} webhook secrets are sealed with a key that stands beside them in the database"
+    count = _value(connection, _WEAKLY_SEALED)
+    if count:
+        message = f"{count} webhook secrets are sealed with a key that is stored beside them in the database"
         advice = "Set PEREZVON_SECRETS_KEY for every process, then `perezvon webhook-secret rotate`"
         return Check(name="secrets", state="warn", message=message, advice=advice)
-    return passed("secrets", "No webhook secret is sealed with a key that stands beside it")
+    return passed("secrets", "No webhook secret is sealed with a key that is stored beside it")
 
 
 def _clock(connection: Connection) -> Check:
@@ -133,7 +156,9 @@ def _clock(connection: Connection) -> Check:
     last = _value(connection, statement("SELECT recorded_at FROM {log} ORDER BY notification_id DESC LIMIT 1"))
     skew = (now - before).total_seconds()
     if last is not None and (ahead := (last - now).total_seconds()) > _SKEW_S:
-        message = f"The last event is recorded {ahead:.0f} s in the future: times stand still until then"
+        message = (
+            f"The last event is recorded {ahead:.0f} s in the future: new events are recorded with that time until then"
+        )
         return Check(name="clock", state="warn", message=message, advice="Set the database server's clock")
     if abs(skew) > _SKEW_S:
         message = f"The database's clock is {skew:+.0f} s off this machine's"
@@ -142,10 +167,9 @@ def _clock(connection: Connection) -> Check:
 
 
 def _worker(connection: Connection) -> Check:
-    listening = b"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
-    count = _value(connection, listening, _LISTENER)
+    count = _value(connection, _WORKERS, _LISTENER)
     if count:
-        return passed("worker", f"{count} at work")
+        return passed("worker", f"{count} connected")
     return Check(name="worker", state="fail", message="No worker is connected", advice="Start `perezvon work`")
 
 

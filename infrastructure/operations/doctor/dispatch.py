@@ -1,4 +1,4 @@
-"""What ``perezvon doctor`` asks the database of the switches that workers dial: does each do its work?"""
+"""Checks of the gateways that workers dial, by what their leaders store in the database."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -12,17 +12,25 @@ from infrastructure.postgres.sql import statement
 
 _OVERDUE_S = 30
 
-_GATEWAYS = statement(
-    "SELECT gateway, coalesce(until >= clock_timestamp(), false) AS is_led, coalesce(link_up, false) AS link_up,"
-    " link_since, coalesce(pauses, 0) AS pauses, coalesce(calls, 0) AS calls,"
-    " extract(epoch FROM nullif(paused_until, '-infinity') - clock_timestamp())::float8 AS paused_s"
-    " FROM {schema}.gateway_leases FULL JOIN"
-    " (SELECT gateway, count(*) AS calls FROM {schema}.open_calls GROUP BY gateway) AS o USING (gateway) ORDER BY gateway"
-)
-_WAITING = statement(
-    "SELECT count(*) FROM {schema}.timetable AS t JOIN {schema}.queue_slots AS s USING (queue_id)"
-    f" WHERE s.is_on AND NOT s.is_deleted AND t.due_at < now() - interval '{_OVERDUE_S} s'"
-)
+_GATEWAYS = statement("""
+    SELECT
+        gateway,
+        coalesce(until >= clock_timestamp(), false) AS is_led,
+        coalesce(link_up, false) AS link_up,
+        link_since,
+        coalesce(pauses, 0) AS pauses,
+        coalesce(calls, 0) AS calls,
+        extract(epoch FROM nullif(paused_until, '-infinity') - clock_timestamp())::float8 AS paused_s
+    FROM {schema}.gateway_leases
+    FULL JOIN (SELECT gateway, count(*) AS calls FROM {schema}.open_calls GROUP BY gateway) AS o USING (gateway)
+    ORDER BY gateway
+""")
+_OVERDUE = statement(f"""
+    SELECT count(*)
+    FROM {{schema}}.timetable AS t
+    JOIN {{schema}}.queue_slots AS s USING (queue_id)
+    WHERE s.is_on AND NOT s.is_deleted AND t.due_at < now() - interval '{_OVERDUE_S} s'
+""")
 
 
 class _Gateway(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,36 +44,38 @@ class _Gateway(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examine_dispatch(dsn: str) -> Iterator[Check]:
-    """Ask about each switch that was ever dialled, and whether what is due is dialled at all. Nothing is changed.
+    """Check each gateway that has a leader or open calls, and whether anybody dials due callbacks.
 
-    Raises psycopg.OperationalError.
+    Nothing is changed. Raises psycopg.OperationalError.
     """
     with psycopg.connect(dsn, connect_timeout=5, autocommit=True) as connection:
         gateways = connection.cursor(row_factory=class_row(_Gateway)).execute(_GATEWAYS).fetchall()
-        waiting = connection.execute(_WAITING).fetchone() or (0,)
-    yield from (_of(gateway) for gateway in gateways if gateway.is_led or gateway.calls)
-    if waiting[0] and not any(gateway.is_led for gateway in gateways):
-        message = f"{waiting[0]} callbacks are due, and no worker dials"
+        overdue = connection.execute(_OVERDUE).fetchone() or (0,)
+    yield from (_check(gateway) for gateway in gateways if gateway.is_led or gateway.calls)
+    if overdue[0] and not any(gateway.is_led for gateway in gateways):
+        message = f"{overdue[0]} callbacks are due, and no worker dials"
         advice = "Set PEREZVON_GATEWAY for `perezvon work` (docs/settings.md)"
         yield Check(name="dialling", state="fail", message=message, advice=advice)
 
 
-def _of(gateway: _Gateway) -> Check:
+def _check(gateway: _Gateway) -> Check:
     name, calls = f"gateway {gateway.gateway}", f"{gateway.calls} calls are open"
     if not gateway.is_led:
-        message = f"{calls}, and nobody leads it: nobody learns how they end, and their slots stay taken"
-        advice = f"Run a `perezvon work` with PEREZVON_GATEWAY={gateway.gateway} too, until they are on record"
+        message = f"{calls}, and no worker leads the gateway: their ends are not recorded, and their slots stay taken"
+        advice = f"Also run a `perezvon work` with PEREZVON_GATEWAY={gateway.gateway}, until their ends are recorded"
         return Check(name=name, state="fail", message=message, advice=advice)
     if not gateway.link_up:
         since = f" since {gateway.link_since:%Y-%m-%d %H:%M:%S%z}" if gateway.link_since else ""
-        message = f"The switch is away{since}: nothing is started; {calls}"
-        advice = f"`perezvon doctor` with the worker's PEREZVON_GATEWAY={gateway.gateway} tells why"
+        message = f"The switch is unreachable{since}: no calls start; {calls}"
+        advice = f"Run `perezvon doctor` with the worker's PEREZVON_GATEWAY={gateway.gateway} to find the cause"
         return Check(name=name, state="fail", message=message, advice=advice)
     if gateway.paused_s is not None:
         message = (
-            f"Nothing is started for {max(0.0, gateway.paused_s):.0f} s, but a probe then: pause {gateway.pauses} in a"
-            f" row; {calls}"
+            f"No calls start for {max(0.0, gateway.paused_s):.0f} s, then one as a probe: pause {gateway.pauses} in a row;"
+            f" {calls}"
         )
-        advice = "Calls met congestion, or the switch was restarted: see that its trunks are registered and carry calls"
+        advice = (
+            "Calls met congestion, or the switch was restarted: check that its trunks are registered and carry calls"
+        )
         return Check(name=name, state="warn", message=message, advice=advice)
-    return passed(name, f"It is led, and the switch is reached; {calls}")
+    return passed(name, f"A worker leads the gateway, and the switch is connected; {calls}")

@@ -15,7 +15,7 @@ from infrastructure.dispatch.leadership_term import call_id
 from infrastructure.event_log.identity import read_identity
 from infrastructure.gateways.simulated.network import Network
 from tests.support.dispatching import ANSWERS, BUSY, RINGS, Exchange, open_exchange
-from tests.support.logs import waiting_at_the_door
+from tests.support.logs import pids_waiting_to_append
 from tests.support.waiting import eventually, eventually_async
 
 pytestmark = pytest.mark.anyio
@@ -203,7 +203,7 @@ async def test_cancelled_between_being_read_and_the_door_it_is_not_dialled(excha
         async with canceller.transaction():
             await exchange.append(cancelled, CallbackCancelled(), version=1, connection=canceller)
             exchange.dispatch()
-            await asyncio.to_thread(eventually, lambda: waiting_at_the_door(exchange.dsn))
+            await asyncio.to_thread(eventually, lambda: pids_waiting_to_append(exchange.dsn))
         await exchange.all_ended([other])
     assert await exchange.tags(cancelled) == ["scheduled", "cancelled"]
     assert exchange.network.counts().placed == 1
