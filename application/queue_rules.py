@@ -10,7 +10,7 @@ from domain.organization.events import Settings
 
 
 class PolicySource(StrEnum):
-    """Who sets the retry policy of a queue."""
+    """The source of a queue's retry policy."""
 
     QUEUE = "queue"
     ORGANIZATION = "organization"

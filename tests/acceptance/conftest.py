@@ -10,7 +10,7 @@ from tests.support.office import Office, Service, service_with_worker
 
 @pytest.fixture(scope="session")
 async def service(anyio_backend: str, server: DatabaseServer, template: str) -> AsyncGenerator[Service]:
-    """Lend the API, with a worker beside it and without rate limits."""
+    """Yield the API, with a worker and without rate limits."""
     name = f"{template}_api"
     dsn = server.create(name, template=template)
     async with service_with_worker(dsn) as found:
@@ -20,11 +20,11 @@ async def service(anyio_backend: str, server: DatabaseServer, template: str) -> 
 
 @pytest.fixture
 async def office(service: Service) -> Office:
-    """Lend an organisation of the test's own."""
+    """Return a new organisation for the test."""
     return await service.office()
 
 
 @pytest.fixture
 async def foreign(service: Service) -> Office:
-    """Lend another organisation."""
+    """Return another new organisation."""
     return await service.office()

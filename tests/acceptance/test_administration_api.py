@@ -1,4 +1,4 @@
-"""``/v1``: administration over HTTP, and who did what."""
+"""``/v1``: administration over HTTP, and the audit trail."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -26,10 +26,10 @@ async def items(office: Office, path: str) -> list[dict[str, Any]]:
 async def test_an_admin_sees_and_changes_the_organisations_settings(office: Office) -> None:
     before = (await office.get("/v1/organization", office.admin)).json()
     assert (before["id"], before["name"]) == (office.organization_id, "Городская справка")
-    answer = await office.client.patch(
+    response = await office.client.patch(
         "/v1/organization/settings", json={"timezone": "Asia/Almaty", "callback_queue": 65}, headers=office.admin
     )
-    assert answer.json() == {**before["settings"], "timezone": "Asia/Almaty", "callback_queue": 65}
+    assert response.json() == {**before["settings"], "timezone": "Asia/Almaty", "callback_queue": 65}
     cleared = await office.client.patch(
         "/v1/organization/settings", json={"callback_queue": None}, headers=office.admin
     )
@@ -58,25 +58,25 @@ async def test_an_admin_sees_and_changes_the_organisations_settings(office: Offi
     ],
 )
 async def test_a_setting_that_cannot_be_is_pointed_at(office: Office, settings: Any, pointer: str) -> None:
-    answer = await office.client.patch("/v1/organization/settings", json=settings, headers=office.admin)
-    assert answer.status_code == 422
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    problem = answer.json()
+    response = await office.client.patch("/v1/organization/settings", json=settings, headers=office.admin)
+    assert response.status_code == 422
+    assert response.headers["Content-Type"] == "application/problem+json"
+    problem = response.json()
     assert [error["pointer"] for error in problem["errors"]] == [pointer]
     assert {key: problem[key] for key in ("type", "title", "status", "instance", "request_id")} == {
         "type": "about:blank",
         "title": "Unprocessable Content",
         "status": 422,
         "instance": "/v1/organization/settings",
-        "request_id": answer.headers["X-Request-Id"],
+        "request_id": response.headers["X-Request-Id"],
     }
 
 
 async def test_a_caller_id_is_read_in_the_region_and_it_and_a_retry_policy_are_taken_back(office: Office) -> None:
     async def settings(**given: Any) -> tuple[Any, Any]:
-        answer = await office.client.patch("/v1/organization/settings", json=given, headers=office.admin)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["caller_id"], answer.json()["retry_policy"]
+        response = await office.client.patch("/v1/organization/settings", json=given, headers=office.admin)
+        assert response.status_code == 200, response.text
+        return response.json()["caller_id"], response.json()["retry_policy"]
 
     policy = {"outcomes": {"busy": {"retry": True, "pause": 180}}, "jitter_percent": 0, "free_congestions": 0}
     given = {"outcomes": {"busy": {"pause": 180}}}
@@ -88,10 +88,10 @@ async def test_a_caller_id_is_read_in_the_region_and_it_and_a_retry_policy_are_t
 
 
 async def test_a_member_is_added(office: Office) -> None:
-    answer = await post(office, "/v1/members", {"name": "  Нурлан ", "role": "auditor"})
-    assert answer.status_code == 201
-    assert {**answer.json(), "id": ""} == {"id": "", "name": "Нурлан", "role": "auditor"}
-    assert answer.json() in await items(office, "/v1/members")
+    response = await post(office, "/v1/members", {"name": "  Нурлан ", "role": "auditor"})
+    assert response.status_code == 201
+    assert {**response.json(), "id": ""} == {"id": "", "name": "Нурлан", "role": "auditor"}
+    assert response.json() in await items(office, "/v1/members")
 
 
 async def test_an_operators_key_is_shown_once_files_tasks_and_ends(office: Office) -> None:
@@ -99,7 +99,7 @@ async def test_an_operators_key_is_shown_once_files_tasks_and_ends(office: Offic
     added = (await post(office, "/v1/operators", body)).json()
     row = {"id": added["id"], "name": "Line 2", "number": "+77011234567", "member_id": office.member_id}
     assert row in await items(office, "/v1/operators")
-    assert (await office.filed(operator_id=added["operator_id"]))["assigned_user_id"] == office.member_id
+    assert (await office.file_task(operator_id=added["operator_id"]))["assigned_user_id"] == office.member_id
     renewed = (await post(office, f"/v1/operators/{added['id']}/renew")).json()
     assert renewed["id"] == added["id"]
     assert (await office.post_task(operator_id=added["operator_id"])).status_code == 422
@@ -132,8 +132,8 @@ async def test_a_token_ends_when_it_expires(office: Office) -> None:
         (await post(office, "/v1/tokens", {"role": "agent", "expires_at": at.isoformat()})).json()["token"]
         for at in (now - timedelta(seconds=1), now + timedelta(days=1))
     ]
-    answers = [await office.get("/api/tasks", {"Authorization": f"Bearer {token}"}) for token in tokens]
-    assert [answer.status_code for answer in answers] == [401, 200]
+    responses = [await office.get("/api/tasks", {"Authorization": f"Bearer {token}"}) for token in tokens]
+    assert [response.status_code for response in responses] == [401, 200]
 
 
 async def last_use(office: Office, role: Role) -> str | None:
@@ -175,32 +175,32 @@ async def test_a_tokens_last_use_is_noted_now_and_then(
     ],
 )
 async def test_what_cannot_be_added_is_pointed_at(office: Office, path: str, body: Any, pointer: str) -> None:
-    answer = await post(office, f"/v1/{path}", body)
-    assert answer.status_code == 422
-    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+    response = await post(office, f"/v1/{path}", body)
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
 
 
 async def test_a_members_token_may_do_no_more_than_the_member(office: Office) -> None:
-    answer = await post(office, "/v1/tokens", {"role": "admin", "member_id": office.member_id})
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["pointer"] == "/role"
+    response = await post(office, "/v1/tokens", {"role": "admin", "member_id": office.member_id})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == "/role"
 
 
 @pytest.mark.parametrize("path", ["members", "operators", "operators/1/renew", "tokens"])
 async def test_an_idempotency_key_is_refused_rather_than_ignored(office: Office, path: str) -> None:
     before = await items(office, "/v1/operators")
-    answer = await office.client.post(
+    response = await office.client.post(
         f"/v1/{path}", json={"name": "x", "role": "agent"}, headers={**office.admin, "Idempotency-Key": "k"}
     )
-    assert (answer.status_code, answer.json()["errors"][0]["header"]) == (422, "Idempotency-Key")
+    assert (response.status_code, response.json()["errors"][0]["header"]) == (422, "Idempotency-Key")
     assert await items(office, "/v1/operators") == before
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "x", "%00", "99999999999"])
 async def test_a_number_that_no_operator_can_have_is_named(office: Office, number: str) -> None:
-    answer = await office.client.delete(f"/v1/operators/{number}", headers=office.admin)
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["parameter"] == "operator_number"
+    response = await office.client.delete(f"/v1/operators/{number}", headers=office.admin)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["parameter"] == "operator_number"
 
 
 @pytest.mark.parametrize("token_id", ["nobody", "%00", "%FF", "x" * 200])
@@ -209,26 +209,28 @@ async def test_a_token_that_is_none_is_not_found(office: Office, token_id: str) 
 
 
 async def test_our_own_part_of_the_api_takes_json_only(office: Office) -> None:
-    answer = await office.client.post(
+    response = await office.client.post(
         "/v1/members", content=b"name=x", headers={**office.admin, "Content-Type": "application/x-www-form-urlencoded"}
     )
-    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
 
 
 async def test_admins_who_act_at_once_do_not_lose_one_anothers_changes(office: Office) -> None:
-    answers = await asyncio.gather(*(post(office, "/v1/members", {"name": f"M{n}"}) for n in range(5)))
-    assert [answer.status_code for answer in answers] == [201] * 5
-    assert {answer.json()["id"] for answer in answers} <= {row["id"] for row in await items(office, "/v1/members")}
+    responses = await asyncio.gather(*(post(office, "/v1/members", {"name": f"M{n}"}) for n in range(5)))
+    assert [response.status_code for response in responses] == [201] * 5
+    assert {response.json()["id"] for response in responses} <= {
+        row["id"] for row in await items(office, "/v1/members")
+    }
 
 
 async def trail(office: Office, **params: Any) -> dict[str, Any]:
-    answer = await office.get("/v1/audit-trail", office.bearers[Role.AUDITOR], **params)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await office.get("/v1/audit-trail", office.bearers[Role.AUDITOR], **params)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def test_an_auditor_reads_who_did_what_and_why(office: Office) -> None:
-    task = await office.filed()
+    task = await office.file_task()
     await office.set_status(task["id"], "in_progress", {"X-Request-Id": "r-77"}, reason="My turn")
     stream = f"task/{task['id']}"
 
@@ -271,9 +273,9 @@ async def test_the_trail_is_read_page_by_page(office: Office) -> None:
     ],
 )  # fmt: skip
 async def test_a_bad_question_about_the_trail_is_named(office: Office, query: str, name: str) -> None:
-    answer = await office.get(f"/v1/audit-trail?{query}", office.admin)
-    assert answer.status_code == 422
-    assert [error["parameter"] for error in answer.json()["errors"]] == [name]
+    response = await office.get(f"/v1/audit-trail?{query}", office.admin)
+    assert response.status_code == 422
+    assert [error["parameter"] for error in response.json()["errors"]] == [name]
 
 
 async def test_an_admin_sees_how_far_the_views_have_come(office: Office) -> None:

@@ -1,4 +1,4 @@
-"""``call_history`` over HTTP: what is known of calls that were dialled through the simulated network."""
+"""``call_history`` over HTTP: records of calls that were dialled through the simulated network."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ Call = dict[str, Any]
 
 @pytest.fixture
 async def exchange(database: str, request: pytest.FixtureRequest) -> AsyncIterator[Exchange]:
-    """Lend a phone network that is fast, with talks that last, unless the test says otherwise."""
+    """Yield a fast phone network with long conversations, unless the test sets other options."""
     network: dict[str, Any] = {"speed": FAST, "talks_s": 3600.0} | getattr(request, "param", {})
     async with open_exchange(database, Network(**network)) as opened:
         yield opened
@@ -40,17 +40,17 @@ async def exchange(database: str, request: pytest.FixtureRequest) -> AsyncIterat
 
 @pytest.fixture
 async def centre(database: str, exchange: Exchange) -> AsyncIterator[Office]:
-    """Lend a call centre whose worker dials."""
+    """Yield a call centre whose worker dials."""
     async with service_with_worker(database) as service:
         exchange.dispatch()
         yield await service.office()
         await exchange.stop()
 
 
-async def dialled(centre: Office, a_number: str, b_number: str, **fields: Any) -> list[str]:
-    """Have a callback dialled as often as it is tried; answer its path and the ids of its calls."""
-    queue = await centre.queue(status="on")
-    (made,) = await centre.scheduled(queue, {"a_number": a_number, "b_number": b_number, **fields})
+async def dial_all_attempts(centre: Office, a_number: str, b_number: str, **fields: Any) -> list[str]:
+    """Schedule a callback, wait for all its attempts, and return its path and the ids of its calls."""
+    queue = await centre.create_queue(status="on")
+    (made,) = await centre.schedule_callbacks(queue, {"a_number": a_number, "b_number": b_number, **fields})
     path, calls = f"{queue}/task/{made['id']}", list[str]()
 
     async def is_dialled() -> bool:
@@ -62,32 +62,32 @@ async def dialled(centre: Office, a_number: str, b_number: str, **fields: Any) -
     return [path, *calls]
 
 
-async def told(office: Office, call_id: str) -> Call:
-    """What the API tells of the call."""
-    answer = await office.get(f"{HISTORY}/{call_id}")
-    assert answer.status_code == 200, answer.text
-    assert answer.json().keys() == KEYS
-    return answer.json()
+async def get_call(office: Office, call_id: str) -> Call:
+    """Return the call from the API."""
+    response = await office.get(f"{HISTORY}/{call_id}")
+    assert response.status_code == 200, response.text
+    assert response.json().keys() == KEYS
+    return response.json()
 
 
-async def told_of_its_end(office: Office, call_id: str) -> Call:
-    """What the API tells of the call once it has ended."""
+async def wait_until_ended(office: Office, call_id: str) -> Call:
+    """Return the call from the API after it has ended."""
 
     async def has_ended() -> bool:
-        return (await told(office, call_id))["hangup_time_gmt"] is not None
+        return (await get_call(office, call_id))["hangup_time_gmt"] is not None
 
     await eventually_async(has_ended)
-    return await told(office, call_id)
+    return await get_call(office, call_id)
 
 
-async def joined(office: Office, call_id: str) -> Call:
-    """What the API tells of the call once A and B are joined."""
+async def wait_until_joined(office: Office, call_id: str) -> Call:
+    """Return the call from the API after A and B are connected."""
 
     async def is_joined() -> bool:
-        return (await told(office, call_id))["outcome"] == "success"
+        return (await get_call(office, call_id))["outcome"] == "success"
 
     await eventually_async(is_joined)
-    return await told(office, call_id)
+    return await get_call(office, call_id)
 
 
 def legs(call: Call) -> list[tuple[str, str, bool | None, str | None]]:
@@ -95,7 +95,7 @@ def legs(call: Call) -> list[tuple[str, str, bool | None, str | None]]:
     return [(part["leg"], part["to_username"], part["answered"], part["result"]) for part in call["cdr"]]
 
 
-def decided(call: Call) -> list[Any]:
+def deciding_details(call: Call) -> list[Any]:
     return [call[name] for name in ("result", "outcome", "leg", "sip", "cause", "dial_status")]
 
 
@@ -103,18 +103,18 @@ def seconds_between(call: Call, first: str, second: str) -> float:
     return (datetime.fromisoformat(call[second]) - datetime.fromisoformat(call[first])).total_seconds()
 
 
-async def a_call(office: Office, *more: Any) -> tuple[str, str]:
-    """Record a call that was started, and what else happened; answer its callback's path and its id."""
-    queue, call_id = await office.queue(), str(uuid4())
-    (callback,) = await office.scheduled(queue)
-    await office.happens(callback, AttemptStarted(attempt=1, call_id=call_id), *more)
+async def record_call(office: Office, *more: Any) -> tuple[str, str]:
+    """Record a started call and further facts, and return the path of its callback and its id."""
+    queue, call_id = await office.create_queue(), str(uuid4())
+    (callback,) = await office.schedule_callbacks(queue)
+    await office.record_facts(callback, AttemptStarted(attempt=1, call_id=call_id), *more)
     return f"{queue}/task/{callback['id']}", call_id
 
 
 async def test_of_a_call_that_rings_the_start_is_told_and_the_rest_is_null(office: Office) -> None:
     before = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
-    path, call_id = await a_call(office)
-    call = await told(office, call_id)
+    path, call_id = await record_call(office)
+    call = await get_call(office, call_id)
     *_, scheduler_id, _, task_id = path.split("/")
     assert before <= datetime.fromisoformat(call.pop("init_time_gmt")) <= datetime.now(UTC).replace(tzinfo=None)
     assert {name: value for name, value in call.items() if value is not None} == {
@@ -134,8 +134,8 @@ async def test_of_a_call_that_rings_the_start_is_told_and_the_rest_is_null(offic
 
 
 async def test_a_joined_call_is_told_while_it_goes_on(centre: Office) -> None:
-    _, call_id = await dialled(centre, ANSWERS, "+77010001002", extension_id=204)
-    call = await joined(centre, call_id)
+    _, call_id = await dial_all_attempts(centre, ANSWERS, "+77010001002", extension_id=204)
+    call = await wait_until_joined(centre, call_id)
     assert legs(call) == [("a", ANSWERS, True, "bridged"), ("b", "+77010001002", True, "bridged")]
     assert (call["result"], call["bridged_username"], call["extension_id"]) == ("bridged", "+77010001002", 204)
     assert seconds_between(call, "init_time_gmt", "bridged_time_gmt") >= 0
@@ -144,8 +144,8 @@ async def test_a_joined_call_is_told_while_it_goes_on(centre: Office) -> None:
 
 @pytest.mark.parametrize("exchange", [{"talks_s": 60.0}], indirect=True)
 async def test_a_joined_call_that_has_ended_tells_how_long_they_talked(centre: Office) -> None:
-    _, call_id = await dialled(centre, ANSWERS, ANSWERS)
-    call = await told_of_its_end(centre, call_id)
+    _, call_id = await dial_all_attempts(centre, ANSWERS, ANSWERS)
+    call = await wait_until_ended(centre, call_id)
     assert (call["outcome"], call["bridged_duration"]) == ("success", 60)
     assert abs(call["duration"] - seconds_between(call, "init_time_gmt", "hangup_time_gmt")) <= 1
     assert call["init_time_gmt"] <= call["bridged_time_gmt"] <= call["hangup_time_gmt"]
@@ -178,17 +178,17 @@ async def test_a_joined_call_that_has_ended_tells_how_long_they_talked(centre: O
 async def test_a_failed_call_tells_which_leg_failed_and_why(
     centre: Office, a: str, b: str, told_of_end: list[Any], parts: list[Any]
 ) -> None:
-    _, call_id = await dialled(centre, a, b)
-    call = await told_of_its_end(centre, call_id)
-    assert decided(call) == told_of_end
+    _, call_id = await dial_all_attempts(centre, a, b)
+    call = await wait_until_ended(centre, call_id)
+    assert deciding_details(call) == told_of_end
     assert [(answered, result) for _, _, answered, result in legs(call)] == parts
     assert (call["bridged_time_gmt"], call["bridged_duration"], call["bridged_username"]) == (None, None, None)
     assert call["duration"] is not None
 
 
 async def test_each_attempt_of_a_callback_has_a_call_of_its_own(centre: Office) -> None:
-    path, first, second = await dialled(centre, "+77010008001", ANSWERS, try_count=2, try_again_pause=0)
-    calls = [await told_of_its_end(centre, first), await joined(centre, second)]
+    path, first, second = await dial_all_attempts(centre, "+77010008001", ANSWERS, try_count=2, try_again_pause=0)
+    calls = [await wait_until_ended(centre, first), await wait_until_joined(centre, second)]
     assert [(call["call_uuid"], call["attempt"], call["outcome"]) for call in calls] == [
         (first, 1, "busy"),
         (second, 2, "success"),
@@ -202,7 +202,7 @@ async def test_of_a_lost_call_nobody_knows_how_long_it_was_nor_who_answered(
     centre: Office, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconciler, "RECHECK_AFTER_S", 0.0)
-    _, call_id = await dialled(centre, RINGS, ANSWERS)
+    _, call_id = await dial_all_attempts(centre, RINGS, ANSWERS)
 
     async def rings() -> bool:
         return exchange.network.counts().running == 1
@@ -210,8 +210,8 @@ async def test_of_a_lost_call_nobody_knows_how_long_it_was_nor_who_answered(
     await eventually_async(rings)
     async with Control(exchange.address) as control:
         await control.restart(keep_ledger=True)
-    call = await told_of_its_end(centre, call_id)
-    assert decided(call) == ["failed", "lost", None, None, None, None]
+    call = await wait_until_ended(centre, call_id)
+    assert deciding_details(call) == ["failed", "lost", None, None, None, None]
     assert [(answered, result) for _, _, answered, result in legs(call)] == [(None, None), (None, None)]
     assert call["duration"] is None
 
@@ -223,47 +223,47 @@ async def test_a_call_of_what_is_deleted_is_for_auditors(
     office: Office, role: Role, status: int, *, in_deleted_queue: bool, ended: bool
 ) -> None:
     failed = CallbackFinished(result=FinishResult.FAILED, comment="BUSY b")
-    path, call_id = await a_call(office, *([AttemptFailed(attempt=1, end=BUSY_END), failed] if ended else []))
+    path, call_id = await record_call(office, *([AttemptFailed(attempt=1, end=BUSY_END), failed] if ended else []))
     deleted = path.partition("/task/")[0] if in_deleted_queue else path
     assert (await office.get(f"{HISTORY}/{call_id}", office.bearers[role])).status_code == 200
     assert (await office.client.delete(deleted, headers=office.admin)).status_code == 204
-    answer = await office.get(f"{HISTORY}/{call_id}", office.bearers[role])
-    assert answer.status_code == status
+    response = await office.get(f"{HISTORY}/{call_id}", office.bearers[role])
+    assert response.status_code == status
     if status == 404:
-        assert answer.json() == {"message": "Call not found", "status": "not_found"}
+        assert response.json() == {"message": "Call not found", "status": "not_found"}
     else:
-        assert answer.json()["outcome"] == ("busy" if ended else None)
+        assert response.json()["outcome"] == ("busy" if ended else None)
 
 
 async def test_another_organisations_call_is_not_found_by_any_role(office: Office, foreign: Office) -> None:
-    _, call_id = await a_call(foreign)
+    _, call_id = await record_call(foreign)
     for role in (Role.ADMIN, Role.AUDITOR, Role.AGENT):
         assert (await office.get(f"{HISTORY}/{call_id}", office.bearers[role])).status_code == 404
     theirs = f"/client/{foreign.organization_id}/call_history/{call_id}"
-    answer = await office.get(theirs, office.admin)
-    assert (answer.status_code, answer.json()["status"]) == (404, "client_not_found")
-    assert (await told(foreign, call_id))["call_uuid"] == call_id
+    response = await office.get(theirs, office.admin)
+    assert (response.status_code, response.json()["status"]) == (404, "client_not_found")
+    assert (await get_call(foreign, call_id))["call_uuid"] == call_id
 
 
 @pytest.mark.parametrize("role", [Role.ANALYST, Role.OPERATOR])
 async def test_who_may_not_read_callbacks_may_not_read_calls(office: Office, role: Role) -> None:
-    _, call_id = await a_call(office)
-    answer = await office.get(f"{HISTORY}/{call_id}", office.bearers[role])
-    assert (answer.status_code, answer.json()["status"]) == (403, "access_denied")
+    _, call_id = await record_call(office)
+    response = await office.get(f"{HISTORY}/{call_id}", office.bearers[role])
+    assert (response.status_code, response.json()["status"]) == (403, "access_denied")
 
 
 @pytest.mark.parametrize("uuid", ["0", "x", "@me", "{}", "%00", "1" * 32, "9f1c2f0e-8a54-4a0a-9d7e-3a2b1c0d4e5f"])
 async def test_a_call_that_there_is_not_is_not_found(office: Office, uuid: str) -> None:
-    answer = await office.get(f"{HISTORY}/{uuid}")
-    assert (answer.status_code, answer.json()["status"]) == (404, "not_found")
+    response = await office.get(f"{HISTORY}/{uuid}")
+    assert (response.status_code, response.json()["status"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize("base", CLIENT_BASE_PATHS)
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("client", ["@me", "number"])
 async def test_every_spelling_of_the_path_is_served(office: Office, base: str, slash: str, client: str) -> None:
-    _, call_id = await a_call(office)
+    _, call_id = await record_call(office)
     named = str(office.organization_id) if client == "number" else client
     for spelled in (call_id, call_id.upper()):
-        answer = await office.get(f"{base}/{named}/call_history/{spelled}{slash}")
-        assert (answer.status_code, answer.json()["call_uuid"]) == (200, call_id)
+        response = await office.get(f"{base}/{named}/call_history/{spelled}{slash}")
+        assert (response.status_code, response.json()["call_uuid"]) == (200, call_id)

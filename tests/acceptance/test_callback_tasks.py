@@ -1,4 +1,4 @@
-"""Tasks of type callback, end to end: filed over HTTP, dialled through the simulated network, followed to their end."""
+"""Tasks of type callback, end to end: filed over HTTP and dialled through the simulated network until they end."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -21,34 +21,34 @@ REQUEST = "the-request-that-began-it"
 
 @pytest.fixture
 async def exchange(database: str, request: pytest.FixtureRequest) -> AsyncIterator[Exchange]:
-    """Lend a phone network that is fast, unless the test says how fast."""
+    """Yield a fast phone network, unless the test sets its speed."""
     async with open_exchange(database, Network(speed=getattr(request, "param", FAST))) as opened:
         yield opened
 
 
 @pytest.fixture
 async def office(database: str, exchange: Exchange) -> AsyncIterator[Office]:
-    """Lend a call centre whose worker dials: tasks are carried out in its queue, at most two tries right after each other."""
+    """Yield a call centre whose worker dials tasks through its queue, with at most two attempts and no pause."""
     async with service_with_worker(database) as service:
         office = await service.office()
         added = await office.client.post("/v1/operators", json={"name": "L", "number": "1001"}, headers=office.admin)
         office.operator_id = added.json()["operator_id"]
-        queue = await office.queue(status="on", concurrent_task_limit=2)
-        await office.set(callback_queue=int(queue.rpartition("/")[2]), callback_tries=2, callback_pause=0)
+        queue = await office.create_queue(status="on", concurrent_task_limit=2)
+        await office.change_settings(callback_queue=int(queue.rpartition("/")[2]), callback_tries=2, callback_pause=0)
         exchange.dispatch()
         yield office
         await exchange.stop()
 
 
-async def asked(office: Office, phone: str) -> str:
-    """File a task of type callback; answer its id."""
-    answer = await office.post_task({"X-Request-Id": REQUEST}, task_type="callback", caller_phone=phone)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["id"]
+async def file_callback_task(office: Office, phone: str) -> str:
+    """File a task of type callback and return its id."""
+    response = await office.post_task({"X-Request-Id": REQUEST}, task_type="callback", caller_phone=phone)
+    assert response.status_code == 200, response.text
+    return response.json()["id"]
 
 
-async def reached(office: Office, task_id: str, status: str) -> dict[str, Any]:
-    """Wait until the task has the status; answer it."""
+async def wait_for_status(office: Office, task_id: str, status: str) -> dict[str, Any]:
+    """Wait until the task has the status, and return it."""
     task: dict[str, Any] = {}
 
     async def has_it() -> bool:
@@ -60,13 +60,13 @@ async def reached(office: Office, task_id: str, status: str) -> dict[str, Any]:
 
 
 async def history(office: Office, task_id: str) -> list[tuple[str, str]]:
-    """What happened to the task, and who did it."""
+    """Return the types and actors of the task's events."""
     items = (await office.get(f"/api/tasks/{task_id}/history")).json()["items"]
     return [(item["type"].removeprefix("task.").removesuffix(".v1"), item["actor"]) for item in items]
 
 
 async def callbacks(exchange: Exchange) -> list[int]:
-    """The ids of all callbacks, by their age."""
+    """Return the ids of all callbacks, oldest first."""
     rows = await exchange.rows(
         "SELECT DISTINCT split_part(originator_id, '/', 2)::bigint FROM perezvon_1.stored_events"
         " WHERE originator_id LIKE 'callback/%%' ORDER BY 1"
@@ -75,13 +75,13 @@ async def callbacks(exchange: Exchange) -> list[int]:
 
 
 async def events(exchange: Exchange) -> dict[int, Recorded[Any]]:
-    """The log, by position."""
+    """Return the events of the log by position."""
     batch = await BatchReader("", await read_identity(exchange.owner)).after(exchange.owner, 0)
     return {event.position: event for event in batch.events if isinstance(event, Recorded)} if batch else {}
 
 
 def origin(log: dict[int, Recorded[Any]], event: Recorded[Any]) -> str | None:
-    """Walk back by causation from an event to what caused the first of the chain; each step goes back in the log."""
+    """Follow causation ids from an event back to the cause of the first event; each step must go back in the log."""
     while (cause := event.causation) is not None and cause.isdecimal():
         assert int(cause) < event.position
         event = log[int(cause)]
@@ -94,8 +94,8 @@ POLICY = "policy/carry_out_callback_tasks"
 async def test_a_task_is_completed_when_both_are_connected_and_started_when_dialling_is(
     office: Office, exchange: Exchange
 ) -> None:
-    task_id = await asked(office, ANSWERS)
-    task = await reached(office, task_id, "completed")
+    task_id = await file_callback_task(office, ANSWERS)
+    task = await wait_for_status(office, task_id, "completed")
     assert (task["error_message"], task["completed_at"] is not None) == (None, True)
     assert await history(office, task_id) == [("filed", "operator/2"), ("started", POLICY), ("completed", POLICY)]
     (number,) = await callbacks(exchange)
@@ -109,8 +109,8 @@ async def test_a_task_is_completed_when_both_are_connected_and_started_when_dial
 async def test_a_task_fails_with_the_last_reason_when_its_tries_are_spent_and_reprocess_dials_afresh(
     office: Office, exchange: Exchange
 ) -> None:
-    task_id = await asked(office, BUSY)
-    task = await reached(office, task_id, "failed")
+    task_id = await file_callback_task(office, BUSY)
+    task = await wait_for_status(office, task_id, "failed")
     assert task["error_message"].startswith("BUSY b busy")
     assert exchange.network.counts().placed == 2
     again = await office.client.post(f"/api/tasks/{task_id}/reprocess", headers=office.agent)
@@ -136,8 +136,8 @@ async def test_a_task_fails_with_the_last_reason_when_its_tries_are_spent_and_re
 
 @pytest.mark.parametrize("exchange", [1.0], indirect=True)
 async def test_cancelling_a_task_hangs_up_its_callback(office: Office, exchange: Exchange) -> None:
-    task_id = await asked(office, RINGS)
-    await reached(office, task_id, "in_progress")
+    task_id = await file_callback_task(office, RINGS)
+    await wait_for_status(office, task_id, "in_progress")
     cancelled = await office.set_status(task_id, "cancelled")
     assert cancelled.status_code == 200, cancelled.text
     (number,) = await callbacks(exchange)
@@ -153,9 +153,9 @@ async def test_cancelling_a_task_hangs_up_its_callback(office: Office, exchange:
 
 
 async def test_every_step_walks_back_to_the_request(office: Office, exchange: Exchange) -> None:
-    tasks = [await asked(office, phone) for phone in (ANSWERS, BUSY)]
-    await reached(office, tasks[0], "completed")
-    await reached(office, tasks[1], "failed")
+    tasks = [await file_callback_task(office, phone) for phone in (ANSWERS, BUSY)]
+    await wait_for_status(office, tasks[0], "completed")
+    await wait_for_status(office, tasks[1], "failed")
     await exchange.all_ended(await callbacks(exchange))
     log = await events(exchange)
     steps = [event for event in log.values() if event.stream.startswith(("task/", "callback/"))]
@@ -167,14 +167,14 @@ async def test_every_step_walks_back_to_the_request(office: Office, exchange: Ex
 
 
 async def test_every_webhook_walks_back_to_the_request(office: Office, exchange: Exchange) -> None:
-    queue = await office.queue(status="on")
+    queue = await office.create_queue(status="on")
     urls = {f"url_{name}": f"https://crm.example/{name}" for name in ("before", "before_again", "success", "after")}
-    answer = await office.client.post(
+    response = await office.client.post(
         f"{queue}/task/",
         json={"tasks": [{"a_number": "1001", "b_number": BUSY, "try_count": 2, "try_again_pause": 0, **urls}]},
         headers={**office.admin, "X-Request-Id": REQUEST},
     )
-    assert answer.status_code == 201, answer.text
+    assert response.status_code == 201, response.text
     webhooks = "SELECT url, position FROM perezvon_1.webhook_deliveries ORDER BY position"
 
     async def all_are_there() -> bool:

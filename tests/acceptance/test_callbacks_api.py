@@ -1,4 +1,4 @@
-"""Contract 2 over HTTP: callbacks in a queue."""
+"""Callbacks of a queue over HTTP (docs/contracts/task_scheduler.md)."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -54,16 +54,16 @@ def utc(text: str) -> datetime:
 
 
 async def listed(office: Office, queue: str, **params: Any) -> list[int]:
-    answer = await office.get(f"{queue}/task/", **params)
-    assert answer.status_code == 200, answer.text
-    return [callback["id"] for callback in answer.json()]
+    response = await office.get(f"{queue}/task/", **params)
+    assert response.status_code == 200, response.text
+    return [callback["id"] for callback in response.json()]
 
 
 async def test_a_callback_scheduled_with_the_least_has_every_key_and_the_defaults(office: Office) -> None:
-    queue, before = await office.queue(), datetime.now(UTC).replace(microsecond=0)
-    answer = await office.post_callbacks(queue, {})
-    assert answer.status_code == 201
-    (callback,) = answer.json()
+    queue, before = await office.create_queue(), datetime.now(UTC).replace(microsecond=0)
+    response = await office.post_callbacks(queue, {})
+    assert response.status_code == 201
+    (callback,) = response.json()
     assert callback.keys() == KEYS
     assert {name for name in KEYS if callback[name] is None} == {
         "name", "extension_id", "url_before", "url_before_again", "url_success", "url_after", "finish_result",
@@ -75,17 +75,17 @@ async def test_a_callback_scheduled_with_the_least_has_every_key_and_the_default
 
 
 async def test_a_callback_keeps_all_that_was_asked_for_with_numbers_in_e164(office: Office) -> None:
-    queue = await office.queue()
-    (callback,) = await office.scheduled(queue, {**FULL, "surprise": [1]})
+    queue = await office.create_queue()
+    (callback,) = await office.schedule_callbacks(queue, {**FULL, "surprise": [1]})
     assert {name: callback[name] for name in FULL} == {**FULL, "b_number": "+77011234567"}
     assert (await office.get(f"{queue}/task/{callback['id']}")).json() == callback
     assert (await office.get(f"{queue}/task/")).json() == [callback]
 
 
 async def test_null_is_as_if_left_out(office: Office) -> None:
-    queue = await office.queue()
+    queue = await office.create_queue()
     optional = dict.fromkeys(FULL.keys() - {"a_number", "b_number"})
-    (callback,) = await office.scheduled(queue, optional)
+    (callback,) = await office.schedule_callbacks(queue, optional)
     assert (callback["try_count"], callback["try_again_pause"], callback["name"]) == (1, "60", None)
 
 
@@ -94,13 +94,13 @@ async def test_null_is_as_if_left_out(office: Office) -> None:
     [("+7 (701) 123-45-67", "+77011234567"), ("87011234567", "+77011234567"), ("10", "10"), ("12345678", "12345678")],
 )
 async def test_numbers_are_e164_national_or_extensions(office: Office, given: str, kept: str) -> None:
-    (callback,) = await office.scheduled(await office.queue(), {"a_number": given, "b_number": given})
+    (callback,) = await office.schedule_callbacks(await office.create_queue(), {"a_number": given, "b_number": given})
     assert (callback["a_number"], callback["b_number"]) == (kept, kept)
 
 
 async def test_a_national_number_is_read_as_of_the_organisations_region(office: Office) -> None:
-    await office.set(region="GB")
-    (callback,) = await office.scheduled(await office.queue(), {"b_number": "020 7946 0018"})
+    await office.change_settings(region="GB")
+    (callback,) = await office.schedule_callbacks(await office.create_queue(), {"b_number": "020 7946 0018"})
     assert callback["b_number"] == "+442079460018"
 
 
@@ -108,31 +108,31 @@ async def test_a_national_number_is_read_as_of_the_organisations_region(office: 
 async def test_the_pause_is_taken_as_text_or_number_and_answered_as_text(
     office: Office, given: Any, shown: str
 ) -> None:
-    (callback,) = await office.scheduled(await office.queue(), {"try_again_pause": given})
+    (callback,) = await office.schedule_callbacks(await office.create_queue(), {"try_again_pause": given})
     assert callback["try_again_pause"] == shown
 
 
 @pytest.mark.parametrize("given", [3600, "3600", 0, "0", 31_536_000, "31536000"])
 async def test_a_start_may_be_a_number_of_seconds_from_now(office: Office, given: Any) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
-    (callback,) = await office.scheduled(await office.queue(), {"start_time_utc": given})
+    (callback,) = await office.schedule_callbacks(await office.create_queue(), {"start_time_utc": given})
     start = utc(callback["start_time_utc"]) - timedelta(seconds=int(given))
     assert before <= start <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize("given", ["2020-02-29 00:00:00", "0001-01-02 00:00:00"])
 async def test_a_start_in_the_past_is_taken_and_answered_as_it_was_given(office: Office, given: str) -> None:
-    (callback,) = await office.scheduled(await office.queue(), {"start_time_utc": given})
+    (callback,) = await office.schedule_callbacks(await office.create_queue(), {"start_time_utc": given})
     assert callback["start_time_utc"] == given
 
 
 async def test_callbacks_are_answered_in_the_order_sent_with_ascending_ids(office: Office) -> None:
-    queue = await office.queue()
-    answers = await asyncio.gather(
+    queue = await office.create_queue()
+    responses = await asyncio.gather(
         *(office.post_callbacks(queue, *({"name": f"{turn}.{n}"} for n in range(50))) for turn in range(4))
     )
-    for turn, answer in enumerate(answers):
-        callbacks = answer.json()
+    for turn, response in enumerate(responses):
+        callbacks = response.json()
         assert [callback["name"] for callback in callbacks] == [f"{turn}.{n}" for n in range(50)]
         ids = [callback["id"] for callback in callbacks]
         assert ids == sorted(set(ids))
@@ -140,8 +140,8 @@ async def test_callbacks_are_answered_in_the_order_sent_with_ascending_ids(offic
 
 
 async def test_ten_thousand_callbacks_are_one_call_and_stand_side_by_side_in_the_log(office: Office) -> None:
-    queue = await office.queue()
-    callbacks = await office.scheduled(queue, *({"b_number": f"+7701{n:07}"} for n in range(10_000)))
+    queue = await office.create_queue()
+    callbacks = await office.schedule_callbacks(queue, *({"b_number": f"+7701{n:07}"} for n in range(10_000)))
     assert [callback["b_number"] for callback in callbacks] == [f"+7701{n:07}" for n in range(10_000)]
     ends = [await office.services.log.read(f"callback/{callbacks[index]['id']}") for index in (0, -1)]
     assert ends[1][0].position - ends[0][0].position == 9_999
@@ -150,19 +150,19 @@ async def test_ten_thousand_callbacks_are_one_call_and_stand_side_by_side_in_the
 
 
 async def test_an_attempt_that_runs_shows_as_executed_with_its_call(office: Office) -> None:
-    queue = await office.queue()
-    (callback,) = await office.scheduled(queue)
-    await office.happens(callback, AttemptStarted(attempt=1, call_id=CALL))
+    queue = await office.create_queue()
+    (callback,) = await office.schedule_callbacks(queue)
+    await office.record_facts(callback, AttemptStarted(attempt=1, call_id=CALL))
     shown = (await office.get(f"{queue}/task/{callback['id']}")).json()
     assert shown == {**callback, "status": "executed", "cdr": CALL}
 
 
 async def test_a_failed_attempt_is_delayed_and_then_finished_with_the_reason(office: Office) -> None:
-    queue = await office.queue()
-    (callback,) = await office.scheduled(queue, {"try_count": 2})
+    queue = await office.create_queue()
+    (callback,) = await office.schedule_callbacks(queue, {"try_count": 2})
     due = datetime.now(UTC) + timedelta(minutes=1)
     first = [AttemptStarted(attempt=1, call_id=CALL), AttemptFailed(attempt=1, end=FAILED), CallbackDelayed(due_at=due)]
-    await office.happens(callback, *first)
+    await office.record_facts(callback, *first)
     assert (await office.get(f"{queue}/task/{callback['id']}")).json() == {**callback, "status": "delayed", "cdr": CALL}
     other = CALL.replace("1", "2")
     comment = "BUSY b busy (SIP 486 Busy Here)"
@@ -171,21 +171,21 @@ async def test_a_failed_attempt_is_delayed_and_then_finished_with_the_reason(off
         AttemptFailed(attempt=2, end=FAILED),
         CallbackFinished(result=FinishResult.FAILED, comment=comment),
     ]
-    await office.happens(callback, *last)
+    await office.record_facts(callback, *last)
     ended = {"status": "finished", "finish_result": "failed", "finish_comment": comment, "cdr": other}
     assert (await office.get(f"{queue}/task/{callback['id']}")).json() == {**callback, **ended}
 
 
 async def test_a_success_is_finished_and_the_list_shows_the_same_as_the_callback(office: Office) -> None:
-    queue = await office.queue()
-    callback, waiting = await office.scheduled(queue, {}, {})
+    queue = await office.create_queue()
+    callback, waiting = await office.schedule_callbacks(queue, {}, {})
     facts = [
         AttemptStarted(attempt=1, call_id=CALL),
         AttemptSucceeded(attempt=1),
         CallbackFinished(result=FinishResult.SUCCESS, comment="ANSWER b"),
         CallEnded(attempt=1, end=CallEnd(outcome=Outcome.SUCCESS, seconds=10.0)),
     ]
-    position = await office.happens(callback, *facts)
+    position = await office.record_facts(callback, *facts)
     one = (await office.get(f"{queue}/task/{callback['id']}")).json()
     ended = {"status": "finished", "finish_result": "success", "finish_comment": "ANSWER b", "cdr": CALL}
     assert one == {**callback, **ended}
@@ -197,11 +197,11 @@ async def test_a_success_is_finished_and_the_list_shows_the_same_as_the_callback
 
 
 async def test_a_deleted_callback_is_gone_from_everywhere_and_cannot_be_deleted_again(office: Office) -> None:
-    queue = await office.queue()
-    callback, other = await office.scheduled(queue, {}, {})
+    queue = await office.create_queue()
+    callback, other = await office.schedule_callbacks(queue, {}, {})
     path = f"{queue}/task/{callback['id']}"
-    answer = await office.client.delete(path, headers=office.admin)
-    assert (answer.status_code, answer.content) == (204, b"")
+    response = await office.client.delete(path, headers=office.admin)
+    assert (response.status_code, response.content) == (204, b"")
     assert (await office.get(path)).json() == {"message": "Callback not found", "status": "not_found"}
     assert (await office.client.delete(path, headers=office.admin)).status_code == 404
     assert (await office.get(f"{path}/history")).status_code == 404
@@ -209,14 +209,14 @@ async def test_a_deleted_callback_is_gone_from_everywhere_and_cannot_be_deleted_
 
 
 async def test_a_finished_callback_is_removed_by_deleting_it(office: Office) -> None:
-    queue = await office.queue()
-    (callback,) = await office.scheduled(queue)
+    queue = await office.create_queue()
+    (callback,) = await office.schedule_callbacks(queue)
     finished = [
         AttemptStarted(attempt=1, call_id=CALL),
         AttemptFailed(attempt=1, end=FAILED),
         CallbackFinished(result=FinishResult.FAILED, comment="BUSY b"),
     ]
-    await office.happens(callback, *finished)
+    await office.record_facts(callback, *finished)
     path = f"{queue}/task/{callback['id']}"
     assert (await office.client.delete(path, headers=office.admin)).status_code == 204
     assert (await office.get(path)).status_code == 404
@@ -225,29 +225,29 @@ async def test_a_finished_callback_is_removed_by_deleting_it(office: Office) -> 
 
 
 async def test_deleting_at_the_same_time_succeeds_once(office: Office) -> None:
-    queue = await office.queue()
-    (callback,) = await office.scheduled(queue)
+    queue = await office.create_queue()
+    (callback,) = await office.schedule_callbacks(queue)
     path = f"{queue}/task/{callback['id']}"
-    answers = await asyncio.gather(*(office.client.delete(path, headers=office.admin) for _ in range(5)))
-    assert sorted(answer.status_code for answer in answers) == [204, 404, 404, 404, 404]
+    responses = await asyncio.gather(*(office.client.delete(path, headers=office.admin) for _ in range(5)))
+    assert sorted(response.status_code for response in responses) == [204, 404, 404, 404, 404]
 
 
 @pytest.mark.parametrize(("role", "status"), [(Role.AUDITOR, 200), (Role.ADMIN, 200), (Role.SUPERVISOR, 404)])
 async def test_the_history_of_a_deleted_callback_is_for_auditors(office: Office, role: Role, status: int) -> None:
-    queue = await office.queue()
-    (callback,) = await office.scheduled(queue)
+    queue = await office.create_queue()
+    (callback,) = await office.schedule_callbacks(queue)
     path = f"{queue}/task/{callback['id']}"
     await office.client.delete(path, headers=office.admin)
-    answer = await office.get(f"{path}/history", office.bearers[role])
-    assert answer.status_code == status
+    response = await office.get(f"{path}/history", office.bearers[role])
+    assert response.status_code == status
     if status == 200:
-        assert [item["type"] for item in answer.json()["items"]] == ["callback.scheduled.v1", "callback.cancelled.v1"]
+        assert [item["type"] for item in response.json()["items"]] == ["callback.scheduled.v1", "callback.cancelled.v1"]
 
 
 async def test_the_history_tells_who_did_what_and_when(office: Office) -> None:
-    queue = await office.queue()
-    (callback,) = await office.scheduled(queue, {"name": "x", "url_after": "https://crm.example/after"})
-    await office.happens(callback, AttemptStarted(attempt=1, call_id=CALL))
+    queue = await office.create_queue()
+    (callback,) = await office.schedule_callbacks(queue, {"name": "x", "url_after": "https://crm.example/after"})
+    await office.record_facts(callback, AttemptStarted(attempt=1, call_id=CALL))
     scheduled, started = (await office.get(f"{queue}/task/{callback['id']}/history")).json()["items"]
     assert scheduled["actor"].startswith("token/")
     assert scheduled["data"]["personal"]["b_number"] == callback["b_number"]
@@ -257,10 +257,10 @@ async def test_the_history_tells_who_did_what_and_when(office: Office) -> None:
 
 
 async def test_a_callback_is_found_in_its_own_queue_only(office: Office, foreign: Office) -> None:
-    queue, other = await office.queue(), await office.queue()
-    (callback,) = await office.scheduled(queue)
-    theirs = await foreign.queue()
-    (foreigns,) = await foreign.scheduled(theirs)
+    queue, other = await office.create_queue(), await office.create_queue()
+    (callback,) = await office.schedule_callbacks(queue)
+    theirs = await foreign.create_queue()
+    (foreigns,) = await foreign.schedule_callbacks(theirs)
     for path in (f"{other}/task/{callback['id']}", f"{queue}/task/{foreigns['id']}", f"{theirs}/task/{foreigns['id']}"):
         for asked in (path, f"{path}/history"):
             assert (await office.get(asked, office.admin)).status_code == 404
@@ -272,49 +272,49 @@ async def test_a_callback_is_found_in_its_own_queue_only(office: Office, foreign
 
 @pytest.mark.parametrize("task", ["0", "x", "-1", "9" * 19])
 async def test_a_callback_that_there_is_not_is_not_found(office: Office, task: str) -> None:
-    queue = await office.queue()
+    queue = await office.create_queue()
     assert (await office.get(f"{queue}/task/{task}")).json()["status"] == "not_found"
     assert (await office.client.delete(f"{queue}/task/{task}", headers=office.admin)).status_code == 404
 
 
 async def test_the_list_is_taken_in_parts_and_the_link_leads_on_with_the_filter(office: Office) -> None:
-    queue = await office.queue()
-    ids = [callback["id"] for callback in await office.scheduled(queue, *[{}] * 5)]
+    queue = await office.create_queue()
+    ids = [callback["id"] for callback in await office.schedule_callbacks(queue, *[{}] * 5)]
     assert await listed(office, queue, page=2, per_page=2) == ids[2:4]
     assert await listed(office, queue, after=ids[0], limit=3) == ids[1:4]
-    answer = await office.get(f"{queue}/task/", limit=3, status="scheduled")
-    following = answer.links["next"]["url"]
+    response = await office.get(f"{queue}/task/", limit=3, status="scheduled")
+    following = response.links["next"]["url"]
     assert "status=scheduled" in following
     assert [callback["id"] for callback in (await office.get(following)).json()] == ids[3:]
 
 
 async def test_without_being_asked_for_a_part_a_list_has_a_thousand_rows_and_a_link(office: Office) -> None:
-    queue = await office.queue()
-    answer = await office.post_callbacks(queue, *[{}] * 1_001)
-    ids = [callback["id"] for callback in answer.json()]
-    asking = {**office.agent, "Perezvon-Position": answer.headers["Perezvon-Position"]}
+    queue = await office.create_queue()
+    response = await office.post_callbacks(queue, *[{}] * 1_001)
+    ids = [callback["id"] for callback in response.json()]
+    asking = {**office.agent, "Perezvon-Position": response.headers["Perezvon-Position"]}
     first = await office.get(f"{queue}/task/", asking)
     assert [callback["id"] for callback in first.json()] == ids[:1_000]
     assert [callback["id"] for callback in (await office.get(first.links["next"]["url"])).json()] == ids[1_000:]
 
 
 async def test_the_same_key_rings_nobody_twice(office: Office) -> None:
-    queue, headers = await office.queue(), {**office.admin, "Idempotency-Key": "k"}
+    queue, headers = await office.create_queue(), {**office.admin, "Idempotency-Key": "k"}
     tasks = [{"name": str(n), "start_time_utc": 60} for n in range(20)]
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(office.post_callbacks(queue, *tasks, headers=headers) for _ in range(4)), office.post_callbacks(queue, {})
     )
-    *same, another = answers
-    assert {answer.status_code for answer in answers} == {201}
-    assert all(answer.json() == same[0].json() for answer in same)
-    assert sorted(answer.headers.get("Idempotency-Replayed", "") for answer in same) == ["", *["true"] * 3]
+    *same, another = responses
+    assert {response.status_code for response in responses} == {201}
+    assert all(response.json() == same[0].json() for response in same)
+    assert sorted(response.headers.get("Idempotency-Replayed", "") for response in same) == ["", *["true"] * 3]
     assert sorted(await listed(office, queue)) == sorted(
-        callback["id"] for answer in (same[0], another) for callback in answer.json()
+        callback["id"] for response in (same[0], another) for callback in response.json()
     )
 
 
 async def test_the_first_answer_is_given_again_whatever_happened_since(office: Office) -> None:
-    queue, headers = await office.queue(), {**office.admin, "Idempotency-Key": "k"}
+    queue, headers = await office.create_queue(), {**office.admin, "Idempotency-Key": "k"}
     first = await office.post_callbacks(queue, {}, {}, headers=headers)
     await office.client.delete(f"{queue}/task/{first.json()[0]['id']}", headers=office.admin)
     again = await office.post_callbacks(queue, {}, {}, headers=headers)
@@ -323,10 +323,10 @@ async def test_the_first_answer_is_given_again_whatever_happened_since(office: O
 
 
 async def test_the_same_key_with_other_callbacks_is_refused(office: Office) -> None:
-    queue, headers = await office.queue(), {**office.admin, "Idempotency-Key": "k"}
+    queue, headers = await office.create_queue(), {**office.admin, "Idempotency-Key": "k"}
     first = await office.post_callbacks(queue, {}, headers=headers)
-    answer = await office.post_callbacks(queue, {}, {}, headers=headers)
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
+    response = await office.post_callbacks(queue, {}, {}, headers=headers)
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
     assert await listed(office, queue) == [first.json()[0]["id"]]
 
 
@@ -334,7 +334,7 @@ async def test_a_network_that_is_opened_may_be_told(service: Service) -> None:
     options = WebhookOptions(opened=networks_of("127.0.0.0/8"))
     async with services(service_dsn(service.dsn), options) as opened, served(opened, service.dsn) as other:
         office = await other.office()
-        queue = await office.queue()
-        (callback,) = await office.scheduled(queue, {"url_after": "http://127.0.0.1:9999/after"})
+        queue = await office.create_queue()
+        (callback,) = await office.schedule_callbacks(queue, {"url_after": "http://127.0.0.1:9999/after"})
         assert callback["url_after"] == "http://127.0.0.1:9999/after"
         assert (await office.post_callbacks(queue, {"url_after": "http://10.0.0.1/"})).status_code == 422

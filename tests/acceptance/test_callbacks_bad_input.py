@@ -1,4 +1,4 @@
-"""Bad input to contract 2: never a 500, never a half-written change, and the answer names element and field."""
+"""Invalid input to queues and callbacks: no 500, no partial change, and the response names element and field."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,9 +13,9 @@ pytestmark = pytest.mark.anyio
 JSON = {"Content-Type": "application/json"}
 
 
-def fields(answer: Any) -> list[str]:
-    assert answer.status_code == 422, answer.text
-    refusal = answer.json()
+def fields(response: Any) -> list[str]:
+    assert response.status_code == 422, response.text
+    refusal = response.json()
     assert refusal.keys() == {"message", "status", "errors"}
     assert refusal["status"] == "validation_error"
     assert all(fault.keys() == {"field", "message"} for fault in refusal["errors"])
@@ -56,26 +56,28 @@ async def nothing_is_stored(office: Office, queue: str) -> bool:
 async def test_a_bad_field_is_named_with_its_element_and_nothing_is_stored(
     office: Office, field: str, value: Any
 ) -> None:
-    queue = await office.queue()
-    answer = await office.post_callbacks(queue, {}, {}, {}, {field: value}, {})
-    assert fields(answer) == [f"tasks[3].{field}"]
+    queue = await office.create_queue()
+    response = await office.post_callbacks(queue, {}, {}, {}, {field: value}, {})
+    assert fields(response) == [f"tasks[3].{field}"]
     assert await nothing_is_stored(office, queue)
 
 
 @pytest.mark.parametrize("missing", ["a_number", "b_number"])
 async def test_both_numbers_are_required(office: Office, missing: str) -> None:
-    queue = await office.queue()
+    queue = await office.create_queue()
     task = {name: number for name, number in NUMBERS.items() if name != missing}
-    answer = await sent(office, queue, msgspec.json.encode({"tasks": [NUMBERS, task]}))
-    assert fields(answer) == [f"tasks[1].{missing}"]
+    response = await sent(office, queue, msgspec.json.encode({"tasks": [NUMBERS, task]}))
+    assert fields(response) == [f"tasks[1].{missing}"]
 
 
 async def test_all_faults_of_all_elements_are_told_up_to_fifty(office: Office) -> None:
-    queue = await office.queue()
-    answer = await office.post_callbacks(queue, {"try_count": 0, "name": 1}, {}, {"url_after": 1}, 7)
-    assert fields(answer) == ["tasks[0].name", "tasks[0].try_count", "tasks[2].url_after", "tasks[3]"]
-    answer = await office.post_callbacks(queue, {"b_number": "x1y2"}, {"url_after": "http://[::1]/", "a_number": "+00"})
-    assert fields(answer) == ["tasks[0].b_number", "tasks[1].a_number", "tasks[1].url_after"]
+    queue = await office.create_queue()
+    response = await office.post_callbacks(queue, {"try_count": 0, "name": 1}, {}, {"url_after": 1}, 7)
+    assert fields(response) == ["tasks[0].name", "tasks[0].try_count", "tasks[2].url_after", "tasks[3]"]
+    response = await office.post_callbacks(
+        queue, {"b_number": "x1y2"}, {"url_after": "http://[::1]/", "a_number": "+00"}
+    )
+    assert fields(response) == ["tasks[0].b_number", "tasks[1].a_number", "tasks[1].url_after"]
     for bad in ({"try_count": 0}, {"b_number": "x1y2"}, {"start_time_utc": "2026-02-30 00:00:00"}):
         assert len(fields(await office.post_callbacks(queue, *[bad] * 100))) == 50
     assert await nothing_is_stored(office, queue)
@@ -93,7 +95,7 @@ async def test_all_faults_of_all_elements_are_told_up_to_fifty(office: Office) -
 async def test_a_body_that_is_no_list_of_callbacks_is_told_where(
     office: Office, body: bytes, field: str | None
 ) -> None:
-    queue = await office.queue()
+    queue = await office.create_queue()
     found = fields(await sent(office, queue, body))
     assert field is None or found[0] == field
     assert await nothing_is_stored(office, queue)
@@ -101,7 +103,7 @@ async def test_a_body_that_is_no_list_of_callbacks_is_told_where(
 
 @pytest.mark.parametrize("element", [b"{}", b'{"a_number":"101","b_number":"102"}', b"1"])
 async def test_more_than_ten_thousand_are_refused_and_none_is_stored(office: Office, element: bytes) -> None:
-    queue = await office.queue()
+    queue = await office.create_queue()
     body = b'{"tasks":[' + b",".join([element] * 10_001) + b"]}"
     assert fields(await sent(office, queue, body)) == ["tasks"]
     assert await nothing_is_stored(office, queue)
@@ -109,20 +111,20 @@ async def test_more_than_ten_thousand_are_refused_and_none_is_stored(office: Off
 
 @pytest.mark.parametrize("element", [b"{}", b'",[{"', b'{"x":[1,2,{"y":"],\\""}]}', b"[[],[]]"])
 async def test_millions_of_elements_are_refused_before_they_are_made(office: Office, element: bytes) -> None:
-    queue = await office.queue()
+    queue = await office.create_queue()
     body = b'{"tasks":[' + b",".join([element] * 600_000) + b"]}"
     assert fields(await sent(office, queue, body)) == ["tasks"]
 
 
 async def test_many_commas_inside_texts_and_unknown_keys_are_no_elements(office: Office) -> None:
-    queue = await office.queue()
+    queue = await office.create_queue()
     more = {"name": "," * 200, "unknown": ["," * 1_000, [0] * 1_000, {"x": '"],[{'}]}
-    callbacks = await office.scheduled(queue, *[more] * 300)
+    callbacks = await office.schedule_callbacks(queue, *[more] * 300)
     assert len(callbacks) == 300
 
 
 async def test_a_body_over_16_mib_is_refused_and_one_of_16_is_read(office: Office) -> None:
-    queue = await office.queue()
+    queue = await office.create_queue()
     task = b'{"tasks":[{"a_number":"101","b_number":"102","unknown":"' + b"x" * (16 << 20)
     body = task[: (16 << 20) - 4] + b'"}]}'
     assert len(body) == 16 << 20
@@ -136,21 +138,21 @@ async def test_a_chunked_body_over_16_mib_is_refused_too(office: Office) -> None
         for _ in range(17):
             yield b" " * (1 << 20)
 
-    queue = await office.queue()
-    answer = await office.client.post(f"{queue}/task", content=chunks(), headers={**office.admin, **JSON})
-    assert answer.status_code == 413
+    queue = await office.create_queue()
+    response = await office.client.post(f"{queue}/task", content=chunks(), headers={**office.admin, **JSON})
+    assert response.status_code == 413
 
 
 async def test_other_bodies_may_have_8_mib_only(office: Office) -> None:
     body = b'{"name":"x","unknown":"' + b"x" * (8 << 20) + b'"}'
-    answer = await office.client.post(QUEUES, content=body, headers={**office.admin, **JSON})
-    assert (answer.status_code, answer.json().keys()) == (413, {"message", "status"})
+    response = await office.client.post(QUEUES, content=body, headers={**office.admin, **JSON})
+    assert (response.status_code, response.json().keys()) == (413, {"message", "status"})
 
 
 async def test_a_body_that_is_said_to_be_something_else_is_refused(office: Office) -> None:
-    queue = await office.queue()
-    answer = await sent(office, queue, b'{"tasks":[]}', **{"Content-Type": "text/plain"})
-    assert (answer.status_code, answer.json()["status"]) == (415, "unsupported_media_type")
+    queue = await office.create_queue()
+    response = await sent(office, queue, b'{"tasks":[]}', **{"Content-Type": "text/plain"})
+    assert (response.status_code, response.json()["status"]) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize(
@@ -163,15 +165,15 @@ async def test_a_body_that_is_said_to_be_something_else_is_refused(office: Offic
     ],
 )  # fmt: skip
 async def test_a_bad_field_of_a_queue_is_named_and_nothing_changes(office: Office, field: str, value: Any) -> None:
-    answer = await office.post_queue(**{field: value})
-    assert fields(answer) == [field]
+    response = await office.post_queue(**{field: value})
+    assert fields(response) == [field]
     assert (await office.get(QUEUES)).json() == []
     if value is None:
         return
-    queue = await office.queue()
+    queue = await office.create_queue()
     before = (await office.get(queue)).json()
-    answer = await office.client.put(queue, json={"status": "on", field: value}, headers=office.admin)
-    assert fields(answer) == [field]
+    response = await office.client.put(queue, json={"status": "on", field: value}, headers=office.admin)
+    assert fields(response) == [field]
     assert (await office.get(queue)).json() == before
 
 
@@ -183,25 +185,25 @@ async def test_a_bad_field_of_a_queue_is_named_and_nothing_changes(office: Offic
     ],
 )  # fmt: skip
 async def test_a_bad_parameter_of_a_list_is_named(office: Office, name: str, value: str) -> None:
-    queue = await office.queue()
+    queue = await office.create_queue()
     assert fields(await office.get(f"{queue}/task", None, **{name: value})) == [name]
 
 
 async def test_a_bad_idempotency_key_is_named(office: Office) -> None:
-    queue = await office.queue()
-    answer = await office.post_callbacks(queue, {}, headers={**office.admin, "Idempotency-Key": "a b"})
-    assert fields(answer) == ["Idempotency-Key"]
+    queue = await office.create_queue()
+    response = await office.post_callbacks(queue, {}, headers={**office.admin, "Idempotency-Key": "a b"})
+    assert fields(response) == ["Idempotency-Key"]
 
 
 @pytest.mark.parametrize(
     "path", ["/client", "/client/@me/nothing", "/api/ver1.0/nothing", "/client/@me/task_scheduler/1/x"]
 )
 async def test_a_path_that_there_is_not_is_told_in_the_dialect(office: Office, path: str) -> None:
-    answer = await office.get(path)
-    assert (answer.status_code, answer.json()) == (404, {"message": "Not Found", "status": "not_found"})
+    response = await office.get(path)
+    assert (response.status_code, response.json()) == (404, {"message": "Not Found", "status": "not_found"})
 
 
 async def test_a_method_that_there_is_not_is_told_in_the_dialect(office: Office) -> None:
-    answer = await office.client.patch(QUEUES, headers=office.admin)
-    assert (answer.status_code, answer.json()["status"]) == (405, "method_not_allowed")
-    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+    response = await office.client.patch(QUEUES, headers=office.admin)
+    assert (response.status_code, response.json()["status"]) == (405, "method_not_allowed")
+    assert response.headers["Allow"] == "GET, HEAD, OPTIONS, POST"

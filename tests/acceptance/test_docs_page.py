@@ -1,4 +1,4 @@
-"""The documentation page: whole, and without any other host."""
+"""The documentation page: complete, and without any other host."""
 
 import re
 from importlib.resources import files
@@ -46,10 +46,10 @@ async def test_the_page_shows_our_document_and_sends_it_to_no_validator(service:
 
 @pytest.mark.parametrize("name", ["NOTICE", "nothing.js", "..%2Fapp.py", "%00", "docs.html"])
 async def test_no_other_file_is_served_and_no_path_is_told(service: Service, name: str) -> None:
-    answer = await service.client.get(f"/docs/static/{name}")
-    assert answer.status_code == 404
-    assert "site-packages" not in answer.text
-    assert "interfaces" not in answer.text
+    response = await service.client.get(f"/docs/static/{name}")
+    assert response.status_code == 404
+    assert "site-packages" not in response.text
+    assert "interfaces" not in response.text
 
 
 def test_what_is_shipped_of_swagger_ui_has_its_licence_and_version() -> None:

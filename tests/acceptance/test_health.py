@@ -17,11 +17,11 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_service_whose_views_keep_up_is_ready(service: Service, office: Office) -> None:
-    await office.filed()
+    await office.file_task()
 
     async def read_after_writes() -> bool:
-        answer = await office.client.get("/health/ready")
-        return answer.status_code == 200 and all(view["events"] == 0 for view in answer.json()["views"])
+        response = await office.client.get("/health/ready")
+        return response.status_code == 200 and all(view["events"] == 0 for view in response.json()["views"])
 
     await eventually_async(read_after_writes)
     body = (await office.client.get("/health/ready")).json()
@@ -36,11 +36,11 @@ async def test_without_a_worker_tasks_are_still_filed_and_readiness_says_what_is
     ):
         office = await service.office()
         assert (await office.post_task()).status_code == 200
-        answer = await office.client.get("/health/ready")
-        assert answer.status_code == 503
-        assert answer.json()["status"] == "not ready"
-        assert all("check that a worker runs" in reason for reason in answer.json()["reasons"])
-        assert {view["name"] for view in answer.json()["views"]} == set(HANDLERS)
+        response = await office.client.get("/health/ready")
+        assert response.status_code == 503
+        assert response.json()["status"] == "not ready"
+        assert all("check that a worker runs" in reason for reason in response.json()["reasons"])
+        assert {view["name"] for view in response.json()["views"]} == set(HANDLERS)
         assert (await office.get("/api/tasks")).json()["total"] == 0
 
 
@@ -50,7 +50,7 @@ async def test_without_its_database_the_service_says_so_everywhere_and_comes_bac
     name = database.partition("dbname=")[2].split()[0]
     async with services(service_dsn(database)) as opened, served(opened, database) as service:
         office = await service.office()
-        task = await office.filed()
+        task = await office.file_task()
         server.admin.execute(f"alter database {name} allow_connections false".encode())
         server.admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
         calls = {
@@ -58,19 +58,21 @@ async def test_without_its_database_the_service_says_so_everywhere_and_comes_bac
             "/api/tasks/{task_id}": office.get(f"/api/tasks/{task['id']}"),
             "/v1/organization": office.get("/v1/organization", office.admin),
         }
-        answers = dict(zip(calls, await asyncio.gather(*calls.values()), strict=True))
+        responses = dict(zip(calls, await asyncio.gather(*calls.values()), strict=True))
         live, ready = [await office.client.get(f"/health/{what}") for what in ("live", "ready")]
         server.admin.execute(f"alter database {name} allow_connections true".encode())
-        assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(calls, 503)
-        assert {answer.headers["Retry-After"] for answer in answers.values()} == {"1"}
-        assert answers["/api/tasks"].json() == {"detail": "The service is temporarily unavailable; try again in a second"}
-        assert answers["/v1/organization"].json()["code"] == "storage_away"
+        assert {path: response.status_code for path, response in responses.items()} == dict.fromkeys(calls, 503)
+        assert {response.headers["Retry-After"] for response in responses.values()} == {"1"}
+        assert responses["/api/tasks"].json() == {
+            "detail": "The service is temporarily unavailable; try again in a second"
+        }
+        assert responses["/v1/organization"].json()["code"] == "storage_away"
         assert (live.status_code, live.json()) == (200, {"status": "live"})
         assert (ready.status_code, ready.json()["reasons"]) == (503, ["database unavailable"])
 
         async def back() -> bool:
             again = await office.get(f"/api/tasks/{task['id']}"), await office.post_task()
-            return [answer.status_code for answer in again] == [200, 200]
+            return [response.status_code for response in again] == [200, 200]
 
         await eventually_async(back, timeout=30)
 
@@ -78,8 +80,8 @@ async def test_without_its_database_the_service_says_so_everywhere_and_comes_bac
 async def test_a_draining_process_is_not_ready(service: Service) -> None:
     async with served(service.services, service.dsn) as draining:
         draining.app.state.api.draining = True
-        answer = await draining.client.get("/health/ready")
-    assert (answer.status_code, answer.json()["reasons"]) == (503, ["draining"])
+        response = await draining.client.get("/health/ready")
+    assert (response.status_code, response.json()["reasons"]) == (503, ["draining"])
 
 
 async def test_metrics_count_requests_by_route_and_what_the_log_did(office: Office) -> None:
@@ -94,7 +96,7 @@ async def test_metrics_count_requests_by_route_and_what_the_log_did(office: Offi
     batches = await counted("perezvon_log_batch_commands_count")
     await office.get("/api/tasks/nonsense")
     await office.client.request("BREW", "/coffee/" + "x" * 50)
-    await office.filed()
+    await office.file_task()
     assert await counted("perezvon_http_requests_total", **route, status="404") == before + 1
     assert await counted("perezvon_http_request_seconds_count", **route) > 0
     assert await counted("perezvon_http_requests_total", route="unrouted", method="other") > 0

@@ -1,6 +1,6 @@
-"""The OpenAPI document tells the truth: schemathesis asks what it promises, and what it rules out, in this process.
+"""The OpenAPI document matches the API: schemathesis sends requests that it allows and that it forbids, in this process.
 
-``PEREZVON_TEST_SCHEMATHESIS_EXAMPLES`` asks more often than the few times of an ordinary run.
+``PEREZVON_TEST_SCHEMATHESIS_EXAMPLES`` sets the number of examples; the default is small.
 """
 
 import os
@@ -32,16 +32,16 @@ EXAMPLES = int(os.environ.get("PEREZVON_TEST_SCHEMATHESIS_EXAMPLES", "6"))
 DOCUMENT: dict[str, Any] = msgspec.json.decode(openapi_document())
 LABELS = sorted(f"{method.upper()} {path}" for path, item in DOCUMENT["paths"].items() for method in item)
 UNHURRIED = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large)
-# What a schema cannot say: that a phone number exists, that a key is new, that a version stands.
+# Conditions that no schema can express: a phone number exists, a key is new, a version is current.
 BEYOND_SCHEMAS = ["2xx", "3xx", "401", "403", "404", "409", "412", "422", "429"]
 REJECTIONS = ["400", "401", "403", "404", "405", "406", "409", "412", "415", "422", "428", "429"]
 
 
 class Application:
-    """The API as schemathesis runs it, in a loop of its own: everything is opened when its lifespan begins."""
+    """The API as schemathesis runs it, in its own event loop: everything is opened when its lifespan starts."""
 
     def __init__(self, dsn: str) -> None:
-        """Serve the database, with an organisation of its own and things in it to ask for."""
+        """Serve the database, with a new organisation and objects in it that requests can name."""
         self.dsn = dsn
         self.office: Office
         self.task_id = self.failed_task_id = ""
@@ -52,7 +52,7 @@ class Application:
         self._service: Service
 
     def ids(self, label: str) -> dict[str, Any]:
-        """Answer path parameters that name something for the operation to work on."""
+        """Return path parameters that name existing objects for the operation."""
         known = {
             "task_id": self.failed_task_id if label.endswith("reprocess") else self.task_id,
             "operator_number": self.operators[label.startswith("DELETE")],
@@ -67,11 +67,11 @@ class Application:
         return {name: value for name, value in known.items() if f"{{{name}}}" in label}
 
     async def _fill_queues(self) -> None:
-        """Make a queue to keep and one to be deleted; in the first, a callback to keep, called, and one to be deleted."""
+        """Create two queues, one to be deleted; in the first, a callback with a call, and a callback to be deleted."""
         self.queues = [(await self.office.post_queue()).json()["id"] for _ in range(2)]
-        callbacks = await self.office.scheduled(f"{QUEUES}{self.queues[0]}", {}, {})
+        callbacks = await self.office.schedule_callbacks(f"{QUEUES}{self.queues[0]}", {}, {})
         self.callbacks = [callback["id"] for callback in callbacks]
-        await self.office.happens(callbacks[0], AttemptStarted(attempt=1, call_id=CALL_ID))
+        await self.office.record_facts(callbacks[0], AttemptStarted(attempt=1, call_id=CALL_ID))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "lifespan":
@@ -81,8 +81,8 @@ class Application:
             await receive()
             self._service = await stack.enter_async_context(service_with_worker(self.dsn))
             self.office = await self._service.office()
-            self.task_id = (await self.office.filed())["id"]
-            self.failed_task_id = (await self.office.in_status("failed"))["id"]
+            self.task_id = (await self.office.file_task())["id"]
+            self.failed_task_id = (await self.office.task_in_status("failed"))["id"]
             await self._fill_queues()
             told = message("https://example.com/after", organization_id=self.office.organization_id)
             await enqueue_all(self.dsn, [told])
@@ -97,7 +97,7 @@ class Application:
 
 @pytest.fixture(scope="module")
 def application(server: DatabaseServer, template: str) -> Iterator[Application]:
-    """Lend the application, open."""
+    """Yield the running application."""
     name = f"{template}_openapi"
     found = Application(server.create(name, template=template))
     schemathesis.openapi.from_asgi("/openapi.json", found)
@@ -112,7 +112,7 @@ Operations = dict[str, APIOperation[Any, Any, Any, Any]]
 
 @pytest.fixture(scope="module")
 def operations(application: Application) -> Operations:
-    """Lend each operation by its label, with what a schema cannot say of bodies pinned."""
+    """Return the operations by label, with fixed values for fields whose rules no schema can express."""
     office = application.office
     config = SchemathesisConfig.from_dict(
         {
@@ -135,7 +135,7 @@ def operations(application: Application) -> Operations:
 
     @schema.auth()
     class Token:
-        """The admin's token; a header of the test's own would stand where a case leaves it out."""
+        """The admin's token. A header set by the test would be sent even where a case omits it."""
 
         def get(self, _case: AnyCase, _context: schemathesis.AuthContext) -> str:
             return office.admin["Authorization"]
@@ -147,7 +147,7 @@ def operations(application: Application) -> Operations:
     return {operation.label: operation for operation in found}
 
 
-# The application's pools draw jitter in a thread of their own, also while a strategy draws here.
+# The application's pools draw jitter in their own threads, even while a strategy draws here.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("mode", list(GenerationMode))
@@ -171,7 +171,7 @@ def test_no_answer_breaks_what_the_document_promises(
     try:
         holds()
     except Unsatisfiable:
-        assert mode.is_negative  # what has no parameters cannot be asked wrongly
+        assert mode.is_negative  # an operation without parameters has no invalid request
         assert not [*operation.query, *operation.body, *operation.headers]
     if mode.is_positive:
         assert statuses & {200, 201, 202, 204}, "the operation was never carried out"

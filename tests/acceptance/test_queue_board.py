@@ -20,11 +20,11 @@ FIELDS = (
 
 
 async def queue(office: Office, name: str, **fields: Any) -> int:
-    """Create a queue; answer its id."""
+    """Create a queue and return its id."""
     path = "/client/@me/task_scheduler/"
-    answer = await office.client.post(path, json={"name": name, **fields}, headers=office.admin)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
+    response = await office.client.post(path, json={"name": name, **fields}, headers=office.admin)
+    assert response.status_code == 201, response.text
+    return response.json()["id"]
 
 
 @pytest.mark.anyio
@@ -33,14 +33,14 @@ async def test_the_board_shows_the_organisations_queues_as_they_were_just_writte
 ) -> None:
     await queue(foreign, "not ours")
     off, on = await queue(office, "Off"), await queue(office, "On", status="on", concurrent_task_limit=3)
-    answer = await office.get("/v1/queue-board")
-    assert answer.status_code == 200
-    assert answer.json()["next"] is None
-    first, second = answer.json()["items"]
+    response = await office.get("/v1/queue-board")
+    assert response.status_code == 200
+    assert response.json()["next"] is None
+    first, second = response.json()["items"]
     assert set(first) == set(FIELDS.split())
     assert (first["id"], first["name"], first["status"], first["idle"]) == (off, "Off", "off", "off")
     assert (second["id"], second["concurrent_task_limit"], second["idle"]) == (on, 3, "nothing_due")
-    assert int(answer.headers["Perezvon-Position"]) > 0
+    assert int(response.headers["Perezvon-Position"]) > 0
 
 
 @pytest.mark.anyio
@@ -76,9 +76,9 @@ async def test_the_board_comes_in_parts_and_one_queue_can_be_asked_for(office: O
 @pytest.mark.anyio
 @pytest.mark.parametrize("asked", [{"queue": 0}, {"queue": "x"}, {"after": -1}, {"limit": 0}, {"limit": 1001}])
 async def test_what_cannot_be_asked_for_is_refused(office: Office, asked: dict[str, Any]) -> None:
-    answer = await office.get("/v1/queue-board", **asked)
-    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-    assert next(iter(asked)) in answer.text
+    response = await office.get("/v1/queue-board", **asked)
+    assert (response.status_code, response.headers["content-type"]) == (422, "application/problem+json")
+    assert next(iter(asked)) in response.text
 
 
 @pytest.mark.anyio
@@ -89,7 +89,7 @@ async def test_who_may_not_read_queues_sees_no_board(office: Office) -> None:
 
 @pytest.fixture
 def queues(database: str, acme: str) -> list[int]:
-    """Two queues, one of them on with two callbacks in it, and the views that show them."""
+    """Return the ids of two queues: one is on and has two callbacks. The views show them."""
 
     async def make() -> None:
         async with open_views(database) as views:

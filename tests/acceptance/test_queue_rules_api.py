@@ -1,4 +1,4 @@
-"""``/v1/queues/{queue_id}/rules``: how a queue calls, beyond contract 2."""
+"""``/v1/queues/{queue_id}/rules``: calling rules of a queue, beyond docs/contracts/task_scheduler.md."""
 
 import json
 import re
@@ -26,8 +26,8 @@ NONE = {"retry_policy": None, "client_leg": None}
 
 
 async def rules_of_new_queue(office: Office) -> str:
-    """The path of the rules of a queue that was just made."""
-    return f"/v1/queues/{(await office.queue()).rpartition('/')[2]}/rules"
+    """Create a queue and return the path of its rules."""
+    return f"/v1/queues/{(await office.create_queue()).rpartition('/')[2]}/rules"
 
 
 async def put(office: Office, path: str, rules: Any) -> httpx.Response:
@@ -35,42 +35,42 @@ async def put(office: Office, path: str, rules: Any) -> httpx.Response:
 
 
 async def chosen(office: Office, path: str, **rules: Any) -> dict[str, Any]:
-    answer = await put(office, path, {**NONE, **rules})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await put(office, path, {**NONE, **rules})
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def test_a_queue_that_chose_nothing_calls_as_the_contract_has_it(office: Office) -> None:
-    answer = await office.get(await rules_of_new_queue(office))
-    assert (answer.status_code, answer.json()) == (200, {**NONE, "effective": OF_THE_CONTRACT})
+    response = await office.get(await rules_of_new_queue(office))
+    assert (response.status_code, response.json()) == (200, {**NONE, "effective": OF_THE_CONTRACT})
 
 
 async def test_rules_are_chosen_whole_and_answered_as_they_are(office: Office) -> None:
     path = await rules_of_new_queue(office)
     least = {"outcomes": {"busy": {"pause": 180}, "invalid_number": {"retry": False}}}
     given = {**least, "jitter_percent": 15, "free_congestions": 20}
-    answer = await put(office, path, {"retry_policy": given, "client_leg": "b"})
+    response = await put(office, path, {"retry_policy": given, "client_leg": "b"})
     own = {"retry_policy": POLICY, "client_leg": "b", "effective": {"retry_policy": POLICY, "source": "queue"}}
-    assert (answer.status_code, answer.json()) == (200, own)
+    assert (response.status_code, response.json()) == (200, own)
     shown = await office.get(path)
     assert shown.json() == own
-    assert shown.headers["Perezvon-Position"] == answer.headers["Perezvon-Position"]
+    assert shown.headers["Perezvon-Position"] == response.headers["Perezvon-Position"]
     assert await chosen(office, path, client_leg="a") == {**NONE, "client_leg": "a", "effective": OF_THE_CONTRACT}
 
 
 async def test_the_policy_that_the_documentation_advises_is_taken(office: Office) -> None:
     page = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
     (advised,) = re.findall(r"/rules\".*?--json '(.*?)'\n", page, re.DOTALL)
-    answer = await put(office, await rules_of_new_queue(office), json.loads(advised))
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["effective"]["source"] == "queue"
+    response = await put(office, await rules_of_new_queue(office), json.loads(advised))
+    assert response.status_code == 200, response.text
+    assert response.json()["effective"]["source"] == "queue"
 
 
 async def test_the_same_rules_again_record_nothing(office: Office) -> None:
     path = await rules_of_new_queue(office)
-    answers = [await put(office, path, {"retry_policy": POLICY, "client_leg": None}) for _ in range(2)]
-    assert len({answer.headers["Perezvon-Position"] for answer in answers}) == 1
-    assert answers[0].json() == answers[1].json()
+    responses = [await put(office, path, {"retry_policy": POLICY, "client_leg": None}) for _ in range(2)]
+    assert len({response.headers["Perezvon-Position"] for response in responses}) == 1
+    assert responses[0].json() == responses[1].json()
 
 
 async def test_what_is_in_force_is_the_queues_else_the_organisations_else_the_contracts(office: Office) -> None:
@@ -81,8 +81,8 @@ async def test_what_is_in_force_is_the_queues_else_the_organisations_else_the_co
 
     async def default(policy: Any) -> None:
         settings = {"retry_policy": policy}
-        answer = await office.client.patch("/v1/organization/settings", json=settings, headers=office.admin)
-        assert answer.json()["retry_policy"] == policy
+        response = await office.client.patch("/v1/organization/settings", json=settings, headers=office.admin)
+        assert response.json()["retry_policy"] == policy
 
     await default(OTHER)
     assert await in_force() == {"retry_policy": OTHER, "source": "organization"}
@@ -121,9 +121,9 @@ async def test_rules_that_cannot_be_are_pointed_at_and_change_nothing(
 ) -> None:
     path = await rules_of_new_queue(office)
     before = await chosen(office, path, retry_policy=POLICY)
-    answer = await put(office, path, rules)
-    assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json")
-    assert [error["pointer"] for error in answer.json()["errors"]] == pointers
+    response = await put(office, path, rules)
+    assert (response.status_code, response.headers["Content-Type"]) == (422, "application/problem+json")
+    assert [error["pointer"] for error in response.json()["errors"]] == pointers
     assert (await office.get(path)).json() == before
 
 
@@ -132,15 +132,15 @@ async def test_a_queue_that_is_deleted_or_never_was_has_no_rules(office: Office)
     deleted = await office.client.delete(f"{QUEUES}{path.split('/')[3]}", headers=office.admin)
     assert deleted.status_code == 204
     for gone in (path, "/v1/queues/64000001/rules"):
-        for answer in (await office.get(gone), await put(office, gone, NONE)):
-            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        for response in (await office.get(gone), await put(office, gone, NONE)):
+            assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize("queue_id", ["0", "-1", "x", str(10**18)])
 async def test_what_cannot_be_a_queues_number_is_named(office: Office, queue_id: str) -> None:
-    answer = await office.get(f"/v1/queues/{queue_id}/rules")
-    assert answer.status_code == 422
-    assert [error["parameter"] for error in answer.json()["errors"]] == ["queue_id"]
+    response = await office.get(f"/v1/queues/{queue_id}/rules")
+    assert response.status_code == 422
+    assert [error["parameter"] for error in response.json()["errors"]] == ["queue_id"]
 
 
 async def test_contract_2_knows_nothing_of_rules(office: Office) -> None:
@@ -159,8 +159,8 @@ async def test_an_auditor_reads_who_chose_which_rules(office: Office) -> None:
     stream = f"queue/{path.split('/')[3]}"
 
     async def rows() -> list[dict[str, Any]]:
-        answer = await office.get("/v1/audit-trail", office.bearers[Role.AUDITOR], stream=stream)
-        return [row for row in answer.json()["items"] if row["type"] == "queue.rules_chosen.v1"]
+        response = await office.get("/v1/audit-trail", office.bearers[Role.AUDITOR], stream=stream)
+        return [row for row in response.json()["items"] if row["type"] == "queue.rules_chosen.v1"]
 
     (row,) = await eventually_async(rows)
     assert row["actor"].startswith("token/")

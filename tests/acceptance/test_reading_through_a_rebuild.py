@@ -1,4 +1,4 @@
-"""Lists are read all through rebuilds, under traffic: no error, no short page, no wrong total."""
+"""Lists are read during rebuilds, under traffic: no error, no short page, no wrong total."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ READERS = {
     "assigned": TaskListFilter(assigned_user_id="m1"),
     "search": TaskListFilter(search="заказ"),
 }
-# By how much a fact changes the total that a reader sees.
+# The change of the visible total by each fact.
 CHANGES: dict[str, dict[str, int]] = {
     "all": {"task.filed.v1": 1},
     "completed": {"task.completed.v1": 1},
@@ -48,7 +48,7 @@ async def views(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 async def traffic(views: Views, *, rounds: int | None = None, stop: asyncio.Event | None = None) -> None:
-    """File and change tasks, a few in a call of the door."""
+    """File and change tasks, a few in each call of ``append_batch``."""
     chance = random.Random(11)
     for number in count():
         if number == rounds or (stop and stop.is_set()):
@@ -58,7 +58,7 @@ async def traffic(views: Views, *, rounds: int | None = None, stop: asyncio.Even
 
 
 async def read(views: Views, name: str, stop: asyncio.Event) -> list[TaskPage]:
-    """Read the first page and one further on, again and again; every page is as long as its total says."""
+    """Read the first page and a later one repeatedly; every page must have the length that its total implies."""
     pages: list[TaskPage] = []
     while not stop.is_set():
         number = 1 if len(pages) % 2 else 3
@@ -82,7 +82,7 @@ async def test_a_list_is_whole_and_its_total_right_at_every_moment_of_a_rebuild(
         try:
             reports = [await again(views, name) for name in ("task_list", "audit_trail", "task_list")]
         finally:
-            stop.set()  # before Python 3.12 a busy task can miss that it was cancelled
+            stop.set()  # before Python 3.12 a busy task can miss its cancellation
     assert [(report.swapped, report.differs) for report in reports] == [(True, False)] * 3
     assert reports[-1].position > reports[0].position, "there was traffic"
     tags = [tag for (tag,) in await views.rows("SELECT topic FROM perezvon_1.stored_events ORDER BY notification_id")]

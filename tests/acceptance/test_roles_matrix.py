@@ -1,4 +1,4 @@
-"""Every route × every role × own and foreign organisation. A new route without an entry here fails."""
+"""Every route × every role × own and foreign organisation. A new route without an entry here fails the test."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -25,21 +25,21 @@ async def nothing(_: Office) -> Made:
 
 
 async def a_task(office: Office) -> Made:
-    return {"task_id": (await office.filed())["id"]}
+    return {"task_id": (await office.file_task())["id"]}
 
 
 async def a_failed_task(office: Office) -> Made:
-    return {"task_id": (await office.in_status("failed"))["id"]}
+    return {"task_id": (await office.task_in_status("failed"))["id"]}
 
 
 async def an_operator(office: Office) -> Made:
-    answer = await office.client.post("/v1/operators", json={"name": "Line"}, headers=office.admin)
-    return {"operator_number": answer.json()["id"]}
+    response = await office.client.post("/v1/operators", json={"name": "Line"}, headers=office.admin)
+    return {"operator_number": response.json()["id"]}
 
 
 async def a_token(office: Office) -> Made:
-    answer = await office.client.post("/v1/tokens", json={"role": "agent"}, headers=office.admin)
-    return {"token_id": answer.json()["id"]}
+    response = await office.client.post("/v1/tokens", json={"role": "agent"}, headers=office.admin)
+    return {"token_id": response.json()["id"]}
 
 
 async def a_client(office: Office) -> Made:
@@ -47,28 +47,28 @@ async def a_client(office: Office) -> Made:
 
 
 async def a_queue(office: Office) -> Made:
-    return {"client_id": "@me", "scheduler_id": (await office.queue()).rpartition("/")[2]}
+    return {"client_id": "@me", "scheduler_id": (await office.create_queue()).rpartition("/")[2]}
 
 
 async def rules_of_a_queue(office: Office) -> Made:
-    return {"queue_id": (await office.queue()).rpartition("/")[2]}
+    return {"queue_id": (await office.create_queue()).rpartition("/")[2]}
 
 
 async def a_callback(office: Office) -> Made:
     made = await a_queue(office)
-    (callback,) = await office.scheduled(f"{QUEUES}{made['scheduler_id']}")
+    (callback,) = await office.schedule_callbacks(f"{QUEUES}{made['scheduler_id']}")
     return {**made, "task_id": callback["id"]}
 
 
 async def a_call(office: Office) -> Made:
     made, call_id = await a_callback(office), str(uuid4())
-    await office.happens({"id": made["task_id"]}, AttemptStarted(attempt=1, call_id=call_id))
+    await office.record_facts({"id": made["task_id"]}, AttemptStarted(attempt=1, call_id=call_id))
     return {**made, "call_uuid": call_id}
 
 
 async def a_delivery(office: Office) -> Made:
-    path = await office.queue()
-    (callback,) = await office.scheduled(path, {"url_after": "https://example.com/after"})
+    path = await office.create_queue()
+    (callback,) = await office.schedule_callbacks(path, {"url_after": "https://example.com/after"})
     assert (await office.client.delete(f"{path}/task/{callback['id']}", headers=office.admin)).is_success
 
     async def listed() -> list[Made]:
@@ -79,7 +79,7 @@ async def a_delivery(office: Office) -> Made:
 
 
 class Access(NamedTuple):
-    """What a route needs, what its path names, and a body that it takes."""
+    """The permission of a route, the maker of the objects in its path, and a valid body."""
 
     permission: Permission | None
     make: Maker = nothing
@@ -199,18 +199,18 @@ async def test_every_route_is_in_the_matrix_and_nothing_else(service: Service) -
 @pytest.mark.parametrize("role", Role)
 async def test_a_role_may_what_it_may_and_nothing_else(office: Office, route: tuple[str, str], role: Role) -> None:
     made = await ROUTES[route].make(office)
-    answer = await ask(office, route, made, office.bearers[role])
+    response = await ask(office, route, made, office.bearers[role])
     if ROUTES[route].permission in ROLES[role]:
-        assert answer.is_success, answer.text
+        assert response.is_success, response.text
     else:
-        assert answer.status_code == 403, answer.text
+        assert response.status_code == 403, response.text
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=" ".join)
 async def test_without_a_token_nothing_but_the_open_intake_is_served(office: Office, route: tuple[str, str]) -> None:
     made = await ROUTES[route].make(office)
-    answer = await ask(office, route, made, {})
-    assert answer.status_code == (200 if route == ("POST", "/api/tasks") else 401)
+    response = await ask(office, route, made, {})
+    assert response.status_code == (200 if route == ("POST", "/api/tasks") else 401)
 
 
 @pytest.mark.parametrize("route", OF_ONE, ids=" ".join)
@@ -218,11 +218,11 @@ async def test_without_a_token_nothing_but_the_open_intake_is_served(office: Off
 async def test_what_is_another_organisations_is_not_found_and_stays_as_it_is(
     office: Office, foreign: Office, route: tuple[str, str], role: Role
 ) -> None:
-    # The numbers of operators are each organisation's own: only one that the caller lacks shows the difference.
+    # Operator numbers start at 1 in each organisation: only a number that the caller's own lacks shows the difference.
     made = {**await ROUTES[route].make(foreign)}
     before = await state_of(foreign, made)
-    answer = await ask(office, route, made, office.bearers[role])
-    assert answer.status_code == (404 if ROUTES[route].permission in ROLES[role] else 403), answer.text
+    response = await ask(office, route, made, office.bearers[role])
+    assert response.status_code == (404 if ROUTES[route].permission in ROLES[role] else 403), response.text
     assert await state_of(foreign, made) == before
 
 
@@ -242,14 +242,14 @@ async def state_of(office: Office, made: Made) -> Any:
 
 @pytest.mark.parametrize("path", ["/v1/members", "/v1/operators", "/v1/tokens", "/v1/organization", "/v1/audit-trail"])
 async def test_lists_hold_nothing_of_another_organisation(office: Office, foreign: Office, path: str) -> None:
-    answers = await foreign.get(path, foreign.admin), await office.get(path, office.admin)
-    assert [answer.status_code for answer in answers] == [200, 200]
-    theirs, ours = (answer.json().get("items", [answer.json()]) for answer in answers)
+    responses = await foreign.get(path, foreign.admin), await office.get(path, office.admin)
+    assert [response.status_code for response in responses] == [200, 200]
+    theirs, ours = (response.json().get("items", [response.json()]) for response in responses)
     assert not [row for row in theirs if row in ours]
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route not in GUARDED], ids=" ".join)
 async def test_public_routes_ask_for_no_token_and_mind_none(office: Office, route: tuple[str, str]) -> None:
     for headers in ({}, {"Authorization": "Bearer nonsense"}):
-        answer = await ask(office, route, {"name": "docs.js"}, headers)
-        assert answer.status_code == 200
+        response = await ask(office, route, {"name": "docs.js"}, headers)
+        assert response.status_code == 200

@@ -1,4 +1,4 @@
-"""The server on a real socket: its bounds, and how it ends."""
+"""The server on a real socket: its bounds, and its shutdown."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ HEAD = b"POST /api/tasks HTTP/1.1\r\nhost: test\r\n"
 
 @asynccontextmanager
 async def running(service: Service) -> AsyncGenerator[int]:
-    """Serve on a port in this process, and have it drain at the end."""
+    """Serve on a port in this process, and drain at the end."""
     listener, ready = socket.create_server(("127.0.0.1", 0)), asyncio.Event()
     port = listener.getsockname()[1]
     server = asyncio.create_task(serve_in_loop(service_dsn(service.dsn), UNLIMITED, listener, ready.set))
@@ -35,22 +35,22 @@ async def running(service: Service) -> AsyncGenerator[int]:
     try:
         yield port
     finally:
-        if not server.done():  # else nobody listens to the signal any more
+        if not server.done():  # otherwise no handler of the signal is left
             os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(server, 20)
 
 
 @pytest.fixture
 async def port(service: Service, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[int]:
-    """Lend the port of a server that is quick to lose patience."""
+    """Yield the port of a server with short timeouts."""
     monkeypatch.setattr(BoundedProtocol, "head_seconds", SECONDS)
     monkeypatch.setattr(JsonRequest, "seconds", SECONDS)
     async with running(service) as found:
         yield found
 
 
-async def said(port: int, *pieces: bytes) -> bytes:
-    """Send the pieces, and answer all that comes back until the server hangs up."""
+async def send_and_read(port: int, *pieces: bytes) -> bytes:
+    """Send the pieces, and return all bytes until the server closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for piece in pieces:
@@ -65,7 +65,7 @@ async def said(port: int, *pieces: bytes) -> bytes:
 
 @pytest.mark.parametrize("piece", [b"", b"GET", b"GET / HTTP/1.1\r\n", HEAD, HEAD + b"x-half: "])
 async def test_a_head_that_does_not_come_in_time_is_408(port: int, piece: bytes) -> None:
-    assert (await said(port, piece)).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert (await send_and_read(port, piece)).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
 
 
 @pytest.mark.parametrize(
@@ -75,21 +75,21 @@ async def test_a_head_that_does_not_come_in_time_is_408(port: int, piece: bytes)
 )
 async def test_a_head_that_is_too_large_is_431(port: int, fields: bytes) -> None:
     pieces = [fields[at : at + 16_384] for at in range(0, len(fields), 16_384)]
-    answer = await said(port, HEAD, *pieces, b"\r\n")
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+    response = await send_and_read(port, HEAD, *pieces, b"\r\n")
+    assert response == b"" or response.startswith(b"HTTP/1.1 431 ")
 
 
 async def test_a_head_that_is_just_small_enough_is_served(port: int) -> None:
     fields = b"".join(b"x-%d: %s\r\n" % (n, b"y" * 300) for n in range(90))
-    answer = await said(port, b"GET /health/live HTTP/1.1\r\nconnection: close\r\n", fields, b"\r\n")
-    assert answer.startswith(b"HTTP/1.1 200 ")
+    response = await send_and_read(port, b"GET /health/live HTTP/1.1\r\nconnection: close\r\n", fields, b"\r\n")
+    assert response.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_body_that_does_not_come_in_time_is_408_in_the_dialect_of_its_path(port: int) -> None:
-    answer = await said(port, HEAD + b'content-length: 100\r\n\r\n{"title')
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert answer.endswith(b'{"detail":"The request body did not arrive within 30 seconds"}')
-    assert b"\r\nconnection: close\r\n" in answer
+    response = await send_and_read(port, HEAD + b'content-length: 100\r\n\r\n{"title')
+    assert response.startswith(b"HTTP/1.1 408 ")
+    assert response.endswith(b'{"detail":"The request body did not arrive within 30 seconds"}')
+    assert b"\r\nconnection: close\r\n" in response
 
 
 async def test_head_and_long_body_in_one_go_are_no_long_head(port: int, service: Service) -> None:
@@ -97,14 +97,16 @@ async def test_head_and_long_body_in_one_go_are_no_long_head(port: int, service:
     body = b'{"operator_id": "%s", "title": "x", "call_transcription": "%s"}' % (
         office.operator_id.encode(), b"x" * 900_000,
     )  # fmt: skip
-    answer = await said(port, HEAD + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-    assert answer.startswith(b"HTTP/1.1 200 ")
+    response = await send_and_read(port, HEAD + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    assert response.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_an_endless_body_is_413(port: int) -> None:
     chunk = b"10000\r\n" + b" " * 65_536 + b"\r\n"
-    answer = await said(port, HEAD + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n", *[chunk] * 130)
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")
+    response = await send_and_read(
+        port, HEAD + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n", *[chunk] * 130
+    )
+    assert response == b"" or response.startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize(
@@ -119,31 +121,31 @@ async def test_an_endless_body_is_413(port: int) -> None:
     ],
 )
 async def test_whatever_is_sent_is_no_500(port: int, line: bytes) -> None:
-    answer = await said(port, line + b"\r\nhost: test\r\nconnection: close\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 4")
+    response = await send_and_read(port, line + b"\r\nhost: test\r\nconnection: close\r\n\r\n")
+    assert response.startswith(b"HTTP/1.1 4")
 
 
 async def test_requests_in_one_breath_are_answered_in_their_order(port: int) -> None:
     one = b"GET /health/live HTTP/1.1\r\nhost: test\r\nx-request-id: %s\r\n%s\r\n"
-    answer = await said(port, one % (b"first", b"") + one % (b"second", b"connection: close\r\n"))
-    assert answer.count(b"HTTP/1.1 200 ") == 2
-    assert answer.index(b"x-request-id: first") < answer.index(b"x-request-id: second")
+    response = await send_and_read(port, one % (b"first", b"") + one % (b"second", b"connection: close\r\n"))
+    assert response.count(b"HTTP/1.1 200 ") == 2
+    assert response.index(b"x-request-id: first") < response.index(b"x-request-id: second")
 
 
 async def test_head_has_the_length_of_get_and_no_body(port: int) -> None:
-    answer = await said(port, b"HEAD /health/live HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
-    assert b"\r\ncontent-length: 17\r\n" in answer
-    assert answer.endswith(b"\r\n\r\n")
+    response = await send_and_read(port, b"HEAD /health/live HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
+    assert b"\r\ncontent-length: 17\r\n" in response
+    assert response.endswith(b"\r\n\r\n")
 
 
 async def test_an_answer_does_not_tell_what_server_it_is(port: int) -> None:
-    answer = await said(port, b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
-    assert b"\r\nserver:" not in answer.lower()
+    response = await send_and_read(port, b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
+    assert b"\r\nserver:" not in response.lower()
 
 
 @pytest.fixture
 def process(service: Service) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Lend `perezvon serve` in a process of its own, and its port."""
+    """Yield a process of `perezvon serve`, and its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port, descriptor = listener.getsockname()[1], listener.fileno()
         command = [sys.executable, "-P", "-m", "interfaces.cli", "serve", "--socket", str(descriptor)]
@@ -174,11 +176,11 @@ async def test_a_process_that_is_told_to_end_finishes_what_it_was_asked_and_take
     server.send_signal(signal.SIGTERM)
     eventually(lambda: not is_live(port))
     writer.write(body)
-    answer = await asyncio.wait_for(reader.read(), 20)
+    response = await asyncio.wait_for(reader.read(), 20)
     writer.close()
-    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert response.startswith(b"HTTP/1.1 200 ")
     assert server.wait(20) == 0
-    task_id = answer.partition(b'"id":"')[2][:36].decode()
+    task_id = response.partition(b'"id":"')[2][:36].decode()
     assert (await office.get(f"/api/tasks/{task_id}")).status_code == 200
     assert server.stderr
     logged = server.stderr.read().decode()

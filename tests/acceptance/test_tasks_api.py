@@ -1,4 +1,4 @@
-"""Contract 1 over HTTP."""
+"""Tasks over HTTP (docs/contracts/tasks.md)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,7 +48,7 @@ FULL = {
 
 
 async def test_a_task_filed_with_the_least_has_every_key_and_the_defaults(office: Office) -> None:
-    task = await office.filed(title="  Call back  ")
+    task = await office.file_task(title="  Call back  ")
     assert task.keys() == KEYS | {"version", "attempt"}
     assert {key for key in task if task[key] is None} == KEYS - {
         "id", "organization_id", "assigned_user_id", "task_type", "status", "priority", "title", "created_at",
@@ -61,14 +61,14 @@ async def test_a_task_filed_with_the_least_has_every_key_and_the_defaults(office
 
 
 async def test_a_task_keeps_all_that_was_filed_with_phone_in_e164_and_times_in_utc(office: Office) -> None:
-    task = await office.filed(**FULL, surprise="ignored")
+    task = await office.file_task(**FULL, surprise="ignored")
     shown = {**FULL, "caller_phone": "+77011234567", "call_datetime": "2026-11-22T09:30:00Z"}
     assert {key: task[key] for key in FULL} == {**shown, "due_date": "2026-12-01T09:00:00Z"}
     assert (await office.get(f"/api/tasks/{task['id']}")).json() == task
 
 
 async def test_a_task_belongs_to_the_operators_member(office: Office) -> None:
-    task = await office.filed()
+    task = await office.file_task()
     assert (task["assigned_user_id"], task["assigned_user_name"]) == (office.member_id, "Айгуль Сатпаева")
 
 
@@ -80,15 +80,15 @@ async def test_who_files_with_a_token_is_on_record_as_the_creator(office: Office
 
 
 async def test_an_operator_of_another_organisation_is_as_good_as_unknown(office: Office, foreign: Office) -> None:
-    answer = await office.post_task(office.agent, operator_id=foreign.operator_id)
+    response = await office.post_task(office.agent, operator_id=foreign.operator_id)
     unknown = await office.post_task(operator_id="op_unknown")
-    assert answer.status_code == unknown.status_code == 422
-    assert answer.json() == unknown.json()
-    assert answer.json()["detail"][0]["loc"] == ["body", "operator_id"]
+    assert response.status_code == unknown.status_code == 422
+    assert response.json() == unknown.json()
+    assert response.json()["detail"][0]["loc"] == ["body", "operator_id"]
 
 
 async def test_closed_intake_asks_for_a_token(office: Office) -> None:
-    await office.set(open_intake=False)
+    await office.change_settings(open_intake=False)
     refused = await office.post_task()
     assert refused.status_code == 401
     assert refused.headers["WWW-Authenticate"] == "Bearer"
@@ -102,39 +102,39 @@ async def test_a_bad_token_is_refused_even_where_none_is_needed(office: Office) 
 @pytest.mark.parametrize("wanted", STATUSES)
 @pytest.mark.parametrize("current", STATUSES)
 async def test_only_the_listed_transitions_happen(office: Office, current: str, wanted: str) -> None:
-    task = await office.in_status(*PATHS_TO[current])
-    answer = await office.set_status(task["id"], wanted)
+    task = await office.task_in_status(*PATHS_TO[current])
+    response = await office.set_status(task["id"], wanted)
     if current == wanted:
-        assert answer.json() == task
+        assert response.json() == task
     elif wanted in LEGAL.get(current, set()):
-        assert answer.json()["status"] == wanted
-        assert answer.json()["version"] == task["version"] + 1
+        assert response.json()["status"] == wanted
+        assert response.json()["version"] == task["version"] + 1
     else:
-        assert answer.status_code == 409
-        assert current in answer.json()["detail"]
-        assert wanted in answer.json()["detail"]
+        assert response.status_code == 409
+        assert current in response.json()["detail"]
+        assert wanted in response.json()["detail"]
         assert (await office.get(f"/api/tasks/{task['id']}")).json() == task
 
 
 async def test_completion_has_its_time_and_failure_its_message(office: Office) -> None:
-    completed = await office.in_status("completed")
+    completed = await office.task_in_status("completed")
     assert completed["completed_at"] == completed["updated_at"]
-    task = await office.filed()
-    failed = (await office.set_status(task["id"], "failed", error_message="Nobody answers")).json()
-    assert (failed["error_message"], failed["completed_at"]) == ("Nobody answers", None)
+    task = await office.file_task()
+    failed = (await office.set_status(task["id"], "failed", error_message="No answer")).json()
+    assert (failed["error_message"], failed["completed_at"]) == ("No answer", None)
 
 
 async def test_an_error_message_goes_with_failed_only(office: Office) -> None:
-    task = await office.filed()
-    answer = await office.set_status(task["id"], "completed", error_message="?")
-    assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"] == ["body", "error_message"]
+    task = await office.file_task()
+    response = await office.set_status(task["id"], "completed", error_message="?")
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["loc"] == ["body", "error_message"]
 
 
 async def test_reprocess_puts_a_failed_task_back_and_counts_the_attempt(office: Office) -> None:
-    task = await office.in_status("failed")
-    answer = await office.client.post(f"/api/tasks/{task['id']}/reprocess", headers=office.agent)
-    again = answer.json()
+    task = await office.task_in_status("failed")
+    response = await office.client.post(f"/api/tasks/{task['id']}/reprocess", headers=office.agent)
+    again = response.json()
     assert (again["status"], again["error_message"], again["attempt"]) == ("pending", None, 2)
     refused = await office.client.post(f"/api/tasks/{task['id']}/reprocess", headers=office.agent)
     assert refused.status_code == 409
@@ -143,17 +143,17 @@ async def test_reprocess_puts_a_failed_task_back_and_counts_the_attempt(office: 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
 @pytest.mark.parametrize("name", ["appeal", "link-appeal"])
 async def test_an_appeal_is_linked_however_it_is_spelt(office: Office, method: str, name: str) -> None:
-    task = await office.in_status("cancelled")
+    task = await office.task_in_status("cancelled")
     for appeal_id in ("A-1", "A-2", "A-2"):
-        answer = await office.client.request(
+        response = await office.client.request(
             method, f"/api/tasks/{task['id']}/{name}", json={"appeal_id": appeal_id}, headers=office.agent
         )
-        assert answer.json()["appeal_id"] == appeal_id
-    assert answer.json()["version"] == task["version"] + 2
+        assert response.json()["appeal_id"] == appeal_id
+    assert response.json()["version"] == task["version"] + 2
 
 
 async def test_history_tells_who_did_what_when_and_why(office: Office) -> None:
-    task = await office.filed(description="Долго ждал")
+    task = await office.file_task(description="Долго ждал")
     await office.set_status(task["id"], "in_progress", {"X-Request-Id": "r-1"}, reason="My turn")
     items = (await office.get(f"/api/tasks/{task['id']}/history")).json()["items"]
     filed, started = items
@@ -170,7 +170,7 @@ async def test_history_tells_who_did_what_when_and_why(office: Office) -> None:
 
 
 async def test_a_task_can_be_seen_as_it_was_at_a_version(office: Office) -> None:
-    task = await office.in_status("in_progress", "failed")
+    task = await office.task_in_status("in_progress", "failed")
     path = f"/api/tasks/{task['id']}"
     seen = [(await office.get(path, version=version)).json()["status"] for version in (1, 2, 3)]
     assert seen == ["pending", "in_progress", "failed"]
@@ -178,7 +178,7 @@ async def test_a_task_can_be_seen_as_it_was_at_a_version(office: Office) -> None
 
 
 async def test_a_task_can_be_seen_as_it_was_at_a_time(office: Office) -> None:
-    task = await office.in_status("in_progress")
+    task = await office.task_in_status("in_progress")
     path, filed_at = f"/api/tasks/{task['id']}", task["created_at"]
     before = datetime.fromisoformat(filed_at) - timedelta(microseconds=1)
     assert (await office.get(path, as_of=filed_at)).json()["status"] == "pending"
@@ -189,20 +189,20 @@ async def test_a_task_can_be_seen_as_it_was_at_a_time(office: Office) -> None:
 
 
 async def test_version_and_time_at_once_are_refused(office: Office) -> None:
-    task = await office.filed()
-    answer = await office.get(f"/api/tasks/{task['id']}", version=1, as_of="2026-01-01T00:00:00Z")
-    assert [fault["loc"] for fault in answer.json()["detail"]] == [["query", "version"], ["query", "as_of"]]
+    task = await office.file_task()
+    response = await office.get(f"/api/tasks/{task['id']}", version=1, as_of="2026-01-01T00:00:00Z")
+    assert [fault["loc"] for fault in response.json()["detail"]] == [["query", "version"], ["query", "as_of"]]
 
 
 @pytest.mark.parametrize("task_id", ["nothing", "01a20180-8610-70de-aaa2-24ce46b82a84", "%00", "%FF"])
 async def test_what_is_no_known_task_is_not_found(office: Office, task_id: str) -> None:
     for path in ("", "/history"):
-        answer = await office.get(f"/api/tasks/{task_id}{path}")
-        assert (answer.status_code, answer.json()) == (404, {"detail": "Not found"})
+        response = await office.get(f"/api/tasks/{task_id}{path}")
+        assert (response.status_code, response.json()) == (404, {"detail": "Not found"})
 
 
 async def test_the_list_is_newest_first_and_paged(office: Office) -> None:
-    ids = [(await office.filed(title=f"Task {n}"))["id"] for n in range(5)][::-1]
+    ids = [(await office.file_task(title=f"Task {n}"))["id"] for n in range(5)][::-1]
     page = (await office.get("/api/tasks", page=2, per_page=2)).json()
     assert [task["id"] for task in page["items"]] == ids[2:4]
     assert {key: page[key] for key in ("total", "page", "per_page", "pages")} == {
@@ -213,7 +213,7 @@ async def test_the_list_is_newest_first_and_paged(office: Office) -> None:
 
 
 async def test_the_list_shows_tasks_as_they_are_one_by_one(office: Office) -> None:
-    task = await office.filed(**FULL)
+    task = await office.file_task(**FULL)
     (listed,) = (await office.get("/api/tasks")).json()["items"]
     assert listed == task
 
@@ -232,60 +232,62 @@ async def test_the_list_of_nobody_is_empty(office: Office) -> None:
     ],
 )
 async def test_the_list_is_filtered_by_a_field(office: Office, field: str, one: str, other: str) -> None:
-    wanted = await office.filed(**{field: one})
-    await office.filed(**{field: other})
-    assert await office.listed(**{field: one}) == [wanted["id"]]
+    wanted = await office.file_task(**{field: one})
+    await office.file_task(**{field: other})
+    assert await office.list_task_ids(**{field: one}) == [wanted["id"]]
 
 
 async def test_a_filter_by_phone_reads_national_numbers_too(office: Office) -> None:
-    task = await office.filed(caller_phone="+77011234567")
-    assert await office.listed(caller_phone="8 701 123-45-67") == [task["id"]]
+    task = await office.file_task(caller_phone="+77011234567")
+    assert await office.list_task_ids(caller_phone="8 701 123-45-67") == [task["id"]]
     refused = await office.get("/api/tasks", caller_phone="abc")
     assert refused.json()["detail"][0]["loc"] == ["query", "caller_phone"]
 
 
 async def test_the_list_is_filtered_by_whom_tasks_are_assigned_to(office: Office) -> None:
-    task = await office.filed()
-    assert await office.listed(assigned_user_id=office.member_id) == [task["id"]]
-    assert await office.listed(assigned_user_id="somebody-else") == []
+    task = await office.file_task()
+    assert await office.list_task_ids(assigned_user_id=office.member_id) == [task["id"]]
+    assert await office.list_task_ids(assigned_user_id="somebody-else") == []
 
 
 async def test_cancelled_tasks_are_hidden_until_asked_for(office: Office) -> None:
-    open_task, cancelled = await office.in_status(), await office.in_status("cancelled")
-    assert await office.listed() == [open_task["id"]]
-    assert await office.listed(include_cancelled="true") == [cancelled["id"], open_task["id"]]
-    assert await office.listed(status="cancelled") == [cancelled["id"]]
+    open_task, cancelled = await office.task_in_status(), await office.task_in_status("cancelled")
+    assert await office.list_task_ids() == [open_task["id"]]
+    assert await office.list_task_ids(include_cancelled="true") == [cancelled["id"], open_task["id"]]
+    assert await office.list_task_ids(status="cancelled") == [cancelled["id"]]
 
 
 async def test_search_finds_part_of_a_title_in_either_case(office: Office) -> None:
-    task = await office.filed(title="Перезвонить ПО ПОВОДУ счёта")
-    await office.filed(title="Something else")
-    assert await office.listed(search="по поводу СЧЁТА") == [task["id"]]
-    assert await office.listed(search="100%") == []
+    task = await office.file_task(title="Перезвонить ПО ПОВОДУ счёта")
+    await office.file_task(title="Something else")
+    assert await office.list_task_ids(search="по поводу СЧЁТА") == [task["id"]]
+    assert await office.list_task_ids(search="100%") == []
 
 
 async def test_a_list_shows_what_this_process_wrote_before(office: Office) -> None:
     for _ in range(20):
-        task = await office.filed()
-        assert (await office.listed())[0] == task["id"]
+        task = await office.file_task()
+        assert (await office.list_task_ids())[0] == task["id"]
 
 
 async def test_a_list_waits_for_the_position_of_a_change(office: Office) -> None:
     changed = await office.post_task()
-    answer = await office.get("/api/tasks", {**office.agent, "Perezvon-Position": changed.headers["Perezvon-Position"]})
-    assert int(answer.headers["Perezvon-Position"]) >= int(changed.headers["Perezvon-Position"])
-    assert answer.json()["items"][0]["id"] == changed.json()["id"]
+    response = await office.get(
+        "/api/tasks", {**office.agent, "Perezvon-Position": changed.headers["Perezvon-Position"]}
+    )
+    assert int(response.headers["Perezvon-Position"]) >= int(changed.headers["Perezvon-Position"])
+    assert response.json()["items"][0]["id"] == changed.json()["id"]
 
 
 async def test_a_list_that_waited_in_vain_answers_with_what_there_is(office: Office) -> None:
     ahead = 2**53 - 1
-    answer = await office.get("/api/tasks", {**office.agent, "Perezvon-Position": str(ahead)})
-    assert answer.status_code == 200
-    assert int(answer.headers["Perezvon-Position"]) < ahead
+    response = await office.get("/api/tasks", {**office.agent, "Perezvon-Position": str(ahead)})
+    assert response.status_code == 200
+    assert int(response.headers["Perezvon-Position"]) < ahead
 
 
 class Many:
-    """A list with more matches than are counted."""
+    """A list with more matches than the limit of exact counts."""
 
     async def page(self, _: int, __: TaskListFilter, *, page: int, per_page: int) -> TaskPage:
         return TaskPage(items=[], total=10_000, total_is_exact=False, position=2**60)
@@ -293,19 +295,19 @@ class Many:
 
 async def test_a_total_that_is_not_exact_is_told_to_be_the_least(service: Service, office: Office) -> None:
     async with served(replace(service.services, task_list=Many()), service.dsn) as found:
-        answer = await found.client.get("/api/tasks", params={"search": "а", "per_page": 30}, headers=office.agent)
-    assert answer.headers["Perezvon-Total"] == "at-least"
-    assert (answer.json()["total"], answer.json()["pages"]) == (10_000, 334)
+        response = await found.client.get("/api/tasks", params={"search": "а", "per_page": 30}, headers=office.agent)
+    assert response.headers["Perezvon-Total"] == "at-least"
+    assert (response.json()["total"], response.json()["pages"]) == (10_000, 334)
     assert "Perezvon-Total" not in (await office.get("/api/tasks")).headers
 
 
 async def test_lists_hold_the_own_organisation_only(office: Office, foreign: Office) -> None:
-    await foreign.filed()
-    assert await office.listed() == []
+    await foreign.file_task()
+    assert await office.list_task_ids() == []
 
 
 async def test_an_analyst_sees_no_personal_data(office: Office) -> None:
-    await office.filed(**FULL)
+    await office.file_task(**FULL)
     (task,) = (await office.get("/api/tasks", office.bearers[Role.ANALYST])).json()["items"]
     masked = {key for key in task if task[key] == "***"}
     assert masked == {
@@ -319,12 +321,15 @@ async def test_an_analyst_sees_no_personal_data(office: Office) -> None:
 
 @pytest.mark.parametrize("probe", [{"search": "а"}, {"caller_phone": "+77011234567"}])
 async def test_an_analyst_cannot_probe_what_is_masked(office: Office, probe: dict[str, Any]) -> None:
-    answer = await office.get("/api/tasks", office.bearers[Role.ANALYST], **probe)
-    assert (answer.status_code, answer.json()) == (403, {"detail": "The token's role does not have the permission for this request"})
+    response = await office.get("/api/tasks", office.bearers[Role.ANALYST], **probe)
+    assert (response.status_code, response.json()) == (
+        403,
+        {"detail": "The token's role does not have the permission for this request"},
+    )
 
 
 async def test_head_is_get_without_the_body(office: Office) -> None:
-    await office.filed()
+    await office.file_task()
     got = await office.get("/api/tasks")
     head = await office.client.head("/api/tasks", headers=office.agent)
     assert (head.status_code, head.content) == (200, b"")

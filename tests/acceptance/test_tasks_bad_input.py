@@ -1,4 +1,4 @@
-"""Bad input: never a 500, never a half-written change, and the answer names the field."""
+"""Invalid input to tasks: no 500, no partial change, and the response names the field."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,9 +14,9 @@ HUGE = 8 << 20
 JSON = {"Content-Type": "application/json"}
 
 
-def places(answer: Any) -> list[list[str | int]]:
-    assert answer.status_code == 422, answer.text
-    return [fault["loc"] for fault in answer.json()["detail"]]
+def places(response: Any) -> list[list[str | int]]:
+    assert response.status_code == 422, response.text
+    return [fault["loc"] for fault in response.json()["detail"]]
 
 
 @pytest.mark.parametrize(
@@ -37,19 +37,19 @@ def places(answer: Any) -> list[list[str | int]]:
     ],
 )  # fmt: skip
 async def test_a_field_that_cannot_be_taken_is_named(office: Office, field: str, value: Any) -> None:
-    answer = await office.post_task(**{field: value})
-    assert places(answer) == [["body", field]]
-    assert await office.listed() == []
+    response = await office.post_task(**{field: value})
+    assert places(response) == [["body", field]]
+    assert await office.list_task_ids() == []
 
 
 async def test_every_bad_field_has_its_entry_in_one_answer(office: Office) -> None:
-    answer = await office.client.post(
+    response = await office.client.post(
         "/api/tasks", json={"title": " ", "priority": "x", "caller_phone": "call me", "due_date": "x", "call_id": 1}
     )
-    assert sorted(loc[1] for loc in places(answer)) == [
+    assert sorted(loc[1] for loc in places(response)) == [
         "call_id", "caller_phone", "due_date", "operator_id", "priority", "title",
     ]  # fmt: skip
-    assert all(fault.keys() == {"loc", "msg", "type"} for fault in answer.json()["detail"])
+    assert all(fault.keys() == {"loc", "msg", "type"} for fault in response.json()["detail"])
 
 
 async def test_the_longest_of_everything_is_taken(office: Office) -> None:
@@ -65,9 +65,9 @@ async def test_the_longest_of_everything_is_taken(office: Office) -> None:
         "call_datetime": "0001-01-02T00:00:00Z",
         "due_date": "9999-12-30T23:59:59.999999Z",
     }
-    task = await office.filed(**longest)
+    task = await office.file_task(**longest)
     assert {field: task[field] for field in longest} == longest
-    assert await office.listed() == [task["id"]]
+    assert await office.list_task_ids() == [task["id"]]
 
 
 @pytest.mark.parametrize(
@@ -75,28 +75,28 @@ async def test_the_longest_of_everything_is_taken(office: Office) -> None:
     [b"", b"{", b"\xff", b'{"title": "\xff"}', b"[]", b"null", b'"x"', b"{}}", b'{"x": ' + b"[" * 100_000, b"\0"],
 )
 async def test_a_body_that_is_no_json_object_is_told_of_the_whole(office: Office, body: bytes) -> None:
-    answer = await office.client.post("/api/tasks", content=body, headers=JSON)
-    assert places(answer) == [["body"]]
+    response = await office.client.post("/api/tasks", content=body, headers=JSON)
+    assert places(response) == [["body"]]
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "nonsense"])
 async def test_a_body_that_is_said_to_be_something_else_is_not_read_as_json(office: Office, kind: str) -> None:
     body = msgspec.json.encode({"operator_id": office.operator_id, "title": "x"})
-    answer = await office.client.post("/api/tasks", content=body, headers={"Content-Type": kind})
-    assert places(answer) == [["body"]]
+    response = await office.client.post("/api/tasks", content=body, headers={"Content-Type": kind})
+    assert places(response) == [["body"]]
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "application/merge-patch+json", ""])
 async def test_json_by_any_of_its_names_is_read(office: Office, kind: str) -> None:
     body = msgspec.json.encode({"operator_id": office.operator_id, "title": "x"})
-    answer = await office.client.post("/api/tasks", content=body, headers={"Content-Type": kind})
-    assert answer.status_code == 200
+    response = await office.client.post("/api/tasks", content=body, headers={"Content-Type": kind})
+    assert response.status_code == 200
 
 
 async def test_a_lone_surrogate_is_named(office: Office) -> None:
     body = b'{"operator_id": "%s", "title": "\\ud800"}' % office.operator_id.encode()
-    answer = await office.client.post("/api/tasks", content=body, headers=JSON)
-    assert places(answer) == [["body", "title"]]
+    response = await office.client.post("/api/tasks", content=body, headers=JSON)
+    assert places(response) == [["body", "title"]]
 
 
 @pytest.mark.parametrize("size", [HUGE + 1, 20 << 20])
@@ -108,8 +108,8 @@ async def test_a_body_over_8_mib_is_too_large(office: Office, size: int) -> None
             yield b"x" * (1 << 16)
 
     unannounced = await office.client.post("/api/tasks", content=trickle(), headers=JSON)
-    for answer in (announced, unannounced):
-        assert (answer.status_code, answer.json()) == (413, {"detail": "Content Too Large"})
+    for response in (announced, unannounced):
+        assert (response.status_code, response.json()) == (413, {"detail": "Content Too Large"})
 
 
 async def test_a_body_of_8_mib_is_read(office: Office) -> None:
@@ -135,23 +135,23 @@ async def test_a_bad_list_parameter_is_named(office: Office, query: str, name: s
 
 
 async def test_bad_list_parameters_are_told_together_with_a_bad_header(office: Office) -> None:
-    answer = await office.get("/api/tasks?page=0&per_page=0&status=x", {**office.agent, "Perezvon-Position": "-1"})
-    assert sorted(map(tuple, places(answer))) == [
+    response = await office.get("/api/tasks?page=0&per_page=0&status=x", {**office.agent, "Perezvon-Position": "-1"})
+    assert sorted(map(tuple, places(response))) == [
         ("header", "Perezvon-Position"), ("query", "page"), ("query", "per_page"), ("query", "status"),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("search", ["%ff%fe", "%ED%A0%80", "%", "%25", "_", "\\", "'; drop table", "%F0%9F%98%80"])
 async def test_any_other_search_is_harmless(office: Office, search: str) -> None:
-    await office.filed()
-    answer = await office.get(f"/api/tasks?search={search}")
-    assert (answer.status_code, answer.json()["items"]) == (200, [])
+    await office.file_task()
+    response = await office.get(f"/api/tasks?search={search}")
+    assert (response.status_code, response.json()["items"]) == (200, [])
 
 
 @pytest.mark.parametrize("position", ["x", "-1", "1.5", "", "99999999999999999999999", "\xff"])
 async def test_a_bad_position_is_named(office: Office, position: str) -> None:
-    answer = await office.get("/api/tasks", {**office.agent, "Perezvon-Position": position.encode("latin-1")})
-    assert places(answer) == [["header", "Perezvon-Position"]]
+    response = await office.get("/api/tasks", {**office.agent, "Perezvon-Position": position.encode("latin-1")})
+    assert places(response) == [["header", "Perezvon-Position"]]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ async def test_a_bad_position_is_named(office: Office, position: str) -> None:
     ],
 )  # fmt: skip
 async def test_a_bad_version_or_time_is_named(office: Office, query: str, name: str) -> None:
-    task = await office.filed()
+    task = await office.file_task()
     assert places(await office.get(f"/api/tasks/{task['id']}?{query}")) == [["query", name]]
 
 
@@ -185,9 +185,9 @@ async def test_a_bad_version_or_time_is_named(office: Office, query: str, name: 
 async def test_a_bad_change_is_named_and_records_nothing(
     office: Office, path: str, body: Any, place: list[str]
 ) -> None:
-    task = await office.filed()
-    answer = await office.client.put(f"/api/tasks/{task['id']}/{path}", json=body, headers=office.agent)
-    assert places(answer) == [place]
+    task = await office.file_task()
+    response = await office.client.put(f"/api/tasks/{task['id']}/{path}", json=body, headers=office.agent)
+    assert places(response) == [place]
     assert (await office.get(f"/api/tasks/{task['id']}")).json() == task
 
 
@@ -206,9 +206,9 @@ async def test_a_bad_change_is_named_and_records_nothing(
     ],
 )
 async def test_what_is_no_token_is_401(office: Office, header: str) -> None:
-    answer = await office.get("/api/tasks", {"Authorization": header.encode()})
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    response = await office.get("/api/tasks", {"Authorization": header.encode()})
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
 async def test_a_token_with_another_secret_is_401(office: Office) -> None:

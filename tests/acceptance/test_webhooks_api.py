@@ -1,4 +1,4 @@
-"""Over the API: what became of webhooks, sending them again, and the secret that signs them."""
+"""Webhooks over the API: deliveries, resending, and the secret that signs them."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -25,21 +25,25 @@ async def receiver() -> AsyncGenerator[Receiver]:
         yield found
 
 
-def own(office: Office, callback: int) -> int:
-    """Answer a number that no other organisation's callback has."""
+def callback_number(office: Office, callback: int) -> int:
+    """Return a callback number that no other organisation uses."""
     return office.organization_id * 1000 + callback
 
 
-async def sent(service: Service, office: Office, receiver: Receiver, *callbacks: int, **more: Any) -> list[Message]:
-    """Have a message about each callback attempted."""
+async def send_messages(
+    service: Service, office: Office, receiver: Receiver, *callbacks: int, **more: Any
+) -> list[Message]:
+    """Enqueue a message about each callback, and wait until each was attempted."""
     made = [
-        message(receiver.url, organization_id=office.organization_id, callback_id=own(office, callback), **more)
+        message(
+            receiver.url, organization_id=office.organization_id, callback_id=callback_number(office, callback), **more
+        )
         for callback in callbacks
     ]
     await enqueue_all(service.dsn, made)
 
     async def is_attempted() -> bool:
-        found = [await one(office, message_.id) for message_ in made]
+        found = [await get_delivery(office, message_.id) for message_ in made]
         return all(delivery["attempts"] for delivery in found)
 
     async with worker(service.dsn):
@@ -47,27 +51,27 @@ async def sent(service: Service, office: Office, receiver: Receiver, *callbacks:
     return made
 
 
-async def one(office: Office, delivery_id: str) -> dict[str, Any]:
-    answer = await office.client.get(f"{DELIVERIES}/{delivery_id}", headers=office.admin)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+async def get_delivery(office: Office, delivery_id: str) -> dict[str, Any]:
+    response = await office.client.get(f"{DELIVERIES}/{delivery_id}", headers=office.admin)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
-async def listed(office: Office, **params: Any) -> Sequence[dict[str, Any]]:
-    answer = await office.client.get(DELIVERIES, params=params, headers=office.admin)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["items"]
+async def list_deliveries(office: Office, **params: Any) -> Sequence[dict[str, Any]]:
+    response = await office.client.get(DELIVERIES, params=params, headers=office.admin)
+    assert response.status_code == 200, response.text
+    return response.json()["items"]
 
 
 async def test_a_delivery_and_its_attempts_are_shown(service: Service, office: Office, receiver: Receiver) -> None:
     receiver.responses += [500]
-    (made,) = await sent(service, office, receiver, 65)
-    shown = await one(office, made.id)
+    (made,) = await send_messages(service, office, receiver, 65)
+    shown = await get_delivery(office, made.id)
     assert (shown["state"], shown["attempts"], shown["error"]) == ("pending", 1, "status_500")
-    assert (shown["callback_id"], shown["kind"], shown["url"]) == (own(office, 65), "after", receiver.url)
+    assert (shown["callback_id"], shown["kind"], shown["url"]) == (callback_number(office, 65), "after", receiver.url)
     assert shown["due_at"] > shown["recorded_at"]
-    answer = await office.client.get(f"{DELIVERIES}/{made.id}/attempts", headers=office.admin)
-    (attempt,) = answer.json()["items"]
+    response = await office.client.get(f"{DELIVERIES}/{made.id}/attempts", headers=office.admin)
+    (attempt,) = response.json()["items"]
     assert (attempt["attempt"], attempt["status"], attempt["error"]) == (1, 500, "status_500")
     assert attempt["ms"] >= 0
 
@@ -76,25 +80,30 @@ async def test_the_list_is_filtered_by_callback_and_state_and_goes_on_after_a_nu
     service: Service, office: Office, receiver: Receiver
 ) -> None:
     receiver.responses += [410]
-    first = await sent(service, office, receiver, 1)
-    rest = await sent(service, office, receiver, 2, 3, 2)
+    first = await send_messages(service, office, receiver, 1)
+    rest = await send_messages(service, office, receiver, 2, 3, 2)
     everything = [made.id for made in [*first, *rest]]
-    assert [item["id"] for item in await listed(office)] == everything
-    assert [item["id"] for item in await listed(office, callback=own(office, 2))] == [rest[0].id, rest[2].id]
-    assert [item["id"] for item in await listed(office, state="failed")] == [first[0].id]
-    assert [item["id"] for item in await listed(office, state="failed", callback=own(office, 2))] == []
-    answer = await office.client.get(DELIVERIES, params={"limit": 3}, headers=office.admin)
-    page = answer.json()
+    assert [item["id"] for item in await list_deliveries(office)] == everything
+    assert [item["id"] for item in await list_deliveries(office, callback=callback_number(office, 2))] == [
+        rest[0].id,
+        rest[2].id,
+    ]
+    assert [item["id"] for item in await list_deliveries(office, state="failed")] == [first[0].id]
+    assert [
+        item["id"] for item in await list_deliveries(office, state="failed", callback=callback_number(office, 2))
+    ] == []
+    response = await office.client.get(DELIVERIES, params={"limit": 3}, headers=office.admin)
+    page = response.json()
     assert [item["id"] for item in page["items"]] == everything[:3]
-    assert [item["id"] for item in await listed(office, after=page["next"])] == everything[3:]
+    assert [item["id"] for item in await list_deliveries(office, after=page["next"])] == everything[3:]
 
 
 @pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 1001}, {"after": -1}, {"callback": 0}, {"state": "lost"}])
 async def test_a_bad_filter_is_told_by_its_name(office: Office, params: dict[str, Any]) -> None:
-    answer = await office.client.get(DELIVERIES, params=params, headers=office.admin)
-    assert answer.status_code == 422
-    assert answer.headers["content-type"] == "application/problem+json"
-    (fault,) = answer.json()["errors"]
+    response = await office.client.get(DELIVERIES, params=params, headers=office.admin)
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    (fault,) = response.json()["errors"]
     assert fault["parameter"] == next(iter(params))
 
 
@@ -102,14 +111,18 @@ async def test_what_failed_is_sent_again_on_a_new_schedule(
     service: Service, office: Office, receiver: Receiver
 ) -> None:
     receiver.responses += [410]
-    (made,) = await sent(service, office, receiver, 1)
-    assert (await one(office, made.id))["state"] == "failed"
-    answer = await office.client.post(f"{DELIVERIES}/{made.id}/resend", headers=office.bearers[Role.SUPERVISOR])
-    assert answer.status_code == 202
-    assert (answer.json()["state"], answer.json()["error"], answer.json()["finished_at"]) == ("pending", None, None)
+    (made,) = await send_messages(service, office, receiver, 1)
+    assert (await get_delivery(office, made.id))["state"] == "failed"
+    response = await office.client.post(f"{DELIVERIES}/{made.id}/resend", headers=office.bearers[Role.SUPERVISOR])
+    assert response.status_code == 202
+    assert (response.json()["state"], response.json()["error"], response.json()["finished_at"]) == (
+        "pending",
+        None,
+        None,
+    )
 
     async def is_delivered() -> bool:
-        return (await one(office, made.id))["state"] == "delivered"
+        return (await get_delivery(office, made.id))["state"] == "delivered"
 
     async with worker(service.dsn):
         await eventually_async(is_delivered)
@@ -118,7 +131,7 @@ async def test_what_failed_is_sent_again_on_a_new_schedule(
 
 
 async def test_what_expired_long_ago_can_be_sent_again(service: Service, office: Office, receiver: Receiver) -> None:
-    (made,) = await sent(service, office, receiver, 1)
+    (made,) = await send_messages(service, office, receiver, 1)
     await change(
         service.dsn,
         f"UPDATE SCHEMA.webhook_deliveries SET state = 'expired', expires_at = now() - interval '1 day'"
@@ -127,7 +140,7 @@ async def test_what_expired_long_ago_can_be_sent_again(service: Service, office:
     await office.client.post(f"{DELIVERIES}/{made.id}/resend", headers=office.admin)
 
     async def is_delivered() -> bool:
-        return (await one(office, made.id))["state"] == "delivered"
+        return (await get_delivery(office, made.id))["state"] == "delivered"
 
     async with worker(service.dsn):
         await eventually_async(is_delivered)
@@ -136,44 +149,44 @@ async def test_what_expired_long_ago_can_be_sent_again(service: Service, office:
 
 async def test_three_refusals_in_a_row_are_flagged(service: Service, office: Office, receiver: Receiver) -> None:
     receiver.default = 403
-    (made,) = await sent(service, office, receiver, 1)
-    assert not (await one(office, made.id))["is_flagged"]
+    (made,) = await send_messages(service, office, receiver, 1)
+    assert not (await get_delivery(office, made.id))["is_flagged"]
     for attempts in (2, 3):
         await change(service.dsn, f"UPDATE SCHEMA.webhook_deliveries SET due_at = now() WHERE id = '{made.id}'")
 
         async def is_attempted(times: int = attempts) -> bool:
-            return (await one(office, made.id))["attempts"] >= times
+            return (await get_delivery(office, made.id))["attempts"] >= times
 
         async with worker(service.dsn):
             await eventually_async(is_attempted)
-    assert (await one(office, made.id))["is_flagged"]
+    assert (await get_delivery(office, made.id))["is_flagged"]
 
 
 @pytest.mark.parametrize("path", ["", "/attempts", "/resend"])
 async def test_another_organisation_s_deliveries_are_none(
     service: Service, office: Office, foreign: Office, receiver: Receiver, path: str
 ) -> None:
-    (made,) = await sent(service, office, receiver, 1)
+    (made,) = await send_messages(service, office, receiver, 1)
     method = "POST" if path == "/resend" else "GET"
-    answer = await foreign.client.request(method, f"{DELIVERIES}/{made.id}{path}", headers=foreign.admin)
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-    assert await listed(foreign) == []
-    assert (await one(office, made.id))["state"] == "delivered"
+    response = await foreign.client.request(method, f"{DELIVERIES}/{made.id}{path}", headers=foreign.admin)
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+    assert await list_deliveries(foreign) == []
+    assert (await get_delivery(office, made.id))["state"] == "delivered"
 
 
 @pytest.mark.parametrize("delivery_id", ["msg_" + "0" * 32, "x", "msg_%00", "м" * 300])
 async def test_an_unknown_id_is_not_found(office: Office, delivery_id: str) -> None:
     for method, path in (("GET", ""), ("GET", "/attempts"), ("POST", "/resend")):
-        answer = await office.client.request(method, f"{DELIVERIES}/{delivery_id}{path}", headers=office.admin)
-        assert answer.status_code == 404
+        response = await office.client.request(method, f"{DELIVERIES}/{delivery_id}{path}", headers=office.admin)
+        assert response.status_code == 404
 
 
 @pytest.mark.parametrize("path", [f"{DELIVERIES}/msg_{'0' * 32}/resend", "/v1/webhook-secret/rotate"])
 async def test_an_idempotency_key_is_refused_rather_than_ignored(office: Office, path: str) -> None:
     headers = {**office.admin, "Idempotency-Key": "k"}
-    answer = await office.client.post(path, json={}, headers=headers)
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["header"] == "Idempotency-Key"
+    response = await office.client.post(path, json={}, headers=headers)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["header"] == "Idempotency-Key"
 
 
 async def test_an_admin_sees_and_rotates_the_secret(office: Office) -> None:
@@ -188,13 +201,13 @@ async def test_an_admin_sees_and_rotates_the_secret(office: Office) -> None:
 @pytest.mark.parametrize("body", [{"overlap_s": -1}, {"overlap_s": 604_801}, {"overlap_s": "1"}, {"overlap": 1}])
 async def test_a_bad_overlap_is_refused(office: Office, body: dict[str, Any]) -> None:
     before = (await office.client.get("/v1/webhook-secret", headers=office.admin)).json()
-    answer = await office.client.post("/v1/webhook-secret/rotate", json=body, headers=office.admin)
-    assert answer.status_code == 422
+    response = await office.client.post("/v1/webhook-secret/rotate", json=body, headers=office.admin)
+    assert response.status_code == 422
     assert (await office.client.get("/v1/webhook-secret", headers=office.admin)).json() == before
 
 
 async def test_a_rotation_names_the_token_that_asked_for_it(office: Office) -> None:
-    answer = await office.client.post("/v1/webhook-secret/rotate", json={}, headers=office.admin)
+    response = await office.client.post("/v1/webhook-secret/rotate", json={}, headers=office.admin)
 
     async def on_record() -> list[dict[str, Any]]:
         trail = await office.client.get(
@@ -204,9 +217,9 @@ async def test_a_rotation_names_the_token_that_asked_for_it(office: Office) -> N
 
     (event,) = await eventually_async(on_record)
     assert event["actor"].startswith("token/")
-    assert event["causation"] == answer.headers["x-request-id"]
+    assert event["causation"] == response.headers["x-request-id"]
 
 
 async def test_parallel_readers_see_one_secret(office: Office) -> None:
-    answers = await asyncio.gather(*(office.client.get("/v1/webhook-secret", headers=office.admin) for _ in range(4)))
-    assert len({answer.json()["secret"] for answer in answers}) == 1
+    responses = await asyncio.gather(*(office.client.get("/v1/webhook-secret", headers=office.admin) for _ in range(4)))
+    assert len({response.json()["secret"] for response in responses}) == 1

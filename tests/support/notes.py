@@ -1,4 +1,4 @@
-"""A small application of the ``eventsourcing`` library's users: notes, as plain data classes with text ids."""
+"""A small application of the ``eventsourcing`` library: notes, as plain data classes with text ids."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Note:
 
 
 def fold(note: Note | None, events: Iterable[Noted | NoteSnapshot]) -> Note | None:
-    """Make a note of its events, or of a snapshot and the events since."""
+    """Build a note from its events, or from a snapshot and the events after it."""
     for event in events:
         if isinstance(event, NoteSnapshot):
             note = Note(event.originator_id, event.originator_version, event.lines)

@@ -1,4 +1,4 @@
-"""A call centre to talk to: an organisation of its own on a served API, with an operator, members and tokens."""
+"""A call centre for tests: an organisation on a served API, with an operator, members and tokens."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -26,14 +26,14 @@ QUEUES = "/api/ver1.0/client/@me/task_scheduler/"
 NUMBERS = {"a_number": "1001", "b_number": "+77010001001"}
 UNLIMITED = Settings(rate_limits=False)
 
-Headers = Mapping[str, Any]  # text, or bytes where a test sends what no client would
+Headers = Mapping[str, Any]  # text, or bytes where a test sends invalid headers
 
 
 class Office:
-    """An organisation and those who may ask for it."""
+    """An organisation with its tokens and an operator, and requests in their names."""
 
     def __init__(self, client: httpx.AsyncClient, opened: Services, organization_id: int) -> None:
-        """Talk through ``client``; ``hire`` fills it."""
+        """Send requests through ``client``; ``add_people`` sets the other attributes."""
         self.client = client
         self.services = opened
         self.organization_id = organization_id
@@ -42,8 +42,8 @@ class Office:
         self.member_id = ""
         self.bearers: dict[Role, Headers] = {}
 
-    async def hire(self) -> None:
-        """Add an operator of a member's, and a token of each role; the agent's is the member's."""
+    async def add_people(self) -> None:
+        """Add a member, an operator of that member, and a token of each role; the agent's token belongs to the member."""
         admin, own = self.services.organizations, self.organization_id
         self.member_id = await admin.add_member(own, "Айгуль Сатпаева", Role.SUPERVISOR, _SETUP)
         operator = await admin.add_operator(own, "Line 1", _SETUP, number=None, member_id=self.member_id)
@@ -55,99 +55,99 @@ class Office:
 
     @property
     def agent(self) -> Headers:
-        """The headers of an agent's request."""
+        """Headers with the agent's token."""
         return self.bearers[Role.AGENT]
 
     @property
     def admin(self) -> Headers:
-        """The headers of an admin's request."""
+        """Headers with the admin's token."""
         return self.bearers[Role.ADMIN]
 
-    async def set(self, **settings: Any) -> None:
+    async def change_settings(self, **settings: Any) -> None:
         """Change settings of the organisation."""
         await self.services.organizations.change_settings(self.organization_id, SettingsPatch(**settings), _SETUP)
 
     async def post_task(self, headers: Headers | None = None, **fields: Any) -> httpx.Response:
-        """File a task, at the open intake unless headers say otherwise."""
+        """File a task, without a token unless ``headers`` has one."""
         body = {"operator_id": self.operator_id, "title": "Call back", **fields}
         return await self.client.post("/api/tasks", json=body, headers=headers)
 
-    async def filed(self, **fields: Any) -> dict[str, Any]:
-        """File a task that is taken, and answer it."""
-        answer = await self.post_task(**fields)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+    async def file_task(self, **fields: Any) -> dict[str, Any]:
+        """File a task successfully, and return it."""
+        response = await self.post_task(**fields)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     async def set_status(
         self, task_id: str, status: str, headers: Headers | None = None, **more: Any
     ) -> httpx.Response:
-        """Change a task's status as the agent."""
+        """Change a task's status with the agent's token."""
         given = {**self.agent, **(headers or {})}
         return await self.client.put(f"/api/tasks/{task_id}/status", json={"status": status, **more}, headers=given)
 
-    async def in_status(self, *path: str) -> dict[str, Any]:
-        """File a task and lead it through the statuses."""
-        task = await self.filed()
+    async def task_in_status(self, *path: str) -> dict[str, Any]:
+        """File a task, change it through the statuses, and return it."""
+        task = await self.file_task()
         for status in path:
-            answer = await self.set_status(task["id"], status)
-            assert answer.status_code == 200, answer.text
-            task = answer.json()
+            response = await self.set_status(task["id"], status)
+            assert response.status_code == 200, response.text
+            task = response.json()
         return task
 
     async def post_queue(self, headers: Headers | None = None, **fields: Any) -> httpx.Response:
-        """Create a queue as the admin, unless headers say otherwise."""
+        """Create a queue with the admin's token, unless ``headers`` has another."""
         return await self.client.post(QUEUES, json={"name": "Поздравления", **fields}, headers=headers or self.admin)
 
-    async def queue(self, **fields: Any) -> str:
-        """Create a queue, and answer its path."""
-        answer = await self.post_queue(**fields)
-        assert answer.status_code == 201, answer.text
-        return f"{QUEUES}{answer.json()['id']}"
+    async def create_queue(self, **fields: Any) -> str:
+        """Create a queue, and return its path."""
+        response = await self.post_queue(**fields)
+        assert response.status_code == 201, response.text
+        return f"{QUEUES}{response.json()['id']}"
 
     async def post_callbacks(self, queue: str, *tasks: Any, headers: Headers | None = None) -> httpx.Response:
-        """Schedule callbacks in the queue of that path as the admin; what a task leaves out of the numbers is filled in."""
+        """Schedule callbacks in the queue of that path with the admin's token; absent numbers get defaults."""
         filled = [{**NUMBERS, **task} if isinstance(task, dict) else task for task in tasks]
         return await self.client.post(f"{queue}/task/", json={"tasks": filled}, headers=headers or self.admin)
 
-    async def scheduled(self, queue: str, *tasks: dict[str, Any]) -> list[dict[str, Any]]:
-        """Schedule callbacks that are taken, one with nothing but numbers unless told otherwise, and answer them."""
-        answer = await self.post_callbacks(queue, *(tasks or ({},)))
-        assert answer.status_code == 201, answer.text
-        return answer.json()
+    async def schedule_callbacks(self, queue: str, *tasks: dict[str, Any]) -> list[dict[str, Any]]:
+        """Schedule callbacks successfully, and return them; without ``tasks`` one callback with default numbers."""
+        response = await self.post_callbacks(queue, *(tasks or ({},)))
+        assert response.status_code == 201, response.text
+        return response.json()
 
-    async def happens(self, callback: dict[str, Any], *facts: CallbackFact) -> int:
-        """Record what a dispatcher would; answer the log position of it."""
+    async def record_facts(self, callback: dict[str, Any], *facts: CallbackFact) -> int:
+        """Record facts as the dispatcher would, and return their log position."""
         stream = callback_stream(callback["id"])
         version = (await self.services.log.read(stream))[-1].version
         envelope = Envelope(organization_id=self.organization_id, actor="dispatcher")
         return (await self.services.log.append(stream, version, facts, envelope)).position
 
     async def get(self, path: str, headers: Headers | None = None, **params: Any) -> httpx.Response:
-        """Ask as the agent, unless headers say otherwise."""
+        """Send a GET request with the agent's token, unless ``headers`` is given."""
         return await self.client.get(path, params=params or None, headers=self.agent if headers is None else headers)
 
-    async def listed(self, **params: Any) -> list[str]:
-        """Answer the ids of the first page of the list."""
-        answer = await self.get("/api/tasks", **params)
-        assert answer.status_code == 200, answer.text
-        return [task["id"] for task in answer.json()["items"]]
+    async def list_task_ids(self, **params: Any) -> list[str]:
+        """Return the ids on the first page of the list of tasks."""
+        response = await self.get("/api/tasks", **params)
+        assert response.status_code == 200, response.text
+        return [task["id"] for task in response.json()["items"]]
 
 
 class Service:
     """The API over a database, in this process."""
 
     def __init__(self, dsn: str, opened: Services, app: Litestar, client: httpx.AsyncClient) -> None:
-        """Talk to ``app`` through ``client``."""
+        """Send requests to ``app`` through ``client``."""
         self.dsn = dsn
         self.services = opened
         self.app = app
         self.client = client
 
     async def office(self) -> Office:
-        """Answer a new organisation with its people."""
+        """Create an organisation with a member, an operator and tokens."""
         created = await self.services.organizations.create("Городская справка", _SETUP)
         office = Office(self.client, self.services, created.id)
-        await office.hire()
+        await office.add_people()
         return office
 
 
@@ -162,7 +162,7 @@ async def served(opened: Services, dsn: str, settings: Settings = UNLIMITED) -> 
 
 @asynccontextmanager
 async def service_with_worker(dsn: str, settings: Settings = UNLIMITED) -> AsyncGenerator[Service]:
-    """Serve a database in this process, with a worker beside that keeps the views up."""
+    """Serve a database in this process, with a worker that updates the views."""
     running, stop = service_dsn(dsn), asyncio.Event()
     worker = asyncio.create_task(run_projections(running, stop))
     try:
@@ -174,5 +174,5 @@ async def service_with_worker(dsn: str, settings: Settings = UNLIMITED) -> Async
 
 
 def changed(settings: Settings, **changes: Any) -> Settings:
-    """Answer the settings with changes."""
+    """Return the settings with changes."""
     return Settings(**{**asdict(settings), **changes})

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from application.cooperative import yielding
-from application.new_callbacks import FAULTS_MAX, NewCallback
+from application.new_callbacks import ERRORS_MAX, NewCallback
 from domain.errors import InvalidField
 from domain.limits import NEW_CALLBACKS_MAX
 from interfaces.api.routes.queue_bodies import NewCallbackBody, to_new_callback
@@ -41,10 +41,10 @@ async def decode_callbacks(request: JsonRequest) -> Sequence[NewCallback]:
             errors.extend(error.field_errors)
         except InvalidField as error:
             errors.append(FieldError(("body", "tasks", index, error.field), str(error), error.kind))
-        if len(errors) >= FAULTS_MAX:
+        if len(errors) >= ERRORS_MAX:
             break
     if errors:
-        raise InvalidRequest(errors[:FAULTS_MAX])
+        raise InvalidRequest(errors[:ERRORS_MAX])
     return callbacks
 
 

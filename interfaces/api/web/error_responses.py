@@ -213,8 +213,8 @@ def _field_errors_of(error: Exception) -> list[FieldError]:
     match error:
         case InvalidRequest(field_errors=field_errors):
             return list(field_errors)
-        case InvalidFields(faults=faults):
-            return [FieldError(("body", fault.field), str(fault), fault.kind) for fault in faults]
+        case InvalidFields(errors=errors):
+            return [FieldError(("body", error.field), str(error), error.kind) for error in errors]
         case InvalidField(field=field, kind=kind):
             return [FieldError(("body", field), str(error), kind)]
         case KeyReused():
