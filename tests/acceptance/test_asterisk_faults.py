@@ -1,4 +1,4 @@
-"""Calls through a real Asterisk outlive a worker, the link and Asterisk itself: the short form of `./run chaos --asterisk`."""
+"""Calls through a real Asterisk survive faults of worker, link and Asterisk: the short form of `./run chaos --asterisk`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +18,9 @@ from tests.support.databases import DatabaseServer
 def centre(
     asterisk: RealSwitch, server: DatabaseServer, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[CallCentre]:
-    """Lend one for all tests of this file: to start it takes as long as they."""
-    name = f"{template}_ordeals"
-    folder: Path = tmp_path_factory.mktemp("ordeals")
+    """Yield one call centre for all tests of this file: its start takes as long as the tests."""
+    name = f"{template}_faults"
+    folder: Path = tmp_path_factory.mktemp("faults")
     with call_centre(asterisk, server.create(name, template=template), folder) as running:
         yield running
     server.drop(name)
@@ -28,7 +28,7 @@ def centre(
 
 @pytest.fixture(scope="module")
 def people() -> Iterator[Planned]:
-    """Name whom to call, each once."""
+    """Return the people to call, each at most once."""
     return planner()
 
 

@@ -1,4 +1,4 @@
-"""The command line, as people and programs use it."""
+"""The command line, as users and programs run it."""
 
 import asyncio
 import json
@@ -221,40 +221,40 @@ def test_what_was_not_yet_and_what_is_not_is_refused(shell: Shell, acme: str) ->
     "words", [("organization", "list"), ("serve", "--port", "0"), ("work",), ("history", "task/1")]
 )
 def test_an_older_schema_is_refused_until_it_is_migrated(
-    nowhere: Shell, server: DatabaseServer, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    bare_shell: Shell, server: DatabaseServer, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("PEREZVON_DATABASE_URL", server.create_empty("perezvon_cli_old"))
     try:
-        code, _, err = nowhere.run(*words)
+        code, _, err = bare_shell.run(*words)
         assert code == 1
         assert "perezvon migrate" in err
-        assert "0001_pre_event_log.sql" in nowhere.json("migrate")["applied"]
-        assert nowhere.json("migrate") == {"applied": []}
-        assert nowhere.json("organization", "list") == {"items": []}
+        assert "0001_pre_event_log.sql" in bare_shell.json("migrate")["applied"]
+        assert bare_shell.json("migrate") == {"applied": []}
+        assert bare_shell.json("organization", "list") == {"items": []}
     finally:
         server.drop("perezvon_cli_old")
 
 
-def test_a_database_that_is_away_is_a_sentence(nowhere: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_away_is_a_sentence(bare_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PEREZVON_DATABASE_URL", "host=/nonexistent user=perezvon")
-    code, error = nowhere.refusal("organization", "list")
+    code, error = bare_shell.refusal("organization", "list")
     assert (code, error["code"]) == (1, "storage_away")
 
 
 def test_an_address_that_is_none_is_refused_without_repeating_it(
-    nowhere: Shell, monkeypatch: pytest.MonkeyPatch
+    bare_shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PEREZVON_DATABASE_URL", "postgres:secret@host")
-    code, error = nowhere.refusal("organization", "list")
+    code, error = bare_shell.refusal("organization", "list")
     assert (code, error["code"]) == (2, "bad_setting")
     assert "secret" not in error["message"]
 
 
 @pytest.mark.parametrize("words", [("organization", "list"), ("migrate",), ("retry-parked",)])
 def test_without_any_database_a_sentence_says_what_to_do(
-    nowhere: Shell, tmp_path: Path, words: tuple[str, ...]
+    bare_shell: Shell, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    code, error = nowhere.refusal(*words, "--data-dir", str(tmp_path))
+    code, error = bare_shell.refusal(*words, "--data-dir", str(tmp_path))
     assert (code, error["code"]) == (1, "no_database")
     assert "perezvon up" in error["message"]
 
@@ -287,9 +287,9 @@ def test_what_nobody_foresaw_is_a_sentence_too_and_a_traceback_for_who_wants_one
     assert "in broken" in capsys.readouterr().err
 
 
-def test_a_setting_that_cannot_be_read_is_named(nowhere: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_cannot_be_read_is_named(bare_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PEREZVON_SHUTDOWN_SECONDS", "soon")
-    code, error = nowhere.refusal("organization", "list")
+    code, error = bare_shell.refusal("organization", "list")
     assert (code, error["code"]) == (2, "bad_setting")
     assert "shutdown_seconds" in error["message"]
 
@@ -315,9 +315,9 @@ def _commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize("words", list(_commands(perezvon)), ids=" ".join)
 def test_each_command_is_taught_by_its_help_with_an_example_and_by_the_docs(
-    nowhere: Shell, words: tuple[str, ...]
+    bare_shell: Shell, words: tuple[str, ...]
 ) -> None:
-    code, out, _ = nowhere.run(*words, "--help")
+    code, out, _ = bare_shell.run(*words, "--help")
     assert code == 0
     assert f"perezvon {' '.join(words)}" in out.partition("Example")[2].partition("Options:")[0]
     assert f"`perezvon {' '.join(words)}" in Path(__file__).parents[2].joinpath("docs/commands.md").read_text()
@@ -338,12 +338,12 @@ async def _file(found: Services, key: str) -> TaskResult:
 
 def _worked_on(shell: Shell, acme: str, dsn: str) -> tuple[TaskResult, TaskResult]:
     key = shell.json("operator", "add", "Line 1", "--organization", acme)["id"]
-    asked = Request(request_id="r2", caller=Caller(organization_id=int(acme), token_id="t", role=Role.AGENT))
+    request = Request(request_id="r2", caller=Caller(organization_id=int(acme), token_id="t", role=Role.AGENT))
 
     async def worked(found: Services) -> tuple[TaskResult, TaskResult]:
         filed = await _file(found, key)
         done = await found.tasks.change_status(
-            filed.task.id, Status.COMPLETED, asked, reason="settled", error_message=None
+            filed.task.id, Status.COMPLETED, request, reason="settled", error_message=None
         )
         return filed, done
 

@@ -1,4 +1,4 @@
-"""Commands on views: rebuilt, compared, put in place; and streams that are brought in again."""
+"""Commands for views: rebuild, comparison and swap; and retries of parked streams."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ Folded = Callable[[], None]
 
 @pytest.fixture
 def folded(database: str, acme: str) -> Folded:
-    """Have a worker bring the views up to the log's head."""
+    """Return a function that runs a worker until the views have caught up with the log."""
 
     async def up_to_head() -> bool:
         query = (
@@ -55,11 +55,11 @@ def test_a_view_that_is_wrong_stops_the_rebuild_with_exit_code_3_unless_accepted
 ) -> None:
     folded()
     with psycopg.connect(database, autocommit=True) as owner:
-        owner.execute("UPDATE perezvon_1.audit_trail SET actor = 'nobody' WHERE position = 1")
+        owner.execute("UPDATE perezvon_1.audit_trail SET actor = 'wrong' WHERE position = 1")
     code, out, _ = shell.run("rebuild", "audit_trail", "--json")
-    told = json.loads(out)
-    assert (code, told["swapped"]) == (3, False)
-    assert told["differences"] == [{"table": "audit_trail", "differing": 1, "missing": 0, "extra": 0}]
+    report = json.loads(out)
+    assert (code, report["swapped"]) == (3, False)
+    assert report["differences"] == [{"table": "audit_trail", "differing": 1, "missing": 0, "extra": 0}]
     code, out, _ = shell.run("rebuild", "audit_trail")
     assert code == 3
     assert "1 differ, 0 missing, 0 extra" in out

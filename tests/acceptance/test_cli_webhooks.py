@@ -1,4 +1,4 @@
-"""``webhook-secret`` on the command line."""
+"""The command ``webhook-secret``."""
 
 from base64 import b64encode
 
@@ -12,7 +12,7 @@ pytest_plugins = ["tests.support.shells"]
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a key that seals; without one a command warns."""
+    """Set the key that seals secrets; without one the command logs a warning."""
     monkeypatch.setenv("PEREZVON_SECRETS_KEY", b64encode(bytes(32)).decode())
 
 

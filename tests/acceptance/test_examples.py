@@ -27,7 +27,7 @@ WRONG_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 class Example(NamedTuple):
-    """How an example is started, for an organisation of its own at that service."""
+    """The start command of an example, for its own organisation at a running service."""
 
     name: str
     command: list[str]
@@ -49,7 +49,7 @@ class Example(NamedTuple):
             found = api.get("/api/tasks", params={"per_page": 100}).json()["items"]
         return {task["caller_name"]: task for task in found}
 
-    def has_tasks(self, expected: dict[str, str]) -> None:
+    def wait_for_tasks(self, expected: dict[str, str]) -> None:
         """Wait until the tasks of these customers have that status."""
         eventually(lambda: {name: self.tasks()[name]["status"] for name in expected} == expected, timeout=60)
 
@@ -135,17 +135,17 @@ def crm(start: Callable[..., Crm]) -> Crm:
 
 
 def test_the_lines_of_the_readme_bring_each_customer_to_the_state_that_it_says(example: Example, crm: Crm) -> None:
-    number = f"80 {len(example.name)}"  # whose phone is busy the first time, and the network is that of all examples
+    number = f"80 {len(example.name)}"  # that phone is busy the first time; all examples share the network
     (_, lines) = lines_of_readme(example.name, **{"http://127.0.0.1:8090": crm.url, "80 03": number})
     curl = subprocess.run(["sh", "-ec", lines], capture_output=True, text=True, timeout=60, check=True)
     assert curl.stderr == ""
     expected = {"Айгуль": ("reached", 1, 3), "Boris": ("failed", 3, 4), "Carla": ("reached", 2, 4)}
-    customers = crm.has_come_to(expected | {"Daniyar": ("failed", 0, 0)})
+    customers = crm.wait_for(expected | {"Daniyar": ("failed", 0, 0)})
     assert customers["Айгуль"]["reason"] is None
     assert customers["Boris"]["reason"].startswith("BUSY b busy")
     assert customers["Daniyar"]["reason"].startswith("422: caller_phone: ")
     assert customers["Daniyar"]["task_id"] is None
-    example.has_tasks({"Айгуль": "completed", "Boris": "failed", "Carla": "completed"})
+    example.wait_for_tasks({"Айгуль": "completed", "Boris": "failed", "Carla": "completed"})
     assert example.tasks()["Boris"]["error_message"] == customers["Boris"]["reason"]
     assert {example.tasks()[name]["id"] for name in expected} == {customers[name]["task_id"] for name in expected}
     assert re.search(r"perezvon: 429: .*; trying again in 1\.[0-2] s", crm.log), "the operator files two a second"
@@ -153,7 +153,7 @@ def test_the_lines_of_the_readme_bring_each_customer_to_the_state_that_it_says(e
 
 def test_a_webhook_that_is_not_genuine_is_refused_and_changes_nothing(crm: Crm) -> None:
     customer = crm.add("Refused", "7")
-    crm.has_come_to({"Refused": ("failed", 0, 0)})
+    crm.wait_for({"Refused": ("failed", 0, 0)})
     body = message(customer, "finished", 9, result="success")
     genuine = crm.sign(body, message_id="msg_1")
     forged = [
@@ -169,12 +169,12 @@ def test_a_webhook_that_is_not_genuine_is_refused_and_changes_nothing(crm: Crm) 
     ]
     assert [crm.deliver(body, headers) for headers in forged] == [401] * len(forged)
     assert crm.deliver(b"\xff", genuine) == 401
-    crm.has_come_to({"Refused": ("failed", 0, 0)})
+    crm.wait_for({"Refused": ("failed", 0, 0)})
 
 
 def test_a_webhook_counts_once_and_an_old_one_changes_no_state(crm: Crm) -> None:
     customer = crm.add("Repeated", "7")
-    crm.has_come_to({"Repeated": ("failed", 0, 0)})
+    crm.wait_for({"Repeated": ("failed", 0, 0)})
 
     def deliver(message_id: str, event: str, sequence: int, **data: Any) -> int:
         body = message(customer, event, sequence, **data)
@@ -184,14 +184,14 @@ def test_a_webhook_counts_once_and_an_old_one_changes_no_state(crm: Crm) -> None
 
     for _ in range(2):
         assert deliver("msg_1", "attempt_started", 2, attempt=1) == 204
-        crm.has_come_to({"Repeated": ("calling", 1, 1)})
+        crm.wait_for({"Repeated": ("calling", 1, 1)})
     assert deliver("msg_3", "attempt_succeeded", 3, attempt=1) == 204
     assert deliver("msg_2", "attempt_started", 2, attempt=7) == 204
-    crm.has_come_to({"Repeated": ("reached", 1, 3)})
+    crm.wait_for({"Repeated": ("reached", 1, 3)})
     assert deliver("msg_4", "of_a_later_version", 4) == 204
-    crm.has_come_to({"Repeated": ("reached", 1, 4)})
+    crm.wait_for({"Repeated": ("reached", 1, 4)})
     assert deliver("msg_5", "cancelled", 5) == 204
-    crm.has_come_to({"Repeated": ("cancelled", 1, 5)})
+    crm.wait_for({"Repeated": ("cancelled", 1, 5)})
 
 
 def test_a_crm_that_is_killed_goes_on_where_it_was_and_calls_nobody_twice(example: Example, crm: Crm) -> None:
@@ -202,8 +202,10 @@ def test_a_crm_that_is_killed_goes_on_where_it_was_and_calls_nobody_twice(exampl
         expected[name] = (state, attempts, webhooks)
         crm.kill()
         crm.start()
-    customers = crm.has_come_to(expected)
-    example.has_tasks({name: {"reached": "completed"}.get(state, state) for name, (state, _, _) in expected.items()})
+    customers = crm.wait_for(expected)
+    example.wait_for_tasks(
+        {name: {"reached": "completed"}.get(state, state) for name, (state, _, _) in expected.items()}
+    )
     crm.kill()
     with sqlite3.connect(crm.database) as table:  # as if it had been killed before it read the responses
         table.execute("UPDATE customers SET state = 'pending', task_id = NULL, callback_id = NULL")
@@ -224,7 +226,7 @@ def test_while_the_secret_is_rotated_the_old_one_and_the_new_one_verify(
     follower = start(CRM_WEBHOOK_SECRET=rotated)
     for one, name in ((crm, "Old"), (follower, "New")):
         one.add(name, "+7 701 000 10 01")
-        one.has_come_to({name: ("reached", 1, 3)})
+        one.wait_for({name: ("reached", 1, 3)})
 
 
 def test_what_cannot_be_read_is_refused(crm: Crm) -> None:

@@ -1,4 +1,4 @@
-"""The limit holds over worker processes that are killed: the short form of `./run chaos --calls`."""
+"""The limit holds while worker processes are killed: the short form of `./run chaos --calls`."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,7 @@ async def test_workers_that_are_killed_exceed_no_limit_lose_nobody_dial_nobody_t
             for number in (0, 1, 0):
                 await board.dialled(10)
                 await board.kill(number)
-            await board.settled()  # what the dead had said to Postgres is done by now
+            await board.settled()  # Postgres has completed the statements of the killed workers
             await board.expire_webhook_leases()
             await board.over(timeout=120)
             counts = await board.counts()

@@ -1,4 +1,4 @@
-"""``perezvon serve`` and ``perezvon work``, each a process of its own on a database that comes and goes."""
+"""``perezvon serve`` and ``perezvon work`` as processes, while their database starts and stops."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ Start = Callable[..., "Running"]
 
 
 class Running:
-    """A process whose log can be read while it runs."""
+    """A running process and its log."""
 
     def __init__(self, log: Path, *words: str, **environment: str) -> None:
         self._log = log
@@ -35,7 +35,7 @@ class Running:
                 stderr=errors,
             )
 
-    def says(self, text: str) -> None:
+    def logs(self, text: str) -> None:
         """Wait until the log holds the text."""
         eventually(lambda: text in self._log.read_text() or self.process.poll() is not None, timeout=60)
         assert text in self._log.read_text()
@@ -47,7 +47,7 @@ class Running:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start as many as a test wants, and end them."""
+    """Yield a function that starts a process; end all of them after the test."""
     running: list[Running] = []
 
     def started(*words: str, **environment: str) -> Running:
@@ -62,22 +62,22 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def relay(database: str) -> Iterator[Relay]:
-    """Lend a way to the database that is shut as yet."""
-    lent = Relay(database)
-    yield lent
-    lent.shut()
+    """Yield a relay to the database. It is closed at first."""
+    created = Relay(database)
+    yield created
+    created.shut()
 
 
 @pytest.fixture
 def port() -> int:
-    """Name a port that nobody uses."""
+    """Return an unused port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
 
 
 def test_the_api_waits_for_a_database_that_is_still_starting(start: Start, relay: Relay, port: int) -> None:
     serving = start("serve", "--port", str(port), PEREZVON_DATABASE_URL=relay.dsn)
-    serving.says("the database is away, trying again")
+    serving.logs("database unavailable, retrying")
     relay.open()
     eventually(lambda: _get(f"http://127.0.0.1:{port}/health/ready"), timeout=60)
     assert serving.end() == 0
@@ -87,23 +87,23 @@ def test_the_worker_waits_for_its_database_and_comes_back_to_it(
     start: Start, relay: Relay, shell: Shell, database: str
 ) -> None:
     working = start("work", PEREZVON_DATABASE_URL=relay.dsn)
-    working.says("the database is away, trying again")
+    working.logs("database unavailable, retrying")
     relay.open()
-    working.says("worker ready")
+    working.logs("worker ready")
     shell.json("organization", "create", "Acme")
-    eventually(lambda: _views_stand_at(database, 2), timeout=60)
+    eventually(lambda: _views_are_at(database, 2), timeout=60)
     relay.shut()
     shell.json("organization", "create", "Bravo")
     relay.open()
-    eventually(lambda: _views_stand_at(database, 4), timeout=60)
+    eventually(lambda: _views_are_at(database, 4), timeout=60)
     assert working.end() == 0
-    working.says("worker drained")
+    working.logs("worker drained")
 
 
-def test_who_waits_in_vain_says_so_and_ends(nowhere: Shell, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+def test_who_waits_in_vain_says_so_and_ends(bare_shell: Shell, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setenv("PEREZVON_DATABASE_URL", f"host=127.0.0.1 port={port}")
     monkeypatch.setattr("interfaces.bootstrap.database._PATIENCE_S", 0)
-    code, _, err = nowhere.run("work")
+    code, _, err = bare_shell.run("work")
     assert code == 1
     assert err.startswith("The database cannot be reached: ")
 
@@ -132,13 +132,13 @@ def test_an_attached_process_ends_when_its_parent_is_gone(start: Start, database
 
 def _get(url: str) -> str:
     try:
-        answer = httpx.get(url, trust_env=False)
+        response = httpx.get(url, trust_env=False)
     except httpx.HTTPError:
         return ""
-    return answer.text if answer.is_success else ""
+    return response.text if response.is_success else ""
 
 
-def _views_stand_at(dsn: str, position: int) -> bool:
+def _views_are_at(dsn: str, position: int) -> bool:
     with psycopg.connect(dsn) as connection:
         rows = connection.execute("SELECT position FROM perezvon_1.checkpoints").fetchall()
     return rows == [(position,)] * len(HANDLERS)

@@ -1,4 +1,4 @@
-"""A retry is due when it is due, although every process died in the pause before it."""
+"""A retry starts at its due time, although every process was killed in the pause before it."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,11 +21,11 @@ from tests.support.waiting import eventually
 
 pytest_plugins = ["tests.support.shells"]
 
-PAUSE_S = 5  # longer than the processes take to die and to start again
+PAUSE_S = 5  # longer than the processes take to end and to start again
 
 
 class Stack:
-    """API, worker and phone network, each a process of its own."""
+    """API, worker and phone network, each in its own process."""
 
     def __init__(self, dsn: str, folder: Path, nursery: Nursery) -> None:
         self._dsn, self._port = dsn, free_port()
@@ -58,18 +58,18 @@ class Stack:
         with httpx.Client(base_url=own, headers=headers, trust_env=False) as client:
             queue = client.post(QUEUES, json={"name": "Retries", "status": "on"})
             assert queue.status_code == 201, queue.text
-            answer = client.post(f"{QUEUES}{queue.json()['id']}/task/", json={"tasks": [callback]})
-            assert answer.status_code == 201, answer.text
+            response = client.post(f"{QUEUES}{queue.json()['id']}/task/", json={"tasks": [callback]})
+            assert response.status_code == 201, response.text
 
     def history(self) -> list[Recorded[CallbackFact]]:
-        """Answer what is on record of the one callback."""
+        """Return the recorded events of the only callback."""
         (history,) = read_streams(self._dsn, "callback/").values()
         return history
 
 
 @pytest.fixture
 def stack(database: str) -> Iterator[Stack]:
-    """Lend running processes, and kill them in the end."""
+    """Yield running processes, and kill them after the test."""
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(TemporaryDirectory()))
         running = Stack(database, folder, cleanup.enter_context(Nursery()))
@@ -94,5 +94,5 @@ def test_a_retry_starts_when_it_is_due_though_every_process_was_killed_in_the_pa
 
 
 def finished(history: list[Recorded[CallbackFact]]) -> list[Recorded[CallbackFact]]:
-    """Answer the history once it has come to its end."""
+    """Return the history if it is finished, else an empty one."""
     return history if isinstance(history[-1].fact, CallbackFinished) else []

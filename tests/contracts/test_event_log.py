@@ -16,7 +16,7 @@ from domain.task.events import TaskCancelled, TaskPutBack, TaskStarted
 from infrastructure.event_log.codec import UnknownFact
 from infrastructure.event_log.log import PostgresEventLog
 from tests.support.histories import filed
-from tests.support.logs import ENVELOPE, held_door, open_log, waiting_at_the_door
+from tests.support.logs import ENVELOPE, held_append_lock, open_log, pids_waiting_to_append
 from tests.support.memory_log import InMemoryEventLog
 from tests.support.waiting import eventually
 
@@ -239,9 +239,9 @@ async def test_when_too_much_waits_the_log_says_so_at_once(
     log: PostgresEventLog, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infrastructure.postgres.batching.WAITING_BYTES", 10_000)
-    async with held_door(database):
+    async with held_append_lock(database):
         waiting = [asyncio.create_task(append(log, f"task/{n}", 0, [filed("x" * 4_000)])) for n in range(2)]
-        await asyncio.to_thread(eventually, lambda: waiting_at_the_door(database))
+        await asyncio.to_thread(eventually, lambda: pids_waiting_to_append(database))
         with pytest.raises(StorageUnavailable):
             await append(log, A, 0, [filed("x" * 4_000)])
     assert [appended.position for appended in await asyncio.gather(*waiting)] == [1, 2]
@@ -251,9 +251,9 @@ async def test_when_too_much_waits_the_log_says_so_at_once(
 async def test_a_lost_connection_is_storage_unavailable_and_the_next_command_finds_another(
     log: PostgresEventLog, database: str
 ) -> None:
-    async with held_door(database):
+    async with held_append_lock(database):
         asked = asyncio.create_task(append(log, A))
-        (process,) = await asyncio.to_thread(eventually, lambda: waiting_at_the_door(database))
+        (process,) = await asyncio.to_thread(eventually, lambda: pids_waiting_to_append(database))
         as_owner(database, "SELECT pg_terminate_backend(%s)", process)
         with pytest.raises(StorageUnavailable):
             await asked

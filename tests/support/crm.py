@@ -1,4 +1,4 @@
-"""The CRM of `examples/`, run as its README says: a process that may be killed, and its HTTP interface."""
+"""The CRM of `examples/`, run as in its README: a process that tests may kill, and its HTTP interface."""
 
 import os
 import re
@@ -18,14 +18,14 @@ from tests.asterisk.processes import free_port, kill
 from tests.support.waiting import eventually
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 class Crm:
-    """A CRM with a table and a port of its own, both of which outlive its process."""
+    """A CRM with its own table and port. Both outlive its process."""
 
     def __init__(self, command: Sequence[str], folder: Path, environment: dict[str, str]) -> None:
-        """Start it, and wait until it responds."""
+        """Start the process, and wait until it responds."""
         self._command, self._folder = command, folder
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -42,10 +42,10 @@ class Crm:
         environment = {**os.environ, "NO_PROXY": "127.0.0.1", **self.environment}
         with (self._folder / "crm.log").open("a") as log:
             self._process = subprocess.Popen(self._command, cwd=self._folder, env=environment, stdout=log, stderr=log)
-        eventually(self._responds, timeout=PATIENCE_S)
+        eventually(self._responds, timeout=TIMEOUT_S)
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """Kill the process with SIGKILL."""
         assert self._process is not None
         kill(self._process)
 
@@ -60,7 +60,7 @@ class Crm:
         assert listed.status_code == 200, listed.text
         return {customer["name"]: customer for customer in listed.json()}
 
-    def has_come_to(self, expected: dict[str, tuple[str, int, int]]) -> dict[str, dict[str, Any]]:
+    def wait_for(self, expected: dict[str, tuple[str, int, int]]) -> dict[str, dict[str, Any]]:
         """Wait until each customer has that state, number of attempts and number of webhooks; return all."""
 
         def found() -> dict[str, tuple[str, int, int]]:
@@ -68,13 +68,13 @@ class Crm:
             return {name: (one["state"], one["attempts"], one["webhooks"]) for name, one in listed.items()}
 
         try:
-            eventually(lambda: found() == expected, timeout=PATIENCE_S)
+            eventually(lambda: found() == expected, timeout=TIMEOUT_S)
         except AssertionError:
-            pytest.fail(f"{found()} is not {expected}; its log:\n{self.log}")
+            pytest.fail(f"{found()} is not {expected}; log of the CRM:\n{self.log}")
         return self.customers()
 
     def sign(self, body: bytes, *, message_id: str, age_s: float = 0.0, secret: str = "") -> dict[str, str]:
-        """Return the headers with which perezvon would send the body."""
+        """Return the headers with which perezvon sends the body."""
         at = datetime.fromtimestamp(int(time.time() - age_s), UTC)
         signature = Webhook(secret or self.environment["CRM_WEBHOOK_SECRET"]).sign(message_id, at, body.decode())
         return {
@@ -103,9 +103,9 @@ def message(customer: dict[str, Any], event: str, sequence: int, **more: Any) ->
     return msgspec.json.encode({"id": "msg", "type": f"callback.{event}.v1", "sequence": sequence, "data": data})
 
 
-def lines_of_readme(example: str, **here: str) -> list[str]:
-    """Return the shell blocks of an example's README, with what is written there replaced by what is here."""
+def lines_of_readme(example: str, **replacements: str) -> list[str]:
+    """Return the shell blocks of an example's README, with each text of ``replacements`` replaced."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", (EXAMPLES / example / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    for as_written, replacement in here.items():
+    for as_written, replacement in replacements.items():
         blocks = [block.replace(as_written, replacement) for block in blocks]
     return blocks

@@ -1,4 +1,4 @@
-"""The rule for lock files: packages of the public index only, and no other address."""
+"""The rule for lock files: they name packages of the public index, and no other address."""
 
 import re
 from collections.abc import Iterator

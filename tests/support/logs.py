@@ -1,4 +1,4 @@
-"""Perezvon's event log as the service opens it, on a test's database."""
+"""The event log, opened as the service opens it, in the database of a test."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -10,8 +10,9 @@ from psycopg import AsyncConnection
 
 from application.ports.event_log import Appended
 from domain.model import Envelope, Fact, Recorded
+from infrastructure.event_log.append import Command, append_batch
 from infrastructure.event_log.codec import encode
-from infrastructure.event_log.log import Command, PostgresEventLog, append_batch
+from infrastructure.event_log.log import PostgresEventLog
 from infrastructure.postgres.connections import Pool, service_dsn
 from tests.support.histories import filed
 
@@ -22,7 +23,7 @@ ENVELOPE = Envelope(
 
 @asynccontextmanager
 async def open_log(dsn: str) -> AsyncGenerator[PostgresEventLog]:
-    """The log with the service's role, until the context ends."""
+    """Yield the log, opened with the role of the service."""
     writing, reading = (Pool(service_dsn(dsn), size=size, name="test") for size in (1, 2))
     await writing.open()
     await reading.open()
@@ -34,8 +35,8 @@ async def open_log(dsn: str) -> AsyncGenerator[PostgresEventLog]:
 
 
 @asynccontextmanager
-async def held_door(dsn: str) -> AsyncGenerator[None]:
-    """While the context lasts somebody is inside the log's door; then they leave it and record nothing."""
+async def held_append_lock(dsn: str) -> AsyncGenerator[None]:
+    """Hold the lock of `append_batch` until the context ends; its transaction is rolled back."""
     fact = filed()
     command = Command(stream="task/held", version=0, facts=[fact], states=[encode(fact)], envelope=ENVELOPE)
     async with (
@@ -46,8 +47,8 @@ async def held_door(dsn: str) -> AsyncGenerator[None]:
         yield
 
 
-def waiting_at_the_door(dsn: str) -> list[int]:
-    """The server's process ids of those who want to append and cannot yet."""
+def pids_waiting_to_append(dsn: str) -> list[int]:
+    """Return the process ids of the backends that wait for the lock of `append_batch`."""
     with psycopg.connect(dsn) as connection:
         rows = connection.execute(
             "SELECT pid FROM pg_locks JOIN pg_database ON oid = database"
@@ -57,7 +58,7 @@ def waiting_at_the_door(dsn: str) -> list[int]:
 
 
 def record(dsn: str, stream: str, *facts: Fact, version: int = 0) -> Sequence[Recorded[Any]]:
-    """Append facts as the service does, and answer them as recorded."""
+    """Append facts as the service does, and return the recorded events."""
 
     async def append() -> Appended:
         async with open_log(dsn) as log:

@@ -1,4 +1,4 @@
-"""The port ``EventLog`` in memory, for unit tests of use cases. It passes the port's contract suite."""
+"""The port ``EventLog`` in memory, for unit tests of use cases. It passes the contract suite of the port."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from domain.model import Envelope, Fact, Recorded
 
 
 class InMemoryEventLog:
-    """Keeps events in a list and idempotency records in a dictionary."""
+    """An event log that keeps events in a list and idempotency records in a dictionary."""
 
     def __init__(self) -> None:
         self.events: list[Recorded[Any]] = []

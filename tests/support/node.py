@@ -1,4 +1,4 @@
-"""Node.js for the example in TypeScript: the one of the lint environment's wheel, or one on PATH that is new enough."""
+"""Node.js for the TypeScript example: from the wheel of the lint environment, or a new enough one on PATH."""
 
 import importlib.util
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-OLDEST = (22, 18)  # the first that strips types unasked
+OLDEST = (22, 18)  # the first version that strips types by default
 NO_NODE = "THE TYPESCRIPT EXAMPLE WAS NOT TESTED: no Node.js 22.18 or newer on this machine; get it with ./run lint"
 NO_REGISTRY = "THE TYPESCRIPT EXAMPLE WAS NOT TESTED: npm cannot reach its registry"
 _UNREACHABLE = re.compile(r"\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT)\b")
@@ -25,7 +25,7 @@ class Node:
     is_from_wheel: bool
 
     def install(self, folder: Path) -> None:
-        """Install what the lock file in the folder names. Skips the test if the registry is away, but for CI."""
+        """Install the packages of the lock file in the folder. Skip the test if the registry is unreachable, except in CI."""
         environment = {**os.environ, "PATH": f"{self.program.parent}:{os.environ['PATH']}"}
         command = [*self.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"]
         run = subprocess.run(
@@ -37,7 +37,7 @@ class Node:
 
 
 def find_node() -> Node:
-    """Return a Node.js that runs TypeScript. Skips the test where there is none."""
+    """Return a Node.js that runs TypeScript. Skip the test if none is available."""
     if node := _of_wheel() or _on_path():
         return node
     pytest.skip(NO_NODE)
@@ -61,7 +61,7 @@ def _on_path() -> Node | None:
 
 def _is_new_enough(program: Path) -> bool:
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
+        version = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return False
-    return tuple(map(int, re.findall(r"\d+", said)[:2])) >= OLDEST
+    return tuple(map(int, re.findall(r"\d+", version)[:2])) >= OLDEST

@@ -1,4 +1,4 @@
-"""``perezvon up`` as its users run it: a process with children."""
+"""``perezvon up`` as users run it: a process with child processes."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import httpx
 
 from tests.support.waiting import eventually
 
-_PATIENCE = 60.0
+_TIMEOUT_S = 60.0
 
 
 class Up:
@@ -33,21 +33,21 @@ class Up:
 
     @property
     def log(self) -> list[dict[str, object]]:
-        """Return the log lines so far; one that is half written is left out."""
+        """Return the log lines so far, without an incomplete last line."""
         lines = self._err.read_text().split("\n")[:-1]
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     @property
     def url(self) -> str:
-        """Wait until it is ready, and return where."""
-        return eventually(self._ready, timeout=_PATIENCE)
+        """Wait until the service is ready, and return its address."""
+        return eventually(self._ready, timeout=_TIMEOUT_S)
 
     def pids(self, name: str) -> list[int]:
-        """Return the numbers of the processes that were started under that name, the last one last."""
+        """Return the ids of the processes that were started under that name, oldest first."""
         started = (line for line in self.log if line["event"] == "started" and line["process"] == name)
         return [int(str(line["pid"])) for line in started]
 
-    def answers(self) -> bool:
+    def responds(self) -> bool:
         try:
             return httpx.get(f"{self.url}/health/ready", trust_env=False).is_success
         except httpx.HTTPError:
@@ -56,7 +56,7 @@ class Up:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(timeout=_PATIENCE)
+        return self.process.wait(timeout=_TIMEOUT_S)
 
     def _ready(self) -> str:
         assert self.process.poll() is None, self._err.read_text()
@@ -64,7 +64,7 @@ class Up:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; one that ended and is only not fetched does not."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Running commands: in this process, which is quick, or in one of their own."""
+"""Commands run in this process, which is fast, or in a new process."""
 
 import json
 import os
@@ -12,40 +12,40 @@ from interfaces.cli import main
 
 
 class Shell:
-    """Runs commands in this process and keeps what they print."""
+    """A shell that runs commands in this process and captures their output."""
 
     def __init__(self, captured: pytest.CaptureFixture[str]) -> None:
         self._captured = captured
 
     def run(self, *words: str) -> tuple[int, str, str]:
-        """Answer exit code, standard output and standard error."""
+        """Run a command; return its exit code, standard output and standard error."""
         code = main(words)
-        said = self._captured.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.out, said.err
+        printed = self._captured.readouterr()
+        assert "Traceback" not in printed.err
+        return code, printed.out, printed.err
 
     def json(self, *words: str) -> dict[str, Any]:
-        """Answer what a command that succeeds prints."""
+        """Run a command that succeeds with `--json`; return its output."""
         code, out, err = self.run(*words, "--json")
         assert (code, err) == (0, "")
         return json.loads(out)
 
     def refusal(self, *words: str) -> tuple[int, dict[str, str]]:
-        """Answer exit code and error of a command that does not succeed."""
+        """Run a command that fails with `--json`; return its exit code and error."""
         code, out, err = self.run(*words, "--json")
         assert out == ""
         return code, json.loads(err)["error"]
 
     def findings(self, *words: str) -> dict[str, dict[str, Any]]:
-        """Answer by name what a doctor found who is not content."""
+        """Run a doctor that finds a failure; return its checks by name."""
         code, out, err = self.run("doctor", "--json", *words)
-        told = json.loads(out)
-        assert (code, err, told["ok"]) == (1, "", False)
-        return {check["name"]: check for check in told["checks"]}
+        report = json.loads(out)
+        assert (code, err, report["ok"]) == (1, "", False)
+        return {check["name"]: check for check in report["checks"]}
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own, to its end."""
+    """Run a command in a new process until it ends."""
     command = [sys.executable, "-P", "-m", "interfaces.cli", *words]
     return subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False

@@ -1,6 +1,6 @@
-"""Shells for tests, and an organisation to work on.
+"""Fixtures: shells, and an organisation.
 
-A pytest plugin: ``pytest_plugins = ["tests.support.shells"]`` gives a file of tests these fixtures.
+A pytest plugin: ``pytest_plugins = ["tests.support.shells"]`` makes these fixtures available in a test file.
 """
 
 import signal
@@ -15,27 +15,27 @@ from tests.support.shell import Shell
 
 
 @pytest.fixture
-def nowhere(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    """Lend a shell that no database was named to."""
-    monkeypatch.setattr("interfaces.cli.set_up_logging", _log_without_memory)
+def bare_shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """Yield a shell without a configured database."""
+    monkeypatch.setattr("interfaces.cli.set_up_logging", _log_uncached)
     handler = signal.getsignal(signal.SIGTERM)
     yield Shell(capsys)
     signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture
-def shell(nowhere: Shell, database: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """Lend a shell on a migrated database."""
+def shell(bare_shell: Shell, database: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Return a shell that uses a migrated database."""
     monkeypatch.setenv("PEREZVON_DATABASE_URL", database)
-    return nowhere
+    return bare_shell
 
 
 @pytest.fixture
 def acme(shell: Shell) -> str:
-    """Name an organisation of that database, its first."""
+    """Create the first organisation of that database; return its id."""
     return str(shell.json("organization", "create", "Acme")["id"])
 
 
-def _log_without_memory(_settings: Settings, stream: TextIO) -> None:
-    """Log to what is standard error now; a process of its own would remember it for good."""
+def _log_uncached(_settings: Settings, stream: TextIO) -> None:
+    """Log to the current standard error. A real process caches its logger with the first stream."""
     structlog.configure(logger_factory=structlog.WriteLoggerFactory(stream), cache_logger_on_first_use=False)

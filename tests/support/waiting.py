@@ -1,4 +1,4 @@
-"""Waiting for what happens in its own time: a condition and a deadline, never a bare sleep."""
+"""Wait for asynchronous results: a condition with a deadline, never a bare sleep."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -12,23 +12,23 @@ _PAUSE = 0.02
 
 
 def eventually(predicate: Callable[[], T], *, timeout: float = 10.0) -> T:
-    """Ask again and again until the answer is true in the sense of `bool`.
+    """Call a predicate repeatedly until its result is true in the sense of `bool`.
 
     Args:
-        predicate: what to ask. An exception of its own ends the wait.
-        timeout: how many seconds may pass.
+        predicate: the condition. An exception that it raises ends the wait.
+        timeout: the deadline in seconds.
 
     Returns:
-        The true answer.
+        The first true result.
 
     Raises:
-        AssertionError: the deadline came first; the text holds the last answer.
+        AssertionError: the deadline has passed; the text contains the last result.
     """
     deadline = time.monotonic() + timeout
-    while not (answer := predicate()):
-        assert time.monotonic() < deadline, f"Not within {timeout} s; the last answer was {answer!r}"
+    while not (result := predicate()):
+        assert time.monotonic() < deadline, f"Not within {timeout} s; the last result was {result!r}"
         time.sleep(_PAUSE)
-    return answer
+    return result
 
 
 async def eventually_async(
@@ -36,9 +36,9 @@ async def eventually_async(
     *,
     timeout: float = 10.0,  # noqa: ASYNC109 - it bounds the tries, and the test's own task may outlive it
 ) -> T:
-    """Ask again and again, as `eventually` does, and let other tasks run in between."""
+    """Call a predicate repeatedly, as `eventually` does, while other tasks run in between."""
     deadline = time.monotonic() + timeout
-    while not (answer := await predicate()):
-        assert time.monotonic() < deadline, f"Not within {timeout} s; the last answer was {answer!r}"
+    while not (result := await predicate()):
+        assert time.monotonic() < deadline, f"Not within {timeout} s; the last result was {result!r}"
         await anyio.sleep(_PAUSE)
-    return answer
+    return result

@@ -12,7 +12,7 @@ from infrastructure.event_log.log import PostgresEventLog
 from infrastructure.event_log.sequences import PostgresIdSequences
 from infrastructure.postgres.connections import Pool, service_dsn
 from tests.support.histories import filed
-from tests.support.logs import ENVELOPE, held_door, open_log, waiting_at_the_door
+from tests.support.logs import ENVELOPE, held_append_lock, open_log, pids_waiting_to_append
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -89,9 +89,9 @@ async def test_many_and_few_at_the_same_time_leave_no_gap(log: PostgresEventLog)
 
 async def test_waiting_bulk_appends_are_bounded(log: PostgresEventLog, database: str) -> None:
     streams, facts = STREAMS[:1], [filed("x" * 20_000_000)]
-    async with held_door(database):
+    async with held_append_lock(database):
         waiting = [asyncio.create_task(log.append_all(streams, facts, ENVELOPE)) for _ in range(3)]
-        await asyncio.to_thread(eventually, lambda: waiting_at_the_door(database))
+        await asyncio.to_thread(eventually, lambda: pids_waiting_to_append(database))
         with pytest.raises(StorageUnavailable):
             await log.append_all(["task/late"], facts, ENVELOPE)
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)

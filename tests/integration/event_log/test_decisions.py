@@ -19,7 +19,7 @@ from infrastructure.event_log.codec import encode
 from infrastructure.event_log.decisions import decide_and_append
 from infrastructure.postgres.connections import service_dsn
 from tests.support.histories import filed
-from tests.support.logs import waiting_at_the_door
+from tests.support.logs import pids_waiting_to_append
 from tests.support.policies import history, tags
 from tests.support.views import Views, new_task, open_views
 from tests.support.waiting import eventually_async
@@ -176,4 +176,4 @@ async def competing_append(views: Views, *changes: tuple[str, Fact]) -> AsyncGen
 
 
 async def a_process_waits(views: Views) -> bool:
-    return bool(await asyncio.to_thread(waiting_at_the_door, views.dsn))
+    return bool(await asyncio.to_thread(pids_waiting_to_append, views.dsn))
