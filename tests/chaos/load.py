@@ -67,7 +67,7 @@ class Load:
         self.in_flight += 1
         try:
             encoded, bearer = msgspec.json.encode(body), f"Bearer {self._token}"
-            answer = await connection.ask(method, path, encoded, authorization=bearer)
+            answer = await connection.request(method, path, encoded, authorization=bearer)
         finally:
             self.in_flight -= 1
         self.statuses[answer.status] += 1
