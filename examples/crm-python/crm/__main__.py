@@ -15,9 +15,9 @@ log = logging.getLogger("crm")
 
 
 def main() -> None:
-    """Serve in threads, and send what is to be sent in this one.
+    """Serve requests in threads, and run the outbox in this thread.
 
-    No code runs at the end: everything is committed before it is confirmed, so that `kill -9` loses nothing.
+    No cleanup runs at exit: everything is committed before it is confirmed, so that `kill -9` loses nothing.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -13,7 +13,7 @@ SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 CREATE TABLE IF NOT EXISTS customers (
-    id TEXT PRIMARY KEY,                    -- ours; it goes into the callback's name and comes back in each webhook
+    id TEXT PRIMARY KEY,                    -- the CRM's own id; it is sent as the callback's name and returned in each webhook
     name TEXT NOT NULL,
     phone TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'pending',
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS customers (
     callback_id INTEGER,                    -- NULL until perezvon has confirmed the callback
     task_closed INTEGER NOT NULL DEFAULT 0,
     webhooks INTEGER NOT NULL DEFAULT 0,    -- distinct webhooks received
-    sequence INTEGER NOT NULL DEFAULT 0     -- of the newest webhook that was applied
+    sequence INTEGER NOT NULL DEFAULT 0     -- sequence of the newest applied webhook
 );
 CREATE TABLE IF NOT EXISTS webhooks (id TEXT PRIMARY KEY);
 """
@@ -37,7 +37,7 @@ ORDER BY rowid LIMIT 1
 
 
 class State(StrEnum):
-    """What has become of a customer's callback."""
+    """The state of a customer's callback."""
 
     PENDING = "pending"
     CALLING = "calling"
@@ -63,7 +63,7 @@ class Customer:
 
 @dataclass(frozen=True)
 class Webhook:
-    """A verified webhook, as far as the CRM reads it. `state` is None for events of which the CRM knows nothing."""
+    """The fields of a verified webhook that the CRM uses. `state` is None for events that the CRM does not handle."""
 
     id: str
     customer_id: str
@@ -75,7 +75,7 @@ class Webhook:
 
 
 class Customers:
-    """The table. Threads may share it."""
+    """The table of customers. It may be shared between threads."""
 
     def __init__(self, path: Path) -> None:
         """Open the file, and create it if it does not exist."""
@@ -85,7 +85,7 @@ class Customers:
         self._lock = Lock()
 
     def add(self, name: str, phone: str) -> Customer:
-        """Insert a customer who is to be called back."""
+        """Insert a customer to call back."""
         customer_id = str(uuid4())
         with self._transaction() as db:
             db.execute("INSERT INTO customers (id, name, phone) VALUES (?, ?, ?)", (customer_id, name, phone))
@@ -97,9 +97,9 @@ class Customers:
             return [_customer(row) for row in db.execute("SELECT * FROM customers ORDER BY rowid")]
 
     def next_unfinished(self) -> Customer | None:
-        """Return the oldest customer for whom something is to be sent to perezvon.
+        """Return the oldest customer with a pending request to perezvon.
 
-        That is a task or callback which is not confirmed, or the result of a callback which the task does not show.
+        A request is pending if the task or callback is not confirmed, or if the task does not show the result yet.
         """
         with self._transaction() as db:
             row = db.execute(UNFINISHED).fetchone()
@@ -121,7 +121,7 @@ class Customers:
             db.execute("UPDATE customers SET state = 'failed', reason = ? WHERE id = ?", (reason, customer_id))
 
     def record_task_closed(self, customer_id: str) -> None:
-        """Record that the task shows what became of the callback."""
+        """Record that the task shows the result of the callback."""
         with self._transaction() as db:
             db.execute("UPDATE customers SET task_closed = 1 WHERE id = ?", (customer_id,))
 

@@ -1,4 +1,4 @@
-"""Sending of what perezvon is to know: a loop that goes on from what the table shows, also after `kill -9`."""
+"""The outbox: a loop that sends pending requests from the table to perezvon, and continues after `kill -9`."""
 
 import logging
 from random import uniform
@@ -14,20 +14,20 @@ log = logging.getLogger("crm.outbox")
 
 
 class Outbox:
-    """One request at a time, in the order of the customers."""
+    """The sender of pending requests: one at a time, in the order of the customers."""
 
     def __init__(self, customers: Customers, perezvon: Perezvon) -> None:
-        """Send nothing until `run` is called."""
+        """Prepare; `run` starts to send."""
         self._customers = customers
         self._perezvon = perezvon
         self._wake = Event()
 
     def wake(self) -> None:
-        """Look at the table again: it has changed. Threads may call it."""
+        """Notify the loop that the table has changed. Any thread may call it."""
         self._wake.set()
 
     def run(self) -> None:
-        """Send for ever. An exception that nobody expects ends the program, for its supervisor to start it again."""
+        """Send forever. An unexpected exception ends the program, so that its supervisor restarts it."""
         failures = 0
         while True:
             self._wake.clear()
@@ -64,6 +64,6 @@ class Outbox:
 
 
 def _pause_s(failures: int, retry_after_s: float | None) -> float:
-    """Return seconds to wait: what perezvon asks for, else twice as long after each failure, with jitter."""
+    """Return seconds to wait: as perezvon requests, else exponential backoff, both with jitter."""
     backoff = min(LONGEST_PAUSE_S, 2**failures) * uniform(0.5, 1)  # noqa: S311 - jitter is no cryptography
     return backoff if retry_after_s is None else retry_after_s + uniform(0, 0.2)  # noqa: S311 - as above

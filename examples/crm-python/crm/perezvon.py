@@ -1,4 +1,4 @@
-"""Client of the HTTP API: only the three calls that the CRM needs."""
+"""Client of the HTTP API, with the three requests that the CRM needs."""
 
 from contextlib import suppress
 from typing import Any, cast
@@ -9,49 +9,49 @@ from .config import Config
 from .customers import Customer, State
 
 CONFLICT = 409
-REFUSALS = {400, 413, 422}  # the request itself is wrong: sending it again cannot help
+REFUSALS = {400, 413, 422}  # the request itself is invalid: a retry cannot succeed
 
 
 class RequestRefused(Exception):
-    """perezvon refused what was sent. The text is its reason."""
+    """perezvon refused a request. The text is its reason."""
 
 
 class Conflict(RequestRefused):
-    """What was sent does not fit what perezvon has on record now."""
+    """A request conflicts with the current state in perezvon."""
 
 
 class TryLater(Exception):
-    """perezvon could not be reached, is busy, or its settings or ours must be mended first."""
+    """perezvon is unreachable or busy, or its settings or the CRM's are wrong: retry later."""
 
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
-        """`retry_after_s` is how long to wait at least, if perezvon said so."""
+        """Store the reason, and the minimum seconds to wait if perezvon requested a wait."""
         super().__init__(reason)
         self.retry_after_s = retry_after_s
 
 
 class Perezvon:
-    """The API of one organisation. All methods raise TryLater, those that say so RequestRefused too."""
+    """The API of one organisation. All methods raise TryLater, and RequestRefused where documented."""
 
     def __init__(self, config: Config) -> None:
-        """Connect with the first request."""
+        """Prepare a client; the first request connects."""
         self._config = config
         self._http = httpx.Client(
             base_url=config.perezvon_url, headers={"Authorization": f"Bearer {config.token}"}, timeout=10
         )
 
     def file_task(self, customer: Customer) -> str:
-        """File the task that remains on record, and return its id. Raises RequestRefused."""
+        """File a task that documents the callback, and return its id. Raises RequestRefused."""
         task = {
             "operator_id": self._config.operator_key,
             "title": f"Call {customer.name} back",
-            "task_type": "consultation",  # one of type "callback" may be dialled by the organisation's own queue
+            "task_type": "consultation",  # perezvon may dial a task of type "callback" itself, in the organisation's queue
             "caller_name": customer.name,
             "caller_phone": customer.phone,
         }
         return self._post("/api/tasks", task, f"task-{customer.id}")["id"]
 
     def place_callback(self, customer: Customer) -> int:
-        """Have the agent and then the customer called, and return the callback's id. Raises RequestRefused."""
+        """Place a callback, which calls the agent and then the customer; return its id. Raises RequestRefused."""
         events = f"{self._config.public_url}/webhooks"
         callback = {
             "name": customer.id,
@@ -69,7 +69,7 @@ class Perezvon:
         return placed["id"]
 
     def close_task(self, task_id: str, state: State, reason: str | None) -> None:
-        """Show in the task what became of the callback. It may be repeated."""
+        """Set the status of the task to the result of the callback. May be repeated."""
         match state:
             case State.REACHED:
                 change = {"status": "completed"}
@@ -77,14 +77,14 @@ class Perezvon:
                 change = {"status": "cancelled", "reason": "The callback was deleted"}
             case _:
                 change = {"status": "failed", "error_message": reason or "Not reached"}
-        with suppress(Conflict):  # somebody else has closed the task meanwhile
+        with suppress(Conflict):  # another user has closed the task meanwhile
             self._send("PUT", f"/api/tasks/{task_id}/status", change)
 
     def _post(self, path: str, body: Any, idempotency_key: str) -> Any:
-        # With the same key the same request returns the first response again: a retry neither files nor calls twice.
+        # With the same key the same request returns the first response again: a retry has no second effect.
         try:
             return self._send("POST", path, body, {"Idempotency-Key": idempotency_key})
-        except Conflict as error:  # our earlier request with this key, whose response was lost, is still running
+        except Conflict as error:  # an earlier request with this key, whose response was lost, still runs
             raise TryLater(str(error)) from error
 
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str] | None = None) -> Any:
@@ -99,13 +99,13 @@ class Perezvon:
             raise Conflict(text)
         if response.status_code in REFUSALS:
             raise RequestRefused(text)
-        # 429 and 5xx pass by themselves. 401, 403 and 404 mean that our settings are wrong: no customer is given up.
+        # 429 and 5xx are temporary. 401, 403 and 404 mean that our settings are wrong: keep all customers and retry.
         after = response.headers.get("Retry-After", "")
         raise TryLater(text, float(after) if after.isdecimal() else None)
 
 
 def _reason(response: httpx.Response) -> str:
-    """Return what an error says. `/api/tasks` and `task_scheduler` have a form of their own each (docs/api.md)."""
+    """Return the text of an error. `/api/tasks` and `task_scheduler` use different formats (docs/api.md)."""
     try:
         error = response.json()
     except ValueError:

@@ -23,19 +23,19 @@ class _Server(ThreadingHTTPServer):
 
 
 class RequestInvalid(Exception):
-    """A request is answered with this status and text."""
+    """A request is invalid; the response has this status and text."""
 
     def __init__(self, status: HTTPStatus, text: str) -> None:
-        """`text` says what is wrong."""
+        """Store the status; `text` says what is wrong."""
         super().__init__(text)
         self.status = status
 
 
 def make_server(config: Config, customers: Customers, outbox: Outbox) -> ThreadingHTTPServer:
-    """Return a server that listens; `serve_forever` starts it."""
+    """Return a listening server; `serve_forever` starts it."""
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 15  # seconds for which a slow client may hold a thread
+        timeout = 15  # seconds for which a slow client may occupy a thread
 
         def do_GET(self) -> None:
             if self.path == "/customers":
@@ -67,7 +67,7 @@ def make_server(config: Config, customers: Customers, outbox: Outbox) -> Threadi
             self._respond(HTTPStatus.CREATED, asdict(customer))
 
         def _receive_webhook(self, body: bytes) -> None:
-            """Commit what it says, then respond: perezvon repeats what is not confirmed. Slow work is the outbox's."""
+            """Commit the webhook, then respond: perezvon repeats unconfirmed ones. The outbox does the slow work."""
             try:
                 webhook = verify(config.webhook_secret, dict(self.headers.items()), body)
             except WebhookForged as error:

@@ -7,7 +7,7 @@ const SCHEMA = `
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 CREATE TABLE IF NOT EXISTS customers (
-    id TEXT PRIMARY KEY,                    -- ours; it goes into the callback's name and comes back in each webhook
+    id TEXT PRIMARY KEY,                    -- the CRM's own id; it is sent as the callback's name and returned in each webhook
     name TEXT NOT NULL,
     phone TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'pending',
@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS customers (
     callback_id INTEGER,                    -- NULL until perezvon has confirmed the callback
     task_closed INTEGER NOT NULL DEFAULT 0,
     webhooks INTEGER NOT NULL DEFAULT 0,    -- distinct webhooks received
-    sequence INTEGER NOT NULL DEFAULT 0     -- of the newest webhook that was applied
+    sequence INTEGER NOT NULL DEFAULT 0     -- sequence of the newest applied webhook
 );
 CREATE TABLE IF NOT EXISTS webhooks (id TEXT PRIMARY KEY);
 `;
@@ -39,7 +39,7 @@ export type Customer = {
   webhooks: number;
 };
 
-/** A verified webhook, as far as the CRM reads it. `state` is null for events of which the CRM knows nothing. */
+/** The fields of a verified webhook that the CRM uses. `state` is null for events that the CRM does not handle. */
 export interface Webhook {
   id: string;
   customerId: string;
@@ -59,7 +59,7 @@ export class Customers {
     this.#db.exec(SCHEMA);
   }
 
-  /** Insert a customer who is to be called back. */
+  /** Insert a customer to call back. */
   add(name: string, phone: string): Customer {
     const id = randomUUID();
     this.#db.prepare("INSERT INTO customers (id, name, phone) VALUES (?, ?, ?)").run(id, name, phone);
@@ -72,8 +72,8 @@ export class Customers {
   }
 
   /**
-   * Return the oldest customer for whom something is to be sent to perezvon: a task or callback which is not
-   * confirmed, or the result of a callback which the task does not show.
+   * Return the oldest customer with a pending request to perezvon. A request is pending if the task or callback is not
+   * confirmed, or if the task does not show the result yet.
    */
   nextUnfinished(): Customer | undefined {
     const unfinished = `${SELECT}
@@ -98,7 +98,7 @@ export class Customers {
     this.#db.prepare("UPDATE customers SET state = 'failed', reason = ? WHERE id = ?").run(reason, id);
   }
 
-  /** Record that the task shows what became of the callback. */
+  /** Record that the task shows the result of the callback. */
   recordTaskClosed(id: string): void {
     this.#db.prepare("UPDATE customers SET task_closed = 1 WHERE id = ?").run(id);
   }

@@ -16,7 +16,7 @@ function configOrExit(): Config {
   }
 }
 
-// No code runs at the end: everything is committed before it is confirmed, so that `kill -9` loses nothing.
+// No cleanup runs at exit: everything is committed before it is confirmed, so that `kill -9` loses nothing.
 const config = configOrExit();
 const customers = new Customers(config.database);
 const outbox = new Outbox(customers, new Perezvon(config));

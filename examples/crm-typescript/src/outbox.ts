@@ -1,4 +1,4 @@
-/** Sending of what perezvon is to know: a loop that goes on from what the table shows, also after `kill -9`. */
+/** The outbox: a loop that sends pending requests from the table to perezvon, and continues after `kill -9`. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { Customer, Customers } from "./customers.ts";
@@ -6,7 +6,7 @@ import { RequestRefused, TryLater, type Perezvon } from "./perezvon.ts";
 
 const LONGEST_PAUSE_MS = 60_000;
 
-/** The sender: one request at a time, in the order of the customers. */
+/** The sender of pending requests: one at a time, in the order of the customers. */
 export class Outbox {
   readonly #customers: Customers;
   readonly #perezvon: Perezvon;
@@ -17,16 +17,16 @@ export class Outbox {
     this.#perezvon = perezvon;
   }
 
-  /** Look at the table again: it has changed. */
+  /** Notify the loop that the table has changed. */
   wake(): void {
     this.#changed.resolve();
   }
 
-  /** Send for ever. An exception that nobody expects ends the program, for its supervisor to start it again. */
+  /** Send forever. An unexpected exception ends the program, so that its supervisor restarts it. */
   async run(): Promise<never> {
     let failures = 0;
     for (;;) {
-      this.#changed = Promise.withResolvers(); // before it looks, so that no change is missed
+      this.#changed = Promise.withResolvers(); // before reading the table, so that no change is missed
       try {
         for (let customer; (customer = this.#customers.nextUnfinished()); failures = 0) {
           await this.#takeNextStep(customer);
@@ -69,7 +69,7 @@ export class Outbox {
   }
 }
 
-/** Return milliseconds to wait: what perezvon asks for, else twice as long after each failure, with jitter. */
+/** Return milliseconds to wait: as perezvon requests, else exponential backoff, both with jitter. */
 function pauseMs(failures: number, retryAfterMs: number | undefined): number {
   if (retryAfterMs !== undefined) return retryAfterMs + 200 * Math.random();
   return Math.min(LONGEST_PAUSE_MS, 1000 * 2 ** failures) * (0.5 + Math.random() / 2);

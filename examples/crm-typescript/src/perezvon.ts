@@ -1,21 +1,21 @@
-/** Client of the HTTP API: only the three calls that the CRM needs. */
+/** Client of the HTTP API, with the three requests that the CRM needs. */
 
 import type { Config } from "./config.ts";
 import type { Customer } from "./customers.ts";
 
 const TIMEOUT_MS = 10_000;
 const CONFLICT = 409;
-const REFUSALS = new Set([400, 413, 422]); // the request itself is wrong: sending it again cannot help
+const REFUSALS = new Set([400, 413, 422]); // the request itself is invalid: a retry cannot succeed
 
-/** perezvon refused what was sent. The message is its reason. */
+/** perezvon refused a request. The message is its reason. */
 export class RequestRefused extends Error {}
 
-/** What was sent does not fit what perezvon has on record now. */
+/** A request conflicts with the current state in perezvon. */
 export class Conflict extends RequestRefused {}
 
-/** perezvon could not be reached, is busy, or its settings or ours must be mended first. */
+/** perezvon is unreachable or busy, or its settings or the CRM's are wrong: retry later. */
 export class TryLater extends Error {
-  /** How long to wait at least, if perezvon said so. */
+  /** The minimum time to wait, if perezvon requested a wait. */
   readonly retryAfterMs: number | undefined;
 
   constructor(reason: string, retryAfterMs?: number) {
@@ -24,7 +24,7 @@ export class TryLater extends Error {
   }
 }
 
-/** The API of one organisation. All methods throw TryLater, those that say so RequestRefused too. */
+/** The API of one organisation. All methods throw TryLater, and RequestRefused where documented. */
 export class Perezvon {
   readonly #config: Config;
 
@@ -32,12 +32,12 @@ export class Perezvon {
     this.#config = config;
   }
 
-  /** File the task that remains on record, and return its id. Throws RequestRefused. */
+  /** File a task that documents the callback, and return its id. Throws RequestRefused. */
   async fileTask(customer: Customer): Promise<string> {
     const task = {
       operator_id: this.#config.operatorKey,
       title: `Call ${customer.name} back`,
-      task_type: "consultation", // one of type "callback" may be dialled by the organisation's own queue
+      task_type: "consultation", // perezvon may dial a task of type "callback" itself, in the organisation's queue
       caller_name: customer.name,
       caller_phone: customer.phone,
     };
@@ -45,7 +45,7 @@ export class Perezvon {
     return filed.id;
   }
 
-  /** Have the agent and then the customer called, and return the callback's id. Throws RequestRefused. */
+  /** Place a callback, which calls the agent and then the customer; return its id. Throws RequestRefused. */
   async placeCallback(customer: Customer): Promise<number> {
     const events = `${this.#config.publicUrl}/webhooks`;
     const callback = {
@@ -64,7 +64,7 @@ export class Perezvon {
     return placed.id;
   }
 
-  /** Show in the task what became of the callback. It may be repeated. Throws RequestRefused. */
+  /** Set the status of the task to the result of the callback. May be repeated. Throws RequestRefused. */
   async closeTask({ task_id, state, reason }: Customer): Promise<void> {
     let change: Record<string, string>;
     if (state === "reached") change = { status: "completed" };
@@ -73,16 +73,16 @@ export class Perezvon {
     try {
       await this.#send("PUT", `/api/tasks/${task_id}/status`, change);
     } catch (error) {
-      if (!(error instanceof Conflict)) throw error; // else somebody has closed the task meanwhile
+      if (!(error instanceof Conflict)) throw error; // else another user has closed the task meanwhile
     }
   }
 
-  /** With the same key the same request returns the first response again: a retry neither files nor calls twice. */
+  /** Post with a key. The same request with the same key returns the first response again: a retry has no effect. */
   async #post(path: string, body: unknown, idempotencyKey: string): Promise<unknown> {
     try {
       return await this.#send("POST", path, body, { "Idempotency-Key": idempotencyKey });
     } catch (error) {
-      // Our earlier request with this key, whose response was lost, is still running.
+      // An earlier request with this key, whose response was lost, still runs.
       if (error instanceof Conflict) throw new TryLater(error.message);
       throw error;
     }
@@ -106,7 +106,7 @@ export class Perezvon {
     const reason = `${response.status}: ${reasonIn(text)}`;
     if (response.status === CONFLICT) throw new Conflict(reason);
     if (REFUSALS.has(response.status)) throw new RequestRefused(reason);
-    // 429 and 5xx pass by themselves. 401, 403 and 404 mean that our settings are wrong: no customer is given up.
+    // 429 and 5xx are temporary. 401, 403 and 404 mean that our settings are wrong: keep all customers and retry.
     const after = response.headers.get("Retry-After") ?? "";
     throw new TryLater(reason, /^\d+$/.test(after) ? Number(after) * 1000 : undefined);
   }
@@ -114,7 +114,7 @@ export class Perezvon {
 
 type Fault = { field: string; message: string } | { loc: string[]; msg: string };
 
-/** Return what an error says. `/api/tasks` and `task_scheduler` have a form of their own each (docs/api.md). */
+/** Return the text of an error. `/api/tasks` and `task_scheduler` use different formats (docs/api.md). */
 function reasonIn(text: string): string {
   let error: { errors?: Fault[]; detail?: Fault[] | string; message?: string };
   try {

@@ -47,7 +47,7 @@ export function makeServer(config: Config, customers: Customers, outbox: Outbox)
     return { status: 201, content: customer };
   }
 
-  /** Commit what it says, then respond: perezvon repeats what is not confirmed. Slow work is the outbox's. */
+  /** Commit the webhook, then respond: perezvon repeats unconfirmed ones. The outbox does the slow work. */
   function receiveWebhook(request: IncomingMessage, body: Buffer): Reply {
     try {
       if (customers.recordWebhook(verify(config.webhookSecret, request.headers, body))) outbox.wake();

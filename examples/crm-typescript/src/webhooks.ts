@@ -1,10 +1,10 @@
-/** Verification of webhooks (https://www.standardwebhooks.com) and what they mean for a customer. */
+/** Verification of webhooks (https://www.standardwebhooks.com), and their effect on a customer. */
 
 import type { IncomingHttpHeaders } from "node:http";
 import { Webhook as StandardWebhook } from "standardwebhooks";
 import type { State, Webhook } from "./customers.ts";
 
-/** The signature or the time of a webhook is wrong, or what it carries cannot be read. */
+/** The signature or the time of a webhook is wrong, or its content cannot be read. */
 export class WebhookForged extends Error {}
 
 /** The members of a message that the CRM reads; docs/webhooks.md describes all of them. */
@@ -17,13 +17,13 @@ interface Message {
 /**
  * Return the webhook if it is genuine.
  *
- * The library compares in constant time, accepts timestamps within five minutes of now, and takes any one of several
- * signatures: while a secret is rotated, perezvon signs with the old and the new one.
+ * The library compares in constant time, accepts timestamps within five minutes of now, and accepts any of several
+ * signatures: during the rotation of a secret, perezvon signs with the old and the new one.
  *
- * @param secret the organisation's, `whsec_…`
- * @param headers as they were received
- * @param body the bytes as they were received, for these are what is signed
- * @throws WebhookForged if it is not from perezvon, or too old. Nothing of it may be used.
+ * @param secret the secret of the organisation, `whsec_…`
+ * @param headers the received headers
+ * @param body the received bytes: the signature covers exactly these
+ * @throws WebhookForged if it is not from perezvon, or too old. Its content must not be used.
  */
 export function verify(secret: string, headers: IncomingHttpHeaders, body: Buffer): Webhook {
   const signed = Object.fromEntries(
@@ -38,7 +38,7 @@ export function verify(secret: string, headers: IncomingHttpHeaders, body: Buffe
   const [state, reason] = outcome(message);
   return {
     id: signed["webhook-id"]!,
-    customerId: message.data.name ?? "", // signed, as the path of our URL is not
+    customerId: message.data.name ?? "", // it is signed; the path of our URL is not
     callbackId: message.data.callback_id,
     sequence: message.sequence,
     state,
@@ -47,7 +47,7 @@ export function verify(secret: string, headers: IncomingHttpHeaders, body: Buffe
   };
 }
 
-/** Return the state into which a message brings the customer, and the reason of a failure. */
+/** Return the new state of the customer after a message, and the reason of a failure. */
 function outcome({ type, data }: Message): [State | null, string | null] {
   switch (type) {
     case "callback.attempt_started.v1":
