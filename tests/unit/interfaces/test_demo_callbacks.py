@@ -232,7 +232,7 @@ def test_the_report_of_a_real_switch_tells_what_stands_on_record() -> None:
         "60 people were called back, in 3 s:",
         "      1  success: ANSWER b",
         "      1  failed: BUSY b busy",
-        "Attempts: 3, 1 of them retries, by what the switch said of them:",
+        "Attempts: 3, 1 of them retries, by the outcome that the switch reported:",
         "      2  b: busy (SIP 486 Busy Here)",
         "      1  joined",
         "Most calls at once: 2 recorded; the limits are 6 + 4 = 10",
