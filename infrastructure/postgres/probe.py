@@ -4,17 +4,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from application.errors import StorageUnavailable
+from application.ports.operations import InvalidDsn, ServerTooOld
 
 MIN_SERVER_VERSION = 14
 _VERSION_FACTOR = 10_000  # PostgreSQL 14.5 reports 140005
-
-
-class InvalidDsn(ValueError):
-    """A text is not a Postgres connection string; the message does not repeat it, since it may contain a password."""
-
-
-class ServerTooOld(Exception):
-    """The server is older than the minimum version."""
 
 
 def probe_server(dsn: str) -> None:
