@@ -15,9 +15,9 @@ import pytest
 
 from application.callers import Caller, Request
 from application.tasks import FileTask, TaskResult
+from domain.permissions import Role
 from domain.task.events import CallDetails
 from domain.task.task import Status
-from domain.values import Role
 from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.postgres.connections import service_dsn
 from interfaces.bootstrap.services import Services, services
@@ -154,7 +154,7 @@ def test_settings_are_changed_one_by_one_and_stand_on_record(shell: Shell, acme:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ((), "Name a setting"),
+        ((), "Give a setting"),
         (("--timezone", "Mars"), "timezone"),
         (("--callback-tries", "0"), "callback_tries"),
         (("--region", "XX"), "region"),
@@ -278,7 +278,7 @@ def test_what_nobody_foresaw_is_a_sentence_too_and_a_traceback_for_who_wants_one
     def broken(_dsn: str, _name: str) -> None:
         raise RuntimeError("never seen")
 
-    monkeypatch.setattr("interfaces.commands.views.retry", broken)
+    monkeypatch.setattr("interfaces.commands.views.retry_parked_streams", broken)
     code, error = shell.refusal("retry-parked")
     assert (code, error["code"]) == (1, "unexpected")
     assert error["message"].startswith("RuntimeError: never seen.")
