@@ -1,4 +1,4 @@
-"""What is known of a call (contract 2, ``cdr``): all that the record says of it, and nothing else."""
+"""Use case of reading a call: the facts of its attempt (docs/contracts/task_scheduler.md, ``cdr``)."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -29,15 +29,15 @@ from domain.callback.events import (
     Outcome,
 )
 from domain.model import Recorded
+from domain.permissions import Permission
 from domain.streams import callback_stream
-from domain.values import Permission
 
 Handled = AttemptStarted | AttemptSucceeded | AttemptFailed | CallEnded
 Ignored = CallbackScheduled | CallbackDelayed | CallbackFinished | CallbackCancelled | CallbackRemoved
 
 
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A call. Times are when the log learned of it; what is None has not happened, or nobody knows it."""
+    """A call. Times are those of recording; None means that it has not happened or is not known."""
 
     call_id: str
     organization_id: int
@@ -52,12 +52,12 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the attempt came out: a success as soon as A and B are joined, whatever ends the call afterwards."""
+        """The outcome of the attempt: a success as soon as A and B are joined, however the call ends."""
         return Outcome.SUCCESS if self.is_joined else self.end and self.end.outcome
 
     @property
     def seconds(self) -> float | None:
-        """How long the call lasted from its start, ringing and all; of a lost one nobody knows."""
+        """The seconds from the start of the call to its end, with ringing; None for a lost call, whose end is not known."""
         if self.ended_at is None or self.end is None or self.end.outcome is Outcome.LOST:
             return None
         return (self.ended_at - self.started_at).total_seconds()
@@ -78,7 +78,10 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
         return Outcome.SUCCESS if answered else self.outcome
 
     def answered(self, leg: Leg) -> bool | None:
-        """Whether that phone was answered: A's was when B's was rung, and both were when they are joined."""
+        """Return whether the phone of that leg was answered; None if it is not known.
+
+        A's phone was answered if B's phone rang; both were answered if A and B are joined.
+        """
         if self.is_joined:
             return True
         if self.end is None or self.end.leg is None:
@@ -89,18 +92,18 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallHistory:
-    """Answers what is known of calls, read from the log and so always as of now."""
+    """The use case that reads a call from the log, so that it is always current."""
 
     def __init__(self, index: CallIndex, log: EventLog, queues: CallbackQueues) -> None:
-        """Find calls by the ``index``."""
+        """Find the attempt of a call in ``index``, its facts in ``log``."""
         self._index = index
         self._log = log
         self._queues = queues
 
     async def get(self, call_id: UUID, caller: Caller) -> CallRecord:
-        """Answer the call of the caller's organisation. Raises CallNotFound, StorageUnavailable.
+        """Return the call of the caller's organisation. Raises CallNotFound, StorageUnavailable.
 
-        That of a callback that is deleted, or in a deleted queue, is shown to auditors only.
+        Only auditors can read the call of a deleted callback, or of one in a deleted queue.
         """
         dialled = await self._index.find(call_id, caller.organization_id)
         if dialled is None:
@@ -121,7 +124,7 @@ class CallHistory:
 
 
 def call_record(events: Sequence[Recorded[Any]], dialled: Dialled) -> CallRecord:
-    """Answer what the callback's facts, oldest first, say of the call of an attempt that they say was started."""
+    """Return the call of a started attempt, given the facts of its callback, oldest first."""
     started = joined = ended = None
     for event in events:
         fact: CallbackFact = event.fact
@@ -139,8 +142,8 @@ def call_record(events: Sequence[Recorded[Any]], dialled: Dialled) -> CallRecord
     if started is None:
         msg = f"{callback_stream(dialled.callback_id)} has no attempt {dialled.attempt}"
         raise ValueError(msg)
-    # Heard of with the end only: when they were joined, nobody told.
-    is_told_late = joined is not None and ended is not None and joined.recorded_at == ended.recorded_at
+    # Recorded together with the end: the switch did not report the time of joining.
+    is_join_late = joined is not None and ended is not None and joined.recorded_at == ended.recorded_at
     return CallRecord(
         call_id=started.fact.call_id,
         organization_id=started.organization_id or 0,
@@ -148,7 +151,7 @@ def call_record(events: Sequence[Recorded[Any]], dialled: Dialled) -> CallRecord
         attempt=dialled.attempt,
         scheduled=events[0].fact,
         started_at=started.recorded_at,
-        joined_at=joined.recorded_at if joined and not is_told_late else None,
+        joined_at=joined.recorded_at if joined and not is_join_late else None,
         ended_at=ended.recorded_at if ended else None,
         is_joined=joined is not None,
         end=ended.fact.end if ended else None,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from application.callers import Request
-from application.command_handler import Handled, Idempotency, change
+from application.command_handler import CommandResult, Idempotency, change
 from application.errors import QueueNotFound
 from application.ports.event_log import EventLog, IdSequences
 from domain.callback_queue.callback_queue import DEFAULT_STATUS, CallbackQueue, create, replay
@@ -64,16 +64,16 @@ class CallbackQueues:
         )
         idempotency = Idempotency(self._log, request, caller.scope)
 
-        async def record() -> Handled[QueueFact]:
+        async def record() -> CommandResult[QueueFact]:
             stream = queue_stream(await self._sequences.new_queue_id())
             envelope = request.envelope(caller.organization_id, caller.actor)
-            return Handled((await self._log.append(stream, 0, facts, envelope, idempotency.key)).events)
+            return CommandResult((await self._log.append(stream, 0, facts, envelope, idempotency.key)).events)
 
         return _result(await idempotency.run(record))
 
     async def get(self, queue_id: int, organization_id: int) -> QueueResult:
         """Return the queue as it is now. Raises QueueNotFound."""
-        result = _result(Handled(await self._events(queue_id, organization_id)))
+        result = _result(CommandResult(await self._events(queue_id, organization_id)))
         if result.queue.is_deleted:
             raise QueueNotFound
         return result
@@ -121,5 +121,5 @@ def _queue(events: Events) -> CallbackQueue:
     return queue
 
 
-def _result(handled: Handled[QueueFact]) -> QueueResult:
+def _result(handled: CommandResult[QueueFact]) -> QueueResult:
     return QueueResult(queue=_queue(handled.events), position=handled.events[-1].position, is_replay=handled.is_replay)

@@ -8,7 +8,7 @@ import msgspec
 
 from application.callback_queues import CallbackQueues
 from application.callers import Request
-from application.command_handler import Handled, Idempotency, change
+from application.command_handler import CommandResult, Idempotency, change
 from application.cooperative import yielding
 from application.errors import CallbackNotFound, OrganizationNotFound
 from application.new_callbacks import NewCallback, NewCallbackFacts
@@ -18,8 +18,8 @@ from application.webhook_targets import Network
 from domain.callback.callback import Callback, evolve, replay
 from domain.callback.events import CallbackFact
 from domain.model import Recorded
+from domain.permissions import Permission
 from domain.streams import callback_stream
-from domain.values import Permission
 
 Events = Sequence[Recorded[CallbackFact]]
 
@@ -62,7 +62,7 @@ class Callbacks:
         await self._queues.get(queue_id, caller.organization_id)
         idempotency = Idempotency(self._log, request, caller.scope)
 
-        async def record() -> Handled[CallbackFact]:
+        async def record() -> CommandResult[CallbackFact]:
             organization = await self._directory.organization(caller.organization_id)
             if organization is None:
                 raise OrganizationNotFound
@@ -70,7 +70,7 @@ class Callbacks:
             facts = await NewCallbackFacts(queue_id, organization.settings.region, self._opened).build(new, ids)
             envelope = request.envelope(caller.organization_id, caller.actor)
             streams = [callback_stream(callback_id) for callback_id in ids]
-            return Handled((await self._log.append_all(streams, facts, envelope, idempotency.key)).events)
+            return CommandResult((await self._log.append_all(streams, facts, envelope, idempotency.key)).events)
 
         handled = await idempotency.run(record)
         events = handled.events

@@ -1,9 +1,9 @@
-"""Who asks: the holder of a token, or an operator at the open intake."""
+"""Callers and their requests. An operator at the open intake has no token, so its requests have no caller."""
 
 import msgspec
 
 from domain.model import Envelope
-from domain.values import Permission, Role
+from domain.permissions import Permission, Role
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +16,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def actor(self) -> str:
-        """Who is on record for what this caller does."""
+        """The actor that is recorded with the facts of this caller."""
         return f"member/{self.member_id}" if self.member_id else f"token/{self.token_id}"
 
     @property
@@ -25,12 +25,15 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return f"token/{self.token_id}"
 
     def may(self, permission: Permission) -> bool:
-        """Whether the caller's role allows it."""
+        """Return whether the caller's role has the permission."""
         return permission in self.role.permissions
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What a use case needs to know of the request that asks for it."""
+    """The part of an HTTP request or command that use cases need.
+
+    ``fingerprint`` identifies the request's content, to detect another request with the same idempotency key.
+    """
 
     request_id: str
     caller: Caller | None = None
@@ -51,7 +54,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return self.caller.actor if self.caller else "cli"
 
     def envelope(self, organization_id: int, actor: str, reason: str | None = None) -> Envelope:
-        """Answer the envelope of the facts that this request causes."""
+        """Return the envelope of the facts that this request causes."""
         return Envelope(
             organization_id=organization_id,
             actor=actor,

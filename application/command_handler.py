@@ -21,7 +21,7 @@ ATTEMPTS = 8
 F = TypeVar("F", bound=Fact)
 
 
-class Handled(msgspec.Struct, Generic[F], frozen=True):
+class CommandResult(msgspec.Struct, Generic[F], frozen=True):
     """A handled command: the stream's events up to the last one that the command recorded, oldest first.
 
     ``is_replay``: an earlier request with the same idempotency key recorded them.
@@ -39,7 +39,7 @@ class Idempotency:
         self._log = log
         self.key = _key_of(request, scope)
 
-    async def run(self, command: Callable[[], Awaitable[Handled[Any]]]) -> Handled[Any]:
+    async def run(self, command: Callable[[], Awaitable[CommandResult[Any]]]) -> CommandResult[Any]:
         """Run a command that appends with ``key``, or return what the key's command recorded before.
 
         Raises KeyReused when the key belongs to another request, and ConcurrentUpdate when a command with this key is
@@ -54,14 +54,14 @@ class Idempotency:
                 return earlier
             raise ConcurrentUpdate from error
 
-    async def _replay(self) -> Handled[Any] | None:
+    async def _replay(self) -> CommandResult[Any] | None:
         record = await self._log.idempotency_record(self.key.digest) if self.key else None
         if self.key is None or record is None:
             return None
         if record.fingerprint != self.key.fingerprint:
             raise KeyReused
         events = await self._log.read(record.stream)
-        return Handled(events[: record.version], is_replay=True)
+        return CommandResult(events[: record.version], is_replay=True)
 
 
 async def change(
@@ -72,7 +72,7 @@ async def change(
     if_match: int | None = None,
     idempotency: Idempotency | None = None,
     attempts: int = ATTEMPTS,
-) -> Handled[F]:
+) -> CommandResult[F]:
     """Load a stream, decide on its events and append the new facts after the version that was decided on.
 
     ``load`` returns at least one event, or raises. A decision without facts appends nothing, unless an idempotency key has
@@ -84,20 +84,20 @@ async def change(
     """
     loaded = await load()
 
-    async def record() -> Handled[F]:
+    async def record() -> CommandResult[F]:
         events = loaded
         for _ in range(attempts):
             if if_match is not None and if_match != events[-1].version:
                 raise PreconditionFailed(events[-1].version)
             facts = decide(events)
             if not facts and (idempotency is None or idempotency.key is None):
-                return Handled(events)
+                return CommandResult(events)
             try:
                 appended = await append(events[-1].version, facts)
             except ConcurrentUpdate:
                 events = await load()
             else:
-                return Handled([*events, *appended.events])
+                return CommandResult([*events, *appended.events])
         raise ConcurrentUpdate
 
     return await (idempotency.run(record) if idempotency else record())

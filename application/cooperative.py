@@ -1,4 +1,4 @@
-"""Going through very many things without holding up whoever else the process serves."""
+"""Cooperative multitasking: long loops that let other tasks of the event loop run."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
@@ -6,12 +6,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_AT_ONCE = 200  # a few milliseconds' work at most
+_ITEMS_PER_TURN = 200  # at most a few milliseconds of work
 
 
 async def yielding(items: Iterable[T]) -> AsyncGenerator[T]:
-    """Yield the items; after every 200 of them others have their turn."""
+    """Yield the items; after every 200 items, let other tasks run."""
     for number, item in enumerate(items, 1):
         yield item
-        if number % _AT_ONCE == 0:
+        if number % _ITEMS_PER_TURN == 0:
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What can go wrong in a use case besides a refusal of the domain."""
+"""Errors of use cases, besides the refusals of the domain. Each has a stable code."""
 
 from collections.abc import Sequence
 
@@ -6,33 +6,33 @@ from domain.errors import InvalidField
 
 
 class NotFound(Exception):
-    """Nothing of that id in the caller's organisation; another organisation's counts as none."""
+    """The caller's organisation has nothing with that id; what belongs to another organisation is not found either."""
 
     code = "not_found"
 
 
 class TaskNotFound(NotFound):
-    """No such task, or not as of that time or version."""
+    """The task does not exist, or has no such version, or did not exist at that time."""
 
 
 class QueueNotFound(NotFound):
-    """No such callback queue, or it is deleted."""
+    """The callback queue does not exist, or is deleted."""
 
 
 class CallbackNotFound(NotFound):
-    """No such callback in the queue, or it is deleted."""
+    """The callback does not exist in the queue, or is deleted."""
 
 
 class CallNotFound(NotFound):
-    """No such call, or its callback is deleted."""
+    """The call does not exist, or its callback is deleted."""
 
 
 class OrganizationNotFound(NotFound):
-    """No such organisation."""
+    """The organisation does not exist."""
 
 
 class TokenNotFound(NotFound):
-    """No such token, or it is revoked already."""
+    """The token does not exist, or is already revoked."""
 
 
 class Forbidden(Exception):
@@ -42,15 +42,15 @@ class Forbidden(Exception):
 
 
 class InvalidFields(Exception):
-    """Several fields of a request cannot be taken."""
+    """One or more fields of a request have invalid values."""
 
-    def __init__(self, faults: Sequence[InvalidField]) -> None:
-        super().__init__(", ".join(fault.field for fault in faults))
-        self.faults = faults
+    def __init__(self, errors: Sequence[InvalidField]) -> None:
+        super().__init__(", ".join(error.field for error in errors))
+        self.errors = errors
 
 
 class ConcurrentUpdate(Exception):
-    """The stream has moved on since it was read."""
+    """Another command was recorded on the stream first."""
 
     code = "concurrent_update"
 
@@ -66,28 +66,28 @@ class PreconditionFailed(Exception):
 
 
 class IdempotencyKeyTaken(Exception):
-    """The Idempotency-Key is taken: the command was carried out before, or is another process's just now."""
+    """A command with this idempotency key is recorded already, or is being recorded by another process."""
 
     code = "claim_taken"
 
 
 class KeyReused(Exception):
-    """The Idempotency-Key was used for another request."""
+    """The idempotency key was used for another request."""
 
     code = "idempotency_key_reused"
 
 
 class StorageUnavailable(Exception):
-    """The database cannot be reached, or too much is waiting for it; try again shortly."""
+    """The database cannot be reached, or its queue of waiting commands is full; a retry may succeed."""
 
     code = "storage_away"
 
 
 class DeliveryNotFound(NotFound):
-    """No such delivery, or it is so old that it is forgotten."""
+    """The delivery does not exist, or its retention period has ended."""
 
 
 class SecretUnreadable(Exception):
-    """A secret was sealed with another key than the one that is set (PEREZVON_SECRETS_KEY)."""
+    """A secret was encrypted with another key than PEREZVON_SECRETS_KEY."""
 
     code = "secret_unreadable"

@@ -1,4 +1,4 @@
-"""New ids, and secrets with their hashes."""
+"""Ids and secrets: new ones, and the hashes of secrets."""
 
 import hashlib
 import secrets
@@ -6,7 +6,7 @@ import time
 
 
 def uuid7() -> str:
-    """Answer a new UUIDv7 (RFC 9562 §5.7): time-ordered to the millisecond, 74 random bits."""
+    """Return a new UUIDv7 (RFC 9562 §5.7): time-ordered to the millisecond, 74 random bits."""
     value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
@@ -15,20 +15,20 @@ def uuid7() -> str:
 
 
 def new_operator_key() -> str:
-    """Answer a new operator key: 128 random bits, shown once and kept as a hash."""
+    """Return a new operator key: 128 random bits, shown once and stored as a hash."""
     return f"op_{secrets.token_urlsafe(16)}"
 
 
 def new_token_id() -> str:
-    """Answer a new token id: it names the token in the log and in lists and is no secret."""
+    """Return a new token id: it identifies the token in the log and in lists, and is not a secret."""
     return secrets.token_hex(6)
 
 
 def new_token_secret() -> str:
-    """Answer a new token secret: 256 random bits in hex, shown once and kept as a hash."""
+    """Return a new token secret: 256 random bits in hex, shown once and stored as a hash."""
     return secrets.token_hex(32)
 
 
 def digest_of(secret: str) -> str:
-    """Answer the SHA-256 of a random secret in hex. Random secrets need no slow password hash."""
+    """Return the SHA-256 of a random secret in hex. Random secrets do not need a slow password hash."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Checking very many new callbacks, without holding up whoever else the process serves."""
+"""Validation of up to 10,000 new callbacks, without blocking the event loop."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,12 +14,12 @@ from domain.errors import InvalidField
 from domain.limits import DEFAULT_PAUSE_S, DEFAULT_TRIES
 from domain.streams import callback_stream
 
-FAULTS_MAX = 50
-"""So many faults of a request are told; then it is bad enough."""
+ERRORS_MAX = 50
+"""Errors of a request that are reported; validation stops after this number."""
 
 
 class NewCallback(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback to schedule: numbers and URLs as they were given; ``try_again_pause`` is in seconds."""
+    """A callback to schedule: numbers and URLs as the client sent them; ``try_again_pause`` is in seconds."""
 
     a_number: str
     b_number: str
@@ -35,24 +35,24 @@ class NewCallback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewCallbackFacts:
-    """Makes facts of new callbacks in a queue; their faults are named by index, such as ``tasks[3].a_number``."""
+    """Builds the facts of new callbacks in a queue. An error names its field by index, such as ``tasks[3].a_number``."""
 
     def __init__(self, queue_id: int, region: str, opened: tuple[Network, ...]) -> None:
-        """Read national numbers as of ``region``; take webhooks into the ``opened`` networks too."""
+        """Read national numbers as numbers of ``region``; allow webhooks to the ``opened`` networks too."""
         self._queue_id = queue_id
         self._region = region
         self._opened = opened
-        self._faults: list[InvalidField] = []
+        self._errors: list[InvalidField] = []
 
-    async def build(self, wanted: Sequence[NewCallback], ids: Sequence[int]) -> list[CallbackScheduled]:
-        """Answer a fact for each, in their order. Raises InvalidFields, with up to 50 faults."""
+    async def build(self, new: Sequence[NewCallback], ids: Sequence[int]) -> list[CallbackScheduled]:
+        """Return a fact for each callback, in their order. Raises InvalidFields, with up to 50 errors."""
         facts: list[CallbackScheduled] = []
-        async for index, (new, callback_id) in yielding(enumerate(zip(wanted, ids, strict=True))):
-            facts.append(self._fact(index, new, callback_id))
-            if len(self._faults) >= FAULTS_MAX:
+        async for index, (callback, callback_id) in yielding(enumerate(zip(new, ids, strict=True))):
+            facts.append(self._fact(index, callback, callback_id))
+            if len(self._errors) >= ERRORS_MAX:
                 break
-        if self._faults:
-            raise InvalidFields(self._faults[:FAULTS_MAX])
+        if self._errors:
+            raise InvalidFields(self._errors[:ERRORS_MAX])
         return facts
 
     def _fact(self, index: int, new: NewCallback, callback_id: int) -> CallbackScheduled:
@@ -77,14 +77,14 @@ class NewCallbackFacts:
     def _line(self, index: int, field: str, text: str) -> str:
         try:
             return line(text, self._region, field)
-        except InvalidField as fault:
-            self._faults.append(InvalidField(f"tasks[{index}].{field}", str(fault), fault.kind))
+        except InvalidField as error:
+            self._errors.append(InvalidField(f"tasks[{index}].{field}", str(error), error.kind))
             return text
 
     def _target(self, index: int, field: str, url: str | None) -> str | None:
         try:
             if url is not None:
                 check_target(url, self._opened)
-        except BadTarget as fault:
-            self._faults.append(InvalidField(f"tasks[{index}].{field}", str(fault), fault.kind))
+        except BadTarget as error:
+            self._errors.append(InvalidField(f"tasks[{index}].{field}", str(error), error.kind))
         return url

@@ -1,4 +1,4 @@
-"""The use cases of administration: organisations, members, operators, tokens, settings."""
+"""Use cases of administration: organisations, members, operators, tokens, settings."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -18,20 +18,20 @@ from domain.limits import NAME_MAX, PAUSE_MAX_S, TRIES_MAX
 from domain.model import Recorded
 from domain.organization.events import OrganizationCreated, OrganizationFact, Settings, TokenIssued
 from domain.organization.organization import Organization, replay
-from domain.values import Role
+from domain.permissions import Role
 
 Decision = Callable[[Organization], list[OrganizationFact]]
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A token as it is shown once: ``pz_<id>_<secret>``."""
+    """A new token, shown once: ``pz_<id>_<secret>``."""
 
     id: str
     token: str
 
 
 class NewOrganization(msgspec.Struct, frozen=True, kw_only=True):
-    """A new organisation with its first token, an admin's, shown once."""
+    """A new organisation with its first token, which is an admin's and shown once."""
 
     id: int
     name: str
@@ -39,14 +39,14 @@ class NewOrganization(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewOperator(msgspec.Struct, frozen=True, kw_only=True):
-    """A new operator; ``id`` is the key that files tasks, shown once, ``number`` its name on record."""
+    """A new operator. ``id`` is its key for filing tasks, shown once; ``number`` identifies it in the event log."""
 
     id: str
     number: int
 
 
 class SettingsPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings to change; what is left out stays."""
+    """Settings to change; a missing setting stays unchanged."""
 
     region: str | msgspec.UnsetType = msgspec.UNSET
     timezone: str | msgspec.UnsetType = msgspec.UNSET
@@ -59,10 +59,10 @@ class SettingsPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class OrganizationsAdmin:
-    """Creates organisations and grants access to them."""
+    """Use cases that create organisations and grant access to them."""
 
     def __init__(self, organizations: Organizations, directory: Directory) -> None:
-        """Record in ``organizations``, read from ``directory``."""
+        """Record organisations in ``organizations``; ``directory`` is for readers."""
         self._organizations = organizations
         self.directory = directory
 
@@ -90,7 +90,7 @@ class OrganizationsAdmin:
         return (await self._change(organization_id, decide, request)).settings
 
     async def add_member(self, organization_id: int, name: str, role: Role, request: Request) -> str:
-        """Add a member; answer the id. Raises OrganizationNotFound, InvalidField on ``name``."""
+        """Add a member and return its id. Raises OrganizationNotFound, InvalidField on ``name``."""
         member_id, name = uuid7(), _named(name)
         await self._change(organization_id, lambda o: o.add_member(member_id, name, role), request)
         return member_id
@@ -109,13 +109,13 @@ class OrganizationsAdmin:
         return NewOperator(id=key, number=organization.next_operator - 1)
 
     async def renew_operator_key(self, organization_id: int, operator_number: int, request: Request) -> NewOperator:
-        """Give an operator a new key; the old one is void. Raises OrganizationNotFound, UnknownOperator."""
+        """Replace the key of an operator; the old key is invalid at once. Raises OrganizationNotFound, UnknownOperator."""
         key = new_operator_key()
         await self._change(organization_id, lambda o: o.renew_operator_key(operator_number, digest_of(key)), request)
         return NewOperator(id=key, number=operator_number)
 
     async def remove_operator(self, organization_id: int, operator_number: int, request: Request) -> None:
-        """Take an operator's right to file. Raises OrganizationNotFound, UnknownOperator."""
+        """Remove an operator, so that it can no longer file tasks. Raises OrganizationNotFound, UnknownOperator."""
         await self._change(organization_id, lambda o: o.remove_operator(operator_number), request)
 
     async def issue_token(
@@ -141,7 +141,7 @@ class OrganizationsAdmin:
         return token
 
     async def revoke_token(self, token_id: str, request: Request, *, organization_id: int | None = None) -> None:
-        """Void a token at once. ``organization_id``, if given, must be the token's. Raises TokenNotFound."""
+        """Revoke a token at once. ``organization_id``, if given, must be the token's. Raises TokenNotFound."""
         owner = await self._organizations.organization_of_token(token_id)
         if owner is None or organization_id not in {None, owner}:
             raise TokenNotFound
@@ -188,9 +188,9 @@ def _named(name: str) -> str:
 
 def _checked(settings: Settings) -> Settings:
     if not known_region(settings.region):
-        raise InvalidField("region", "Expected a region as ISO 3166 has it, such as KZ", "unknown_region")
+        raise InvalidField("region", "Expected an ISO 3166 region code, such as KZ", "unknown_region")
     if settings.timezone not in _timezones():
-        raise InvalidField("timezone", "Expected a time zone as IANA has it, such as Asia/Almaty", "unknown_timezone")
+        raise InvalidField("timezone", "Expected an IANA time zone, such as Asia/Almaty", "unknown_timezone")
     if not 1 <= settings.callback_tries <= TRIES_MAX:
         raise InvalidField("callback_tries", f"Expected 1 to {TRIES_MAX}", "out_of_range")
     if not 0 <= settings.callback_pause <= PAUSE_MAX_S:
@@ -201,6 +201,6 @@ def _checked(settings: Settings) -> Settings:
 
 
 def _timezones() -> set[str]:
-    from zoneinfo import available_timezones  # noqa: PLC0415 - reads hundreds of files: only where it is asked for
+    from zoneinfo import available_timezones  # noqa: PLC0415 - reads hundreds of files, so only when it is needed
 
     return available_timezones()

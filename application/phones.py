@@ -1,4 +1,4 @@
-"""Phone numbers, normalised."""
+"""Normalisation of phone numbers to E.164."""
 
 import re
 from functools import cache, lru_cache
@@ -14,9 +14,9 @@ _KIND = "phone_number"
 
 
 def e164(text: str, region: str, field: str) -> str:
-    """Answer the number in E.164; a national one is read as of ``region`` (ISO 3166 alpha-2).
+    """Return the number in E.164. A national number belongs to ``region`` (ISO 3166 alpha-2).
 
-    Raises InvalidField on ``field`` for what cannot be a phone number.
+    Raises InvalidField on ``field`` for a text that cannot be a phone number.
     """
     number = text if _is_plainly_e164(text) else read_as_number(text, region)
     if number is None:
@@ -26,21 +26,21 @@ def e164(text: str, region: str, field: str) -> str:
 
 @lru_cache(maxsize=4096)
 def read_as_number(text: str, region: str) -> str | None:
-    """Answer the number in E.164, None for what cannot be one. Takes some 50 µs."""
+    """Return the number in E.164, None if the text cannot be one. Takes about 50 µs."""
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         return None
-    # is_possible_number() would also take a number without its area code, which nobody can dial from here.
+    # is_possible_number() also accepts a number without its area code, which cannot be dialled from here.
     if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
         return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def _is_plainly_e164(text: str) -> bool:
-    """Whether the number stands in E.164 already, by the lengths of its country code's numbers.
+    """Return whether the text is already in E.164, judged by the lengths of the numbers of its country code.
 
-    Never true of what ``read_as_number`` would refuse or change; takes less than a microsecond.
+    Never true for a text that ``read_as_number`` would reject or change. Takes less than a microsecond.
     """
     if not _E164.fullmatch(text):
         return False
@@ -54,7 +54,7 @@ def _is_plainly_e164(text: str) -> bool:
 
 @cache
 def _plan(country_code: str) -> tuple[frozenset[int], re.Pattern[str]] | None:
-    """Answer how long the numbers of a country code are, and what is stripped from their beginning; None for no code."""
+    """Return the lengths of a country code's numbers and the prefix to strip from them; None if the code does not exist."""
     code = int(country_code)
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(code)
     metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, regions[0]) if regions else None
@@ -65,10 +65,10 @@ def _plan(country_code: str) -> tuple[frozenset[int], re.Pattern[str]] | None:
 
 
 def line(text: str, region: str, field: str) -> str:
-    """Answer an extension of 2 to 8 digits as it is, any other number in E.164. Raises InvalidField."""
+    """Return an extension of 2 to 8 digits unchanged, any other number in E.164. Raises InvalidField."""
     return text if _EXTENSION.fullmatch(text) else e164(text, region, field)
 
 
 def known_region(region: str) -> bool:
-    """Whether phone numbers of that region (ISO 3166 alpha-2) are known."""
+    """Return whether the phone numbers of that region (ISO 3166 alpha-2) are known."""
     return region in phonenumbers.SUPPORTED_REGIONS

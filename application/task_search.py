@@ -7,7 +7,7 @@ from application.errors import Forbidden, OrganizationNotFound
 from application.phones import e164
 from application.ports.directory import Directory
 from application.queries.task_list import TaskListFilter
-from domain.values import Permission
+from domain.permissions import Permission
 
 
 def sees_personal_data(caller: Caller) -> bool:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from application.callers import Caller, Request
-from application.command_handler import Handled, Idempotency, change
+from application.command_handler import CommandResult, Idempotency, change
 from application.errors import InvalidFields, PreconditionFailed, TaskNotFound
 from application.ids import digest_of, uuid7
 from application.phones import e164
@@ -91,13 +91,13 @@ class Tasks:
         scope = caller.scope if caller else f"operator/{(operator.organization_id, operator.number)}"
         idempotency = Idempotency(self._log, request, scope)
 
-        async def record() -> Handled[TaskFact]:
+        async def record() -> CommandResult[TaskFact]:
             task_id = uuid7()
             fact = _filed(command, task_id, operator, caller)
             actor = caller.actor if caller else f"operator/{operator.number}"
             envelope = request.envelope(operator.organization_id, actor)
             appended = await self._log.append(task_stream(task_id), 0, [fact], envelope, idempotency.key)
-            return Handled(appended.events)
+            return CommandResult(appended.events)
 
         handled = await idempotency.run(record)
         if handled.is_replay:
@@ -137,7 +137,7 @@ class Tasks:
             events = events[: version if 1 <= version <= len(events) else 0]
         if as_of is not None:
             events = [event for event in events if event.recorded_at <= as_of]
-        return await self._result(Handled(events))
+        return await self._result(CommandResult(events))
 
     async def version(self, task_id: str, organization_id: int) -> int:
         """Return the current version of the task. Raises TaskNotFound."""
@@ -168,7 +168,7 @@ class Tasks:
             raise TaskNotFound
         return events
 
-    async def _result(self, handled: Handled[TaskFact]) -> TaskResult:
+    async def _result(self, handled: CommandResult[TaskFact]) -> TaskResult:
         task = _task(handled.events)
         assigned = task.assigned_user_id
         name = (await self._directory.member_names([assigned])).get(assigned) if assigned else None

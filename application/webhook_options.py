@@ -6,10 +6,10 @@ from application.webhook_targets import Network
 
 
 class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deployment sets for webhooks; times are in seconds.
+    """Settings of a deployment for webhooks; times are in seconds.
 
-    ``opened`` are private networks that may be reached all the same. ``secrets_key`` are 32 bytes that seal secrets;
-    without it a key in the database does.
+    ``opened`` are private networks that webhooks can reach all the same. ``secrets_key`` are 32 bytes that encrypt the
+    secrets; without it, a key in the database encrypts them.
     """
 
     opened: tuple[Network, ...] = ()

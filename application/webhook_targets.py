@@ -1,6 +1,6 @@
-"""Which addresses webhooks may go to (webhooks.md, SSRF rules).
+"""Targets of webhooks: the URLs and addresses that are allowed (docs/webhooks.md, protection against SSRF).
 
-The tables decide, not ``ipaddress.is_global``, which takes addresses that lead back into a private network.
+The tables decide, not ``ipaddress.is_global``, which accepts addresses that lead back into a private network.
 """
 
 import re
@@ -48,7 +48,7 @@ _REFUSED = "Expected the address of a public server; this one is private, or its
 
 
 class BadTarget(ValueError):
-    """A URL cannot be a webhook's target; the message is a sentence for the client, ``kind`` a stable word."""
+    """A URL is not allowed as the target of a webhook. The message is for the client, ``kind`` is a stable word."""
 
     def __init__(self, message: str, kind: str) -> None:
         super().__init__(message)
@@ -56,12 +56,12 @@ class BadTarget(ValueError):
 
 
 def networks_of(text: str) -> tuple[Network, ...]:
-    """Answer the networks of a comma-separated list of CIDRs. Raises ValueError, with the text that is none."""
+    """Return the networks of a comma-separated list of CIDRs. Raises ValueError with the text that is not a CIDR."""
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def is_allowed(address: Address, port: int, opened: Iterable[Network] = ()) -> bool:
-    """Whether a webhook may be sent there; in the ``opened`` networks every address and port is allowed."""
+    """Return whether webhooks are allowed to an address; in the ``opened`` networks every address and port is."""
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
             return False
@@ -82,10 +82,10 @@ def _is_public(address: Address) -> bool:
 
 
 def literal(host: str) -> Address | None:
-    """Answer the address that a URL's host is, in every spelling that some resolver takes; None for a name.
+    """Return the address that a URL's host is, in every spelling that any resolver accepts; None for a name.
 
-    ``127.1``, ``2130706433`` and ``0x7f.0.0.1`` are 127.0.0.1, and so are they in full-width digits. Raises ValueError for
-    what ends like a number and is no address: no name does (URL Standard, ends in a number).
+    ``127.1``, ``2130706433`` and ``0x7f.0.0.1`` are 127.0.0.1, in full-width digits too. Raises ValueError for a host that
+    ends in a number but is not an address: no name ends in a number (URL Standard, "ends in a number").
     """
     host = _plain(host)
     if ":" in host:
@@ -100,25 +100,25 @@ def literal(host: str) -> Address | None:
 
 
 def is_local_name(host: str) -> bool:
-    """Whether the name is this machine's own (RFC 6761 §6.3)."""
+    """Return whether the name is a name of this machine (RFC 6761 §6.3)."""
     host = _plain(host)
     return host == "localhost" or host.endswith(".localhost")
 
 
 def _plain(host: str) -> str:
-    """Answer the host in the letters that a resolver sees, without the dot at its end (UTS 46)."""
+    """Return the host in the characters that a resolver sees, without a final dot (UTS 46)."""
     return unicodedata.normalize("NFKC", host).lower().replace("\u3002", ".").rstrip(".")
 
 
 def is_open(opened: Sequence[Network]) -> bool:
-    """Whether a network of this machine itself is opened: then its name is, too."""
+    """Return whether an opened network is a loopback network; then the names of this machine are allowed too."""
     return any(network.is_loopback for network in opened)
 
 
 def check_target(url: str, opened: tuple[Network, ...] = ()) -> None:
-    """Check a URL as a webhook's target, without asking any resolver. Raises BadTarget.
+    """Check a URL as a webhook's target, without a DNS look-up. Raises BadTarget.
 
-    A courtesy to the client: whoever sends checks each address again where the connection is opened.
+    This informs the client early; the sender checks each address again when it opens the connection.
     """
     if len(url) > URL_MAX:
         raise BadTarget(f"Expected at most {URL_MAX} characters", "string_too_long")
@@ -132,7 +132,7 @@ def check_target(url: str, opened: tuple[Network, ...] = ()) -> None:
 
 @lru_cache(maxsize=4096)
 def _check_origin(origin: str, opened: tuple[Network, ...]) -> None:
-    """Check the part of a URL up to its path: callbacks come by the thousand with few of these."""
+    """Check the part of a URL up to its path. Thousands of callbacks share a few of these, so results are cached."""
     parts, host, port = _split(origin)
     if parts.username is not None or parts.password is not None:
         raise BadTarget("Expected an address without a user name or password", "url_userinfo")
@@ -156,7 +156,7 @@ def _split(url: str) -> tuple[SplitResult, str, int]:
 
 
 def _is_likely(host: str, port: int, opened: tuple[Network, ...]) -> bool:
-    """Whether a name may be public: with networks opened it may also stand for one of theirs, on any port."""
+    """Return whether a name can be allowed. With opened networks it can resolve into one of them, on any port."""
     if is_local_name(host):
         return is_open(opened)
     return bool(opened) or _is_usual(port)

@@ -8,7 +8,7 @@ import msgspec
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    """Something that happened, named in the words of the business.
+    """A thing that happened, named in the words of the business.
 
     Each fact has a stable tag (``task.filed.v1``). The tag is the stored topic, the JSON ``type`` and the type of the
     webhook; it is never a Python path, so code can move. The only default of a field is None, which is not stored:

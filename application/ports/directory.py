@@ -9,11 +9,11 @@ import msgspec
 from application.ports.event_log import Appended
 from domain.model import Envelope, Recorded
 from domain.organization.events import OrganizationFact, Settings
-from domain.values import Role
+from domain.permissions import Role
 
 
 class TokenHolder(msgspec.Struct, frozen=True, kw_only=True):
-    """A token as it stands now. ``secret_hash`` is the SHA-256 of the secret in hex."""
+    """The current state of a token. ``secret_hash`` is the SHA-256 of the secret in hex."""
 
     token_id: str
     organization_id: int
@@ -25,7 +25,7 @@ class TokenHolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OperatorHolder(msgspec.Struct, frozen=True, kw_only=True):
-    """An operator as it stands now, with what filing a task needs of its organisation and member."""
+    """The current state of an operator, with the data of its organisation and member that filing a task needs."""
 
     organization_id: int
     number: int
@@ -74,38 +74,38 @@ class OrganizationRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Directory(Protocol):
-    """Who may come in. Always as of now: a revoked token is refused at once."""
+    """The directory of tokens, operators and members. It is always current: a revoked token is rejected at once."""
 
     async def token(self, token_id: str) -> TokenHolder | None:
-        """Answer the token of that id."""
+        """Return the token with that id, None if there is none."""
         ...
 
     async def operator(self, key_hash: str) -> OperatorHolder | None:
-        """Answer the operator whose key has that SHA-256 (hex)."""
+        """Return the operator whose key has that SHA-256 (hex), None if there is none."""
         ...
 
     async def member_names(self, ids: Sequence[str]) -> Mapping[str, str]:
-        """Answer the names of those of the members that exist."""
+        """Return the names of members by id; unknown ids are left out."""
         ...
 
     async def organization(self, organization_id: int) -> OrganizationRow | None:
-        """Answer the organisation."""
+        """Return the organisation, None if there is none."""
         ...
 
     async def organizations(self) -> Sequence[OrganizationRow]:
-        """Answer all organisations, by id."""
+        """Return all organisations, ordered by id."""
         ...
 
     async def members(self, organization_id: int) -> Sequence[MemberRow]:
-        """Answer the organisation's members, by id."""
+        """Return the organisation's members, ordered by id."""
         ...
 
     async def operators(self, organization_id: int) -> Sequence[OperatorRow]:
-        """Answer the organisation's operators, by number."""
+        """Return the organisation's operators, ordered by number."""
         ...
 
     async def tokens(self, organization_id: int) -> Sequence[TokenRow]:
-        """Answer the organisation's tokens, revoked ones too, by id."""
+        """Return the organisation's tokens, with revoked ones, ordered by id."""
         ...
 
     async def note_use(self, token_ids: Sequence[str]) -> None:
@@ -114,22 +114,22 @@ class Directory(Protocol):
 
 
 class Organizations(Protocol):
-    """The streams of organisations; what is appended stands in the directory when it returns."""
+    """The streams of organisations. The directory contains the appended facts when ``append`` returns."""
 
     async def new_id(self) -> int:
-        """Draw the number of a new organisation."""
+        """Return the number of a new organisation, from a sequence."""
         ...
 
     async def read(self, organization_id: int) -> Sequence[Recorded[OrganizationFact]]:
-        """Answer the organisation's facts, oldest first."""
+        """Return the organisation's events, oldest first; none for an unknown organisation."""
         ...
 
     async def append(
         self, organization_id: int, version: int, facts: Sequence[OrganizationFact], envelope: Envelope
     ) -> Appended:
-        """Record the facts and bring the directory up to date in one transaction. Raises ConcurrentUpdate."""
+        """Append the facts and update the directory in one transaction. Raises ConcurrentUpdate."""
         ...
 
     async def organization_of_token(self, token_id: str) -> int | None:
-        """Answer whose the token is."""
+        """Return the organisation of a token, None for an unknown token."""
         ...

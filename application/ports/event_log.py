@@ -1,4 +1,4 @@
-"""What the use cases need of the world."""
+"""Ports to the event log and to the sequences of ids."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ from domain.model import Envelope, Fact, Recorded
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
-    """An Idempotency-Key: ``digest`` names scope and key, ``fingerprint`` the request that it stands for."""
+    """An idempotency key: ``digest`` identifies its owner and the key, ``fingerprint`` the request that it was used for."""
 
     digest: bytes
     fingerprint: bytes
@@ -17,7 +17,7 @@ class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IdempotencyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a claim has done: the answer is the stream as of that version."""
+    """The result of an idempotency key's command: the stream, up to that version."""
 
     fingerprint: bytes
     stream: str
@@ -26,14 +26,17 @@ class IdempotencyRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """What a command recorded, and the log position of its end. Of a claim alone: the log's head."""
+    """The events that a command recorded, and the log position of the last one.
+
+    For a command that recorded an idempotency key only, the position is the log's head.
+    """
 
     position: int
     events: Sequence[Recorded[Any]]
 
 
 class EventLog(Protocol):
-    """The record. Appending is durable when it returns."""
+    """The event log. Appended facts are durable when ``append`` returns."""
 
     async def append(
         self,
@@ -43,10 +46,10 @@ class EventLog(Protocol):
         envelope: Envelope,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Appended:
-        """Record ``facts`` as versions ``version + 1 …`` of the stream, all or none, with the claim if one is given.
+        """Append ``facts`` as versions ``version + 1 …`` of the stream, all or none, with the idempotency key if given.
 
-        Raises ConcurrentUpdate when one of the versions exists, IdempotencyKeyTaken when the claim exists, and
-        StorageUnavailable when nobody can say that it is recorded.
+        Raises ConcurrentUpdate if one of the versions exists, IdempotencyKeyTaken if the key is recorded, and
+        StorageUnavailable if it is not known whether the facts are recorded.
         """
         ...
 
@@ -57,32 +60,33 @@ class EventLog(Protocol):
         envelope: Envelope,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Appended:
-        """Begin a new stream with each of the facts, all or none, at positions one after another in their order.
+        """Append each of the facts to a new stream, all or none, at consecutive positions in their order.
 
-        The claim is of the first stream. Raises as ``append`` does: ConcurrentUpdate when one of the streams exists.
+        The idempotency key is recorded with the first stream. Raises as ``append`` does: ConcurrentUpdate if one of the
+        streams exists.
         """
         ...
 
     async def read(self, stream: str) -> Sequence[Recorded[Any]]:
-        """Answer the stream's facts, oldest first; none for an unknown stream."""
+        """Return the stream's events, oldest first; none for an unknown stream."""
         ...
 
     async def read_span(self, position: int, count: int) -> Sequence[Recorded[Any]]:
-        """Answer the facts from that log position on, at most ``count``."""
+        """Return at most ``count`` events, from that log position on."""
         ...
 
     async def idempotency_record(self, digest: bytes) -> IdempotencyRecord | None:
-        """Answer what the claim of the last 24 hours has done, if any."""
+        """Return the result of the idempotency key with that digest, if it was recorded in the last 24 hours."""
         ...
 
 
 class IdSequences(Protocol):
-    """The numbers of new queues and callbacks: never drawn twice, and ascending unless drawn at the same time."""
+    """Sequences of the ids of queues and callbacks: unique, and ascending except for concurrent draws."""
 
     async def new_queue_id(self) -> int:
-        """Draw the number of a new queue. Raises StorageUnavailable."""
+        """Return the id of a new queue. Raises StorageUnavailable."""
         ...
 
     async def new_callback_ids(self, count: int) -> Sequence[int]:
-        """Draw the numbers of so many new callbacks, ascending. Raises StorageUnavailable."""
+        """Return the ids of ``count`` new callbacks, ascending. Raises StorageUnavailable."""
         ...

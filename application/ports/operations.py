@@ -25,7 +25,7 @@ class LocalPostgresError(Exception):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """How a rebuilt table compares with the live one: ``missing`` rows are live only, ``extra`` ones rebuilt only."""
+    """The differences between a rebuilt table and the live one: ``missing`` rows are live only, ``extra`` rows rebuilt only."""
 
     table: str
     differing: int
@@ -34,13 +34,13 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RebuildUnderWay(Exception):
-    """Somebody else is rebuilding this view."""
+    """Another process is rebuilding this view."""
 
 
 class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuild found: up to ``position`` of the log it folded ``events`` in ``seconds``.
+    """The result of a rebuild, which applied ``events`` up to ``position`` of the log in ``seconds``.
 
-    ``swapped`` is whether the view is now the rebuilt one; differences stop that unless they were accepted.
+    ``swapped``: the view is now the rebuilt one. Differences prevent that unless they were accepted.
     """
 
     name: str
@@ -53,7 +53,7 @@ class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def differs(self) -> bool:
-        """Whether the rebuilt view differs from the one that was live."""
+        """Return whether the rebuilt view differs from the live one."""
         return any(found.differing or found.missing or found.extra for found in self.differences)
 
 
@@ -65,7 +65,7 @@ class StillParked(msgspec.Struct, frozen=True):
 
 
 class RetryReport(msgspec.Struct, frozen=True):
-    """What became of the parked streams of a projection or policy."""
+    """The result of retrying the parked streams of a projection or policy."""
 
     name: str
     brought_in: list[str]

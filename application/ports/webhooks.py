@@ -1,4 +1,4 @@
-"""Webhooks as the use cases see them: which targets are taken, and what became of deliveries."""
+"""Ports to webhooks: their deliveries, and the secrets that sign them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from application.callers import Request
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands; all but the first are final, until somebody asks for it to be sent again."""
+    """The state of a delivery. All but PENDING are final, until the delivery is sent again on request."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -21,10 +21,10 @@ class DeliveryState(StrEnum):
 
 
 class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A webhook on its way to a receiver, or what became of it.
+    """A delivery: a webhook that is sent to a receiver until it is delivered or given up.
 
-    ``due_at`` is when it is tried next, while it is pending. ``error`` tells why the last attempt failed; ``is_flagged`` that
-    the receiver refused it three times in a row (4xx).
+    ``due_at`` is the time of the next attempt of a pending delivery. ``error`` is the reason why the last attempt failed.
+    ``is_flagged``: the receiver rejected it three times in a row (4xx).
     """
 
     id: str
@@ -46,7 +46,10 @@ class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to deliver: when, how long it took in milliseconds, and what the receiver answered."""
+    """An attempt of a delivery: its time, its duration in milliseconds, and the receiver's response.
+
+    ``answer`` is the beginning of the response's body.
+    """
 
     attempt: int
     at: datetime
@@ -57,31 +60,31 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which deliveries are wanted; what is None filters nothing."""
+    """A filter of deliveries; None matches all."""
 
     callback_id: int | None = None
     state: DeliveryState | None = None
 
 
 class WebhookDeliveries(Protocol):
-    """The deliveries of organisations, kept for 30 days."""
+    """The deliveries of organisations, which are stored for 30 days."""
 
     async def page(
-        self, organization_id: int, wanted: DeliveryFilter, *, after: int, limit: int
+        self, organization_id: int, matching: DeliveryFilter, *, after: int, limit: int
     ) -> Sequence[DeliveryRow]:
-        """Answer at most ``limit`` deliveries whose numbers follow ``after``, oldest first. Raises StorageUnavailable."""
+        """Return at most ``limit`` deliveries with numbers above ``after``, oldest first. Raises StorageUnavailable."""
         ...
 
     async def one(self, organization_id: int, delivery_id: str) -> DeliveryRow:
-        """Answer a delivery. Raises DeliveryNotFound, StorageUnavailable."""
+        """Return a delivery. Raises DeliveryNotFound, StorageUnavailable."""
         ...
 
     async def attempts(self, organization_id: int, delivery_id: str) -> Sequence[AttemptRow]:
-        """Answer the attempts of a delivery, oldest first. Raises DeliveryNotFound, StorageUnavailable."""
+        """Return the attempts of a delivery, oldest first. Raises DeliveryNotFound, StorageUnavailable."""
         ...
 
     async def resend(self, organization_id: int, delivery_id: str) -> DeliveryRow:
-        """Have a delivery sent again at once, on a new schedule. Raises DeliveryNotFound, StorageUnavailable."""
+        """Send a delivery again at once, with a new retry schedule. Raises DeliveryNotFound, StorageUnavailable."""
         ...
 
 
@@ -89,15 +92,15 @@ class WebhookSecrets(Protocol):
     """The secrets that sign an organisation's webhooks."""
 
     async def current(self, organization_id: int) -> str:
-        """Answer the current secret, made now if there is none: ``whsec_`` and 32 bytes in base64.
+        """Return the current secret, ``whsec_`` and 32 bytes in base64; create it if there is none.
 
         Raises OrganizationNotFound, SecretUnreadable, StorageUnavailable.
         """
         ...
 
     async def rotate(self, organization_id: int, overlap_s: int, request: Request) -> str:
-        """Answer a new secret; the old one signs beside it for ``overlap_s`` seconds more.
+        """Replace the secret and return the new one; the old one signs too for ``overlap_s`` more seconds.
 
-        The rotation is on record. Raises InvalidField, OrganizationNotFound, SecretUnreadable, ConcurrentUpdate, StorageUnavailable.
+        The rotation is recorded in the event log. Raises InvalidField, OrganizationNotFound, SecretUnreadable, ConcurrentUpdate, StorageUnavailable.
         """
         ...

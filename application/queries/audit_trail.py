@@ -23,7 +23,7 @@ class AuditTrailRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditTrailFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events are wanted: recorded at ``since`` or later and before ``until``, what is None filters nothing."""
+    """A filter of events, recorded at ``since`` or later and before ``until``; None matches all."""
 
     stream: str | None = None
     actor: str | None = None
@@ -40,8 +40,8 @@ class AuditTrailPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditTrail(Protocol):
-    """Who did what, when, and why."""
+    """The audit trail: the events of organisations, with their actors and reasons."""
 
-    async def page(self, organization_id: int, wanted: AuditTrailFilter, *, after: int, limit: int) -> AuditTrailPage:
-        """Answer at most ``limit`` (1 to 1,000) of the organisation's events after a log position. Raises StorageUnavailable."""
+    async def page(self, organization_id: int, matching: AuditTrailFilter, *, after: int, limit: int) -> AuditTrailPage:
+        """Return at most ``limit`` (1 to 1,000) events of the organisation after a log position. Raises StorageUnavailable."""
         ...

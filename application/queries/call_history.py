@@ -14,12 +14,12 @@ class Dialled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallIndex(Protocol):
-    """Whose attempt a call is."""
+    """The index of calls: the attempt of each call."""
 
     async def find(self, call_id: UUID, organization_id: int) -> Dialled | None:
-        """Answer the attempt, if the organisation has that call. Raises StorageUnavailable.
+        """Return the attempt of a call, None if the organisation has no such call. Raises StorageUnavailable.
 
-        A call is found from its start on, and for ever; while the view ``call_history`` is more than a second behind,
-        one that it does not show yet is missed once it has ended.
+        A call is found from its start, permanently. While the view ``call_history`` lags by more than a second, a call that
+        has ended but is not in the view yet is not found.
         """
         ...

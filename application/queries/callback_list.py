@@ -1,4 +1,4 @@
-"""What is read of callback queues: their callbacks, their list, and the board that says how they stand."""
+"""Read model of callbacks: the list of a queue's callbacks."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,9 +11,9 @@ from domain.callback.events import FinishResult
 
 
 class CallbackRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback as a list shows it; ``call_id`` is the uuid of the last attempt's call, ``try_again_pause`` in seconds.
+    """A row of the list. ``call_id`` is the UUID of the last attempt's call; ``try_again_pause`` is in seconds.
 
-    ``due_at`` is when it is to be dialled next: None while an attempt runs and when none will.
+    ``due_at`` is the time of the next attempt; None while an attempt runs, and if there will be no further attempt.
     """
 
     id: int
@@ -43,14 +43,14 @@ class CallbackRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallbackListFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which callbacks are wanted; what is None filters nothing."""
+    """A filter of callbacks; None matches all."""
 
     status: Status | None = None
     finish_result: FinishResult | None = None
 
 
 class CallbackPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of a list, and how many callbacks pass its filter, before and behind the part too, as of one log position."""
+    """A part of a list, and the total of callbacks that match its filter, both at one log position."""
 
     items: Sequence[CallbackRow]
     total: int
@@ -64,21 +64,21 @@ class CallbackList(Protocol):
         self,
         organization_id: int,
         queue_id: int,
-        wanted: CallbackListFilter,
+        matching: CallbackListFilter,
         *,
         after: int = 0,
         offset: int = 0,
         limit: int,
     ) -> CallbackPage:
-        """Answer at most ``limit`` callbacks whose ids are above ``after``, without the first ``offset`` of them.
+        """Return at most ``limit`` callbacks with ids above ``after``, without the first ``offset`` of them.
 
-        A queue that is unknown, or another organisation's, has none. The view is ``callback_list``. Raises StorageUnavailable.
+        An unknown queue, or one of another organisation, has none. The view is ``callback_list``. Raises StorageUnavailable.
         """
         ...
 
 
 def callback_row(callback: Callback) -> CallbackRow:
-    """Answer the callback as a list would show it."""
+    """Return the list row of a callback."""
     scheduled, details = callback.scheduled, callback.details
     return CallbackRow(
         id=callback.id,

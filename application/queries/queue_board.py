@@ -11,7 +11,7 @@ from domain.callback_queue.callback_queue import CallbackQueue
 
 
 class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue as a list shows it; ``status`` is ``on`` or ``off``."""
+    """A row of the list of queues; ``status`` is ``on`` or ``off``."""
 
     id: int
     organization_id: int
@@ -24,16 +24,16 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueuePage(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the list of queues, as of one log position."""
+    """A part of the list of queues at one log position."""
 
     items: Sequence[QueueRow]
     position: int
 
 
 class Idle(StrEnum):
-    """Why a queue starts nothing just now; the first that holds, in this order.
+    """The reason why a queue starts no calls now: the first that applies, in this order.
 
-    A switch is away, too, while it is left alone because its trunks carry nothing.
+    SWITCH_AWAY: the switch is unreachable, or the circuit breaker is open because its trunks carry no calls.
     """
 
     OFF = "off"
@@ -44,12 +44,12 @@ class Idle(StrEnum):
 
 
 class QueueStanding(msgspec.Struct, frozen=True, kw_only=True):
-    """How a queue stands.
+    """A row of the live board: a queue with its counts.
 
-    ``waiting``, ``delayed``, ``running``, ``succeeded`` and ``failed`` count its callbacks, deleted ones left out;
-    ``taken`` counts the calls that run, a call that goes on after its callback has finished among them. ``answer_rate``
-    is the share of the attempts that joined A and B, of all whose outcome is known: None before the first.
-    ``oldest_due`` is when the callback that waits longest is, or was, due. ``idle`` is None when something is starting.
+    ``waiting``, ``delayed``, ``running``, ``succeeded`` and ``failed`` count its callbacks without deleted ones. ``taken``
+    counts its running calls, with calls that continue after their callback has finished. ``answer_rate`` is the share of
+    attempts that joined A and B among all with a known outcome: None before the first. ``oldest_due`` is the due time of
+    the callback that waits longest. ``idle`` is None while calls start.
     """
 
     id: int
@@ -68,7 +68,7 @@ class QueueStanding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueStandings(msgspec.Struct, frozen=True, kw_only=True):
-    """How queues stand: what of it comes from views is as of one log position, taken and due are as of now."""
+    """A part of the live board. Counts come from projections at one log position; ``taken`` and ``oldest_due`` are live."""
 
     items: Sequence[QueueStanding]
     position: int
@@ -78,7 +78,7 @@ class QueueBoard(Protocol):
     """The queues of organisations, by id, without deleted ones."""
 
     async def queues(self, organization_id: int, *, after: int = 0, offset: int = 0, limit: int) -> QueuePage:
-        """Answer at most ``limit`` queues whose ids are above ``after``, without the first ``offset`` of them.
+        """Return at most ``limit`` queues with ids above ``after``, without the first ``offset`` of them.
 
         The view is ``queue_board``. Raises StorageUnavailable.
         """
@@ -87,12 +87,12 @@ class QueueBoard(Protocol):
     async def standings(
         self, organization_id: int, *, queue_id: int | None = None, after: int = 0, limit: int
     ) -> QueueStandings:
-        """Answer how at most ``limit`` queues stand, or that one if it is there. Raises StorageUnavailable."""
+        """Return at most ``limit`` rows of the board, or the row of ``queue_id`` if it exists. Raises StorageUnavailable."""
         ...
 
 
 def queue_row(queue: CallbackQueue) -> QueueRow:
-    """Answer the queue as a list would show it."""
+    """Return the list row of a queue."""
     return QueueRow(
         id=queue.id,
         organization_id=queue.organization_id,

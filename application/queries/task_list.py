@@ -1,4 +1,4 @@
-"""What is read from views: their rows, and the ports that fetch them."""
+"""Read model of tasks: the list of an organisation's tasks."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from domain.task.task import Status
 
 
 class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A task as a list shows it."""
+    """A row of the list of tasks."""
 
     id: str
     organization_id: int
@@ -43,10 +43,10 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskListFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tasks are wanted; what is None filters nothing.
+    """A filter of tasks; None matches all.
 
-    ``search`` is a substring of the title in either case. Without ``include_cancelled``, cancelled tasks are
-    wanted only when ``status`` names them.
+    ``search`` is a substring of the title; the case is ignored. Without ``include_cancelled``, cancelled tasks match only
+    if ``status`` is cancelled.
     """
 
     status: Status | None = None
@@ -59,9 +59,9 @@ class TaskListFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of a list, its rows and its total as of one log position.
+    """A page of the list: rows and total at one log position.
 
-    ``total_is_exact`` is false when there are more than the 10,000 that a search counts.
+    ``total_is_exact`` is false if a search has more than 10,000 matches, because it does not count further.
     """
 
     items: Sequence[TaskRow]
@@ -73,6 +73,6 @@ class TaskPage(msgspec.Struct, frozen=True, kw_only=True):
 class TaskList(Protocol):
     """The tasks of organisations, newest first."""
 
-    async def page(self, organization_id: int, wanted: TaskListFilter, *, page: int, per_page: int) -> TaskPage:
-        """Answer a page, counted from 1; one past the end is empty. Raises StorageUnavailable."""
+    async def page(self, organization_id: int, matching: TaskListFilter, *, page: int, per_page: int) -> TaskPage:
+        """Return a page, counted from 1; a page after the last one is empty. Raises StorageUnavailable."""
         ...

@@ -7,7 +7,7 @@ import msgspec
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a view or policy is behind the log: in events, and in seconds since the oldest of them was recorded.
+    """The lag of a view or policy behind the log: in events, and in seconds since the oldest of them was recorded.
 
     ``parked`` counts the streams whose events wait for ``perezvon retry-parked``.
     """
@@ -20,16 +20,16 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ViewLag(Protocol):
-    """How far the views have come."""
+    """The positions and lags of views and policies."""
 
     async def position(self, name: str) -> int:
-        """Answer the log position that the view has reached; 0 for one that has not begun. Raises StorageUnavailable."""
+        """Return the log position of the view; 0 if it has not begun. Raises StorageUnavailable."""
         ...
 
     async def wait_for(self, name: str, position: int, timeout_s: float) -> bool:
-        """Answer whether the view reached the log position within so many seconds. Raises StorageUnavailable."""
+        """Wait for the view and return whether it reached the position within ``timeout_s`` seconds. Raises StorageUnavailable."""
         ...
 
     async def lags(self) -> Sequence[Lag]:
-        """Answer each view's lag, by name. Raises StorageUnavailable."""
+        """Return the lags of all views and policies, ordered by name. Raises StorageUnavailable."""
         ...

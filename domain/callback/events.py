@@ -16,7 +16,7 @@ class Leg(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a call ended (docs/asterisk.md)."""
+    """The outcome of a call (docs/asterisk.md)."""
 
     SUCCESS = "success"
     BUSY = "busy"
@@ -37,7 +37,7 @@ class FinishResult(StrEnum):
 
 
 class CallEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a call ended, with the switch's own report, so that a mapping can be corrected later.
+    """The end of a call, with the switch's own report, so that a mapping can be corrected later.
 
     ``leg`` is the leg that failed; ``sip`` is the decisive status line ("SIP 486 Busy Here"), ``cause`` the Q.850 cause,
     ``dial_status`` the switch's own word, ``seconds`` the time for which A and B were joined.

@@ -52,7 +52,7 @@ class CallbackQueue(msgspec.Struct, frozen=True, kw_only=True):
     ) -> list[QueueFact]:
         """Change the fields; None leaves a field unchanged, and the current value again records nothing.
 
-        A queue is switched on after its limit changes, and off before: it never runs with a limit that nobody requested.
+        A queue is switched on after its limit changes, and off before: it never runs with a limit that was not requested.
         Raises AlreadyDeleted, and InvalidField for an invalid value (docs/contracts/task_scheduler.md, Queue fields).
         """
         if self.is_deleted:

@@ -6,7 +6,7 @@ import msgspec
 
 from domain.callback.retry_policy import RetryPolicy
 from domain.model import Fact, Personal
-from domain.values import Role
+from domain.permissions import Role
 
 
 class PersonName(Personal, frozen=True, kw_only=True):

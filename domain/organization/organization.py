@@ -25,8 +25,8 @@ from domain.organization.events import (
     TokenRevoked,
     WebhookSecretRotated,
 )
+from domain.permissions import Role
 from domain.streams import aggregate_number
-from domain.values import Role
 
 
 class Organization(msgspec.Struct, frozen=True, kw_only=True):

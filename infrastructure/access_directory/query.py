@@ -14,7 +14,7 @@ from application.ports.directory import (
     TokenRow,
 )
 from domain.organization.events import Settings
-from domain.values import Role
+from domain.permissions import Role
 from infrastructure.postgres.batching import Batcher
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement

@@ -3,27 +3,11 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import msgspec
-import psycopg
-import structlog
 from psycopg import AsyncConnection
 
 from domain.model import Recorded
 from infrastructure.event_log.reader import LogEntry, UndecodableEvent
-from infrastructure.postgres.sql import statement
-
-_PARKED = statement("""
-    SELECT stream, version
-    FROM {schema}.parked_streams
-    WHERE name = %s AND stream = ANY(ARRAY(SELECT json_array_elements_text(%s::json)))
-""")
-_PARK = statement("""
-    INSERT INTO {schema}.parked_streams (name, stream, version, position, error)
-    VALUES (%s, %s, %s, %s, %s)
-""")
-_ERROR_LENGTH = 2000
-
-_logger = structlog.get_logger(__name__)
+from infrastructure.subscriptions.parking import is_caused_by_events, park_stream, parked_versions
 
 Handle = Callable[[AsyncConnection, Sequence[Recorded[Any]]], Awaitable[None]]
 """The method ``handle`` of a handler; a projection's may be bound to the tables that it fills."""
@@ -46,7 +30,8 @@ class BatchHandler:
         Postgres rejects; events of parked streams are left out. Raises every other error of psycopg.
         ``has_parked`` is False when the caller knows that no stream is parked.
         """
-        self._parked = await self._parked_versions(batch) if has_parked and batch else {}
+        streams = {event.stream for event in batch} if has_parked else ()
+        self._parked = await parked_versions(self._connection, self._name, streams) if streams else {}
         events: list[Recorded[Any]] = []
         for event in batch:
             if isinstance(event, UndecodableEvent):
@@ -65,7 +50,7 @@ class BatchHandler:
             async with self._connection.transaction():
                 await self._handle(self._connection, events)
         except Exception as error:
-            if not _is_caused_by_events(error):
+            if not is_caused_by_events(error):
                 raise
             if len(events) == 1:
                 await self._park(events[0], error)
@@ -74,28 +59,6 @@ class BatchHandler:
             await self._bisect(events[:middle])
             await self._bisect(events[middle:])
 
-    async def _parked_versions(self, batch: Sequence[LogEntry]) -> dict[str, int]:
-        streams = msgspec.json.encode({event.stream for event in batch}).decode()
-        return dict(await (await self._connection.execute(_PARKED, (self._name, streams))).fetchall())
-
     async def _park(self, event: LogEntry, error: Exception) -> None:
         self._parked[event.stream] = event.version
-        text = f"{type(error).__name__}: {_message(error)}"[:_ERROR_LENGTH]
-        await self._connection.execute(_PARK, (self._name, event.stream, event.version, event.position, text))
-        _logger.error("stream parked", handler=self._name, stream=event.stream, version=event.version, error=text)
-
-
-def _is_caused_by_events(error: Exception) -> bool:
-    """Return whether the events cause the error, not Postgres: the handler raised, or their values were rejected.
-
-    Rejected values have SQLSTATE class 22 or 23, or 54 when a value is too long for an index.
-    """
-    if isinstance(error, psycopg.Error):
-        return isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.errors.ProgramLimitExceeded)
-    return True
-
-
-def _message(error: Exception) -> str:
-    """Return the error's primary message in characters that Postgres can store; its details may hold personal data."""
-    text = (error.diag.message_primary or str(error)) if isinstance(error, psycopg.Error) else str(error)
-    return text.replace("\0", "").encode(errors="replace").decode()
+        await park_stream(self._connection, self._name, event, error)

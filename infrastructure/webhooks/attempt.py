@@ -31,7 +31,7 @@ class AttemptSender:
         if delivery.attempts == 0:
             metrics.FIRST_LAG.observe(max(0.0, (at - delivery.recorded_at).total_seconds()))
         try:
-            keys = await self._keys.signing(delivery.organization_id)
+            keys = await self._keys.cached_keys(delivery.organization_id)
         except (SecretUnreadable, StorageUnavailable):
             return AttemptResult(delivery, ReceiverResponse(seconds=0.0, error="not_signed"), at, fence, leased_to)
         timestamp = int(at.timestamp())

@@ -60,10 +60,10 @@ class PostgresWebhookDeliveries:
         self._pool = pool
 
     async def page(
-        self, organization_id: int, wanted: DeliveryFilter, *, after: int, limit: int
+        self, organization_id: int, matching: DeliveryFilter, *, after: int, limit: int
     ) -> Sequence[DeliveryRow]:
         """See the port."""
-        given = {"callback_id": wanted.callback_id, "state": wanted.state}
+        given = {"callback_id": matching.callback_id, "state": matching.state}
         chosen = {name: value for name, value in given.items() if value is not None}
         conditions = "".join(f" AND {name} = %s" for name in chosen)
         query = statement(f"""

@@ -1,4 +1,4 @@
-"""The secrets that sign webhooks: one of each organisation is current, older ones sign beside it until they expire."""
+"""Secrets that sign webhooks: an organisation has one current secret; its older ones sign too until they expire."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -30,48 +30,58 @@ OLD_MAX = 10
 _CACHED_SECONDS = 5.0
 _ATTEMPTS = 3
 
-_LIVING = statement(
-    "SELECT number, sealed FROM {schema}.webhook_secrets WHERE organization_id = %s AND expires_at > now()"
-    " ORDER BY number DESC"
-)
-_INSERT = statement(
-    "INSERT INTO {schema}.webhook_secrets (organization_id, number, sealed) VALUES (%s, %s, %b) ON CONFLICT DO NOTHING"
-)
-_LAST = statement(
-    "SELECT number FROM {schema}.webhook_secrets WHERE organization_id = %s ORDER BY number DESC LIMIT 1 FOR UPDATE"
-)
-_EXPIRE = statement(
-    "UPDATE {schema}.webhook_secrets SET expires_at = least(expires_at, CASE WHEN number <= %s THEN now()"
-    " ELSE now() + %s::interval END) WHERE organization_id = %s"
-)
+_VALID = statement("""
+    SELECT number, sealed
+    FROM {schema}.webhook_secrets
+    WHERE organization_id = %s AND expires_at > now()
+    ORDER BY number DESC
+""")
+_INSERT = statement("""
+    INSERT INTO {schema}.webhook_secrets (organization_id, number, sealed)
+    VALUES (%s, %s, %b)
+    ON CONFLICT DO NOTHING
+""")
+_LAST = statement("""
+    SELECT number
+    FROM {schema}.webhook_secrets
+    WHERE organization_id = %s
+    ORDER BY number DESC
+    LIMIT 1
+    FOR UPDATE
+""")
+_EXPIRE = statement("""
+    UPDATE {schema}.webhook_secrets
+    SET expires_at = least(expires_at, CASE WHEN number <= %s THEN now() ELSE now() + %s::interval END)
+    WHERE organization_id = %s
+""")
 
 _logger = structlog.get_logger(__name__)
 
 
 class SigningKeys:
-    """The keys of each organisation, made when first asked for."""
+    """The signing keys of organisations. The first key of an organisation is created when it is first needed."""
 
     def __init__(self, pool: Pool, key: bytes | None) -> None:
-        """Work over ``pool``; ``key`` seals (see SecretCipher)."""
+        """Store keys over ``pool``, encrypted with ``key`` (see SecretCipher)."""
         self._pool = pool
         self._cipher = SecretCipher(key)
         self._cached: dict[int, tuple[float, list[bytes]]] = {}
-        self._asks = Batcher[int, list[bytes]](self._ask, max_items=1024)
+        self._reads = Batcher[int, list[bytes]](self._read_batch, max_items=1024)
 
-    async def signing(self, organization_id: int) -> list[bytes]:
-        """Answer the keys that sign now, the current one first; a rotation is heeded within five seconds.
+    async def cached_keys(self, organization_id: int) -> list[bytes]:
+        """Return the keys that sign now, the current one first; at most five seconds old.
 
         Raises SecretUnreadable, StorageUnavailable.
         """
-        return self._fresh(organization_id) or await self._asks.submit(organization_id)
+        return self._fresh(organization_id) or await self._reads.submit(organization_id)
 
-    async def living(self, organization_id: int) -> list[bytes]:
-        """Answer the same as of now. Raises SecretUnreadable, StorageUnavailable."""
+    async def read_keys(self, organization_id: int) -> list[bytes]:
+        """Return the keys that sign now, read from the database. Raises SecretUnreadable, StorageUnavailable."""
         async with self._pool.connection() as connection:
-            rows = await (await connection.execute(_LIVING, (organization_id,))).fetchall()
+            rows = await (await connection.execute(_VALID, (organization_id,))).fetchall()
             if not rows:
                 await self._insert(connection, organization_id, 1, token_bytes(KEY_BYTES))
-                rows = await (await connection.execute(_LIVING, (organization_id,))).fetchall()
+                rows = await (await connection.execute(_VALID, (organization_id,))).fetchall()
             keys: list[bytes] = []
             for number, sealed in rows:
                 try:
@@ -79,21 +89,25 @@ class SigningKeys:
                 except SecretUnreadable:
                     if not keys:
                         raise
-                    _logger.warning("old webhook secret left out", organization_id=organization_id, number=number)
+                    _logger.warning(
+                        "old webhook secret skipped: it was encrypted with another key",
+                        organization_id=organization_id,
+                        number=number,
+                    )
             return keys
 
     def _fresh(self, organization_id: int) -> list[bytes]:
         until, keys = self._cached.get(organization_id, (0.0, []))
         return keys if monotonic() < until else []
 
-    async def _ask(self, organization_ids: Sequence[int]) -> list[list[bytes] | Exception]:
-        """Ask once for each organisation, however many attempts need its keys at the same time."""
+    async def _read_batch(self, organization_ids: Sequence[int]) -> list[list[bytes] | Exception]:
+        """Read the keys of each organisation once, however many attempts need them at the same time."""
         found: dict[int, list[bytes] | Exception] = {}
         for organization_id in set(organization_ids):
             try:
                 keys = self._fresh(organization_id)
                 if not keys:
-                    keys = await self.living(organization_id)
+                    keys = await self.read_keys(organization_id)
                     self._cached[organization_id] = (monotonic() + _CACHED_SECONDS, keys)
                 found[organization_id] = keys
             except SecretUnreadable as error:
@@ -101,12 +115,15 @@ class SigningKeys:
         return [found[organization_id] for organization_id in organization_ids]
 
     async def prepare(self) -> None:
-        """Make ready for ``replace``: what it needs must not be undone with its transaction."""
+        """Create what ``replace`` needs and what a rollback of its transaction must not undo."""
         async with self._pool.connection() as connection:
             await self._cipher.ensure_key(connection)
 
     async def replace(self, connection: AsyncConnection, organization_id: int, overlap: timedelta) -> bytes:
-        """Answer a new current key; the others, but for the ten newest, sign so much longer. Part of a transaction."""
+        """Insert and return a new current key, in the connection's transaction.
+
+        The ten newest of the other keys sign for ``overlap`` more at most; older ones expire at once.
+        """
         key = token_bytes(KEY_BYTES)
         row = await (await connection.execute(_LAST, (organization_id,))).fetchone()
         last = row[0] if row else 0
@@ -123,7 +140,7 @@ class PostgresWebhookSecrets:
     """The port ``WebhookSecrets`` on Postgres."""
 
     def __init__(self, log: PostgresEventLog, pool: Pool, key: bytes | None) -> None:
-        """Read organisations from ``log``; ``key`` seals (see SecretCipher)."""
+        """Read organisations from ``log``; store keys over ``pool``, encrypted with ``key`` (see SecretCipher)."""
         self._log = log
         self._pool = pool
         self._keys = SigningKeys(pool, key)
@@ -131,7 +148,7 @@ class PostgresWebhookSecrets:
     async def current(self, organization_id: int) -> str:
         """See the port."""
         await self._events(organization_id)
-        return secret_of((await self._keys.living(organization_id))[0])
+        return secret_of((await self._keys.read_keys(organization_id))[0])
 
     async def rotate(self, organization_id: int, overlap_s: int, request: Request) -> str:
         """See the port."""

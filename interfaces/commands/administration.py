@@ -9,7 +9,7 @@ import click
 
 from application.errors import OrganizationNotFound
 from application.ports.directory import Directory
-from domain.values import Role
+from domain.permissions import Role
 from interfaces.commands.common import DURATION, MOMENT, ORGANIZATION_ID, TEXT, ask, on_database, request
 from interfaces.commands.output import show, show_items
 

@@ -7,7 +7,7 @@ import msgspec
 from application.callers import Request
 from application.ids import uuid7
 from application.organizations import OrganizationsAdmin, SettingsPatch
-from domain.values import Role
+from domain.permissions import Role
 
 NAME = "Алатау Техно (demo)"
 TIMEZONE = "Asia/Almaty"

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from domain.values import Role
+from domain.permissions import Role
 from infrastructure.operations.subscribers import HANDLERS
 from tests.support.office import Office, Service, served
 from tests.support.waiting import eventually_async

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from domain.callback.events import AttemptFailed, AttemptStarted, CallbackFinished, CallEnd, FinishResult, Leg, Outcome
-from domain.values import Role
+from domain.permissions import Role
 from infrastructure.dispatch import reconciler
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.network import Network

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from domain.values import Role
+from domain.permissions import Role
 from interfaces.api.web.path_params import CLIENT_BASE_PATHS
 from tests.support.office import QUEUES, UNLIMITED, Office, served
 

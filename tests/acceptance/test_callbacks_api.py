@@ -20,7 +20,7 @@ from domain.callback.events import (
     Leg,
     Outcome,
 )
-from domain.values import Role
+from domain.permissions import Role
 from infrastructure.postgres.connections import service_dsn
 from interfaces.bootstrap.services import services
 from tests.support.office import Office, Service, served

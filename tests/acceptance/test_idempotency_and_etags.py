@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from domain.values import Role
+from domain.permissions import Role
 from tests.support.office import Headers, Office
 
 pytestmark = pytest.mark.anyio

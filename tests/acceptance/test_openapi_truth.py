@@ -21,7 +21,7 @@ from schemathesis.python.asgi import shutdown_lifespans
 from schemathesis.schemas import APIOperation
 
 from domain.callback.events import AttemptStarted
-from domain.values import Role
+from domain.permissions import Role
 from interfaces.api.openapi.docs_page import openapi_document
 from interfaces.api.openapi.examples import CALL_ID
 from tests.support.databases import DatabaseServer

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.values import Role
+from domain.permissions import Role
 from tests.support.histories import queue_created, scheduled
 from tests.support.office import Office
 from tests.support.shell import Shell

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from domain.values import Role
+from domain.permissions import Role
 from tests.support.office import QUEUES, Office
 from tests.support.waiting import eventually_async
 

@@ -9,7 +9,7 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from domain.callback.events import AttemptStarted
-from domain.values import Permission, Role
+from domain.permissions import Permission, Role
 from interfaces.api.web.path_params import CLIENT_BASE_PATHS
 from tests.support.office import NUMBERS, QUEUES, Headers, Office, Service
 from tests.support.waiting import eventually_async

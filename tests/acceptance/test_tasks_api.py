@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from application.queries.task_list import TaskListFilter, TaskPage
-from domain.values import Role
+from domain.permissions import Role
 from tests.support.office import Office, Service, served
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from application.policies.notify_webhooks import Message
-from domain.values import Role
+from domain.permissions import Role
 from infrastructure.webhooks.signatures import key_of
 from tests.support.office import Office, Service
 from tests.support.receiving import Receiver, receiving

@@ -1,6 +1,6 @@
 """`./run asterisk`: a real Asterisk with phones behind it, until Ctrl-C.
 
-./run asterisk          start both, fetched if need be, and say how perezvon dials them
+./run asterisk          start both, fetched if needed, and print how perezvon dials them
 ./run asterisk --fetch  only fetch them
 """
 
@@ -16,7 +16,7 @@ from tests.asterisk.tree import Tree, found
 
 
 def main() -> None:
-    """Do what the words say. Ends the process with a sentence where there is no Asterisk to be had."""
+    """Run the command. Exits with a message where no Asterisk is available."""
     parser = argparse.ArgumentParser(prog="./run asterisk", description="Run a real Asterisk with phones behind it")
     parser.add_argument("--fetch", action="store_true", help="only fetch both")
     parser.add_argument("--talk", type=float, default=5, metavar="SECONDS", help="how long the phones talk (5)")

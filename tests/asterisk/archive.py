@@ -1,4 +1,4 @@
-"""Fetches Asterisk and SIPp from Debian's archive and unpacks them beside the host: nothing is installed or changed."""
+"""Fetches Asterisk and SIPp from Debian's archive and unpacks them beside the host's programs: nothing is installed."""
 
 import fcntl
 import os
@@ -26,18 +26,18 @@ _OPTIONS = {
     "APT::Install-Recommends": "false",
     "APT::Update::Post-Invoke-Success": "",
     "Acquire::Languages": "none",
-    "Acquire::Check-Valid-Until": "false",  # an archive past its date will do: signatures are checked all the same
+    "Acquire::Check-Valid-Until": "false",  # an expired archive is accepted: signatures are still checked
     "Acquire::Retries": "2",
     "Acquire::http::Timeout": "30",
 }
 
 
 class FetchFailed(Exception):
-    """There is no real switch to be had here; the text says why."""
+    """No real switch is available; the message says why."""
 
 
 def fetch() -> Tree:
-    """Return the tree in the cache; it is fetched if it is not there (about 90 MB). Raises FetchFailed."""
+    """Return the tree in the cache; fetch it if it is missing (about 90 MB). Raises FetchFailed."""
     with _alone():
         tree = Tree(cache() / NAME)
         if tree.folder.is_dir():
@@ -66,7 +66,7 @@ def _alone() -> Generator[None]:
 
 
 def _fetch(scratch: Path) -> None:
-    """Make a tree in the folder, of the first suite that has all."""
+    """Create a tree in the folder, from the first suite that has all packages."""
     deadline = time.monotonic() + _LONGEST_S
     (tree := scratch / "tree").mkdir()
     for suite in _SUITES:
@@ -94,11 +94,11 @@ def _download(scratch: Path, suite: str, deadline: float) -> None:
 
 
 def _archive() -> str:
-    """Return the archive that this host uses, if it is a Debian that can tell; else the one that all may use."""
+    """Return the archive that this Debian host uses, by default the public one."""
     fields = "$(ORIGIN) $(COMPONENT) $(REPO_URI)"
-    asked = ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"]
-    told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
-    own = (line.split(" ")[2] for line in told.splitlines() if line.startswith("Debian main "))
+    command = ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"]
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    own = (line.split(" ")[2] for line in output.splitlines() if line.startswith("Debian main "))
     return next((address for address in own if not address.rstrip("/").endswith("-security")), _ARCHIVE)
 
 

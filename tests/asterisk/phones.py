@@ -15,7 +15,7 @@ _START_S = 10.0
 
 
 class Invite(msgspec.Struct, frozen=True):
-    """A phone was called: at that time (seconds since the epoch), as which number, by whom it saw, in which SIP call."""
+    """A call that a phone received: time (seconds since the epoch), its number, the caller number it saw, the SIP call id."""
 
     at: float
     number: str
@@ -24,7 +24,7 @@ class Invite(msgspec.Struct, frozen=True):
 
 
 class Phones:
-    """All phones of the world, at a port of this machine; they keep their files in a folder."""
+    """All phones, at one port of this machine; their files are in a folder."""
 
     def __init__(self, tree: Tree, folder: Path, *, talk_s: float = 1.0) -> None:
         self._tree, self._folder, self._talk_ms = tree, folder, round(talk_s * 1000)
@@ -40,7 +40,7 @@ class Phones:
         return self._process.pid
 
     def start(self) -> None:
-        """Start them and wait until they can be called."""
+        """Start the phones and wait until they can be called."""
         words = ["-sf", "phones.xml", "-i", "127.0.0.1", "-p", str(self.port), "-mp", str(free_port(together=4))]
         words += ["-d", str(self._talk_ms), "-l", "5000", "-nostdin", "-trace_logs", "-log_file", self._record.name]
         self._process = launch([*self._tree.sipp, *words], self._folder, self._folder / "phones.log")
@@ -51,17 +51,17 @@ class Phones:
             time.sleep(0.02)
 
     def check(self) -> None:
-        """Raise AssertionError when they are gone: SIPp ends when a port that it wants is taken."""
+        """Raise AssertionError when SIPp has ended: it does so when its port is taken."""
         assert self._process
         assert self._process.poll() is None, f"SIPp ended with {self._process.returncode}:\n{self._said()}"
 
     def end(self) -> None:
-        """End them at once: asked to, SIPp would wait for the calls that it plays."""
+        """Kill SIPp at once: an orderly stop would wait for the calls that it plays."""
         if self._process:
             kill(self._process)
 
     def invites(self) -> list[Invite]:
-        """Return every call of a phone so far, in their order; what SIP repeats on the wire is one."""
+        """Return every call of a phone so far, in order; SIP retransmissions count once."""
         lines = self._record.read_text().splitlines() if self._record.exists() else []
         found = (line.partition(" INVITE ") for line in lines)
         return [Invite(float(when.split("\t")[-1]), *what.split(" ")) for when, mark, what in found if mark]

@@ -1,4 +1,4 @@
-"""Children of ours: they end with us, by their own numbers, and on ports that nobody else has."""
+"""Child processes: they end with their parent, and use ports that nobody else has."""
 
 import random
 import socket
@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-_PORTS = range(10_000, 20_000)  # below those that systems lend to whoever asks for any
+_PORTS = range(10_000, 20_000)  # below the ephemeral ports
 _PATIENCE_S = 20.0
 _KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 
@@ -24,7 +24,7 @@ def launch(command: Sequence[str | Path], folder: Path, log: Path) -> subprocess
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end, and kill it when it does not."""
+    """Terminate the process, and kill it when it does not end."""
     process.terminate()
     try:
         process.wait(_PATIENCE_S)
@@ -33,13 +33,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End it without asking, and wait until it is gone."""
+    """Kill the process, and wait until it has ended."""
     process.kill()
     process.wait()
 
 
 def free_port(*, together: int = 1) -> int:
-    """Return the first of so many ports in a row which nobody uses, neither by TCP nor by UDP.
+    """Return the first of ``count`` consecutive ports that are free, by TCP and by UDP.
 
     They are this process's until it ends, also while what uses them is down: no other run of tests is given them.
     """
@@ -62,7 +62,7 @@ def _reserve(port: int) -> bool:
 
 
 def is_free(port: int, kind: socket.SocketKind) -> bool:
-    """Tell whether a port of this machine's own address can be had."""
+    """Return whether a port of this machine's loopback address is free."""
     with socket.socket(type=kind) as probe:
         if kind is socket.SOCK_STREAM:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

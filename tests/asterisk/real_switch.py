@@ -13,7 +13,7 @@ from tests.asterisk.tree import Tree
 
 
 class RealSwitch(msgspec.Struct, frozen=True):
-    """Both run."""
+    """A running Asterisk with its phones."""
 
     asterisk: Asterisk
     phones: Phones
@@ -21,7 +21,7 @@ class RealSwitch(msgspec.Struct, frozen=True):
 
 @contextmanager
 def real_switch(tree: Tree, *, talk_s: float = 1.0) -> Generator[RealSwitch]:
-    """Lend both, on ports and in a folder of their own."""
+    """Yield both, on ports and in a folder of their own."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         phones = Phones(tree, folder / "phones", talk_s=talk_s)

@@ -1,14 +1,14 @@
-"""The SIPp scenario that plays every callee: the called number says what its phone does.
+"""The SIPp scenario that plays every callee: the called number determines the behaviour of its phone.
 
 The first two digits of a short number choose, as do those after ``+77`` of a long one:
 10 answers and waits for BYE; 11 answers, talks for ``-d`` milliseconds and hangs up; 12 the same as 10, with early
-media; 30 rings until it is cancelled; 33 never replies at all; 34 replies "100 Trying" and no more; 70 answers and
+media; 30 rings until it is cancelled; 33 never responds; 34 responds "100 Trying" and no more; 70 answers and
 hangs up after a second; 90 forwards to 1001; the others refuse as in REFUSALS, those of RING_FIRST ring first.
 
-``+79`` RR TT ddddd rings for RR tenths of a second, answers, talks for TT tenths and hangs up. ``+7701…`` does as the
-thousands digit says, as in the simulated network: 1 and 8 answer and talk, 7 leaves, 2 to 6 refuse or ring.
+``+79`` RR TT ddddd rings for RR tenths of a second, answers, talks for TT tenths and hangs up. ``+7701…`` behaves by its
+thousands digit, as in the simulated network: 1 and 8 answer and talk, 7 leaves, 2 to 6 refuse or ring.
 
-Each INVITE, but neither its repetitions nor those within a call, is a line of the log.
+Each INVITE is a line of the log, without retransmissions and re-INVITEs.
 """
 
 HOSTILE = '486 Busy|B|ANSWER|16|SIP 200 OK|9|1, "quoted\\" ${EPOCH} (un;balanced: &amp;@/ Занято'
@@ -96,7 +96,7 @@ def _pause(milliseconds: int) -> str:
 
 
 def _tenths(name: str) -> str:
-    """Make milliseconds of what was found under a name."""
+    """Convert the value of a name to milliseconds."""
     return (
         f'      <todouble assign_to="{name}_ms" variable="{name}"/>\n'
         f'      <multiply assign_to="{name}_ms" value="100"/>\n'

@@ -1,4 +1,4 @@
-"""A real Asterisk of our own, with the two files that an operator installs."""
+"""A real Asterisk for tests, with the two files that an operator installs."""
 
 import shlex
 import signal
@@ -37,9 +37,9 @@ nocolor = yes
 
 
 class Asterisk:
-    """An Asterisk whose trunk leads to phones on this machine; all its state is in a folder, and outlives ``kill``.
+    """An Asterisk whose trunk leads to phones on this machine; its state is in a folder, and survives ``kill``.
 
-    It must be started in a thread that lives as long as it.
+    It must be started in a thread that lives as long as the process.
     """
 
     def __init__(self, tree: Tree, folder: Path, phones_port: int) -> None:
@@ -54,12 +54,12 @@ class Asterisk:
 
     @property
     def address(self) -> str:
-        """Where its Manager Interface is."""
+        """Address of its Manager Interface."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def tls_address(self) -> str:
-        """Where its Manager Interface speaks TLS, with `certificate`."""
+        """Address of its Manager Interface with TLS, which uses `certificate`."""
         return f"localhost:{self.tls_port}"
 
     @property
@@ -80,30 +80,30 @@ class Asterisk:
 
     @property
     def log(self) -> str:
-        """Return what it complained of."""
+        """Return its warnings and errors."""
         return "".join(path.read_text(errors="replace") for path in sorted((self._folder / "log").iterdir()))
 
     def start(self) -> None:
-        """Start it and wait until it takes calls."""
+        """Start it and wait until it accepts calls."""
         self.launch()
         self.wait_until_booted()
 
     def launch(self) -> None:
-        """Start it, and no more; not in a second in which it last started: by that one start is told from another."""
+        """Start it without waiting; never in the second of its last start, for the second identifies a start."""
         while int(time.time()) == self._started:
             time.sleep(0.05)
         command = [*self._tree.asterisk, "-C", self._folder / "etc/asterisk.conf", "-f"]
         self._process = launch(command, self._folder, self._folder / "log/output")
 
     def wait_until_booted(self) -> None:
-        """Wait until it takes calls."""
+        """Wait until it accepts calls."""
         assert self._process
         deadline = time.monotonic() + _BOOT_S
         while self._ask("core waitfullybooted").returncode:
             assert self._process.poll() is None, f"Asterisk ended at once:\n{self.log}"
             assert time.monotonic() < deadline, f"Asterisk did not come up:\n{self.log}"
             time.sleep(0.05)
-        self._started = int(time.time())  # it says when itself, at some moment until now
+        self._started = int(time.time())  # its start stamp is at or before this second
         assert "Unable to bind" not in self.log, f"Asterisk came up without a port of its own:\n{self.log}"
 
     def stop(self) -> None:
@@ -112,33 +112,33 @@ class Asterisk:
             end(self._process)
 
     def kill(self) -> None:
-        """End it as a crash would: what its database had not committed is lost."""
+        """Kill it: what its database has not committed is lost."""
         if self._process:
             kill(self._process)
 
     def freeze(self) -> None:
-        """Let it stand still: it answers nothing, and keeps all connections."""
+        """Suspend it: it sends no responses, and keeps all connections."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         assert self._process
         self._process.send_signal(signal.SIGCONT)
 
     @property
     def cli(self) -> str:
-        """Return the words that speak to it, for a shell."""
+        """Return the shell command of its command line."""
         return shlex.join([*self._tree.asterisk, "-C", str(self._folder / "etc/asterisk.conf")])
 
     def command(self, words: str) -> str:
-        """Return what its command line answers."""
+        """Return the output of a command on its command line."""
         answer = self._ask(words)
         assert answer.returncode == 0, answer.stdout
         return answer.stdout
 
     def commit_ledger(self) -> None:
-        """Wait until the rows written so far would outlive a crash: it commits about once a second."""
+        """Wait until the rows written so far survive a crash: it commits about once a second."""
         mark = str(uuid4())
         self.command(f"database put perezvon-test mark {mark}")
         deadline = time.monotonic() + _BOOT_S
@@ -175,7 +175,7 @@ class Asterisk:
         (etc / "manager.conf").write_text(self._manager(key))
 
     def _manager(self, key: Path) -> str:
-        """Return the file that is shipped, edited as an operator would edit it."""
+        """Return the shipped file, edited as an operator would edit it."""
         text = (SHIPPED / "manager.conf").read_text()
         edits = {
             "CHANGE-ME": SECRET,

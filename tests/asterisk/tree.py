@@ -1,4 +1,4 @@
-"""An Asterisk and a SIPp that stand beside the system's own programs, with all their libraries."""
+"""A tree with Asterisk, SIPp and all their libraries, beside the system's own programs."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ class Tree(msgspec.Struct, frozen=True):
         return self.folder / "usr/share/asterisk"
 
     def command(self, program: str) -> list[str]:
-        """Return the words that start a program of it with its own libraries."""
+        """Return the command that starts a program of the tree with its own libraries."""
         loader = self._one("usr/lib*/ld-linux*.so.*")
         path = self.folder / "usr" / program
         return [str(loader), "--argv0", path.name, "--library-path", str(self._libraries), str(path)]
@@ -37,7 +37,7 @@ class Tree(msgspec.Struct, frozen=True):
         return self.command("bin/sipp")
 
     def versions(self) -> str:
-        """Start both and return what they say of themselves. Raises OSError or CalledProcessError: it is not whole."""
+        """Start both programs and return their versions. Raises OSError or CalledProcessError when the tree is incomplete."""
         asterisk = subprocess.run([*self.asterisk, "-V"], capture_output=True, text=True, check=True).stdout
         sipp = subprocess.run([*self.sipp, "-v"], capture_output=True, text=True, check=False).stdout
         return f"{asterisk.strip()}, SIPp {sipp.split()[1].rstrip('.')}"

@@ -15,7 +15,7 @@ from application.callers import Caller, Request
 from application.new_callbacks import NewCallback
 from application.webhook_options import WebhookOptions
 from domain.callback_queue.events import QueueStatus
-from domain.values import Role
+from domain.permissions import Role
 from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.postgres.connections import service_dsn
 from interfaces.bootstrap.services import Services, services

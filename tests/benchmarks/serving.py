@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from application.callers import Request
-from domain.values import Role
+from domain.permissions import Role
 from infrastructure.postgres.connections import service_dsn
 from interfaces.bootstrap.services import services
 from tests.chaos.processes import Process, answers, free_port

@@ -1,4 +1,4 @@
-"""What the adapter of Asterisk sends, and what it makes of answers, beyond the port's promises."""
+"""Requests and responses of the Asterisk adapter, beyond the port's contract."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from application.ports.call_gateway import Absent, Ended, GatewayUnavailable, LinkUp, Live, PlaceResult, Progress
 from infrastructure.gateways.asterisk import metrics
 from infrastructure.gateways.asterisk.client import AsteriskGateway
-from tests.support.fake_ami import CHALLENGE, SECRET, ReceivedAction, FakeAmi
+from tests.support.fake_ami import CHALLENGE, SECRET, FakeAmi, ReceivedAction
 from tests.support.fake_ami_calls import BUSY, BUSY_ROW, has_row, new_call
 from tests.support.switches import EventCollector
 

@@ -1,4 +1,4 @@
-"""The port ``CallGateway``: what each adapter promises, on each switch that there is (telephony, The port)."""
+"""The contract of the port ``CallGateway``, run on each kind of switch."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -67,7 +67,7 @@ async def reached(gateway: CallGateway) -> str:
 
 
 def call_of(switch: Switch, a: str = "answers", b: str = "answers", *, ring_s: float | None = None) -> Call:
-    """Return a call between phones that behave so; each rings for ``ring_s``, else until a phone that answers has."""
+    """Return a call between phones of these behaviours; each rings for ``ring_s``, by default long enough to be answered."""
     ring_s = ring_s or switch.ring_s
     a_number, b_number = getattr(switch.numbers, a), getattr(switch.numbers, b)
     return Call(
@@ -87,7 +87,7 @@ async def placed(gateway: CallGateway, call: Call) -> Call:
 
 
 async def end_of(collector: EventCollector, call: Call) -> CallEnd:
-    """Wait until the end of the call is told."""
+    """Wait for the event of the call's end."""
     over = await collector.until(lambda event: isinstance(event, CallOver) and event.call_id == call.id)
     assert isinstance(over, CallOver)
     return over.end
@@ -109,11 +109,11 @@ def is_link(event: GatewayEvent) -> bool:
 async def test_a_and_b_are_rung_in_turn_joined_and_parted(
     switch: Switch, gateway: CallGateway, collector: EventCollector
 ) -> None:
-    before = datetime.now(UTC) - timedelta(seconds=1)  # some switches tell whole seconds
+    before = datetime.now(UTC) - timedelta(seconds=1)  # some switches report whole seconds
     call = await placed(gateway, replace(call_of(switch), ring_a_s=30, ring_b_s=30, longest_talk_s=switch.talk_s))
     end = await end_of(collector, call)
-    told = [event for event in collector.events if not is_link(event)]
-    assert told == [
+    events = [event for event in collector.events if not is_link(event)]
+    assert events == [
         CallProgressed(call.id, Progress.RINGING_A),
         CallProgressed(call.id, Progress.RINGING_B),
         CallProgressed(call.id, Progress.JOINED),
@@ -214,7 +214,9 @@ async def test_a_call_that_lives_is_not_dialled_again(
     call = await placed(gateway, call_of(switch, "rings", ring_s=LONG_S))
     await came_to(collector, call, Progress.RINGING_A)
     assert await gateway.place(call) is not PlaceResult.REFUSED, "who hears that nothing was sent gives the call up"
-    await end_of(collector, await placed(gateway, call_of(switch, "busy")))  # by then it has come to the second wish
+    await end_of(
+        collector, await placed(gateway, call_of(switch, "busy"))
+    )  # by then it has received the second request
     assert await found(gateway, call) == Live(Progress.RINGING_A)
     assert await switch.most_dials() == 1
     await gateway.hang_up(call.id)
@@ -243,7 +245,7 @@ async def test_a_link_that_breaks_while_a_call_is_placed_leaves_it_unknown_and_f
     up, down, again = filter(is_link, collector.events)
     assert isinstance(down, LinkDown)
     assert up == again, "the switch did not start anew"
-    if written:  # a switch may take it up a moment later: who finds nothing looks again, before the call is lost
+    if written:  # a switch may start it a moment later: absent calls are checked again before they count as lost
         await eventually_async(lambda: _lives(gateway, call))
     else:
         assert await found(gateway, call) == Absent()

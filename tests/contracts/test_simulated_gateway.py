@@ -1,4 +1,4 @@
-"""What the simulated network and its client promise beyond the port."""
+"""The simulated network and its client, beyond the port's contract."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
-    """Lend the address of a network in which calls take no time."""
+    """Yield the address of a network in which calls take no time."""
     listener = listen("127.0.0.1:0")
     async with serving(Network(speed=1e9), listener):
         yield address_of(listener)

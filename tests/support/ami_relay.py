@@ -1,4 +1,4 @@
-"""A port that leads to an Asterisk's Manager Interface, on which things go wrong on demand."""
+"""A relay to an Asterisk's Manager Interface, which injects faults on demand."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,22 +10,22 @@ _END = b"\r\n\r\n"
 
 
 class _Cut:
-    """The action of a connection at whose answer it breaks."""
+    """The action of a connection at whose response it is cut."""
 
-    at_answer_to: bytes | None = None
+    at_response_to: bytes | None = None
 
 
 class AmiRelay:
-    """Passes messages on, from ``async with`` on, message by message; what it does to them can be set at any time."""
+    """Relays messages one by one, from ``async with`` on; its faults can be set at any time."""
 
     def __init__(self, port: int, server_port: int) -> None:
         self._port, self._server_port = port, server_port
         self._listener: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self.loses_events = False
-        """Whether what the switch tells unasked is dropped."""
+        """Whether unsolicited events of the switch are dropped."""
         self.cuts_place: bool | None = None
-        """At the next Originate the link breaks: before it was passed on (False), or after it was answered (True)."""
+        """Cut the link at the next Originate: before it is relayed (False), or after its response (True)."""
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -35,11 +35,11 @@ class AmiRelay:
         await self.shut()
 
     async def open(self) -> None:
-        """Take connections."""
+        """Accept connections."""
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
 
     async def shut(self) -> None:
-        """Refuse connections from now on, and break those that there are."""
+        """Refuse connections from now on, and cut the existing ones."""
         if self._listener:
             self._listener.close()
         for connection in self._connections:
@@ -62,9 +62,9 @@ class AmiRelay:
             self._connections.discard(task)
 
     async def _relay(self, *ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-        """Pass messages on both ways until one of them ends."""
+        """Relay messages in both directions until one of them ends."""
         cut = _Cut()
-        filters = (partial(self._asked, cut), partial(self._told, cut))
+        filters = (partial(self._relay_action, cut), partial(self._relay_message, cut))
         pumps = [asyncio.create_task(_pump(*way, passes)) for way, passes in zip(ways, filters, strict=True)]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -73,21 +73,21 @@ class AmiRelay:
                 pump.cancel()
             await asyncio.wait(pumps)
 
-    def _asked(self, cut: _Cut, message: bytes) -> bool:
+    def _relay_action(self, cut: _Cut, message: bytes) -> bool:
         if self.cuts_place is None or b"Action: Originate" not in message:
             return True
         written, self.cuts_place = self.cuts_place, None
         if not written:
             raise EOFError
-        cut.at_answer_to = _field(message, b"ActionID")
+        cut.at_response_to = _field(message, b"ActionID")
         return True
 
-    def _told(self, cut: _Cut, message: bytes) -> bool:
-        if cut.at_answer_to and _field(message, b"ActionID") == cut.at_answer_to:
+    def _relay_message(self, cut: _Cut, message: bytes) -> bool:
+        if cut.at_response_to and _field(message, b"ActionID") == cut.at_response_to:
             raise EOFError
-        is_told = message.startswith(b"Event: ")
+        is_event = message.startswith(b"Event: ")
         is_listed = b"\r\nActionID: " in message and not message.startswith(b"Event: OriginateResponse")
-        return not (self.loses_events and is_told and not is_listed)
+        return not (self.loses_events and is_event and not is_listed)
 
 
 def _field(message: bytes, name: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""A certificate for a made-up name, signed by itself."""
+"""A self-signed certificate for a made-up name."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 
 
 def certificate_for(name: str, folder: Path) -> tuple[Path, Path]:
-    """Write a certificate and its key; answer where."""
+    """Write a certificate and its key; return their paths."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)

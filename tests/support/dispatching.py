@@ -45,7 +45,7 @@ async def tell_nobody(messages: Sequence[Message], leased_to: UUID) -> None:
 
 
 class Exchange:
-    """Queues and due callbacks as the policies would have put them there; dispatchers that dial them; what came of it."""
+    """Queues and due callbacks as the policies create them, dispatchers that dial them, and the recorded results."""
 
     def __init__(self, dsn: str, owner: AsyncConnection, network: Network, address: str) -> None:
         """Work on the database as its owner; the network listens at ``address``."""
@@ -57,12 +57,12 @@ class Exchange:
 
     @asynccontextmanager
     async def network_up(self) -> AsyncGenerator[None]:
-        """Have the network reachable; it lives on when it is not."""
+        """Make the network reachable; it keeps its state afterwards."""
         async with serving(self.network, listen(self.address)):
             yield
 
     async def queue(self, slots: int = 100, *, is_on: bool = True, organization_id: int = 1) -> int:
-        """Make a queue; answer its id."""
+        """Create a queue; return its id."""
         queue_id = next(_numbers) * 64 + 1
         await self.do(
             "INSERT INTO perezvon_1.queue_slots (queue_id, organization_id, is_on, slots) VALUES (%s, %s, %s, %s)",
@@ -76,7 +76,7 @@ class Exchange:
     async def callbacks(
         self, queue_id: int, a_numbers: Sequence[str], *, due_in_s: float = 0.0, organization_id: int = 1, **fields: Any
     ) -> list[int]:
-        """Schedule callbacks, due a moment apart in this order; answer their ids."""
+        """Schedule callbacks, due a moment apart in this order; return their ids."""
         ids = [next(_numbers) * 64 + 1 for _ in a_numbers]
         now = datetime.now(UTC)
         commands = [
@@ -107,19 +107,19 @@ class Exchange:
     async def append(
         self, callback_id: int, *facts: Fact, version: int, connection: AsyncConnection | None = None
     ) -> None:
-        """Record facts of a callback, as somebody else does."""
+        """Append facts of a callback, as another process does."""
         command = _command(callback_stream(callback_id), 1, facts, version)
         ((verdict, *_),) = await append_batch(connection or self.owner, [command])
         assert verdict == "appended"
 
     async def append_unreadable(self, callback_id: int, *, version: int) -> None:
-        """Record of a callback what no program of ours would."""
+        """Append an event of an unknown type to a callback."""
         stream, tag = callback_stream(callback_id), "callback.exploded.v1"
         await self.owner.execute(APPEND, ([1], [stream], [version], [tag], [b"{}"], [1], ["x"], [None], [None], [None]))
 
     @asynccontextmanager
     async def leading(self) -> AsyncGenerator[LeadershipTerm]:
-        """Lead the gateway, and do nothing by itself."""
+        """Lead the gateway without running any loop."""
         pool = Pool(service_dsn(self.dsn), size=3, name="test")
         await pool.open()
         try:
@@ -144,7 +144,7 @@ class Exchange:
         return task
 
     async def stop(self, *tasks: asyncio.Task[None]) -> None:
-        """Stop these dispatchers in good order, or all; wait for the end of those that were cancelled, too."""
+        """Drain and stop these dispatchers, or all; wait also for those that were cancelled."""
         ending = [task for task in self._running if not tasks or task in tasks]
         for task in ending:
             self._running[task].set()
@@ -155,17 +155,17 @@ class Exchange:
             del self._running[task]
 
     async def histories(self, ids: Sequence[int]) -> Mapping[int, Sequence[Recorded[Any]]]:
-        """Answer the facts of callbacks."""
+        """Return the facts of callbacks."""
         streams = await read_streams(self.owner, [callback_stream(callback_id) for callback_id in ids])
         return {callback_id: streams[callback_stream(callback_id)] for callback_id in ids}
 
     async def tags(self, callback_id: int) -> list[str]:
-        """Answer the tags of a callback's facts, without what all have in common."""
+        """Return the tags of a callback's facts, without their common prefix and suffix."""
         facts = (await self.histories([callback_id]))[callback_id]
         return [tag_of(event.fact).removeprefix("callback.").removesuffix(".v1") for event in facts]
 
     async def callback(self, callback_id: int) -> Callback:
-        """Answer a callback as it stands."""
+        """Return a callback's present state."""
         callback = replay((await self.histories([callback_id]))[callback_id])
         assert callback is not None
         return callback
@@ -194,7 +194,7 @@ class Exchange:
         await self.owner.execute(statement.encode(), values)
 
     async def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Answer what a query answers to the owner."""
+        """Return the rows of a query, run as the owner."""
         return await (await self.owner.execute(query.encode(), values)).fetchall()
 
 
@@ -216,7 +216,7 @@ def _command(stream: str, organization_id: int, facts: Sequence[Fact], version: 
 
 @asynccontextmanager
 async def open_exchange(dsn: str, network: Network | None = None, *, is_up: bool = True) -> AsyncGenerator[Exchange]:
-    """Open all, the network's socket too if it is up; at the end the dispatchers are stopped in good order."""
+    """Open everything, with the network's socket if it is up; drain and stop the dispatchers at the end."""
     with TemporaryDirectory() as folder:
         async with await AsyncConnection.connect(dsn, autocommit=True) as owner:
             exchange = Exchange(dsn, owner, network or Network(speed=FAST), str(Path(folder, "network")))

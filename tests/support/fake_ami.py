@@ -1,4 +1,4 @@
-"""A Manager Interface that answers as a test has it, and keeps every byte that it was sent."""
+"""A fake Manager Interface with scripted responses, which keeps every byte that it receives."""
 
 import asyncio
 import hashlib
@@ -16,7 +16,7 @@ Reply = Callable[["ReceivedAction"], bytes]
 
 
 class ReceivedAction:
-    """An action that came in."""
+    """A received action."""
 
     def __init__(self, text: str) -> None:
         self.lines = [(name, value) for line in text.split("\r\n") for name, _, value in [line.partition(": ")]]
@@ -30,14 +30,14 @@ class ReceivedAction:
         return {name: value for name, _, value in pairs}
 
     def done(self, *lines: str) -> bytes:
-        """Return the answer that it was carried out."""
+        """Return a response of success."""
         return message("Response: Success", f"ActionID: {self.get('ActionID')}", *lines)
 
     def refused(self, why: str) -> bytes:
         return message("Response: Error", f"ActionID: {self.get('ActionID')}", f"Message: {why}")
 
     def listed(self, *items: tuple[str, ...]) -> bytes:
-        """Return a list as the answer."""
+        """Return a list as the response."""
         action_id = f"ActionID: {self.get('ActionID')}"
         rows = b"".join(message("Event: Item", action_id, *item) for item in items)
         return self.done("EventList: start") + rows + message("Event: ItemsComplete", action_id, "EventList: Complete")
@@ -48,12 +48,12 @@ def message(*lines: str) -> bytes:
 
 
 def event(kind: str, *lines: str) -> bytes:
-    """Return an event that nobody asked for."""
+    """Return an unsolicited event."""
     return message(f"Event: {kind}", "Privilege: call,all", *lines)
 
 
 class FakeAmi:
-    """By default it has no channels, no ledger rows, and accepts every call."""
+    """A fake that by default has no channels and no ledger rows, and accepts every call."""
 
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
@@ -76,7 +76,7 @@ class FakeAmi:
         return AsteriskOptions(host=host, port=self.port, user=USER, secret=secret, trunk="trunk", tls=tls)
 
     def actions(self, name: str) -> list[ReceivedAction]:
-        """Return the actions of that name that came in."""
+        """Return the received actions of that name."""
         return [received for received in self.received_actions if received.get("Action") == name]
 
     def send(self, text: bytes) -> None:

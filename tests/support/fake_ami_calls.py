@@ -1,4 +1,4 @@
-"""Calls through the fake Manager Interface: what it tells of them, and what became of them."""
+"""Calls through the fake Manager Interface: its events, and the ends that the adapter publishes."""
 
 from uuid import uuid4
 
@@ -30,13 +30,13 @@ def failure(call_id: str, action_id: str = "perezvon-9") -> bytes:
 
 
 async def over(collector: EventCollector, call_id: str) -> CallEnd:
-    told = await collector.until(lambda event: isinstance(event, CallOver) and event.call_id == call_id)
-    assert isinstance(told, CallOver)
-    return told.end
+    event = await collector.until(lambda event: isinstance(event, CallOver) and event.call_id == call_id)
+    assert isinstance(event, CallOver)
+    return event.end
 
 
 async def events_so_far(ami: FakeAmi, collector: EventCollector) -> list[object]:
-    """Return what is heard by the time that the end of yet another call is."""
+    """Return the events up to the end of a further call."""
     last = str(uuid4())
     has_row(ami)
     ami.send(hangup(last))
@@ -45,5 +45,5 @@ async def events_so_far(ami: FakeAmi, collector: EventCollector) -> list[object]
 
 
 def silence(_: ReceivedAction) -> bytes:
-    """Answer nothing."""
+    """Send no response."""
     return b""

@@ -13,8 +13,8 @@ from application.callers import Request
 from application.organizations import SettingsPatch
 from domain.callback.events import CallbackFact
 from domain.model import Envelope
+from domain.permissions import Role
 from domain.streams import callback_stream
-from domain.values import Role
 from infrastructure.operations.projection_worker import run_projections
 from infrastructure.postgres.connections import service_dsn
 from interfaces.api.app import create_app

@@ -1,4 +1,4 @@
-"""A port that leads to a server, and can be shut and opened: the server goes away without being stopped."""
+"""A relay to a server that can be closed and opened: the server becomes unreachable without being stopped."""
 
 import socket
 import threading
@@ -8,7 +8,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 class Relay:
-    """A relay to the server of an address, of which Postgres's form names any host and port; shut until `open` is called."""
+    """A relay to the server of an address or of a Postgres connection string; closed until `open` is called."""
 
     def __init__(self, dsn: str) -> None:
         parts = conninfo_to_dict(dsn)
@@ -24,7 +24,7 @@ class Relay:
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def shut(self) -> None:
-        """Refuse connections from now on, and break those that there are."""
+        """Refuse connections from now on, and cut the existing ones."""
         while self._sockets:
             with suppress(OSError), self._sockets.pop() as one:
                 one.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Switches to prove adapters of the port CallGateway on: what its contract tests need of each."""
+"""Switches on which the contract tests of the port CallGateway run, and what these tests need of each."""
 
 import asyncio
 import itertools
@@ -25,7 +25,7 @@ from tests.support.ami_relay import AmiRelay
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
-    """A number for each way in which a phone may behave; who answers talks until somebody else ends the call."""
+    """A number for each behaviour of a phone; a phone that answers talks until another party ends the call."""
 
     answers: str
     busy: str
@@ -37,40 +37,40 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Switch(Protocol):
-    """A switch with phones behind it, and the power to make things go wrong in it."""
+    """A switch with phones behind it, in which faults can be injected."""
 
     numbers: Numbers
     ring_s: float
-    """How long to ring at most: enough for a phone that answers, and not long to wait for in vain."""
+    """Maximum ring time: enough for a phone that answers, and short for a test that waits for it."""
     talk_s: float
-    """How long to talk, when a call is to end soon."""
+    """Talk time of a call that is to end soon."""
 
     def gateway(self, *, timeout_s: float = 5.0) -> AbstractAsyncContextManager[CallGateway]:
-        """Dial it; no answer is waited for longer than the patience."""
+        """Return a connection to it, which waits at most ``timeout_s`` for each response."""
         ...
 
     async def most_dials(self) -> int:
-        """Tell how often one id was dialled, at most."""
+        """Return the largest number of dials of one id."""
         ...
 
     async def cut_next_place(self, *, written: bool) -> None:
-        """Cut the link at the next wish to place a call: before it reaches the switch, or after that."""
+        """Cut the link at the next request to place a call: before it reaches the switch, or after that."""
         ...
 
     async def lose_events(self) -> None:
-        """Let no event come through any more."""
+        """Drop all events from now on."""
         ...
 
     async def fall_silent(self) -> None:
-        """Answer nothing any more, and keep all links."""
+        """Send no more responses, and keep all links."""
         ...
 
     async def restart(self, *, keep_ledger: bool) -> None:
-        """Fall over and come back."""
+        """Crash and restart."""
         ...
 
     def away(self) -> AbstractAsyncContextManager[None]:
-        """Be out of reach for a while; calls go on."""
+        """Be unreachable for a while; calls go on."""
         ...
 
 
@@ -131,7 +131,7 @@ class SimulatedSwitch:
 
 @asynccontextmanager
 async def simulated_switch() -> AsyncGenerator[Switch]:
-    """Lend the simulated switch."""
+    """Yield the simulated switch."""
     switch = SimulatedSwitch()
     await switch.open()
     try:
@@ -143,7 +143,7 @@ async def simulated_switch() -> AsyncGenerator[Switch]:
 class AsteriskSwitch:
     """A real Asterisk with phones behind it, its Manager Interface reached by way of a relay.
 
-    Each switch has numbers of its own, though one Asterisk serves all.
+    Each instance has numbers of its own, though one Asterisk serves all.
     """
 
     ring_s, talk_s = 2.0, 1.0
@@ -171,7 +171,7 @@ class AsteriskSwitch:
         )
 
     async def most_dials(self) -> int:
-        """Tell how often a number of this switch's own was dialled, as its phones have it."""
+        """Return how often a number of this switch was dialled, by its phones' record."""
         called = Counter(invite.number for invite in self._phones.invites())
         return max(called[number] for number in msgspec.structs.astuple(self.numbers))
 
@@ -202,7 +202,7 @@ class AsteriskSwitch:
             await self.relay.open()
 
     def tidy_up(self) -> None:
-        """End what calls are left."""
+        """End the calls that are still live."""
         self._asterisk.thaw()
         self._asterisk.command("channel request hangup all")
         self._phones.check()
@@ -210,7 +210,7 @@ class AsteriskSwitch:
 
 @asynccontextmanager
 async def asterisk_switch(real: RealSwitch) -> AsyncGenerator[Switch]:
-    """Lend the real switch."""
+    """Yield the real switch."""
     switch = AsteriskSwitch(real)
     async with switch.relay:
         try:
@@ -220,7 +220,7 @@ async def asterisk_switch(real: RealSwitch) -> AsyncGenerator[Switch]:
 
 
 class EventCollector:
-    """Hears all that a gateway tells, from ``async with`` on."""
+    """Collects all events of a gateway, from ``async with`` on."""
 
     def __init__(self, gateway: CallGateway) -> None:
         self._gateway = gateway
@@ -236,7 +236,7 @@ class EventCollector:
         await asyncio.wait([self._listening])
 
     async def until(self, predicate: Callable[[GatewayEvent], bool], *, count: int = 1) -> GatewayEvent:
-        """Wait for so many events of which that is true; return the last of them."""
+        """Wait for ``count`` events that match; return the last of them."""
         async with asyncio.timeout(20):
             while len(found := [event for event in self.events if predicate(event)]) < count:
                 self._more.clear()

@@ -18,7 +18,7 @@ from application.organizations import SettingsPatch
 from application.ports.directory import MemberRow, OperatorRow, OrganizationRow, TokenRow
 from domain.limits import PAUSE_MAX_S, TRIES_MAX
 from domain.organization.events import Settings
-from domain.values import Permission, Role
+from domain.permissions import Permission, Role
 from interfaces.api.web.context import context_of
 from interfaces.api.web.field_types import Id, Line, Name
 from interfaces.api.web.json_body import JsonRequest

@@ -9,7 +9,7 @@ from msgspec import Meta
 from application.queries.audit_trail import AuditTrailFilter, AuditTrailRow
 from application.queries.view_lag import Lag
 from domain.limits import NAME_MAX
-from domain.values import Permission
+from domain.permissions import Permission
 from interfaces.api.web.context import context_of
 from interfaces.api.web.field_types import NO_NUL, POSITION_MAX, TimeText
 from interfaces.api.web.json_body import JsonRequest

@@ -14,7 +14,7 @@ from msgspec import Meta
 from application.call_history import CallRecord
 from application.errors import CallNotFound
 from domain.callback.events import Leg, Outcome
-from domain.values import Permission
+from domain.permissions import Permission
 from interfaces.api.routes.queue_times import format_utc
 from interfaces.api.web.context import AnyRequest, context_of
 from interfaces.api.web.json_body import JsonRequest

@@ -7,7 +7,7 @@ from application.callback_queues import NewQueue, QueueChange, QueueResult
 from application.queries.queue_board import queue_row
 from domain.callback_queue.callback_queue import DEFAULT_STATUS
 from domain.limits import DEFAULT_CONCURRENT_CALLBACKS
-from domain.values import Permission
+from domain.permissions import Permission
 from interfaces.api.routes.callbacks import (
     delete_callback,
     get_callback,

@@ -5,7 +5,7 @@ from litestar import delete, get, post
 from application.cooperative import yielding
 from application.queries.callback_list import CallbackListFilter, callback_row
 from domain.callback.callback import Status
-from domain.values import Permission
+from domain.permissions import Permission
 from interfaces.api.routes.callback_batch_body import decode_callbacks
 from interfaces.api.routes.queue_bodies import CallbackListQuery, CallbackResponse, NewCallbacksBody, callback_response
 from interfaces.api.routes.task_bodies import HistoryResponse, history_response

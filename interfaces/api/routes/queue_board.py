@@ -7,7 +7,7 @@ from litestar import Router, get
 from msgspec import Meta
 
 from application.queries.queue_board import QueueStanding
-from domain.values import Permission
+from domain.permissions import Permission
 from interfaces.api.web.context import context_of
 from interfaces.api.web.field_types import NUMBER_MAX
 from interfaces.api.web.json_body import JsonRequest

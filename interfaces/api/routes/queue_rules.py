@@ -12,7 +12,7 @@ from domain.callback.events import Leg
 from domain.callback.retry_policy import RetryPolicy
 from domain.callback_queue.events import CallingRules
 from domain.organization.events import Settings
-from domain.values import Permission
+from domain.permissions import Permission
 from interfaces.api.web.context import RequestContext, context_of
 from interfaces.api.web.field_types import NUMBER_MAX
 from interfaces.api.web.json_body import JsonRequest

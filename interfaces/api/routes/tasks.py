@@ -9,7 +9,7 @@ from application.queries.task_list import TaskListFilter
 from application.task_search import search_filter, sees_personal_data
 from application.tasks import TaskResult
 from domain.errors import InvalidField
-from domain.values import Permission
+from domain.permissions import Permission
 from interfaces.api.routes.task_bodies import (
     AppealBody,
     HistoryResponse,

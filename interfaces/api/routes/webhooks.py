@@ -10,7 +10,7 @@ from msgspec import Meta
 from application.errors import DeliveryNotFound
 from application.ports.webhooks import AttemptRow, DeliveryFilter, DeliveryRow, DeliveryState
 from domain.limits import SECRET_OVERLAP_MAX_S
-from domain.values import Permission
+from domain.permissions import Permission
 from interfaces.api.web.context import context_of
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse

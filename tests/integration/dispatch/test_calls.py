@@ -1,4 +1,4 @@
-"""The dispatcher: what is due is dialled within the limit, each attempt once, and its outcome is recorded."""
+"""The dispatcher: due callbacks are dialled within the limit, each attempt once, and outcomes are recorded."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -37,7 +37,7 @@ async def slow_exchange(database: str) -> AsyncIterator[Exchange]:
 
 
 async def starts(exchange: Exchange, ids: Sequence[int]) -> list[int]:
-    """Answer the callbacks in the order in which their attempts were put on record."""
+    """Return the callbacks in the order in which their attempts were recorded."""
     histories = await exchange.histories(ids)
     events = [event for facts in histories.values() for event in facts if isinstance(event.fact, AttemptStarted)]
     return [int(event.stream.removeprefix("callback/")) for event in sorted(events, key=_position)]
@@ -64,11 +64,11 @@ async def test_each_fact_names_its_cause_and_who_told_it(exchange: Exchange) -> 
     (answered,) = await exchange.callbacks(await exchange.queue(), [ANSWERS])
     exchange.dispatch()
     await exchange.all_ended([answered])
-    scheduled, started, *told = (await exchange.histories([answered]))[answered]
+    scheduled, started, *outcome = (await exchange.histories([answered]))[answered]
     assert (started.actor, started.causation) == ("dispatcher", str(scheduled.position))
-    assert {(event.actor, event.causation) for event in told} == {("switch", str(started.position))}
-    assert {event.correlation for event in (started, *told)} == {"request-1"}
-    assert {event.organization_id for event in (started, *told)} == {1}
+    assert {(event.actor, event.causation) for event in outcome} == {("switch", str(started.position))}
+    assert {event.correlation for event in (started, *outcome)} == {"request-1"}
+    assert {event.organization_id for event in (started, *outcome)} == {1}
 
 
 async def test_the_id_of_a_call_is_derived_from_the_log_the_callback_and_the_attempt(exchange: Exchange) -> None:
@@ -168,19 +168,19 @@ async def test_two_dispatchers_keep_the_limit_and_start_each_attempt_once(exchan
 async def test_the_webhook_before_is_tried_once_the_attempt_is_on_record_and_before_the_dial(
     exchange: Exchange,
 ) -> None:
-    told: list[tuple[WebhookKind, list[str], int]] = []
+    announced: list[tuple[WebhookKind, list[str], int]] = []
 
     async def announce(messages: Sequence[Message], leased_to: UUID) -> None:
         (message,) = messages
         (row,) = await exchange.rows("SELECT leased_to FROM perezvon_1.webhook_deliveries WHERE id = %s", message.id)
         assert row == (leased_to,)
-        told.append((message.kind, await exchange.tags(one), exchange.network.counts().placed))
+        announced.append((message.kind, await exchange.tags(one), exchange.network.counts().placed))
 
     queue = await exchange.queue()
     (one,) = await exchange.callbacks(queue, [ANSWERS], url_before="https://example.com/before")
     exchange.dispatch(announce=announce)
     await exchange.all_ended([one])
-    assert told == [(WebhookKind.BEFORE, ["scheduled", "attempt_started"], 0)]
+    assert announced == [(WebhookKind.BEFORE, ["scheduled", "attempt_started"], 0)]
 
 
 async def test_a_callback_that_was_cancelled_loses_its_row_and_is_not_dialled(exchange: Exchange) -> None:
@@ -237,9 +237,9 @@ async def test_the_call_of_a_deleted_callback_is_hung_up(slow_exchange: Exchange
 async def test_a_callback_deleted_before_its_dial_is_never_dialled(exchange: Exchange) -> None:
     async def announce(messages: Sequence[Message], leased_to: UUID) -> None:
         await _deleted(exchange, one)
-        await asked.wait()
+        await released.wait()
 
-    asked = asyncio.Event()
+    released = asyncio.Event()
     queue = await exchange.queue()
     (one,) = await exchange.callbacks(queue, [ANSWERS], url_before="https://example.com/before")
     exchange.dispatch(announce=announce)
@@ -252,7 +252,7 @@ async def test_a_callback_deleted_before_its_dial_is_never_dialled(exchange: Exc
     await eventually_async(is_hung_up)
     (other,) = await exchange.callbacks(queue, [ANSWERS])
     await exchange.all_ended([other])
-    asked.set()
+    released.set()
     await exchange.all_ended([one])
     last = (await exchange.callback(one)).last_end
     assert last == CallEnd(outcome=Outcome.CANCELLED, leg=Leg.A)
@@ -260,7 +260,7 @@ async def test_a_callback_deleted_before_its_dial_is_never_dialled(exchange: Exc
 
 
 async def _deleted(exchange: Exchange, callback_id: int) -> None:
-    """Delete a callback while its call runs, and do what keep_timetable does then."""
+    """Delete a callback while its call is live, and do what keep_timetable does then."""
     await exchange.append(callback_id, CallbackCancelled(), version=2)
     await exchange.do("UPDATE perezvon_1.open_calls SET hang_up = true WHERE callback_id = %s", callback_id)
     await exchange.notify()

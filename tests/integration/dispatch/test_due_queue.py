@@ -1,4 +1,4 @@
-"""Which due callbacks start next: turns of organisations and queues, one call at a time for each client, caller ids."""
+"""The order of due callbacks: turns of organisations and queues, one call at a time per client, caller numbers."""
 
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
@@ -31,7 +31,7 @@ def callbacks(batches: Sequence[Sequence[StartedAttempt]]) -> list[int]:
 
 
 async def fill(exchange: Exchange, queue_id: int, rows: int) -> None:
-    """Have more wait, younger than what was scheduled before; it is never read."""
+    """Add waiting rows, younger than those scheduled before; their streams are never read."""
     await exchange.do(
         "INSERT INTO perezvon_1.timetable (callback_id, queue_id, organization_id, due_at, position)"
         " SELECT -n, %s, 1, clock_timestamp(), n FROM generate_series(1, %s) AS n",
@@ -81,7 +81,7 @@ async def test_turns_are_known_to_the_leader_that_follows(exchange: Exchange) ->
 
 
 async def with_option(exchange: Exchange, ids: Sequence[int], *, leg: str = "b", line: int | None = 7) -> None:
-    """Let the queues of these callbacks have one call for each client, whose line is that one."""
+    """Limit the queues of these callbacks to one call per client, and give them that client line."""
     await exchange.do(f"UPDATE perezvon_1.timetable SET {leg}_line = %s WHERE callback_id = ANY(%s)", line, [*ids])
     await exchange.do(
         "UPDATE perezvon_1.queue_slots SET client_leg = %s WHERE queue_id IN"
@@ -122,7 +122,7 @@ async def test_of_two_calls_to_a_client_in_one_batch_the_older_is_started(exchan
 
 @pytest.mark.parametrize("line", [None, 7])
 async def test_who_waits_for_nobody(exchange: Exchange, line: int | None) -> None:
-    """Rows from before the option was there, and queues without the option."""
+    """Rows from before the option existed, and queues without the option."""
     ids = await exchange.callbacks(await exchange.queue(), [ANSWERS] * 3)
     await with_option(exchange, ids, line=line)
     if line:

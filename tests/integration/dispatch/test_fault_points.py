@@ -21,17 +21,17 @@ from tests.support.dispatching import ANSWERS, BUSY, Exchange, open_exchange
 pytestmark = pytest.mark.anyio
 
 LIMIT = 2
-LEAST_STATEMENTS = 40  # of a worker that does all by itself
+LEAST_STATEMENTS = 40  # of a worker that is not interrupted
 _STATEMENTS = {"_execute_gen", "_enter_gen", "_exit_gen"}  # of psycopg: a statement, BEGIN, COMMIT or ROLLBACK
 _wait = AsyncConnection.wait
 _kill_of_this_worker: ContextVar["Kill | None"] = ContextVar("kill", default=None)
 
 
 class Kill:
-    """SIGKILL of a worker at its statement ``number``: from then on it says nothing, to Postgres or to the switch."""
+    """SIGKILL of a worker at its statement ``number``: from then on it sends nothing to Postgres or to the switch."""
 
     def __init__(self, number: int, *, after: bool) -> None:
-        """Strike once the statement was sent and answered, or before it is sent."""
+        """Kill once the statement was sent and its response received, or before it is sent."""
         self._number = number
         self._after = after
         self._seen = 0
@@ -39,7 +39,7 @@ class Kill:
         self.struck = asyncio.Event()
 
     async def wait(self, connection: AsyncConnection, generator: Any, *more: Any, **named: Any) -> Any:
-        """Pass on what psycopg does, until the time has come."""
+        """Forward to psycopg, until the statement of the kill."""
         if self.struck.is_set():
             raise OperationalError("the worker is dead")
         self._connections.add(connection)
@@ -54,7 +54,7 @@ class Kill:
         raise OperationalError("the worker is dead")
 
     def strike(self) -> None:
-        """Cut all connections, as the kernel does for a process that is gone."""
+        """Cut all connections, as the kernel does for a dead process."""
         self.struck.set()
         for connection in self._connections:
             if not connection.closed:
@@ -93,7 +93,7 @@ def killing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def kill_a_worker(exchange: Exchange, kill: Kill, ids: list[int]) -> bool:
-    """Let a dispatcher be killed, and another take over; answer whether the first one lived until all was done."""
+    """Kill a dispatcher and let another take over; return whether the first one survived until all was done."""
     token = _kill_of_this_worker.set(kill)
     victim = exchange.dispatch(connect=lambda: Mortal(exchange.address, kill))
     _kill_of_this_worker.reset(token)

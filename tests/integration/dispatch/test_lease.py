@@ -1,4 +1,4 @@
-"""One worker leads a gateway: others wait, take over when its lease runs out, and void whatever it still does."""
+"""One worker leads a gateway: others wait, take over when its lease expires, and fence off what it still does."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
 
 
 async def run_out(dsn: str) -> None:
-    """Have the present lease run out, by the clock of Postgres."""
+    """Let the present lease expire, by the clock of Postgres."""
     async with await AsyncConnection.connect(dsn, autocommit=True) as owner:
         await owner.execute("UPDATE perezvon_1.gateway_leases SET until = clock_timestamp() - interval '1 s'")
 

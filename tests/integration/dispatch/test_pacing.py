@@ -1,4 +1,4 @@
-"""The pace of a gateway: its rate, its channels, its breaker, and what the leader that follows knows of them."""
+"""Pacing of a gateway: rate, channels and breaker, and what the next leader knows of them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 CONGESTED = "+77010006001"
 RATE = 20.0
-CALLS = 60  # three seconds' worth: more than the network forgives at once
+CALLS = 60  # the calls of three seconds: more than the network accepts at once
 BEFORE = "https://example.com/before"
 
 
@@ -49,7 +49,7 @@ async def started(exchange: Exchange, ids: Sequence[int]) -> list[int]:
 
 
 async def until(exchange: Exchange, condition: str) -> None:
-    """Wait until it holds of the gateway's lease."""
+    """Wait until the condition is true of the gateway's lease."""
 
     async def holds() -> bool:
         now = f"SELECT FROM perezvon_1.gateway_leases WHERE until > clock_timestamp() AND {condition}"
@@ -183,9 +183,9 @@ async def test_when_a_link_that_was_cut_is_back_calls_go_on_at_once(exchange: Ex
 
 async def test_an_attempt_whose_webhook_was_told_waits_for_the_link_and_is_not_burnt(database: str) -> None:
     async def announce(messages: Sequence[Message], leased_to: UUID) -> None:
-        await told.wait()
+        await released.wait()
 
-    told = asyncio.Event()
+    released = asyncio.Event()
     async with open_exchange(database, is_up=False) as exchange:
         queue = await exchange.queue()
         async with exchange.network_up():
@@ -193,7 +193,7 @@ async def test_an_attempt_whose_webhook_was_told_waits_for_the_link_and_is_not_b
             exchange.dispatch(announce=announce)
             await exchange.all_started(ids)
         await until(exchange, "NOT link_up")
-        told.set()
+        released.set()
         async with exchange.network_up():
             await exchange.all_ended(ids)
             assert set(await outcomes(exchange, ids)) == {Outcome.SUCCESS}
@@ -202,16 +202,16 @@ async def test_an_attempt_whose_webhook_was_told_waits_for_the_link_and_is_not_b
 
 async def test_who_stops_while_an_attempt_waits_for_the_link_leaves_it_to_be_found_lost(database: str) -> None:
     async def announce(messages: Sequence[Message], leased_to: UUID) -> None:
-        await told.wait()
+        await released.wait()
 
-    told = asyncio.Event()
+    released = asyncio.Event()
     async with open_exchange(database, is_up=False) as exchange:
         async with exchange.network_up():
             ids = await exchange.callbacks(await exchange.queue(), [ANSWERS], url_before=BEFORE)
             first = exchange.dispatch(announce=announce)
             await exchange.all_started(ids)
         await until(exchange, "NOT link_up")
-        told.set()
+        released.set()
         await exchange.stop(first)
         async with exchange.network_up():
             exchange.dispatch()
@@ -221,7 +221,7 @@ async def test_who_stops_while_an_attempt_waits_for_the_link_leaves_it_to_be_fou
 
 
 class Faltering(SimulatedGateway):
-    """A client whose link broke a moment ago, as it refuses; nobody was told yet."""
+    """A client whose link was lost a moment ago, and refuses; no LinkDown was published yet."""
 
     def __init__(self, address: str) -> None:
         super().__init__(address)
@@ -251,16 +251,16 @@ async def test_what_is_refused_for_want_of_a_link_is_no_congestion(exchange: Exc
 
 async def test_a_callback_that_is_deleted_while_it_waits_for_the_link_is_never_dialled(database: str) -> None:
     async def announce(messages: Sequence[Message], leased_to: UUID) -> None:
-        await told.wait()
+        await released.wait()
 
-    told = asyncio.Event()
+    released = asyncio.Event()
     async with open_exchange(database, is_up=False) as exchange:
         async with exchange.network_up():
             ids = await exchange.callbacks(await exchange.queue(), [ANSWERS], url_before=BEFORE)
             exchange.dispatch(announce=announce)
             await exchange.all_started(ids)
         await until(exchange, "NOT link_up")
-        told.set()
+        released.set()
         await exchange.do("UPDATE perezvon_1.open_calls SET hang_up = true")
         await exchange.notify()
         await exchange.all_ended(ids)
@@ -274,14 +274,14 @@ async def test_a_call_that_lasts_longer_than_any_may_is_hung_up_once(
     monkeypatch.setattr(reconciler, "RECONCILE_EVERY_S", 0.1)
     monkeypatch.setattr(reconciler, "CALL_AGE_MAX_S", 0.5)
     hung_up: list[str] = []
-    asked: list[int] = []
+    queries: list[int] = []
 
     class Counting(SimulatedGateway):
         async def hang_up(self, call_id: str) -> None:
             hung_up.append(call_id)
 
         async def find(self, call_ids: Sequence[str]) -> Sequence[CallState]:
-            asked.append(len(hung_up))
+            queries.append(len(hung_up))
             return await super().find(call_ids)
 
     async with open_exchange(database, Network(speed=1.0)) as exchange:
@@ -289,7 +289,7 @@ async def test_a_call_that_lasts_longer_than_any_may_is_hung_up_once(
         exchange.dispatch(connect=lambda: Counting(exchange.address))
 
         async def was_asked_after_again_and_again() -> bool:
-            return len(asked) > asked.count(0) + 3
+            return len(queries) > queries.count(0) + 3
 
         await eventually_async(was_asked_after_again_and_again)
         assert len(hung_up) == 1

@@ -1,4 +1,4 @@
-"""What the dispatcher does when the switch tells too little, too much or too late, or goes away; and Postgres too."""
+"""The dispatcher when events are lost, duplicate or late, and when the switch or Postgres is unavailable."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""What the adapter of Asterisk tells of the events that it hears."""
+"""Events of the port that the Asterisk adapter publishes for events of the switch."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -9,8 +9,8 @@ from application.ports.call_gateway import CallOver, CallProgressed, LinkDown, L
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.gateways.asterisk import metrics
 from infrastructure.gateways.asterisk.client import AsteriskGateway
-from tests.support.fake_ami import ReceivedAction, FakeAmi, event
-from tests.support.fake_ami_calls import BUSY, failure, hangup, has_row, events_so_far, over
+from tests.support.fake_ami import FakeAmi, ReceivedAction, event
+from tests.support.fake_ami_calls import BUSY, events_so_far, failure, hangup, has_row, over
 from tests.support.switches import EventCollector
 from tests.support.waiting import eventually_async
 

@@ -1,4 +1,4 @@
-"""What the doctor finds out about an Asterisk: on a Manager Interface that is not what it should be, and on a real one."""
+"""The examination of an Asterisk: on a fake Manager Interface with defects, and on a real one."""
 
 import re
 import ssl
@@ -19,7 +19,7 @@ from infrastructure.gateways.asterisk.options import AsteriskOptions
 from tests.asterisk.real_switch import RealSwitch
 from tests.asterisk.server import SECRET, SHIPPED, TRUNK, USER
 from tests.support.certificates import certificate_for
-from tests.support.fake_ami import ReceivedAction, FakeAmi, event
+from tests.support.fake_ami import FakeAmi, ReceivedAction, event
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ ALL_OK = {"switch": "ok", **{f"switch {question}": "ok" for question in QUESTION
 
 
 def shipped_dialplan() -> dict[str, list[tuple[str, str, str]]]:
-    """The contexts that we ship, each a list of extension, application and data."""
+    """The shipped contexts, each a list of extension, application and data."""
     contexts: dict[str, list[tuple[str, str, str]]] = {}
     context = extension = ""
     for line in (SHIPPED / "extensions.conf").read_text().splitlines():
@@ -43,7 +43,7 @@ def shipped_dialplan() -> dict[str, list[tuple[str, str, str]]]:
 
 
 class Installed:
-    """A switch on which all is installed as it should be, until a test spoils it."""
+    """A switch on which everything is installed, until a test breaks a part."""
 
     def __init__(self, fake: FakeAmi) -> None:
         self.fake = fake
@@ -60,7 +60,7 @@ class Installed:
         }
 
     async def examine(self) -> dict[str, Check]:
-        """Answer by name what the doctor finds."""
+        """Return the doctor's checks by name."""
         return {check.name: check for check in await examine_asterisk(self.fake.options())}
 
     def _place(self, received: ReceivedAction) -> bytes:
@@ -197,7 +197,7 @@ async def test_a_context_that_is_missing_is_named(installed: Installed, context:
 
 
 def without(part: str) -> Iterator[tuple[str, list[str]]]:
-    """Each context that we ship, as text, without what holds that part."""
+    """Each shipped context, as text, without the lines that contain that part."""
     for context, lines in shipped_dialplan().items():
         yield context, [text for e, a, d in lines if part not in (text := f"{e} => {a}({d})")]
 
@@ -270,7 +270,7 @@ async def test_plain_text_that_leaves_the_machine_is_warned_of(
 
 
 class _Unreachable:
-    """Stands for a link that cannot be made, without waiting for it."""
+    """A session that cannot connect, without a delay."""
 
     def __init__(self, *_: object, **__: object) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What an operator installs (docs/asterisk): its rights, its numbers, TLS, and how the ledger is purged."""
+"""The files that an operator installs (docs/asterisk): rights, numbers, TLS, and the purge of the ledger."""
 
 import os
 import ssl

@@ -1,4 +1,4 @@
-"""The link to Asterisk: logging in, TLS, and a Manager Interface that lies, stops, stalls or floods."""
+"""The link to Asterisk: login, TLS, and a Manager Interface that sends garbage, stops, stalls or floods."""
 
 import asyncio
 import ssl
@@ -26,8 +26,8 @@ from tests.asterisk.real_switch import RealSwitch
 from tests.asterisk.server import SECRET as REAL_SECRET
 from tests.asterisk.server import TRUNK, USER
 from tests.support.certificates import certificate_for
-from tests.support.fake_ami import CHALLENGE, GREETING, SECRET, ReceivedAction, FakeAmi, event, message
-from tests.support.fake_ami_calls import BUSY, hangup, has_row, events_so_far, new_call, over, silence
+from tests.support.fake_ami import CHALLENGE, GREETING, SECRET, FakeAmi, ReceivedAction, event, message
+from tests.support.fake_ami_calls import BUSY, events_so_far, hangup, has_row, new_call, over, silence
 from tests.support.switches import EventCollector
 from tests.support.waiting import eventually_async
 

@@ -1,4 +1,4 @@
-"""Every end that a call may come to on a real Asterisk, with what the phone said in SIP (telephony, Outcomes)."""
+"""Every outcome of a call on a real Asterisk, with the SIP responses of the phone (docs/asterisk.md)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ LONG_S = 600.0
 
 
 class Refusal(NamedTuple):
-    """What a phone does, and what becomes of the call: outcome, SIP line, Q.850 cause, and Dial's word when it is B."""
+    """A phone's behaviour and the end of the call: outcome, SIP line, Q.850 cause, and DIALSTATUS when it is B."""
 
     prefix: str
     outcome: Outcome
@@ -59,7 +59,7 @@ SILENCES = (
     Refusal("34", Outcome.NO_ANSWER, "SIP 100 Trying", 16, "NOANSWER"),
     Refusal("33", Outcome.CONGESTION, None, 16, "NOANSWER"),
 )
-"""Phones that are rung in vain; the last is none: nothing replies at all. When it is A, the cause is 19."""
+"""Phones that ring in vain; the last does not exist: there is no response at all. When it is A, the cause is 19."""
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def call_of(a: str, b: str, *, ring_s: float = RING_S) -> Call:
 
 
 async def end_of(gateway: CallGateway, collector: EventCollector, call: Call) -> CallEnd:
-    """Place a call; return how it ended, of which the ledger knows the same."""
+    """Place a call; return its end, which must be the same in the ledger."""
     await gateway.place(call)
     over = await collector.until(lambda event: isinstance(event, CallOver) and event.call_id == call.id)
     assert isinstance(over, CallOver)

@@ -23,8 +23,8 @@ from domain.organization.events import (
     TokenIssued,
     TokenRevoked,
 )
+from domain.permissions import Role
 from domain.task.events import TaskCompleted, TaskStarted
-from domain.values import Role
 from infrastructure.access_directory import projection
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.upcasters import UPCASTERS

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from application.callers import Request
-from application.command_handler import ATTEMPTS, Handled, Idempotency, change
+from application.command_handler import ATTEMPTS, CommandResult, Idempotency, change
 from application.errors import ConcurrentUpdate, KeyReused, PreconditionFailed, TaskNotFound
 from application.ports.event_log import Appended
 from domain.errors import Refused
@@ -58,7 +58,7 @@ class Desk:
 
     async def change(
         self, *facts: Fact, idempotency: Idempotency | None = None, if_match: int | None = None
-    ) -> Handled[Any]:
+    ) -> CommandResult[Any]:
         return await change(
             self.load, self.deciding(*facts), self.appending(idempotency), if_match=if_match, idempotency=idempotency
         )
@@ -128,14 +128,14 @@ async def test_nothing_to_record_still_records_the_idempotency_key(desk: Desk) -
     assert [event.version for event in first.events] == [1]
     await desk.change(TaskStarted())
     again = await desk.change(TaskStarted(), idempotency=desk.idempotency())
-    assert again == Handled(first.events, is_replay=True)
+    assert again == CommandResult(first.events, is_replay=True)
 
 
 async def test_a_replay_returns_the_stream_as_the_first_command_left_it(desk: Desk) -> None:
     first = await desk.change(TaskStarted(), idempotency=desk.idempotency())
     await desk.change(AppealLinked(appeal_id="later"))
     again = await desk.change(TaskStarted(), idempotency=desk.idempotency())
-    assert again == Handled(first.events, is_replay=True)
+    assert again == CommandResult(first.events, is_replay=True)
     assert await desk.facts() == [filed(), TaskStarted(), AppealLinked(appeal_id="later")]
 
 
@@ -152,20 +152,20 @@ async def test_the_same_key_of_another_owner_is_another_key(desk: Desk) -> None:
     assert not handled.is_replay
 
 
-async def taken_meanwhile(desk: Desk, request: Request = REQUEST) -> Handled[Any]:
+async def taken_meanwhile(desk: Desk, request: Request = REQUEST) -> CommandResult[Any]:
     """A command whose key another command takes between the look-up and the append."""
 
-    async def append() -> Handled[Any]:
+    async def append() -> CommandResult[Any]:
         rival = desk.idempotency(request)
         await desk.log.append(OTHER, 0, [filed()], ENVELOPE, rival.key)
-        return Handled((await desk.log.append(TASK, 1, [TaskStarted()], ENVELOPE, desk.idempotency().key)).events)
+        return CommandResult((await desk.log.append(TASK, 1, [TaskStarted()], ENVELOPE, desk.idempotency().key)).events)
 
     return await desk.idempotency().run(append)
 
 
 async def test_a_key_taken_meanwhile_by_the_same_request_is_replayed(desk: Desk) -> None:
     handled = await taken_meanwhile(desk)
-    assert handled == Handled(await desk.log.read(OTHER), is_replay=True)
+    assert handled == CommandResult(await desk.log.read(OTHER), is_replay=True)
     assert await desk.facts() == [filed()]
 
 
@@ -199,7 +199,7 @@ async def test_a_version_that_goes_stale_before_the_append_is_refused() -> None:
 
 async def test_a_replay_comes_before_if_match_because_the_first_response_may_be_lost(desk: Desk) -> None:
     first = await desk.change(TaskStarted(), idempotency=desk.idempotency(), if_match=1)
-    assert await desk.change(TaskStarted(), idempotency=desk.idempotency(), if_match=1) == Handled(
+    assert await desk.change(TaskStarted(), idempotency=desk.idempotency(), if_match=1) == CommandResult(
         first.events, is_replay=True
     )
 

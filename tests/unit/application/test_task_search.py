@@ -11,8 +11,8 @@ from application.queries.task_list import TaskListFilter
 from application.task_search import search_filter
 from domain.errors import InvalidField
 from domain.organization.events import Settings
+from domain.permissions import Role
 from domain.task.task import Status
-from domain.values import Role
 from tests.support.histories import START
 
 pytestmark = pytest.mark.anyio

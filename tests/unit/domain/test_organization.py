@@ -18,7 +18,7 @@ from domain.organization.events import (
     TokenRevoked,
 )
 from domain.organization.organization import Organization, replay
-from domain.values import Permission, Role
+from domain.permissions import Permission, Role
 from tests.support.histories import recorded
 
 CREATED = OrganizationCreated(name="Колл-центр", settings=Settings())

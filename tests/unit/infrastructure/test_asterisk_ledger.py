@@ -1,4 +1,4 @@
-"""Rows of the switch's ledger: what they tell, and that no row can do harm."""
+"""Rows of the switch's ledger: their meaning, and that no row can do harm."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Messages of the Manager Interface: what may be sent, and how what comes is read."""
+"""Messages of the Manager Interface: which may be sent, and how received ones are parsed."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A call as an action: what reaches the switch, and what never does."""
+"""A call as an action Originate: what reaches the switch, and what never does."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""What became of a call: every row of telephony's table, and what is not in it."""
+"""Outcomes of calls: every row of the mapping table, and what is not in it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The breaker of a switch: what opens it, how it is tried again, and what closes it."""
+"""The circuit breaker of a gateway: what opens it, its probes, and what closes it."""
 
 import pytest
 
@@ -55,7 +55,7 @@ def test_an_end_that_is_told_twice_counts_once(breaker: CircuitBreaker) -> None:
 
 
 @pytest.mark.parametrize(
-    "news",
+    "event",
     [
         CallProgressed("x", Progress.RINGING_A),
         CallProgressed("x", Progress.RINGING_B),
@@ -66,9 +66,11 @@ def test_an_end_that_is_told_twice_counts_once(breaker: CircuitBreaker) -> None:
         ended("x", Outcome.CONGESTION, Leg.B),
     ],
 )
-def test_what_rings_or_ends_in_another_way_begins_the_row_anew(breaker: CircuitBreaker, news: CallProgressed | CallOver) -> None:
+def test_what_rings_or_ends_in_another_way_begins_the_row_anew(
+    breaker: CircuitBreaker, event: CallProgressed | CallOver
+) -> None:
     congest(breaker, "1", "2", "3", "4")
-    breaker.observe(news)
+    breaker.observe(event)
     congest(breaker, "5", "6", "7", "8")
     assert breaker.is_closed
 
@@ -101,14 +103,14 @@ def test_when_the_pause_is_over_one_call_tries_and_no_other(breaker: CircuitBrea
     assert not breaker.admits("another")
 
 
-@pytest.mark.parametrize("news", [CallProgressed("probe", Progress.RINGING_A), ended("probe", Outcome.INVALID_NUMBER)])
+@pytest.mark.parametrize("event", [CallProgressed("probe", Progress.RINGING_A), ended("probe", Outcome.INVALID_NUMBER)])
 def test_a_probe_that_gets_through_closes_it_and_the_next_pause_is_short_again(
-    breaker: CircuitBreaker, clock: Clock, news: CallProgressed | CallOver
+    breaker: CircuitBreaker, clock: Clock, event: CallProgressed | CallOver
 ) -> None:
     opened(breaker)
     clock.now += FIRST_PAUSE_S
     assert breaker.admits("probe")
-    assert breaker.observe(news)
+    assert breaker.observe(event)
     assert (breaker.is_closed, breaker.pauses) == (True, 0)
     assert breaker.admits("another")
     opened(breaker)
@@ -124,7 +126,9 @@ def test_what_calls_from_before_the_pause_come_to_changes_nothing(breaker: Circu
     assert (breaker.paused_s, breaker.pauses) == (0.0, 1)
 
 
-def test_each_probe_that_meets_congestion_doubles_the_pause_up_to_ten_minutes(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_each_probe_that_meets_congestion_doubles_the_pause_up_to_ten_minutes(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
     opened(breaker)
     pauses: list[float | None] = []
     for number in range(2000):
@@ -137,7 +141,9 @@ def test_each_probe_that_meets_congestion_doubles_the_pause_up_to_ten_minutes(br
 
 
 @pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.LOST])
-def test_after_a_probe_that_tells_nothing_the_next_call_tries(breaker: CircuitBreaker, clock: Clock, outcome: Outcome) -> None:
+def test_after_a_probe_that_tells_nothing_the_next_call_tries(
+    breaker: CircuitBreaker, clock: Clock, outcome: Outcome
+) -> None:
     opened(breaker)
     clock.now += FIRST_PAUSE_S
     assert breaker.admits("probe")

@@ -1,4 +1,4 @@
-"""How many calls may start now: tokens that come at the rate, free channels, the breaker."""
+"""How many calls may start now: by tokens, free channels and the breaker."""
 
 from math import inf
 

@@ -1,4 +1,4 @@
-"""Whose turn the next call is: organisations one after the other, and in each its queues."""
+"""The queue of each next call: round robin over organisations, and within each over its queues."""
 
 from collections import Counter
 from itertools import islice
@@ -7,7 +7,9 @@ from math import inf
 from infrastructure.dispatch.due_queue import QueueTurn, round_robin
 
 
-def turn(organization_id: int, queue_id: int, *, served_at: float = -inf, org: float = -inf, free: int = 100) -> QueueTurn:
+def turn(
+    organization_id: int, queue_id: int, *, served_at: float = -inf, org: float = -inf, free: int = 100
+) -> QueueTurn:
     return QueueTurn(org, organization_id, served_at, queue_id, free, None, None)
 
 

@@ -1,4 +1,4 @@
-"""The simulated phone network, in a time of its own: nothing here waits."""
+"""The simulated phone network, with a manual clock: no test waits."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -29,12 +29,12 @@ class Sim:
         return self.network.place(Call(id=call_id, a_number=a, b_number=b, a_sees="100", b_sees="100"))
 
     def pass_(self, seconds: float) -> list[Event]:
-        """Let time pass, and return what was told."""
+        """Let time pass, and return the events."""
         self.seconds += seconds
         return self.network.drain_events()
 
-    def heard(self, call: Call) -> list[Progress | CallEnd]:
-        """Return what is told of one call from its beginning to its end."""
+    def events_of(self, call: Call) -> list[Progress | CallEnd]:
+        """Return the events of one call from start to end."""
         self.network.place(call)
         return [_gist(event) for event in self.pass_(600)]
 
@@ -60,7 +60,7 @@ def test_the_thousands_digit_decides_however_a_number_is_written(number: str) ->
 def test_who_is_joined_rings_two_seconds_each_and_talks_ten() -> None:
     sim = Sim()
     sim.place()
-    for seconds, told in (
+    for seconds, events in (
         (0.0, [CallProgressed("call", Progress.RINGING_A)]),
         (1.9, []),
         (0.1, [CallProgressed("call", Progress.RINGING_B)]),
@@ -68,7 +68,7 @@ def test_who_is_joined_rings_two_seconds_each_and_talks_ten() -> None:
         (0.1, [CallProgressed("call", Progress.JOINED)]),
         (9.9, []),
     ):
-        assert sim.pass_(seconds) == told
+        assert sim.pass_(seconds) == events
     (over,) = sim.pass_(0.1)
     end = CallEnd(outcome=Outcome.SUCCESS, sip="SIP 200 OK", cause=16, dial_status="ANSWER", seconds=10)
     assert over == CallOver("call", end)
@@ -101,8 +101,8 @@ def _ended_after(sim: Sim) -> float:
 
 
 def test_a_that_leaves_is_gone_while_b_rings() -> None:
-    *told, end = Sim().heard(replace(CALL, a_number="7001", b_number=RINGS))
-    assert told == [Progress.RINGING_A, Progress.RINGING_B]
+    *events, end = Sim().events_of(replace(CALL, a_number="7001", b_number=RINGS))
+    assert events == [Progress.RINGING_A, Progress.RINGING_B]
     assert end == CallEnd(outcome=Outcome.ABANDONED, leg=Leg.A, sip="SIP 200 OK", dial_status="CANCEL")
 
 
@@ -136,11 +136,11 @@ def test_what_is_left_to_chance_is_various_and_the_same_for_a_seed(number: str) 
 
 
 def test_a_call_brings_its_own_limits() -> None:
-    assert [Sim().heard(replace(CALL, ring_a_s=1.9))[-1], Sim().heard(replace(CALL, ring_b_s=1.9))[-1]] == [
+    assert [Sim().events_of(replace(CALL, ring_a_s=1.9))[-1], Sim().events_of(replace(CALL, ring_b_s=1.9))[-1]] == [
         CallEnd(outcome=Outcome.NO_ANSWER, leg=Leg.A, sip="SIP 180 Ringing", cause=19),
         CallEnd(outcome=Outcome.NO_ANSWER, leg=Leg.B, sip="SIP 180 Ringing", cause=16, dial_status="NOANSWER"),
     ]
-    end = Sim().heard(replace(CALL, longest_talk_s=3))[-1]
+    end = Sim().events_of(replace(CALL, longest_talk_s=3))[-1]
     assert isinstance(end, CallEnd)
     assert end.seconds == 3
 
@@ -156,9 +156,9 @@ def test_at_a_great_speed_calls_take_no_time_and_happen_in_order() -> None:
     sim = Sim(speed=1e9)
     sim.place("7001", ANSWERS)
     sim.place(call_id="other")
-    told = sim.pass_(1e-6)
-    assert [_gist(event) for event in told if event.call_id == "call"][:2] == [Progress.RINGING_A, Progress.RINGING_B]
-    assert [event for event in told if event.call_id == "other"][2:-1] == [CallProgressed("other", Progress.JOINED)]
+    events = sim.pass_(1e-6)
+    assert [_gist(event) for event in events if event.call_id == "call"][:2] == [Progress.RINGING_A, Progress.RINGING_B]
+    assert [event for event in events if event.call_id == "other"][2:-1] == [CallProgressed("other", Progress.JOINED)]
     assert [type(found) for found in sim.network.find(["call", "other"])] == [Ended, Ended]
 
 
@@ -258,12 +258,12 @@ def test_a_network_that_refuses_dials_nothing() -> None:
 
 def test_events_are_lost_but_what_happened_is_known() -> None:
     sim = Sim(faults=Faults(lose=1))
-    assert sim.heard(CALL) == []
+    assert sim.events_of(CALL) == []
     assert isinstance(sim.network.find(["call"])[0], Ended)
 
 
 def test_events_are_doubled() -> None:
-    first, second, *_ = Sim(faults=Faults(double=1)).heard(CALL)
+    first, second, *_ = Sim(faults=Faults(double=1)).events_of(CALL)
     assert first == second == Progress.RINGING_A
 
 
@@ -275,18 +275,18 @@ def test_events_are_late() -> None:
 
 
 def test_events_change_places() -> None:
-    told = Sim(seed=1, faults=Faults(reorder=0.5)).heard(CALL)
-    plain = Sim().heard(CALL)
-    assert told != plain
-    assert sorted(map(str, told)) == sorted(map(str, plain))
+    events = Sim(seed=1, faults=Faults(reorder=0.5)).events_of(CALL)
+    plain = Sim().events_of(CALL)
+    assert events != plain
+    assert sorted(map(str, events)) == sorted(map(str, plain))
 
 
 def test_some_events_are_lost_by_the_seed() -> None:
-    def told(seed: int) -> list[Progress | CallEnd]:
-        return Sim(seed=seed, faults=Faults(lose=0.5)).heard(CALL)
+    def events(seed: int) -> list[Progress | CallEnd]:
+        return Sim(seed=seed, faults=Faults(lose=0.5)).events_of(CALL)
 
-    assert told(3) == told(3)
-    assert {len(told(seed)) for seed in range(20)} >= {1, 2, 3}
+    assert events(3) == events(3)
+    assert {len(events(seed)) for seed in range(20)} >= {1, 2, 3}
 
 
 def test_the_ledger_forgets_the_oldest_rows_first() -> None:
