@@ -174,13 +174,13 @@ async def test_concurrent_attempts_share_one_read_of_the_secrets(
     await pool.open()
     keys = SigningKeys(pool, KEY)
     reads: list[int] = []
-    living = keys.read_keys
+    read_keys = keys.read_keys
 
     async def counted(organization_id: int) -> list[bytes]:
         reads.append(organization_id)
-        return await living(organization_id)
+        return await read_keys(organization_id)
 
-    monkeypatch.setattr(keys, "living", counted)
+    monkeypatch.setattr(keys, "read_keys", counted)
     found = await asyncio.gather(*(keys.cached_keys(number % 2) for number in range(100)))
     await pool.close()
     assert sorted(reads) == [0, 1]
