@@ -70,7 +70,7 @@ class Switch(Protocol):
         ...
 
     def away(self) -> AbstractAsyncContextManager[None]:
-        """Be unreachable for a while; calls go on."""
+        """Stay unreachable until the context ends; calls continue."""
         ...
 
 
