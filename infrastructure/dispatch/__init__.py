@@ -16,7 +16,7 @@ and 0011).
 - hangup_loop: hangs up calls whose callbacks were deleted
 - deleted_queue_sweeper: cancels callbacks that wait in deleted queues
 - open_calls: rows of open calls, and a cache of them with their facts
-- quarantine: callbacks whose streams cannot be read, set apart so that they hold up nobody else
+- quarantine: callbacks whose streams cannot be read, set apart so that they do not block others
 - pacing: rate limit, channel limit and circuit breaker together: how many calls may start now
 - breaker: the circuit breaker of a gateway whose trunks carry nothing
 - gateway_state: what of pacing outlives a term, and what the queue board shows of it

@@ -12,7 +12,7 @@ FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 600.0
 
 _DOUBLINGS_MAX = 10  # more than the longest pause needs
-_NO_EVIDENCE = {Outcome.LOST, Outcome.CANCELLED}  # nothing about the trunks: nobody let the call come to its end
+_NO_EVIDENCE = {Outcome.LOST, Outcome.CANCELLED}  # no statement about the trunks: the call did not end by itself
 
 
 class CircuitBreaker:
@@ -39,7 +39,7 @@ class CircuitBreaker:
 
     @property
     def is_closed(self) -> bool:
-        """Whether any call may start."""
+        """Return whether any call may start."""
         return self.paused_until is None
 
     @property
@@ -49,11 +49,11 @@ class CircuitBreaker:
 
     @property
     def wants_probe(self) -> bool:
-        """Whether a single call may start now."""
+        """Return whether a single call may start now."""
         return self._probe is None and self.paused_until is not None and self._clock() >= self.paused_until
 
     def admits(self, call_id: str) -> bool:
-        """Return whether the call may be dialled now; where a probe is wanted, the call becomes the probe."""
+        """Return whether the call may be dialled now; when a probe is due, the call becomes the probe."""
         if self.wants_probe:
             self._probe = call_id
         return self.is_closed or self._probe == call_id

@@ -16,7 +16,7 @@ from infrastructure.dispatch.outcome_recorder import OutcomeRecorder
 from infrastructure.postgres.notifications import wait_or_timeout
 
 IN_FLIGHT_MAX = 2000  # calls that wait for their webhooks, or for the switch's response
-_POLL_S = 1.0  # to see whether a pause is over; all other changes notify
+_POLL_S = 1.0  # to notice the end of a pause; all other changes notify
 
 _NEVER_DIALLED = CallEnd(outcome=Outcome.CANCELLED, leg=Leg.A)
 _REFUSED = CallEnd(outcome=Outcome.CONGESTION, leg=Leg.A)
@@ -114,7 +114,7 @@ class CallPlacer:
         return False
 
     async def _dial(self, call: Call) -> bool:
-        """Have the call dialled; return False when no switch was there to refuse it: then it waits for one."""
+        """Place the call; return False when no switch was connected that could refuse it: the call then waits for one."""
         self._undialled.discard(call.id)
         result = await self._term.gateway.place(call)
         if result is PlaceResult.REFUSED and not await self._switch_responds(call.id):

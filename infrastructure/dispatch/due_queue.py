@@ -1,4 +1,4 @@
-"""The order of due callbacks: organisations take turns, within each its queues, and within each queue the oldest is first."""
+"""The order of due callbacks: round-robin over organisations, then over their queues; the oldest of a queue is first."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ _WAITING = f"""
                 )"""
 _CAN_START = "s.is_on AND NOT s.is_deleted AND s.taken < s.slots"
 
-# Planned anew each time: a plan made for an empty timetable would stay when it is full.
+# Planned at each execution: a plan made for an empty timetable would be kept when it is full.
 _NEXT = statement(f"""
     SELECT min(extract(epoch FROM next.due_at - clock_timestamp()))::float8
     FROM {{schema}}.queue_slots AS s,
@@ -37,7 +37,7 @@ _NEXT = statement(f"""
         ) AS next
     WHERE {_CAN_START}
 """)
-# As many queues as calls are wanted, those whose turn it is; locked in the order that all transactions keep to.
+# At most as many queues as requested calls, in round-robin order; locked in the order that all transactions use.
 _LOCK = statement(f"""
     WITH organizations AS MATERIALIZED (
         SELECT organization_id, max(served_at) AS served_at

@@ -33,7 +33,7 @@ class GatewayState(msgspec.Struct, frozen=True):
 
 
 async def read_gateway_state(connection: AsyncConnection, gateway: str) -> GatewayState:
-    """Return the state that the last leader left; the initial state if nobody has led the gateway."""
+    """Return the state that the last leader left; the initial state if the gateway has had no leader."""
     row = await (await connection.execute(_READ, {"gateway": gateway})).fetchone()
     return GatewayState(*row) if row else GatewayState()
 

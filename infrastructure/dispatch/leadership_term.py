@@ -38,7 +38,7 @@ class LeadershipTerm:
         due: asyncio.Event,
         hang_up: asyncio.Event,
     ) -> None:
-        """``due`` is set when a callback may have become startable, ``hang_up`` when a call's callback may be deleted."""
+        """Start a term. ``due`` is set when a callback may have become startable, ``hang_up`` when a call's callback may be deleted."""
         self.lease = lease
         self.pool = pool
         self.gateway = gateway
@@ -82,7 +82,7 @@ class LeadershipTerm:
     async def transaction(self) -> AsyncGenerator[AsyncConnection]:
         """Yield a connection in a transaction that only the leader can commit. Raises Fenced, StorageUnavailable.
 
-        Statements whose results nobody fetches share the round trip of the next one.
+        Statements whose results are not fetched share the round trip of the next one.
         """
         async with self.pool.connection() as connection, connection.pipeline(), connection.transaction():
             await self.lease.check(connection)

@@ -23,8 +23,8 @@ _FREE = statement("""
     FROM {schema}.gateway_leases
     WHERE gateway = %s AND (until < clock_timestamp() OR holder = %s)
 """)
-# FOR UPDATE waits until what the previous leader is committing is committed. A renewal, an update of no key, waits for
-# nobody.
+# FOR UPDATE waits until what the previous leader is committing is committed. A renewal does not
+# wait: it updates no key.
 _ACQUIRE = statement(f"""
     WITH free AS (
         SELECT gateway
@@ -58,7 +58,7 @@ _SAVE_LINK = statement("""
     SET link_up = %s, link_since = now()
     WHERE gateway = %s AND fence = %s
 """)
-# A row lock that no takeover passes: whoever leads next sees all that this transaction does.
+# A row lock that no takeover passes: the next leader sees everything that this transaction does.
 _CHECK = statement("SELECT FROM {schema}.gateway_leases WHERE gateway = %s AND fence = %s FOR KEY SHARE")
 
 
@@ -83,7 +83,7 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether no other worker can lead at this moment."""
+        """Return whether no other worker can lead now."""
         return time.monotonic() < self._until
 
     async def acquire(self) -> bool:
@@ -91,7 +91,7 @@ class Lease:
         began = time.monotonic()
         async with self._pool.connection() as connection:
             await connection.execute(_MAKE, (self.gateway,))
-            # Checked first: whoever locks the row waits for the transactions of a leader at work.
+            # Checked first: locking the row would wait for the transactions of an active leader.
             if await (await connection.execute(_FREE, (self.gateway, self.holder))).fetchone() is None:
                 return False
             acquired = await connection.execute(_ACQUIRE, (self.gateway, self.holder, self.holder))

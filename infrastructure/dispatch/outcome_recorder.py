@@ -52,7 +52,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class PendingOutcome(msgspec.Struct, frozen=True):
-    """What to record of a call: its end, or without one that A and B were joined."""
+    """The news of a call to record: its end, or without an end that A and B were joined."""
 
     end: CallEnd | None
 

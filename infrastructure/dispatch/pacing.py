@@ -13,7 +13,7 @@ CHANNELS_PER_CALL = 2
 _BURST_S = 0.1
 _START_BURST_S = 0.2
 _BURST_MIN = 2.0
-_EPSILON = 1e-9  # what floating point may take off a whole token
+_EPSILON = 1e-9  # the rounding error that a whole token may have
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class TokenBucket:
         self._tokens -= calls
 
     def seconds_until(self, tokens: float) -> float:
-        """Return the seconds until so many tokens are available."""
+        """Return the seconds until this many tokens are available."""
         missing = tokens - self.tokens
         return 0.0 if missing <= 0 else (missing + _EPSILON) / self._rate
 
@@ -82,7 +82,7 @@ class Pacing:
 
     @property
     def is_full(self) -> bool:
-        """Whether no channels are free for another call."""
+        """Return whether no channels are free for another call."""
         return self.open_calls >= self._calls_max
 
     def room(self, in_flight: int) -> float:

@@ -31,7 +31,7 @@ from infrastructure.postgres.notifications import wait_or_timeout
 from infrastructure.postgres.sql import statement
 
 RECONCILE_EVERY_S = 10.0  # a lost event holds a queue slot for as long
-RECHECK_AFTER_S = 5.0  # a request of a dead process may still be on its way to the switch
+RECHECK_AFTER_S = 5.0  # a request of a dead process may still be in flight to the switch
 PAGE_SIZE = 500
 # From an attempt's start: a call that lasts longer was forgotten by a phone or a trunk.
 CALL_AGE_MAX_S = 2 * RING_S + LONGEST_TALK_S + 60.0

@@ -35,7 +35,10 @@ class ReconnectingLink(Generic[L]):
     """Connects, and reconnects with exponential backoff whenever the link is lost, from ``open`` to ``close``."""
 
     def __init__(self, switch: str, connect: Callable[[], AbstractAsyncContextManager[tuple[L, str]]]) -> None:
-        """``connect`` yields a link and the switch's start stamp, or raises GatewayUnavailable; ``switch`` is its name in logs."""
+        """Connect with ``connect``, which yields a link and the switch's start stamp, or raises GatewayUnavailable.
+
+        ``switch`` is its name in logs.
+        """
         self._switch = switch
         self._connect = connect
         self._started = ""

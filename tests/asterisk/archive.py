@@ -14,7 +14,7 @@ from tests.asterisk.tree import NAME, Tree, cache
 
 _ARCHIVE = "http://deb.debian.org/debian"
 _KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-# Stable Debian has no Asterisk, testing loses it now and then, unstable has it too.
+# Stable Debian has no Asterisk, testing sometimes drops it, unstable has it too.
 _SUITES = ("forky", "sid")
 _PACKAGES = ("asterisk", "asterisk-core-sounds-en-gsm", "sip-tester")
 _LONGEST_S = 600.0

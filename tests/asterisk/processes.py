@@ -1,4 +1,4 @@
-"""Child processes: they end with their parent, and use ports that nobody else has."""
+"""Child processes: they end with their parent, and use ports that are free on this machine."""
 
 import random
 import socket

@@ -213,7 +213,7 @@ async def test_a_call_that_lives_is_not_dialled_again(
 ) -> None:
     call = await placed(gateway, call_of(switch, "rings", ring_s=LONG_S))
     await came_to(collector, call, Progress.RINGING_A)
-    assert await gateway.place(call) is not PlaceResult.REFUSED, "who hears that nothing was sent gives the call up"
+    assert await gateway.place(call) is not PlaceResult.REFUSED, "a refusal would give the call up"
     await end_of(
         collector, await placed(gateway, call_of(switch, "busy"))
     )  # by then it has received the second request
@@ -244,7 +244,7 @@ async def test_a_link_that_breaks_while_a_call_is_placed_leaves_it_unknown_and_f
     await collector.until(is_link, count=3)
     up, down, again = filter(is_link, collector.events)
     assert isinstance(down, LinkDown)
-    assert up == again, "the switch did not start anew"
+    assert up == again, "the switch did not restart"
     if written:  # a switch may start it a moment later: absent calls are checked again before they count as lost
         await eventually_async(lambda: _lives(gateway, call))
     else:

@@ -45,7 +45,7 @@ async def port(request: pytest.FixtureRequest) -> AsyncIterator[EventLog]:
 
 
 async def together(*asked: Awaitable[Any]) -> list[Any]:
-    """What becomes of commands that are given at the same moment: they share one call of the door."""
+    """Run commands at the same moment, so that they share one batch; return their results or errors."""
     return await asyncio.gather(*asked, return_exceptions=True)
 
 
@@ -115,8 +115,8 @@ async def test_refused_commands_cost_their_neighbours_nothing_and_leave_no_gaps(
 async def test_a_version_is_taken_only_by_what_is_recorded(port: EventLog) -> None:
     await append(port, A, key="k")
     outcomes = await together(
-        append(port, A, 0, [TaskPutBack(), TaskCancelled()]),  # stale: takes version 2 from nobody
-        append(port, A, 1, key="k"),  # its key is taken: takes no version either
+        append(port, A, 0, [TaskPutBack(), TaskCancelled()]),  # stale: version 2 stays free
+        append(port, A, 1, key="k"),  # its key is taken: version 2 stays free
         append(port, A, 1, [TaskPutBack()]),
     )
     assert [type(outcome) for outcome in outcomes] == [ConcurrentUpdate, IdempotencyKeyTaken, Appended]
@@ -207,7 +207,7 @@ async def test_other_isolation_than_read_committed_is_refused(database: str, lev
 
 
 async def calls_seen(listener: psycopg.AsyncConnection) -> int:
-    """How often the log has notified since the last time that was asked."""
+    """Return the number of the log's notifications since the last call of this function."""
     await listener.execute("NOTIFY marker")
     seen = 0
     async for notice in listener.notifies(timeout=10):

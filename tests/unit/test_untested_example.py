@@ -1,4 +1,4 @@
-"""Where no Node.js runs the example in TypeScript, its tests are left out, and nobody can miss that."""
+"""Tests of the TypeScript example are skipped without Node.js, and the last line of the run reports it."""
 
 import subprocess
 import sys

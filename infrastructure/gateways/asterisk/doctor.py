@@ -64,7 +64,7 @@ async def examine_asterisk(options: AsteriskOptions) -> list[Check]:
 def _link(options: AsteriskOptions) -> Check:
     if options.tls or _is_loopback(options.host):
         return passed("switch link", "The link is encrypted" if options.tls else "The link does not leave this machine")
-    message = f"The link to {options.address} is plain text: it shows phone numbers, and who calls whom"
+    message = f"The link to {options.address} is plain text: it shows the phone numbers of all calls"
     advice = "Set PEREZVON_ASTERISK_TLS (docs/asterisk.md), unless the link runs through a VPN"
     return Check(name="switch link", state="warn", message=message, advice=advice)
 

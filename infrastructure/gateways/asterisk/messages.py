@@ -14,7 +14,7 @@ class Message:
     __slots__ = ("_lines",)
 
     def __init__(self, block: bytes) -> None:
-        """``block`` is a message without its terminator."""
+        """Parse ``block``, a message without its terminator."""
         self._lines = b"\r\n%b\r\n" % block
 
     def get(self, name: str) -> str:

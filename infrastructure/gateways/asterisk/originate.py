@@ -59,7 +59,7 @@ def originate(call: Call, trunk: str) -> Originate:
 
 
 def is_call_id(text: str) -> bool:
-    """Return whether the text may be the id of a call of ours: a UUID."""
+    """Return whether the text may be a call id of perezvon: a UUID."""
     return _CALL_ID.fullmatch(text) is not None
 
 

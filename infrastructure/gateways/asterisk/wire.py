@@ -16,7 +16,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class Wire(asyncio.Protocol):
-    """Receives messages and sends actions. Actions sent in one turn of the event loop go out in one write."""
+    """Receives messages and sends actions. Actions sent in one event loop iteration are written together."""
 
     def __init__(self, on_messages: Callable[[list[bytes]], None]) -> None:
         """Call ``on_messages`` with the messages that arrive, each without its terminator."""

@@ -17,7 +17,7 @@ time pass → the event stream, with faults if some are set, goes to every clien
 - ledger: ends of calls and counts of dials
 - capacity: limits of concurrent calls and of calls per second
 - agenda: actions that are due at a time
-- event_stream: events on their way to clients
+- event_stream: events in flight to clients
 - faults: what can go wrong: lost, duplicate, late and reordered events, cut links, refusals
 - doctor: the examination of a network
 """

@@ -11,7 +11,7 @@ class Agenda:
     """Actions, each with the time at which it is due. Of actions due at the same time, the first added runs first."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """``clock`` returns the time in seconds."""
+        """Read the time in seconds from ``clock``."""
         self._clock = clock
         self._heap: list[tuple[float, int, Action]] = []
         self._serial = count()

@@ -5,7 +5,7 @@ class Capacity:
     """Limits of concurrent calls and of calls per second; a burst of one second's calls is allowed."""
 
     def __init__(self, calls: int | None = None, calls_per_second: float | None = None) -> None:
-        """None is unlimited."""
+        """Limit the calls at the same time and the new calls a second; None is unlimited."""
         self._calls = calls
         self._rate = calls_per_second
         self._burst_max = max(1.0, calls_per_second or 0.0)

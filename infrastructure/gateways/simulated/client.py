@@ -26,7 +26,7 @@ class SimulatedGateway:
     """A client of the simulated network. Connects, and reconnects whenever the link is lost, from ``async with`` to its end."""
 
     def __init__(self, address: str, *, timeout_s: float = 5.0) -> None:
-        """``address`` is ``host:port`` or the path of a Unix socket; wait for each response at most ``timeout_s`` seconds."""
+        """Connect to ``address``, a ``host:port`` or the path of a Unix socket; wait at most ``timeout_s`` for a response."""
         self._address = address
         self._timeout_s = timeout_s
         self._link = ReconnectingLink("the simulated network", self._connect)

@@ -13,7 +13,7 @@ class Control:
     """A connection to the simulated network without events. All methods raise GatewayUnavailable when it is unreachable."""
 
     def __init__(self, address: str, *, timeout_s: float = 5.0) -> None:
-        """``address`` is ``host:port`` or the path of a Unix socket."""
+        """Connect to ``address``, a ``host:port`` or the path of a Unix socket."""
         self._connection = Connection(address, timeout_s, lambda _events: None)
 
     async def __aenter__(self) -> Self:

@@ -10,7 +10,7 @@ Event = CallProgressed | CallOver
 
 
 class EventStream:
-    """Events on their way to clients."""
+    """Events in flight to clients."""
 
     def __init__(self, agenda: Agenda, clock: Callable[[], float], seed: int) -> None:
         """Schedule late events in ``agenda``."""

@@ -45,7 +45,7 @@ class Fates:
     """Draws the fates of events, by a seed."""
 
     def __init__(self, seed: int) -> None:
-        """The same seed gives the same fates."""
+        """Draw from ``seed``: the same seed gives the same faults."""
         self._chance = Random(seed)  # noqa: S311 - reproducible faults, no cryptography
 
     def draw(self, faults: Faults) -> Fate:

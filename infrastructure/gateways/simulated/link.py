@@ -17,7 +17,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class Link(asyncio.Protocol, Generic[T]):
-    """Receives and sends messages, each a line of JSON. Messages sent in one turn of the event loop go out in one write."""
+    """Receives and sends messages, each a line of JSON. Messages sent in one event loop iteration are written together."""
 
     def __init__(self, decoder: msgspec.json.Decoder[T], on_messages: Callable[["Link[T]", list[T]], None]) -> None:
         """Call ``on_messages`` with the messages that arrive, in order."""

@@ -79,7 +79,7 @@ class Network:
         faults: Faults | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``clock`` returns seconds since 1970; ``capacity`` is unlimited by default."""
+        """Read seconds since 1970 from ``clock``; ``capacity`` is unlimited by default."""
         self._clock = clock
         self._speed = speed
         self._talks_s = talks_s

@@ -69,7 +69,7 @@ class Phones:
     """The phones of all numbers. The same seed and call id give the same behaviour."""
 
     def __init__(self, seed: int) -> None:
-        """``seed`` determines the behaviour where the digit leaves it to chance."""
+        """Draw random behaviour from ``seed``."""
         self._seed = seed
         self._dialled: OrderedDict[str, None] = OrderedDict()
 
@@ -77,7 +77,7 @@ class Phones:
         """Return the behaviour of the phone for this call.
 
         With thousands digit 8 a phone is busy at its first call and answers afterwards; 9, 0 and numbers of fewer than
-        four digits are left to chance.
+        four digits behave at random.
         """
         digits = number.removeprefix("+")
         digit = digits[-_THOUSANDS] if len(digits) >= _THOUSANDS else ""

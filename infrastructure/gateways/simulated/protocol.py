@@ -2,7 +2,7 @@
 
 A client sends any number of requests without waiting: ``{"n":1,"what":{"type":"place","call":{…}}}``. The response has
 the request's number: ``{"type":"answered","n":1,"what":{"type":"placed","placed":"accepted"}}``. A client that sent
-``hello`` with ``events`` also receives events: ``{"type":"told","events":[["<call id>","joined",null],…]}``.
+``hello`` with ``events`` also receives events: ``{"type":"events","events":[["<call id>","joined",null],…]}``.
 """
 
 from collections.abc import Sequence
@@ -113,7 +113,7 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True):
     end: CallEnd | None = None
 
 
-class Events(msgspec.Struct, frozen=True, tag="told"):
+class Events(msgspec.Struct, frozen=True, tag="events"):
     """Events, in order."""
 
     events: Sequence[CallEvent]

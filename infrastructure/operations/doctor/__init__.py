@@ -1,5 +1,5 @@
 """Checks of ``perezvon doctor`` that read the database. Each kind of gateway examines its switch itself.
 
 - database: server settings, schema, role, append-only log, search, webhook secrets, clock, workers
-- dispatch: gateways that workers lead, and callbacks that are due while nobody dials
+- dispatch: gateways that workers lead, and callbacks that are due while no worker dials
 """

@@ -44,7 +44,7 @@ class _Gateway(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examine_dispatch(dsn: str) -> Iterator[Check]:
-    """Check each gateway that has a leader or open calls, and whether anybody dials due callbacks.
+    """Check each gateway that has a leader or open calls, and whether a worker dials due callbacks.
 
     Nothing is changed. Raises psycopg.OperationalError.
     """

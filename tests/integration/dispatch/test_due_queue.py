@@ -122,7 +122,7 @@ async def test_of_two_calls_to_a_client_in_one_batch_the_older_is_started(exchan
 
 @pytest.mark.parametrize("line", [None, 7])
 async def test_who_waits_for_nobody(exchange: Exchange, line: int | None) -> None:
-    """Rows from before the option existed, and queues without the option."""
+    """Dial rows from before the option existed, and queues without the option."""
     ids = await exchange.callbacks(await exchange.queue(), [ANSWERS] * 3)
     await with_option(exchange, ids, line=line)
     if line:

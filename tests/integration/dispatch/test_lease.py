@@ -33,7 +33,7 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
 
 
 async def run_out(dsn: str) -> None:
-    """Let the present lease expire, by the clock of Postgres."""
+    """Expire the current lease, by the clock of Postgres."""
     async with await AsyncConnection.connect(dsn, autocommit=True) as owner:
         await owner.execute("UPDATE perezvon_1.gateway_leases SET until = clock_timestamp() - interval '1 s'")
 

@@ -29,7 +29,7 @@ ALL_OK = {"switch": "ok", **{f"switch {question}": "ok" for question in QUESTION
 
 
 def shipped_dialplan() -> dict[str, list[tuple[str, str, str]]]:
-    """The shipped contexts, each a list of extension, application and data."""
+    """Return the shipped contexts, each a list of extension, application and data."""
     contexts: dict[str, list[tuple[str, str, str]]] = {}
     context = extension = ""
     for line in (SHIPPED / "extensions.conf").read_text().splitlines():
@@ -65,7 +65,7 @@ class Installed:
 
     def _place(self, received: ReceivedAction) -> bytes:
         over = event("Hangup", f"Uniqueid: {received.get('ChannelId')}", self.channel_variable, "Cause: 0")
-        return received.done() + event("Hangup", "Uniqueid: somebody else's") + over
+        return received.done() + event("Hangup", "Uniqueid: another channel") + over
 
     def _show(self, received: ReceivedAction) -> bytes:
         if (context := received.get("Context")) not in self.dialplan:
@@ -197,7 +197,7 @@ async def test_a_context_that_is_missing_is_named(installed: Installed, context:
 
 
 def without(part: str) -> Iterator[tuple[str, list[str]]]:
-    """Each shipped context, as text, without the lines that contain that part."""
+    """Return each shipped context as text, without the lines that contain that part."""
     for context, lines in shipped_dialplan().items():
         yield context, [text for e, a, d in lines if part not in (text := f"{e} => {a}({d})")]
 
@@ -275,7 +275,7 @@ class _Unreachable:
     def __init__(self, *_: object, **__: object) -> None: ...
 
     async def __aenter__(self) -> Self:
-        raise GatewayUnavailable("nobody is there")
+        raise GatewayUnavailable("no switch")
 
     async def __aexit__(self, *_: object) -> None: ...
 

@@ -35,7 +35,7 @@ def test_a_refusal_is_told_by_its_code_on_either_leg(
     *, leg: Leg, code: int, cause: int, dial_status: str, outcome: Outcome
 ) -> None:
     status = dial_status if leg is Leg.B else ""
-    assert outcome_of(leg, status, cause, f"SIP {code} Whatever") == (outcome, leg)
+    assert outcome_of(leg, status, cause, f"SIP {code} Reason") == (outcome, leg)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How many calls may start now: by tokens, free channels and the breaker."""
+"""The number of calls that may start now: by tokens, free channels and the circuit breaker."""
 
 from math import inf
 

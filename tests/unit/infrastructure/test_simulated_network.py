@@ -29,7 +29,7 @@ class Sim:
         return self.network.place(Call(id=call_id, a_number=a, b_number=b, a_sees="100", b_sees="100"))
 
     def pass_(self, seconds: float) -> list[Event]:
-        """Let time pass, and return the events."""
+        """Advance the clock, and return the events."""
         self.seconds += seconds
         return self.network.drain_events()
 
@@ -244,7 +244,7 @@ def test_a_restart_loses_what_runs_and_perhaps_the_ledger(*, keep_ledger: bool) 
     ended, runs = sim.network.find(["ended", "runs"])
     assert isinstance(ended, Ended if keep_ledger else Absent)
     assert runs == Absent()
-    assert sim.pass_(600) == [], "nobody is told of a call that vanished"
+    assert sim.pass_(600) == [], "a vanished call causes no event"
     sim.end(call_id="ended")
     assert sim.network.counts().most_dials == 2, "the count outlives what the switch forgets"
 
