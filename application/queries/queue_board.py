@@ -43,7 +43,7 @@ class Idle(StrEnum):
     CHANNELS_FULL = "channels_full"
 
 
-class QueueStanding(msgspec.Struct, frozen=True, kw_only=True):
+class QueueBoardRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the live board: a queue with its counts.
 
     ``waiting``, ``delayed``, ``running``, ``succeeded`` and ``failed`` count its callbacks without deleted ones. ``taken``
@@ -67,10 +67,10 @@ class QueueStanding(msgspec.Struct, frozen=True, kw_only=True):
     idle: Idle | None
 
 
-class QueueStandings(msgspec.Struct, frozen=True, kw_only=True):
+class QueueBoardPage(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the live board. Counts come from projections at one log position; ``taken`` and ``oldest_due`` are live."""
 
-    items: Sequence[QueueStanding]
+    items: Sequence[QueueBoardRow]
     position: int
 
 
@@ -84,9 +84,9 @@ class QueueBoard(Protocol):
         """
         ...
 
-    async def standings(
+    async def rows(
         self, organization_id: int, *, queue_id: int | None = None, after: int = 0, limit: int
-    ) -> QueueStandings:
+    ) -> QueueBoardPage:
         """Return at most ``limit`` rows of the board, or the row of ``queue_id`` if it exists. Raises StorageUnavailable."""
         ...
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from application.errors import OrganizationNotFound
-from application.queries.queue_board import QueueStanding
+from application.queries.queue_board import QueueBoardRow
 from interfaces.bootstrap.services import Services
 from interfaces.commands.common import ORGANIZATION_ID, ask, on_database
 from interfaces.commands.output import show_items
@@ -42,23 +42,23 @@ def queue_board(organization_id: int, queue_id: int | None, data_dir: Path | Non
       perezvon queue-board --organization 1
       perezvon queue-board --organization 1 --queue 65 --json
     """
-    found = ask(data_dir, lambda services: _standings(services, organization_id, queue_id))
+    found = ask(data_dir, lambda services: _board_rows(services, organization_id, queue_id))
     show_items(found if as_json else [_line(queue) for queue in found], _COLUMNS, as_json=as_json)
 
 
-async def _standings(services: Services, organization_id: int, queue_id: int | None) -> Sequence[QueueStanding]:
+async def _board_rows(services: Services, organization_id: int, queue_id: int | None) -> Sequence[QueueBoardRow]:
     if await services.directory.organization(organization_id) is None:
         raise OrganizationNotFound
-    found: list[QueueStanding] = []
+    found: list[QueueBoardRow] = []
     while True:
         after = found[-1].id if found else 0
-        page = await services.queue_board.standings(organization_id, queue_id=queue_id, after=after, limit=_AT_ONCE)
+        page = await services.queue_board.rows(organization_id, queue_id=queue_id, after=after, limit=_AT_ONCE)
         found += page.items
         if len(page.items) < _AT_ONCE:
             return found
 
 
-def _line(queue: QueueStanding) -> dict[str, object]:
+def _line(queue: QueueBoardRow) -> dict[str, object]:
     rate, due = queue.answer_rate, queue.oldest_due
     return {
         "id": queue.id,

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from application.queries.queue_board import QueueStanding
+from application.queries.queue_board import QueueBoardRow
 from interfaces.demo.caller import Caller
 from interfaces.demo.plan import Cast, callbacks
 from interfaces.demo.receiver import Receiver
@@ -16,11 +16,11 @@ QUEUES = "/api/ver1.0/client/@me/task_scheduler/"
 _POLL_S = 0.2
 _FINAL = {"completed", "failed"}
 
-Show = Callable[[Sequence[QueueStanding], int], None]
+Show = Callable[[Sequence[QueueBoardRow], int], None]
 
 
 class _Board(msgspec.Struct, frozen=True):
-    items: list[QueueStanding]
+    items: list[QueueBoardRow]
 
 
 class Exchange:
@@ -87,7 +87,7 @@ class Exchange:
     async def _switch_on(self, queue_id: int) -> None:
         await self._admin.ask("PUT", f"{QUEUES}{queue_id}", {"status": "on"})
 
-    async def _board(self, show: Show) -> list[QueueStanding]:
+    async def _board(self, show: Show) -> list[QueueBoardRow]:
         response = await self._admin.ask("GET", "/v1/queue-board")
         queues = msgspec.json.decode(response.content, type=_Board).items
         show(queues, self._receiver.verified.total())
@@ -108,7 +108,7 @@ class Exchange:
         return all(handler["position"] >= position for handler in handlers)
 
 
-def _finished(queue: QueueStanding) -> int:
+def _finished(queue: QueueBoardRow) -> int:
     return queue.succeeded + queue.failed
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from application.queries.queue_board import Idle, QueueStanding
+from application.queries.queue_board import Idle, QueueBoardRow
 
 _LINE_EVERY_S = 5.0
 _NAMES = ("queue", "waiting", "delayed", "calls", "finished", "answered", "idle because")
@@ -23,7 +23,7 @@ _WHY = {
 
 
 @contextmanager
-def showing(stream: TextIO) -> Generator[Callable[[Sequence[QueueStanding], int], None]]:
+def showing(stream: TextIO) -> Generator[Callable[[Sequence[QueueBoardRow], int], None]]:
     """Yield a function that shows the queues and the number of webhooks on ``stream``."""
     console = Console(file=stream, markup=False, highlight=False)
     if not console.is_terminal:
@@ -38,7 +38,7 @@ class _Lines:
         self._stream = stream
         self._next = 0.0
 
-    def show(self, queues: Sequence[QueueStanding], webhooks: int) -> None:
+    def show(self, queues: Sequence[QueueBoardRow], webhooks: int) -> None:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _LINE_EVERY_S
@@ -49,7 +49,7 @@ class _Lines:
         print(f"webhooks: {webhooks} verified", file=self._stream, flush=True)
 
 
-def _table(queues: Sequence[QueueStanding], webhooks: int) -> Table:
+def _table(queues: Sequence[QueueBoardRow], webhooks: int) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, caption=f"webhooks verified: {webhooks}")
     for name in _NAMES:
         table.add_column(name, justify="left" if name in {_NAMES[0], _NAMES[-1]} else "right", no_wrap=True)
@@ -58,7 +58,7 @@ def _table(queues: Sequence[QueueStanding], webhooks: int) -> Table:
     return table
 
 
-def cells(queue: QueueStanding) -> tuple[str, ...]:
+def cells(queue: QueueBoardRow) -> tuple[str, ...]:
     """Return the cells of a queue's row; the last is the reason why no call starts, or empty."""
     rate = queue.answer_rate
     return (

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from application.queries.queue_board import Idle, QueuePage, QueueRow, QueueStanding, QueueStandings
+from application.queries.queue_board import Idle, QueueBoardPage, QueueBoardRow, QueuePage, QueueRow
 from domain.callback_queue.events import QueueStatus
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import load_statement, statement
@@ -74,9 +74,9 @@ class PostgresQueueBoard:
             position=rows[0][0],
         )
 
-    async def standings(
+    async def rows(
         self, organization_id: int, *, queue_id: int | None = None, after: int = 0, limit: int
-    ) -> QueueStandings:
+    ) -> QueueBoardPage:
         """See the port."""
         query = STANDINGS if queue_id is None else STANDING
         values: dict[str, Any] = {
@@ -86,14 +86,14 @@ class PostgresQueueBoard:
             "limit": limit,
         }
         rows = await read_view(self._reading, query, values, prepare=True)
-        return QueueStandings(
-            items=[_standing(_BoardRow(*row)) for row in rows if row[1] is not None], position=rows[0][0]
+        return QueueBoardPage(
+            items=[_board_row(_BoardRow(*row)) for row in rows if row[1] is not None], position=rows[0][0]
         )
 
 
-def _standing(row: _BoardRow) -> QueueStanding:
+def _board_row(row: _BoardRow) -> QueueBoardRow:
     ended = row.attempts_joined + row.attempts_failed
-    return QueueStanding(
+    return QueueBoardRow(
         id=row.id,
         name=row.name,
         status=row.status,

@@ -6,7 +6,7 @@ import msgspec
 from litestar import Router, get
 from msgspec import Meta
 
-from application.queries.queue_board import QueueStanding
+from application.queries.queue_board import QueueBoardRow
 from domain.permissions import Permission
 from interfaces.api.web.context import context_of
 from interfaces.api.web.field_types import NUMBER_MAX
@@ -30,7 +30,7 @@ class QueueBoardQuery(PositionQuery, frozen=True, kw_only=True):
 class QueueBoardResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Queues by id; ``next`` is the ``after`` of the next page, null on the last page."""
 
-    items: list[QueueStanding]
+    items: list[QueueBoardRow]
     next: int | None
 
 
@@ -48,9 +48,7 @@ async def show_queue_board(request: JsonRequest) -> JsonResponse[QueueBoardRespo
         context,
         _VIEW,
         query.position,
-        lambda: board.standings(
-            context.organization_id, queue_id=query.queue, after=query.after, limit=query.limit + 1
-        ),
+        lambda: board.rows(context.organization_id, queue_id=query.queue, after=query.after, limit=query.limit + 1),
         also=[_COUNTS_VIEW],
     )
     items = list(page.items[: query.limit])

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from application.queries.queue_board import Idle, QueueStanding, queue_row
+from application.queries.queue_board import Idle, QueueBoardRow, queue_row
 from domain.callback.events import (
     AttemptFailed,
     AttemptStarted,
@@ -49,10 +49,10 @@ async def put(views: Views, number: int, *facts: Fact, organization_id: int = 1)
     await views.record(f"queue/{number * 64 + 1}", *(facts or [queue_created()]), organization_id=organization_id)
 
 
-async def standing(views: Views) -> QueueStanding:
+async def board_row(views: Views) -> QueueBoardRow:
     """Return the queue's entry of the board."""
     await views.catch_up("queue_board", "callback_list")
-    (found,) = (await views.queue_board.standings(1, queue_id=QUEUE_ID, limit=1)).items
+    (found,) = (await views.queue_board.rows(1, queue_id=QUEUE_ID, limit=1)).items
     return found
 
 
@@ -93,10 +93,10 @@ async def test_queues_are_listed_by_id_in_parts_without_deleted_and_foreign_ones
     assert await listed(views, limit=2) == whole[:2]
     assert await listed(views, offset=1, limit=2) == whole[1:3]
     assert await listed(views, after=193) == whole[2:]
-    found = await views.queue_board.standings(1, after=65, limit=2)
+    found = await views.queue_board.rows(1, after=65, limit=2)
     assert [queue.id for queue in found.items] == whole[1:3]
     for number in (129, 385, 449):
-        assert (await views.queue_board.standings(1, queue_id=number, limit=1)).items == []
+        assert (await views.queue_board.rows(1, queue_id=number, limit=1)).items == []
 
 
 async def test_lists_have_a_position_also_when_they_are_empty(views: Views) -> None:
@@ -104,10 +104,10 @@ async def test_lists_have_a_position_also_when_they_are_empty(views: Views) -> N
     await views.catch_up("queue_board")
     page = await views.queue_board.queues(1, limit=5)
     assert (page.items, page.position) == ([], position)
-    board = await views.queue_board.standings(1, limit=5)
+    board = await views.queue_board.rows(1, limit=5)
     assert (board.items, board.position) == ([], 0)  # callback_list has not begun
     await views.catch_up("callback_list")
-    assert (await views.queue_board.standings(1, limit=5)).position == position
+    assert (await views.queue_board.rows(1, limit=5)).position == position
 
 
 async def test_the_board_counts_a_queues_callbacks_and_knows_its_answer_rate(views: Views) -> None:
@@ -115,7 +115,7 @@ async def test_the_board_counts_a_queues_callbacks_and_knows_its_answer_rate(vie
     joined = [started, AttemptSucceeded(attempt=1), CallbackFinished(result=FinishResult.SUCCESS, comment="ANSWER b")]
     spent = [started, failed, CallbackFinished(result=FinishResult.FAILED, comment="BUSY a busy")]
     await views.record(STREAM, queue_created(concurrent_task_limit=4))
-    assert (await standing(views)).answer_rate is None
+    assert (await board_row(views)).answer_rate is None
     ends: list[Sequence[Fact]] = [
         [],
         [],
@@ -127,42 +127,42 @@ async def test_the_board_counts_a_queues_callbacks_and_knows_its_answer_rate(vie
         spent,
     ]
     await views.record_streams([(f"callback/{64 * n + 1}", [scheduled(), *facts]) for n, facts in enumerate(ends, 1)])
-    found = await standing(views)
+    found = await board_row(views)
     assert (found.waiting, found.running, found.delayed, found.succeeded, found.failed) == (3, 2, 1, 1, 1)
     assert (found.answer_rate, found.concurrent_task_limit, found.status) == (0.3333, 4, "on")
 
 
 async def test_why_nothing_starts_is_told_by_the_first_reason_that_holds(views: Views) -> None:
     await views.record(STREAM, queue_created(status=QueueStatus.OFF, concurrent_task_limit=2))
-    found = await standing(views)
+    found = await board_row(views)
     assert (found.idle, found.oldest_due, found.taken) == (Idle.OFF, None, 0)
     await views.record(STREAM, QueueSwitchedOn(), version=1)
-    assert (await standing(views)).idle is Idle.NOTHING_DUE
+    assert (await board_row(views)).idle is Idle.NOTHING_DUE
     due = "INSERT INTO perezvon_1.timetable (callback_id, queue_id, organization_id, due_at, position)"
     await views.do(f"{due} VALUES (129, %s, 1, %s, 1)", QUEUE_ID, LONG_AHEAD)
-    found = await standing(views)
+    found = await board_row(views)
     assert (found.idle, found.oldest_due) == (Idle.NOTHING_DUE, LONG_AHEAD)
     await views.do(f"{due} VALUES (193, %s, 1, %s, 1)", QUEUE_ID, LONG_AGO)
-    found = await standing(views)
+    found = await board_row(views)
     assert (found.idle, found.oldest_due) == (Idle.SWITCH_AWAY, LONG_AGO)
     await views.do(
         "INSERT INTO perezvon_1.gateway_leases (gateway, until, link_up) VALUES ('s', now() + interval '1 hour', true)"
     )
-    assert (await standing(views)).idle is None
+    assert (await board_row(views)).idle is None
     await views.do(
         "INSERT INTO perezvon_1.queue_slots (queue_id, organization_id, is_on, slots, taken) VALUES (%s, 1, true, 2, 2)"
         " ON CONFLICT (queue_id) DO UPDATE SET taken = 2",
         QUEUE_ID,
     )
     await views.do("UPDATE perezvon_1.gateway_leases SET is_full = true")
-    found = await standing(views)
+    found = await board_row(views)
     assert (found.idle, found.taken) == (Idle.LIMIT_REACHED, 2)
     await views.do("UPDATE perezvon_1.queue_slots SET taken = 1")
-    assert (await standing(views)).idle is Idle.CHANNELS_FULL
+    assert (await board_row(views)).idle is Idle.CHANNELS_FULL
     await views.do(
         "INSERT INTO perezvon_1.gateway_leases (gateway, until, link_up) VALUES ('t', now() + interval '1 hour', true)"
     )
-    assert (await standing(views)).idle is None
+    assert (await board_row(views)).idle is None
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,9 @@ async def test_a_switch_is_away_when_its_link_is_down_or_it_is_left_alone_or_nob
     await views.do(
         "INSERT INTO perezvon_1.gateway_leases (gateway, until, link_up) VALUES ('s', now() + interval '1 hour', true)"
     )
-    assert (await standing(views)).idle is None
+    assert (await board_row(views)).idle is None
     await views.do(f"UPDATE perezvon_1.gateway_leases SET {changed}")
-    assert (await standing(views)).idle is Idle.SWITCH_AWAY
+    assert (await board_row(views)).idle is Idle.SWITCH_AWAY
 
 
 async def test_facts_that_are_folded_already_change_nothing_and_a_missing_one_is_no_guess(views: Views) -> None:

@@ -1,4 +1,4 @@
-"""What the record says of a call, and what it leaves open."""
+"""Records of calls: times, outcome and legs, by the facts of the callback."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -30,12 +30,12 @@ STREAM = f"callback/{CALLBACK_ID}"
 
 
 def minutes(number: int) -> timedelta:
-    """When the fact of that number, from 1, was recorded."""
+    """Return the time after the start at which the fact with that number, from 1, was recorded."""
     return timedelta(minutes=number)
 
 
 def after(*facts: CallbackFact, attempt: int = 1) -> CallRecord:
-    """The call of the attempt after the callback was scheduled and these facts were recorded, a minute apart."""
+    """Return the call of the attempt after a callback was scheduled and these facts were recorded, a minute apart."""
     return call_record(recorded([scheduled(), *facts], STREAM), Dialled(callback_id=CALLBACK_ID, attempt=attempt))
 
 

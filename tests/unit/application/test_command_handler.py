@@ -153,7 +153,7 @@ async def test_the_same_key_of_another_owner_is_another_key(desk: Desk) -> None:
 
 
 async def taken_meanwhile(desk: Desk, request: Request = REQUEST) -> CommandResult[Any]:
-    """A command whose key another command takes between the look-up and the append."""
+    """Run a command whose key another command takes between the look-up and the append."""
 
     async def append() -> CommandResult[Any]:
         rival = desk.idempotency(request)
@@ -176,7 +176,7 @@ async def test_a_key_taken_meanwhile_by_another_request_is_refused(desk: Desk) -
 
 async def test_a_key_that_is_taken_without_a_record_is_a_conflict(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     async def none(_digest: bytes) -> None:
-        """The record is not visible yet."""
+        """Return no record, as if it were not visible yet."""
 
     monkeypatch.setattr(desk.log, "idempotency_record", none)
     with pytest.raises(ConcurrentUpdate):

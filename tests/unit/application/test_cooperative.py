@@ -1,4 +1,4 @@
-"""Going through many things lets others have their turn."""
+"""Long loops that let other tasks run."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Ids are what their standards say; numbers are what phones can dial."""
+"""Ids follow their standards; phone numbers can be dialled."""
 
 import time
 from uuid import RFC_4122, UUID

@@ -1,4 +1,4 @@
-"""Who may search tasks by what, and which filter the list gets."""
+"""The filter of a task search: permissions and normalisation."""
 
 from typing import Any, cast
 

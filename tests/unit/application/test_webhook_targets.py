@@ -1,4 +1,4 @@
-"""Which URLs are taken for webhooks, before anybody asks a resolver."""
+"""URLs that are allowed for webhooks, without a DNS look-up."""
 
 from ipaddress import ip_address
 

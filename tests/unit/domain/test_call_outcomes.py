@@ -1,4 +1,4 @@
-"""The contract's words for how calls end (contract 2, Status; telephony, Outcomes)."""
+"""The contract's words for the outcomes of calls (docs/contracts/task_scheduler.md, Status; docs/asterisk.md)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Given what happened to a callback, when somebody or the switch speaks, then these facts follow or it is refused."""
+"""Given the facts of a callback, when a user or the switch acts, then these facts follow or the action is refused."""
 
 from datetime import timedelta
 
@@ -71,7 +71,7 @@ STATUS_OF = {
 WAITING = {"scheduled", "delayed"}
 DIALLING = {"dialling": 1, "dialling again": 2}
 ENDING = {"talking": 1, "removed while talking": 1, "cancelled while dialling": 1}
-"""Ways whose call still runs, although its outcome changes nothing any more, and its attempt."""
+"""Histories with a running call whose outcome no longer changes the callback, and its attempt."""
 
 every_way = pytest.mark.parametrize("way", list(WAYS))
 

@@ -1,4 +1,4 @@
-"""Given what happened to a queue, when somebody asks for a change, then these facts follow or it is refused."""
+"""Given the facts of a queue, when a user requests a change, then these facts follow or the change is refused."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,14 +36,14 @@ BAD_FIELDS = [
 
 
 def given(*facts: QueueFact, **fields: Any) -> CallbackQueue:
-    """The queue as these facts, after its creation, made it."""
+    """Return the queue after its creation and these facts."""
     queue = replay(recorded([queue_created(**fields), *facts], stream=f"queue/{QUEUE_ID}", organization_id=129))
     assert queue is not None
     return queue
 
 
 def refused_field(decision: Callable[[], Any]) -> str:
-    """The field of which the decision is refused."""
+    """Return the field that the refusal of the decision names."""
     with pytest.raises(InvalidField) as raised:
         decision()
     return raised.value.field

@@ -1,4 +1,4 @@
-"""Every tag has a golden file: a stored fact as it will be read for ever. A diff here needs an upcaster."""
+"""Golden files: a stored fact of every tag, which must stay readable. A diff here needs an upcaster."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_there_is_a_golden_file_for_each_tag_and_no_other() -> None:
 
 
 def test_a_field_of_a_later_release_keeps_no_fact_from_being_read() -> None:
-    """While a release rolls out, those of before read what it writes."""
+    """Check that older releases can read what this release writes, as they do during a rolling deployment."""
     for path in GOLDEN.glob("*.json"):
         tag = path.name.removesuffix(".json").removesuffix(".least").partition(".before_")[0]
         later = json.dumps(_with_more(json.loads(path.read_bytes()))).encode()
@@ -55,7 +55,7 @@ def test_a_field_of_a_later_release_keeps_no_fact_from_being_read() -> None:
 
 
 def _with_more(plain: Any) -> Any:
-    """Answer the same with a field more in every object whose keys are names of fields."""
+    """Return a copy with one more field in every object whose keys are names of fields."""
     if not isinstance(plain, dict):
         return plain
     items = cast("dict[str, Any]", plain).items()
@@ -84,7 +84,7 @@ def test_a_fact_that_nobody_knows_is_an_error_and_not_skipped() -> None:
 
 
 def test_what_is_not_stored_is_none() -> None:
-    """omit_defaults: another default than None could not be changed without changing history."""
+    """Check that None is the only default: with omit_defaults, another one could not be changed without changing history."""
 
     def nested(tp: type) -> list[type[msgspec.Struct]]:
         fields = msgspec.structs.fields(tp)

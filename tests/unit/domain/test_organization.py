@@ -1,4 +1,4 @@
-"""Given what happened to an organisation, when an admin asks for a change, then these facts follow or it is refused."""
+"""Given the facts of an organisation, when an admin requests a change, then these facts follow or the change is refused."""
 
 import pytest
 
@@ -28,7 +28,7 @@ TOKEN = TokenIssued(token_id="t1", role=Role.AGENT, secret_hash="bb", member_id=
 
 
 def given(*facts: OrganizationFact) -> Organization:
-    """The organisation as these facts, after its creation, made it."""
+    """Return the organisation after its creation and these facts."""
     organization = replay(recorded([CREATED, *facts], stream="organization/65", organization_id=65))
     assert organization is not None
     return organization

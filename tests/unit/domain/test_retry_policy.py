@@ -1,4 +1,4 @@
-"""What follows a failed attempt: the contract's rule, or the one that a policy has (telephony, Outcomes)."""
+"""Retry policies: the attempt that follows a failed one, by the contract's rule or by a policy."""
 
 from datetime import timedelta
 from typing import Any
@@ -30,7 +30,7 @@ NEVER = RetryPolicy(outcomes={outcome: Rule(retry=False) for outcome in RULED})
 
 
 def failure(outcome: Outcome, **fields: Any) -> Failure:
-    """A first failure, of a callback with a pause of a minute and a try left, unless the fields say otherwise."""
+    """Return a first failure of a callback with a pause of a minute and one try left, or with the given fields."""
     defaults: dict[str, Any] = {"tries_left": 1, "forgiven": 0, "pause": 60, "chance": 0.0}
     return Failure(outcome=outcome, **(defaults | fields))
 
@@ -113,7 +113,7 @@ def test_a_pause_is_never_shorter_than_asked_nor_longer_than_jitter_allows(
 
 
 def follow(callback_facts: list[CallbackFact], outcome: Outcome, policy: RetryPolicy, **fields: Any) -> CallbackFact:
-    """Let the next attempt fail so; add what happened, and answer what was decided."""
+    """Fail the next attempt with that outcome, add the facts, and return the decision."""
     number = sum(isinstance(fact, AttemptStarted) for fact in callback_facts) + 1
     callback_facts += [
         AttemptStarted(attempt=number, call_id=call_id_of(number)),
@@ -148,7 +148,7 @@ def test_a_callback_that_always_fails_ends_and_no_more_attempts_count_than_it_ha
         assert counted <= tries
         if isinstance(decided, CallbackFinished):
             return
-    pytest.fail("it is tried for ever")
+    pytest.fail("the callback is retried forever")
 
 
 @given(st.lists(st.sampled_from(FAILURES), min_size=1, max_size=50), st.integers(1, 50), st.integers(0, PAUSE_MAX_S))

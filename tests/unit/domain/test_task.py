@@ -1,4 +1,4 @@
-"""Given what happened to a task, when somebody asks for a change, then these facts follow or it is refused."""
+"""Given the facts of a task, when a user requests a change, then these facts follow or the change is refused."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,7 +21,7 @@ from domain.task.task import TRANSITIONS, Status, Task, replay
 from domain.values import trimmed_title
 from tests.support.histories import START, TASK_ID, filed, recorded
 
-FAILED = TaskFailed(personal=Failure(subject=TASK_ID, error_message="nobody answers"))
+FAILED = TaskFailed(personal=Failure(subject=TASK_ID, error_message="the line is dead"))
 WAYS: dict[Status, list[TaskFact]] = {
     Status.PENDING: [],
     Status.IN_PROGRESS: [TaskStarted()],
@@ -39,14 +39,14 @@ FACT_OF = {
 
 
 def given(*facts: TaskFact) -> Task:
-    """The task as these facts, after its filing, made it."""
+    """Return the task after it was filed and these facts."""
     task = replay(recorded([filed(), *facts]))
     assert task is not None
     return task
 
 
 def refused(decision: Callable[[], Sequence[TaskFact]], error: type[Refused]) -> Refused:
-    """The refusal that the decision answers."""
+    """Return the refusal that the decision raises."""
     with pytest.raises(error) as raised:
         decision()
     return raised.value
@@ -86,7 +86,7 @@ def test_a_completed_task_knows_when() -> None:
 
 def test_a_failed_task_keeps_the_reason_until_it_is_reprocessed() -> None:
     failed = given(FAILED)
-    assert failed.error_message == "nobody answers"
+    assert failed.error_message == "the line is dead"
     assert failed.reprocess() == [TaskReprocessed(attempt=2)]
     again = given(FAILED, TaskReprocessed(attempt=2))
     assert (again.status, again.error_message, again.attempt) == (Status.PENDING, None, 2)

@@ -11,7 +11,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from application.phones import e164, line
-from application.queries.queue_board import Idle, QueueStanding
+from application.queries.queue_board import Idle, QueueBoardRow
 from application.webhook_targets import check_target
 from infrastructure.gateways.asterisk.kind import AsteriskGatewayKind
 from infrastructure.gateways.asterisk.options import AsteriskOptions
@@ -144,8 +144,8 @@ def test_news_that_come_after_newer_ones_of_the_same_callback_are_out_of_order()
     assert (received.verified["success"], received.disordered) == (5, 2)
 
 
-def standing(idle: Idle | None) -> QueueStanding:
-    return QueueStanding(
+def board_row(idle: Idle | None) -> QueueBoardRow:
+    return QueueBoardRow(
         id=1, name="Q", status="on", concurrent_task_limit=8, taken=3, waiting=20, delayed=5, running=3, succeeded=6,
         failed=4, answer_rate=0.456, oldest_due=None, idle=idle,
     )  # fmt: skip
@@ -153,17 +153,17 @@ def standing(idle: Idle | None) -> QueueStanding:
 
 @pytest.mark.parametrize("idle", Idle)
 def test_a_queue_is_shown_with_the_reason_why_nothing_starts(idle: Idle) -> None:
-    shown = cells(standing(idle))
+    shown = cells(board_row(idle))
     assert shown[:-1] == ("Q", "20", "5", "3 of 8", "10", "46%")
     assert shown[-1]
-    assert cells(standing(None))[-1] == ""
+    assert cells(board_row(None))[-1] == ""
 
 
 def test_without_a_terminal_there_are_few_and_plain_lines() -> None:
     stream = io.StringIO()
     with showing(stream) as show:
         for _ in range(100):
-            show([standing(Idle.OFF)], 7)
+            show([board_row(Idle.OFF)], 7)
     line_of_queue = "Q: 20 waiting, 5 delayed, 3 of 8 calls, 10 finished, 46% answered; idle because it is off"
     assert stream.getvalue() == f"{line_of_queue}\nwebhooks: 7 verified\n"
 
@@ -175,7 +175,7 @@ def test_on_a_terminal_the_table_is_drawn_again_and_again(monkeypatch: pytest.Mo
     stream = io.StringIO()
     with showing(stream) as show:
         for webhooks in (7, 8):
-            show([standing(Idle.LIMIT_REACHED)], webhooks)
+            show([board_row(Idle.LIMIT_REACHED)], webhooks)
     drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
     assert "webhooks verified: 7" in drawn
     assert "webhooks verified: 8" in drawn
