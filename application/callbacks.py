@@ -44,14 +44,14 @@ class Callbacks:
         sequences: IdSequences,
         directory: Directory,
         queues: CallbackQueues,
-        opened: tuple[Network, ...] = (),
+        allowed_networks: tuple[Network, ...] = (),
     ) -> None:
-        """Record callbacks in ``log``, with ids from ``sequences``; allow webhooks to the ``opened`` networks too."""
+        """Record callbacks in ``log``, with ids from ``sequences``; allow webhooks to the ``allowed_networks`` too."""
         self._log = log
         self._sequences = sequences
         self._directory = directory
         self._queues = queues
-        self._opened = opened
+        self._allowed_networks = allowed_networks
 
     async def schedule(self, queue_id: int, new: Sequence[NewCallback], request: Request) -> CallbacksResult:
         """Schedule at least one callback, all or none, in their order.
@@ -67,7 +67,9 @@ class Callbacks:
             if organization is None:
                 raise OrganizationNotFound
             ids = await self._sequences.new_callback_ids(len(new))
-            facts = await NewCallbackFacts(queue_id, organization.settings.region, self._opened).build(new, ids)
+            facts = await NewCallbackFacts(queue_id, organization.settings.region, self._allowed_networks).build(
+                new, ids
+            )
             envelope = request.envelope(caller.organization_id, caller.actor)
             streams = [callback_stream(callback_id) for callback_id in ids]
             return CommandResult((await self._log.append_all(streams, facts, envelope, idempotency.key)).events)

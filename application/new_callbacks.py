@@ -37,11 +37,11 @@ class NewCallback(msgspec.Struct, frozen=True, kw_only=True):
 class NewCallbackFacts:
     """Builds the facts of new callbacks in a queue. An error names its field by index, such as ``tasks[3].a_number``."""
 
-    def __init__(self, queue_id: int, region: str, opened: tuple[Network, ...]) -> None:
-        """Read national numbers as numbers of ``region``; allow webhooks to the ``opened`` networks too."""
+    def __init__(self, queue_id: int, region: str, allowed_networks: tuple[Network, ...]) -> None:
+        """Read national numbers as numbers of ``region``; allow webhooks to the ``allowed_networks`` too."""
         self._queue_id = queue_id
         self._region = region
-        self._opened = opened
+        self._allowed_networks = allowed_networks
         self._errors: list[InvalidField] = []
 
     async def build(self, new: Sequence[NewCallback], ids: Sequence[int]) -> list[CallbackScheduled]:
@@ -84,7 +84,7 @@ class NewCallbackFacts:
     def _target(self, index: int, field: str, url: str | None) -> str | None:
         try:
             if url is not None:
-                check_target(url, self._opened)
+                check_target(url, self._allowed_networks)
         except BadTarget as error:
             self._errors.append(InvalidField(f"tasks[{index}].{field}", str(error), error.kind))
         return url

@@ -60,13 +60,13 @@ def networks_of(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
-def is_allowed(address: Address, port: int, opened: Iterable[Network] = ()) -> bool:
-    """Return whether webhooks are allowed to an address; in the ``opened`` networks every address and port is."""
+def is_allowed(address: Address, port: int, allowed_networks: Iterable[Network] = ()) -> bool:
+    """Return whether webhooks are allowed to an address; in the ``allowed_networks`` every address and port is."""
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
             return False
         address = address.ipv4_mapped or address
-    if any(address in network for network in opened):
+    if any(address in network for network in allowed_networks):
         return True
     return _is_usual(port) and _is_public(address)
 
@@ -110,12 +110,12 @@ def _plain(host: str) -> str:
     return unicodedata.normalize("NFKC", host).lower().replace("\u3002", ".").rstrip(".")
 
 
-def is_open(opened: Sequence[Network]) -> bool:
-    """Return whether an opened network is a loopback network; then the names of this machine are allowed too."""
-    return any(network.is_loopback for network in opened)
+def allows_loopback(allowed_networks: Sequence[Network]) -> bool:
+    """Return whether an allowed network is a loopback network; then the names of this machine are allowed too."""
+    return any(network.is_loopback for network in allowed_networks)
 
 
-def check_target(url: str, opened: tuple[Network, ...] = ()) -> None:
+def check_target(url: str, allowed_networks: tuple[Network, ...] = ()) -> None:
     """Check a URL as a webhook's target, without a DNS look-up. Raises BadTarget.
 
     This informs the client early; the sender checks each address again when it opens the connection.
@@ -127,11 +127,11 @@ def check_target(url: str, opened: tuple[Network, ...] = ()) -> None:
     origin = _ORIGIN.match(url)
     if origin is None:
         raise BadTarget("Expected an http or https address", "url_parsing")
-    _check_origin(origin[0], opened)
+    _check_origin(origin[0], allowed_networks)
 
 
 @lru_cache(maxsize=4096)
-def _check_origin(origin: str, opened: tuple[Network, ...]) -> None:
+def _check_origin(origin: str, allowed_networks: tuple[Network, ...]) -> None:
     """Check the part of a URL up to its path. Thousands of callbacks share a few of these, so results are cached."""
     parts, host, port = _split(origin)
     if parts.username is not None or parts.password is not None:
@@ -140,7 +140,9 @@ def _check_origin(origin: str, opened: tuple[Network, ...]) -> None:
         address = literal(host)
     except ValueError as error:
         raise BadTarget("Expected a host name or an address", "url_parsing") from error
-    if not (_is_likely(host, port, opened) if address is None else is_allowed(address, port, opened)):
+    if not (
+        _is_likely(host, port, allowed_networks) if address is None else is_allowed(address, port, allowed_networks)
+    ):
         raise BadTarget(_REFUSED, "destination_not_allowed")
 
 
@@ -155,8 +157,8 @@ def _split(url: str) -> tuple[SplitResult, str, int]:
     return parts, host, port or _DEFAULT_PORTS[parts.scheme]
 
 
-def _is_likely(host: str, port: int, opened: tuple[Network, ...]) -> bool:
-    """Return whether a name can be allowed. With opened networks it can resolve into one of them, on any port."""
+def _is_likely(host: str, port: int, allowed_networks: tuple[Network, ...]) -> bool:
+    """Return whether a name can be allowed. With allowed networks it can resolve into one of them, on any port."""
     if is_local_name(host):
-        return is_open(opened)
-    return bool(opened) or _is_usual(port)
+        return allows_loopback(allowed_networks)
+    return bool(allowed_networks) or _is_usual(port)

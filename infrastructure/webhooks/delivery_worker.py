@@ -50,8 +50,10 @@ async def run_deliveries(dsn: str, stop: asyncio.Event, options: WebhookOptions)
 
     ``dsn`` is the service's. Any number of processes may run this at once. Recovers by itself when Postgres comes back.
     """
-    if options.opened:
-        _logger.warning("webhooks may go to private networks", networks=[str(network) for network in options.opened])
+    if options.allowed_networks:
+        _logger.warning(
+            "webhooks may go to private networks", networks=[str(network) for network in options.allowed_networks]
+        )
     pool = Pool(dsn, size=4, name="webhooks")
     listener = Listener(dsn, CHANNEL)
     await pool.open()

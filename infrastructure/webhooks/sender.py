@@ -39,7 +39,7 @@ class AiohttpSender:
     def __init__(self, session: ClientSession, options: WebhookOptions) -> None:
         """Send over ``session``, whose sockets are opened by an ``SsrfGuard``."""
         self._session = session
-        self._allowed = options.opened
+        self._allowed = options.allowed_networks
         self._timeout = options.timeout
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> ReceiverResponse:
@@ -130,7 +130,7 @@ def _error_of(error: Exception) -> str:
 @asynccontextmanager
 async def open_sender(options: WebhookOptions, lookup: Lookup = system_lookup) -> AsyncGenerator[AiohttpSender]:
     """Yield a sender all of whose sockets are opened by an ``SsrfGuard``."""
-    guard = SsrfGuard(options.opened)
+    guard = SsrfGuard(options.allowed_networks)
     resolver = BoundedResolver(guard, lookup)
     connector = TCPConnector(
         resolver=resolver,

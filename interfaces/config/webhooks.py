@@ -12,7 +12,7 @@ _KEY_BYTES = 32
 def webhook_options(settings: Settings) -> WebhookOptions:
     """Return the webhook options of the settings. Raises BadSetting."""
     return WebhookOptions(
-        opened=_networks(settings.webhook_allow_nets),
+        allowed_networks=_networks(settings.webhook_allow_nets),
         timeout=settings.webhook_timeout_seconds,
         before_wait=settings.webhook_before_seconds,
         secrets_key=_key(settings.secrets_key),

@@ -331,7 +331,7 @@ async def test_the_same_key_with_other_callbacks_is_refused(office: Office) -> N
 
 
 async def test_a_network_that_is_opened_may_be_told(service: Service) -> None:
-    options = WebhookOptions(opened=networks_of("127.0.0.0/8"))
+    options = WebhookOptions(allowed_networks=networks_of("127.0.0.0/8"))
     async with services(service_dsn(service.dsn), options) as opened, served(opened, service.dsn) as other:
         office = await other.office()
         queue = await office.create_queue()

@@ -83,7 +83,7 @@ class Switchboard:
         """Create a queue and schedule ``callbacks`` with mixed numbers, tries and pauses."""
         self.callbacks = callbacks
         random = Random(seed)
-        async with call_queue(self.dsn, LIMIT, WebhookOptions(opened=networks_of(_LOOPBACK))) as queue:
+        async with call_queue(self.dsn, LIMIT, WebhookOptions(allowed_networks=networks_of(_LOOPBACK))) as queue:
             await queue.put([_callback(self.receiver.url, number, random) for number in range(callbacks)])
             await queue.switch_on()
 

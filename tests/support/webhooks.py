@@ -24,7 +24,7 @@ from infrastructure.webhooks.delivery_worker import run_deliveries
 from infrastructure.webhooks.outbox import enqueue
 
 OPENED = networks_of("127.0.0.0/8,::1/128")
-OPTIONS = WebhookOptions(opened=OPENED, timeout=2.0, before_wait=1.0)
+OPTIONS = WebhookOptions(allowed_networks=OPENED, timeout=2.0, before_wait=1.0)
 ORGANIZATION = 65
 
 _positions = count(1)
@@ -78,7 +78,7 @@ async def worker(dsn: str, options: WebhookOptions = OPTIONS) -> AsyncGenerator[
 def worker_process(dsn: str, options: WebhookOptions = OPTIONS) -> Generator[subprocess.Popen[bytes]]:
     """Deliver in another process, which may be killed."""
     given = {
-        "PEREZVON_WEBHOOK_ALLOW_NETS": ",".join(map(str, options.opened)),
+        "PEREZVON_WEBHOOK_ALLOW_NETS": ",".join(map(str, options.allowed_networks)),
         "PEREZVON_WEBHOOK_TIMEOUT_SECONDS": str(options.timeout),
     }
     command = [sys.executable, "-m", "tests.support.webhook_worker", service_dsn(dsn)]

@@ -239,7 +239,10 @@ async def test_what_expired_before_its_first_attempt_is_not_sent(database: str) 
 
 
 async def test_a_private_target_ends_in_one_constant_error(database: str) -> None:
-    async with receiving() as receiver, worker(database, replace(OPTIONS, opened=networks_of("127.0.0.2/32"))):
+    async with (
+        receiving() as receiver,
+        worker(database, replace(OPTIONS, allowed_networks=networks_of("127.0.0.2/32"))),
+    ):
         await enqueue_all(database, [message(receiver.url), message("http://169.254.169.254/", callback_id=2)])
         await eventually_async(all_are(database, "failed"))
     assert receiver.got == []

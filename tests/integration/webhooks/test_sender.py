@@ -170,7 +170,7 @@ async def test_headers_are_ours_alone() -> None:
 
 
 async def test_a_black_hole_ends_in_a_timeout() -> None:
-    async with receiving() as receiver, open_sender(WebhookOptions(opened=OPENED, timeout=0.3)) as sender:
+    async with receiving() as receiver, open_sender(WebhookOptions(allowed_networks=OPENED, timeout=0.3)) as sender:
         receiver.default = never
         response = await post(sender, receiver.url)
         assert (response.status, response.error) == (None, "timeout")
