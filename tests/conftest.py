@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from tests.asterisk.real_switch import RealSwitch, real_switch
 from tests.asterisk.tree import found
@@ -15,6 +16,9 @@ from tests.support.node import NO_NODE, NO_REGISTRY
 for variable in [name for name in os.environ if name.startswith(("PEREZVON_", "POSTGRES_"))]:
     if not variable.startswith("PEREZVON_TEST_"):
         del os.environ[variable]  # settings of a service must not affect tests
+
+settings.register_profile("load", deadline=None)  # a busy machine must not fail a law
+settings.load_profile("load")
 
 UNTESTED = "ASTERISK WAS NOT TESTED: there is none on this machine; get it with ./run asterisk --fetch"
 

@@ -7,13 +7,18 @@ from infrastructure.policies.retry_callbacks import RetryCallbacks
 from infrastructure.policies.schedule_cache import ScheduleCache
 from infrastructure.subscriptions.handler import Handler
 
-_POLICIES = (RetryCallbacks, KeepTimetable, NotifyWebhooks, CarryOutCallbackTasks)
-
-POLICIES = {policy.name: policy.summary for policy in _POLICIES}
-"""The rule of each policy, by its name."""
-
 
 def policies() -> dict[str, Handler]:
-    """Return new policies by name, for one database: they share a cache of it."""
+    """Return new policies by name, for one database: policies of callbacks share a cache of schedules."""
     schedules = ScheduleCache()
-    return {policy.name: policy(schedules) for policy in _POLICIES}
+    new: tuple[Handler, ...] = (
+        RetryCallbacks(schedules),
+        KeepTimetable(schedules),
+        NotifyWebhooks(schedules),
+        CarryOutCallbackTasks(schedules),
+    )
+    return {policy.name: policy for policy in new}
+
+
+POLICIES = {name: policy.summary for name, policy in policies().items()}
+"""The rule of each policy, by its name."""

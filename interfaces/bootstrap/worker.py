@@ -37,7 +37,7 @@ def worker_parts(dsn: str, settings: Settings, stop: Event) -> dict[str, Awaitab
     if gateway.rings_phones:
         _log.info("dialling over a gateway", through=gateway.description, **msgspec.structs.asdict(pace))
     else:
-        _log.warning("phone network simulated: no phone rings", address=gateway.address)
+        _log.warning("no phone rings", through=gateway.description)
     parts["dispatcher"] = run_dispatching(dsn, stop, options, gateway=gateway, pace=pace)
     return parts
 

@@ -91,7 +91,7 @@ def _warn_of_phones(gateway: GatewayKind) -> None:
     if gateway.rings_phones:
         _log.warning("dialling over a real switch: phones ring", through=gateway.description)
     else:
-        _log.warning("phone network simulated: no phone rings")
+        _log.warning("no phone rings", through=gateway.description)
 
 
 def _network_children(listener: socket.socket | None) -> list[Child]:

@@ -10,6 +10,7 @@ import pytest
 from infrastructure.operations.projection_worker import run_projections
 from infrastructure.postgres.connections import service_dsn
 from infrastructure.read_models.registry import PROJECTIONS
+from interfaces.bootstrap.maintenance import VIEWS
 from tests.support.shell import Shell, run
 from tests.support.waiting import eventually_async
 
@@ -41,9 +42,7 @@ def folded(database: str, acme: str) -> Folded:
     return lambda: asyncio.run(work())
 
 
-@pytest.mark.parametrize(
-    "view", ["task_list", "audit_trail", "callback_list", "queue_board", "call_history", "access_directory"]
-)
+@pytest.mark.parametrize("view", VIEWS)
 def test_a_view_that_is_right_is_rebuilt_and_put_in_place(shell: Shell, folded: Folded, view: str) -> None:
     folded()
     report = shell.json("rebuild", view)

@@ -34,7 +34,7 @@ LABELS = sorted(f"{method.upper()} {path}" for path, item in DOCUMENT["paths"].i
 UNHURRIED = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large)
 # Conditions that no schema can express: a phone number exists, a key is new, a version is current.
 BEYOND_SCHEMAS = ["2xx", "3xx", "401", "403", "404", "409", "412", "422", "429"]
-REJECTIONS = ["400", "401", "403", "404", "405", "406", "409", "412", "415", "422", "428", "429"]
+REJECTIONS = ["400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "428", "429"]
 
 
 class Application:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 from uuid import uuid4
 
 import pytest
@@ -26,22 +27,23 @@ from application.ports.call_gateway import (
     Progress,
 )
 from domain.callback.events import CallEnd, Leg, Outcome
-from tests.support.switches import EventCollector, Switch, asterisk_switch, simulated_switch
+from interfaces.config.settings import GatewayName
+from tests.support.switches import SWITCHES, EventCollector, Switch
 from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
 
-SWITCHES = ("simulated", "asterisk")
 LONG_S = 600.0
 
 
 @pytest.fixture(params=SWITCHES)
 async def switch(request: pytest.FixtureRequest) -> AsyncIterator[Switch]:
-    lending = (
-        asterisk_switch(request.getfixturevalue("asterisk")) if request.param == "asterisk" else simulated_switch()
-    )
-    async with lending as lent:
-        yield lent
+    async with SWITCHES[request.param](request.getfixturevalue) as ready:
+        yield ready
+
+
+def test_each_gateway_has_a_switch_for_this_suite() -> None:
+    assert SWITCHES.keys() == set(get_args(GatewayName))
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def _fault(node: ast.AST, first: str) -> str | None:
         return None
     if any(_name(decorator) in _NOUN_DECORATORS for decorator in node.decorator_list):
         return None
-    return f'docstring of a function starts with "{first}": start with an imperative verb of tests/language/verbs.txt'
+    return f'docstring of a function starts with "{first}": start with an imperative verb of tests/language/verbs.txt, or add the verb there'
 
 
 def _name(decorator: ast.expr) -> str:

@@ -3,9 +3,9 @@
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 
@@ -217,6 +217,13 @@ async def asterisk_switch(real: RealSwitch) -> AsyncGenerator[Switch]:
             yield switch
         finally:
             switch.tidy_up()
+
+
+SWITCHES: Mapping[str, Callable[[Callable[[str], Any]], AbstractAsyncContextManager[Switch]]] = {
+    "simulated": lambda _fixture: simulated_switch(),
+    "asterisk": lambda fixture: asterisk_switch(fixture("asterisk")),
+}
+"""The switch of each gateway. Each takes a function that returns the value of a pytest fixture."""
 
 
 class EventCollector:

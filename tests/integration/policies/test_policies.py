@@ -113,8 +113,12 @@ async def test_a_policy_that_dies_before_the_commit_has_done_nothing_and_does_it
 
     monkeypatch.setattr(kind, "handle", die_afterwards)
     running = views.runner(name)
-    with pytest.raises(StorageUnavailable):
+    try:
         await running.step()
+    except StorageUnavailable:
+        pass
+    else:
+        pytest.fail(f"record_a_day records no fact that {name} handles")
     assert await outcome(views, streams) == before
     monkeypatch.undo()
     while await running.step():
