@@ -12,7 +12,7 @@ from application.errors import InvalidFields, PreconditionFailed, TaskNotFound
 from application.ids import digest_of, uuid7
 from application.phones import e164
 from application.ports.directory import Directory, OperatorHolder
-from application.ports.event_log import EventLog
+from application.ports.event_log import EventLog, IdempotencyKey
 from domain.errors import InvalidField
 from domain.model import Recorded
 from domain.streams import task_stream
@@ -90,16 +90,7 @@ class Tasks:
             raise PreconditionFailed
         scope = caller.scope if caller else f"operator/{(operator.organization_id, operator.number)}"
         idempotency = Idempotency(self._log, request, scope)
-
-        async def record() -> CommandResult[TaskFact]:
-            task_id = uuid7()
-            fact = _filed(command, task_id, operator, caller)
-            actor = caller.actor if caller else f"operator/{operator.number}"
-            envelope = request.envelope(operator.organization_id, actor)
-            appended = await self._log.append(task_stream(task_id), 0, [fact], envelope, idempotency.key)
-            return CommandResult(appended.events)
-
-        handled = await idempotency.run(record)
+        handled = await idempotency.run(self._record, command, request, operator, idempotency.key)
         if handled.is_replay:
             return await self._result(handled)
         (event,) = handled.events
@@ -146,6 +137,16 @@ class Tasks:
     async def history(self, task_id: str, organization_id: int) -> Events:
         """Return all events of the task, oldest first. Raises TaskNotFound."""
         return await self._events(task_id, organization_id)
+
+    async def _record(
+        self, command: FileTask, request: Request, operator: OperatorHolder, key: IdempotencyKey | None
+    ) -> CommandResult[TaskFact]:
+        caller, task_id = request.caller, uuid7()
+        fact = _filed(command, task_id, operator, caller)
+        actor = caller.actor if caller else f"operator/{operator.number}"
+        envelope = request.envelope(operator.organization_id, actor)
+        appended = await self._log.append(task_stream(task_id), 0, [fact], envelope, key)
+        return CommandResult(appended.events)
 
     async def _change(self, task_id: str, request: Request, decide: Decision, reason: str | None = None) -> TaskResult:
         caller = request.caller
