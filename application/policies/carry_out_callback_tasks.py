@@ -1,4 +1,7 @@
-"""Whenever a task needs a callback, one is scheduled; then each follows the other until both have ended: the pure part."""
+"""Whenever a task needs a callback, one is scheduled; then each follows the other until both have ended.
+
+Decisions only: infrastructure/policies/carry_out_callback_tasks.py reads and writes the rows.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -137,7 +140,7 @@ def follow_callback(fact: HandledCallbackFact) -> Decide | None:
 
 
 def cancel_callback(events: Sequence[Recorded[CallbackFact]]) -> Sequence[CallbackFact]:
-    """Decide to cancel the callback of a task that a client ended, unless the callback has ended too."""
+    """Return the facts that cancel the callback of a task that ended in another way; none if the callback has ended too."""
     callback = replay_callback(events)
     if callback is None or callback.is_deleted or callback.status is CallbackStatus.FINISHED:
         return []

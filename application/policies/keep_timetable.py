@@ -1,4 +1,7 @@
-"""Whenever a callback has to wait, it gets an entry in the timetable, and its queue has slots: the pure part."""
+"""Whenever a callback has to wait, it gets an entry in the timetable, and its queue has slots.
+
+Decisions only: infrastructure/policies/keep_timetable.py reads and writes the rows.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -58,7 +61,7 @@ class SlotChange(msgspec.Struct, kw_only=True):
 
 
 class TimetableEntry(msgspec.Struct, frozen=True):
-    """A callback that is due at ``due_at``, because of the event at ``position``, its ``version``.
+    """A callback that is due at ``due_at``, because of the event at log position ``position``, version ``version`` of its stream.
 
     ``a_line`` and ``b_line`` are the keys of the phone lines that it would ring.
     """

@@ -1,4 +1,7 @@
-"""Whenever an event occurs for which a callback names a URL, a message to that URL is due: the pure part."""
+"""Whenever an event occurs for which a callback names a URL, a message to that URL is due.
+
+Decisions only: infrastructure/policies/notify_webhooks.py reads and writes the rows.
+"""
 
 from datetime import datetime, timedelta
 from enum import StrEnum

@@ -1,4 +1,7 @@
-"""Whenever an attempt failed, the callback is delayed or finished: the pure part."""
+"""Whenever an attempt failed, the callback is delayed or finished.
+
+Decisions only: infrastructure/policies/retry_callbacks.py reads and writes the rows.
+"""
 
 from collections.abc import Sequence
 

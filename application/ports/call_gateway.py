@@ -35,7 +35,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlaceResult(StrEnum):
-    """Result of placing a call. ``unknown`` is not a failure: ``find`` shows which of the two it was."""
+    """Result of placing a call. ``unknown`` is not a failure: the call may be accepted or refused, and ``find`` shows which."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"

@@ -9,11 +9,11 @@ RebuildProgress = Callable[[int, int], None]
 
 
 class InvalidDsn(ValueError):
-    """A text is no address of a Postgres; the message does not repeat it, since it may hold a password."""
+    """The text is not a connection string of Postgres. The message does not repeat it: it may contain a password."""
 
 
 class ServerTooOld(Exception):
-    """The server is older than the oldest that will do."""
+    """The server is older than the oldest supported version of Postgres."""
 
 
 class SchemaTooOld(Exception):
@@ -58,7 +58,7 @@ class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StillParked(msgspec.Struct, frozen=True):
-    """A stream that could not be brought in, and why."""
+    """A stream whose retry failed and which stays parked, with the error."""
 
     stream: str
     error: str

@@ -101,6 +101,7 @@ class WebhookSecrets(Protocol):
     async def rotate(self, organization_id: int, overlap_s: int, request: Request) -> str:
         """Replace the secret and return the new one; the old one signs too for ``overlap_s`` more seconds.
 
-        The rotation is recorded in the event log. Raises InvalidField, OrganizationNotFound, SecretUnreadable, ConcurrentUpdate, StorageUnavailable.
+        The rotation is recorded in the event log. Raises InvalidField, OrganizationNotFound, SecretUnreadable,
+        ConcurrentUpdate, StorageUnavailable.
         """
         ...

@@ -33,7 +33,7 @@ class QueuePage(msgspec.Struct, frozen=True, kw_only=True):
 class Idle(StrEnum):
     """The reason why a queue starts no calls now: the first that applies, in this order.
 
-    SWITCH_AWAY: the switch is unreachable, or the circuit breaker is open because its trunks carry no calls.
+    SWITCH_AWAY: the switch is unreachable, or its trunks carry no calls and the circuit breaker is open.
     """
 
     OFF = "off"

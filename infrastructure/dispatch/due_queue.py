@@ -12,9 +12,9 @@ from psycopg import AsyncConnection
 from domain.streams import callback_stream
 from infrastructure.postgres.sql import statement
 
-# Callbacks that wait in a queue: where it has the option, without those whose client has a call now. As a subquery the
-# call is looked up by index, and under coalesce the planner does not take the condition for rare, which would make it
-# sort all that is due.
+# Callbacks that wait in a queue. If the queue has a client leg, callbacks whose client has a call now are left out. The
+# call is looked up by index in a subquery. Inside coalesce() the planner does not estimate that the condition is rarely
+# true; with that estimate it would sort all due callbacks.
 _LINE = "CASE s.client_leg WHEN 'a' THEN t.a_line WHEN 'b' THEN t.b_line END"
 _WAITING = f"""
             FROM {{schema}}.timetable AS t
@@ -91,7 +91,9 @@ _DEQUEUE = statement(f"""
 
 
 class QueueTurn(msgspec.Struct, frozen=True, order=True):
-    """A queue with due callbacks and free slots; the least has its turn first. Times are in seconds since 1970.
+    """A queue with due callbacks and free slots. Turns sort by their fields: the queue served longest ago is first.
+
+    Times are in seconds since 1970.
 
     ``shown_number`` is the caller number of its organisation, if it has one.
     """

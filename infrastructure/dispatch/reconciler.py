@@ -133,7 +133,7 @@ class Reconciler:
 
     def _record(self, event: CallProgressed | CallOver) -> None:
         self._recorder.add(event)
-        # A call at A, or at B, was tried there: that proves nothing of the leg.
+        # RINGING_A and RINGING_B from a query show only that the leg was tried, not that it works.
         is_proof = isinstance(event, CallOver) or event.progress is Progress.JOINED
         if is_proof:
             self._term.update_breaker(event, is_found=True)

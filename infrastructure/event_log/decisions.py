@@ -116,7 +116,7 @@ class _DecisionRun:
 
 
 async def _identity(connection: AsyncConnection) -> LogIdentity:
-    """Return the log's ids, cached for each connection: a restore, which adds one, ends all connections."""
+    """Return the log's ids, cached for each connection: they change only with a restore, which ends all connections."""
     if (known := _identities.get(connection)) is None:
         known = _identities[connection] = await read_identity(connection)
     return known

@@ -11,7 +11,7 @@ _READ_IDENTITY = statement("SELECT since_position, id FROM {schema}.log_identity
 
 
 class LogIdentity:
-    """The log's id at each position; a restore from a backup adds one (docs/adr/0003-event-ids-are-derived.md)."""
+    """The log's id at each position. After a restore the operator adds a new id (docs/adr/0003-event-ids-are-derived.md)."""
 
     def __init__(self, rows: Sequence[tuple[int, UUID]]) -> None:
         """Take the rows of ``log_identity``."""

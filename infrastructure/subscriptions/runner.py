@@ -51,7 +51,10 @@ class Runner:
         self._committed_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Handle new events until ``stop`` is set and the runner is woken; retry after every error of Postgres."""
+        """Handle new events until ``stop`` is set; retry after every error of Postgres.
+
+        Wake the runner after setting ``stop``, so that it sees it at once.
+        """
         backoff = _FIRST_BACKOFF_S
         name = self._handler.name
         while not stop.is_set():

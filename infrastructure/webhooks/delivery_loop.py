@@ -50,7 +50,10 @@ class DeliveryLoop:
         self._has_results, self._has_many_results = asyncio.Event(), asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Deliver until ``stop`` is set and ``wake`` too; then finish attempts in flight and release the lanes."""
+        """Deliver until ``stop`` is set, then finish attempts in flight and release the lanes.
+
+        Set ``wake`` after ``stop``, so that the loop sees it at once.
+        """
         recording = asyncio.create_task(self._keep_recording())
         try:
             while not stop.is_set():

@@ -12,7 +12,7 @@ from application.ports.webhooks import DeliveryState
 
 SHORT_S = (2, 10, 30)
 LONG_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""Backoff in seconds after the first, second … attempt (docs/webhooks.md, What your answer means)."""
+"""Backoff in seconds after the first, second … attempt (docs/webhooks.md, What your response means)."""
 
 JITTER = 0.2
 LONGEST_PAUSE = timedelta(hours=24)
@@ -75,7 +75,7 @@ class DeliveryUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide_update(response: ReceiverResponse, retry_state: RetryState, now: datetime, jitter: float) -> DeliveryUpdate:
-    """Return what follows from a response (docs/webhooks.md, What your answer means).
+    """Return what follows from a response (docs/webhooks.md, What your response means).
 
     ``jitter``, from 0 to 1, shifts the next attempt between 20 % earlier and 20 % later.
     """

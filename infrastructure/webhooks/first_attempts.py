@@ -1,4 +1,7 @@
-"""First attempts that the dispatcher waits for: a call is dialled a moment after the webhook that announces it."""
+"""First attempts that the dispatcher waits for.
+
+A call is dialled when the webhook that announces it has a response, or after a short wait.
+"""
 
 import asyncio
 from collections import Counter

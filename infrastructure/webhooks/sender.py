@@ -17,7 +17,7 @@ from infrastructure.webhooks.ssrf_guard import AddressBlocked, BoundedResolver, 
 
 CONNECT_SECONDS = 5.0
 BODY_SECONDS = 2.0
-"""How long the body of a response is read: the status alone decides."""
+"""Seconds for which the body of a response is read; then it is cut off, because only the status decides."""
 
 READ_MAX = 16 << 10
 HEAD_BYTES = 1 << 10

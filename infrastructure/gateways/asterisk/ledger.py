@@ -24,8 +24,8 @@ _logger = structlog.get_logger(__name__)
 def ended_of(call_id: str, row: str) -> Ended:
     """Return the end that a row ``leg|DIALSTATUS|cause|SIP line of A|SIP line of B|seconds joined|epoch`` describes.
 
-    An unreadable row is counted and logged, and its call counts as lost: the row proves that the call has ended, and
-    not how. Strangers' phones write parts of a row, so every field is validated.
+    An unreadable row is counted and logged, and its call counts as lost, with the current time as its end: the row
+    proves that the call has ended, but not how. Strangers' phones write parts of a row, so every field is validated.
     """
     try:
         return _read(row)

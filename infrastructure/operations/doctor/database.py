@@ -35,7 +35,7 @@ _TRIGRAM_SCHEMA = b"""
     JOIN pg_namespace n ON n.oid = e.extnamespace
     WHERE e.extname = 'pg_trgm'
 """
-_WEAKLY_SEALED = statement("""
+_WEAKLY_ENCRYPTED = statement("""
     SELECT count(*)
     FROM {schema}.webhook_secrets
     WHERE get_byte(sealed, 0) = 0 AND expires_at > now()
@@ -142,12 +142,12 @@ def _search(connection: Connection) -> Check:
 
 
 def _secrets(connection: Connection) -> Check:
-    count = _value(connection, _WEAKLY_SEALED)
+    count = _value(connection, _WEAKLY_ENCRYPTED)
     if count:
-        message = f"{count} webhook secrets are sealed with a key that is stored beside them in the database"
+        message = f"{count} webhook secrets are encrypted with a key that is stored beside them in the database"
         advice = "Set PEREZVON_SECRETS_KEY for every process, then `perezvon webhook-secret rotate`"
         return Check(name="secrets", state="warn", message=message, advice=advice)
-    return passed("secrets", "No webhook secret is sealed with a key that is stored beside it")
+    return passed("secrets", "No webhook secret is encrypted with a key that is stored beside it")
 
 
 def _clock(connection: Connection) -> Check:

@@ -1,4 +1,4 @@
-"""JSON responses that are encoded once. The framework would add type encoders, cookies and copied headers to each."""
+"""JSON responses that are encoded once. The framework would process each again: type encoders, cookies, copied headers."""
 
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ class JsonResponse(Response[T]):
         self._headers = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
 
     def to_asgi_response(self, *_: Any, **__: Any) -> Any:
-        """Return the object itself: nothing that the framework would add is missing."""
+        """Return the object itself: it already has everything that the framework would add."""
         return self
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
