@@ -77,6 +77,16 @@ class KeyReused(Exception):
     code = "idempotency_key_reused"
 
 
+class ShareExhausted(Exception):
+    """The organisation's share of a bounded resource is in use, and stayed so for as long as the request may wait."""
+
+    code = "busy"
+
+    def __init__(self, resource: str) -> None:
+        super().__init__(f"The organisation's share of {resource} is in use")
+        self.resource = resource
+
+
 class StorageUnavailable(Exception):
     """The database cannot be reached, or its queue of waiting commands is full; a retry may succeed."""
 

@@ -23,6 +23,7 @@ from application.errors import (
     PreconditionFailed,
     QueueNotFound,
     SecretUnreadable,
+    ShareExhausted,
     StorageUnavailable,
 )
 from application.tasks import IntakeClosed
@@ -72,6 +73,7 @@ ERROR_RESPONSES: dict[type[Exception], tuple[int, str, str]] = {
     ),
     IfMatchOnCreation: (412, "precondition_failed", "If-Match cannot match: a new task has no version yet"),
     KeyReused: (422, "idempotency_key_reused", "Validation failed"),
+    ShareExhausted: (503, "busy", "Too many requests of your organisation are in progress; try again in a second"),
     StorageUnavailable: (503, "storage_away", "The service is temporarily unavailable; try again in a second"),
     SecretUnreadable: (
         503,
@@ -201,7 +203,7 @@ def _headers_of(error: Exception, status: int) -> dict[str, str]:
                 "X-RateLimit-Remaining": "0",
                 "X-RateLimit-Reset": str(ceil(reset)),
             }
-        case StorageUnavailable():
+        case StorageUnavailable() | ShareExhausted():
             return {"Retry-After": "1"}
         case RequestTimeout():
             return {"Connection": "close"}
