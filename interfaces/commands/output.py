@@ -1,5 +1,7 @@
 """Output of commands on standard output: one JSON object for programs, lines and tables for people."""
 
+import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,25 +26,54 @@ def show_items(items: Sequence[object], columns: Sequence[str], *, as_json: bool
     if as_json:
         show_json({"items": items})
         return
+    plain = [msgspec.to_builtins(item) for item in items]
+    rows = [[_text(_at(item, column)) for column in columns] for item in plain]
+    lines = _table(columns, rows)
+    if sys.stdout.isatty() and max(map(len, lines)) > shutil.get_terminal_size().columns:
+        lines = _blocks(columns, rows)
+    for line in lines:
+        click.echo(line)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table, which are as long as its values require."""
     from rich.console import Console  # noqa: PLC0415 - slow to import, and programs use JSON
     from rich.table import Table  # noqa: PLC0415 - the same
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="", pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
-    for item in items:
-        plain = msgspec.to_builtins(item)
-        table.add_row(*(_text(_at(plain, column)) for column in columns))
-    console = Console(width=None if sys.stdout.isatty() else _ENDLESS, markup=False, highlight=False)
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=_ENDLESS, color_system=None, markup=False, highlight=False)
     with console.capture() as captured:
         console.print(table)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def _blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the same values one below the other, for a terminal that is too narrow for the table."""
+    width = max(map(len, columns))
+    return [
+        line
+        for row in rows
+        for line in (*(f"{name:<{width}}  {value}" for name, value in zip(columns, row, strict=True)), "")
+    ]
 
 
 def show_json(result: object) -> None:
     """Print one JSON object on one line."""
-    click.echo(json_text(result))
+    click.echo(printable_json(result))
+
+
+def printable_json(result: object) -> str:
+    """Return JSON that standard output can encode: where its encoding is no UTF-8, other characters are escaped."""
+    text = json_text(result)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(json.loads(text))
+    return text
 
 
 def json_text(result: object) -> str:

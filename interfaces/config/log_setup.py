@@ -1,6 +1,7 @@
 """Log setup: JSON for machines, colours for a terminal; loggers of the standard library use the same format."""
 
 import logging
+import os
 import sys
 from typing import Any, TextIO
 
@@ -58,7 +59,8 @@ def _renderers(settings: Settings, stream: TextIO) -> list[Processor]:
     if for_people:
         # The default traceback formatter prints local variables, which may hold secrets.
         formatter = structlog.dev.plain_traceback
-        return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=formatter)]
+        colors = stream.isatty() and not os.environ.get("NO_COLOR")  # https://no-color.org
+        return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=formatter)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
 
 

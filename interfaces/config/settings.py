@@ -2,22 +2,29 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, inspect
 
 ADDRESS = (
     r"^([^:/]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|.*/.+)$"  # a host and a port, or the path of a Unix socket
 )
 SIMULATOR = "127.0.0.1:8078"
 
+OTHER_VARIABLES = frozenset({"PEREZVON_DB_PASSWORD"})
+"""Variables of this prefix that other programs read, such as Docker Compose."""
+
+_PREFIX = "PEREZVON_"
 _SECRET = {"database_url", "secrets_key", "asterisk_secret"}  # never shown in a representation
 
 GatewayName = Literal["simulated", "asterisk"]
 Rate = Annotated[float, Meta(gt=0)]
 Burst = Annotated[int, Meta(ge=1)]
-SimulatorAddress = Annotated[str, Meta(pattern=ADDRESS)]
+SimulatorAddress = Annotated[
+    str, Meta(pattern=ADDRESS, description="a host and a port, such as 127.0.0.1:8078, or the path of a Unix socket")
+]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,13 +72,61 @@ class BadSetting(ValueError):
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings; an empty variable counts as unset. Raises BadSetting."""
+    """Read the settings; an empty variable counts as unset. Raises BadSetting, which names every invalid variable."""
     given = {
-        field.name: environment[f"PEREZVON_{field.name.upper()}"]
+        field.name: environment[_variable(field.name)]
         for field in msgspec.structs.fields(Settings)
-        if environment.get(f"PEREZVON_{field.name.upper()}", "") != ""
+        if environment.get(_variable(field.name), "") != ""
     }
+    kinds = get_type_hints(Settings, include_extras=True)
+    if invalid := [_complaint(name, kinds[name], text) for name, text in given.items() if not _fits(text, kinds[name])]:
+        raise BadSetting("\n".join(invalid))
+    return msgspec.convert(given, Settings, strict=False)
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str | None]:
+    """Return the variables ``PEREZVON_…`` that are no settings, each with the setting that its writer may have meant."""
+    known = {_variable(field.name) for field in msgspec.structs.fields(Settings)} | OTHER_VARIABLES
+    unknown = [name for name in environment if name.startswith(_PREFIX) and name not in known]
+    return {name: next(iter(get_close_matches(name, known, 1, cutoff=0.8)), None) for name in sorted(unknown)}
+
+
+def _variable(name: str) -> str:
+    return _PREFIX + name.upper()
+
+
+def _fits(text: str, kind: Any) -> bool:
     try:
-        return msgspec.convert(given, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise BadSetting(f"PEREZVON settings: {error}") from error
+        msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _complaint(name: str, kind: Any, text: str) -> str:
+    shown = "another text" if name in _SECRET else repr(text)
+    return f"{_variable(name)}: expected {_allowed(inspect.type_info(kind))}, not {shown}"
+
+
+def _allowed(kind: inspect.Type) -> str:
+    """Return a description of the values of a type."""
+    match kind:
+        case inspect.UnionType(types=types):
+            return " or ".join(_allowed(one) for one in types if not isinstance(one, inspect.NoneType))
+        case inspect.Metadata(extra_json_schema={"description": str(text)}):
+            return text
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.LiteralType(values=values):
+            return "one of " + ", ".join(map(str, values))
+        case inspect.IntType():
+            return "a whole number" + _bounds(kind)
+        case inspect.FloatType():
+            return "a number" + _bounds(kind)
+        case _:
+            return "another text"
+
+
+def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
+    bounds = {"greater than": kind.gt, "of at least": kind.ge, "less than": kind.lt, "at most": kind.le}
+    return " and".join(f" {words} {bound:g}" for words, bound in bounds.items() if bound is not None)

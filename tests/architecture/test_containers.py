@@ -4,9 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
+from interfaces.config.settings import Settings
+
+_OWNERS = {"PEREZVON_OWNER_URL"}  # API and worker must not know it
 ROOT = Path(__file__).parents[2]
 
 
@@ -55,6 +59,12 @@ def test_the_database_is_healthy_only_once_it_answers_over_tcp(services: dict[st
 
 def test_there_is_no_password_to_forget(services: dict[str, Any]) -> None:
     assert services["db"]["environment"]["POSTGRES_PASSWORD"].startswith("${PEREZVON_DB_PASSWORD:?")
+
+
+@pytest.mark.parametrize("service", ["api", "worker"])
+def test_every_setting_can_be_given_to_the_containers(services: dict[str, Any], service: str) -> None:
+    passed_on = services[service]["environment"].keys()
+    assert {f"PEREZVON_{field.name.upper()}" for field in msgspec.structs.fields(Settings)} - _OWNERS <= passed_on
 
 
 def test_the_api_is_for_this_machine_only(services: dict[str, Any]) -> None:

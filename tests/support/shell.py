@@ -44,9 +44,15 @@ class Shell:
         return {check["name"]: check for check in report["checks"]}
 
 
-def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a new process until it ends."""
+def run(*words: str, encoding: str = "utf-8", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a new process until it ends; its output is in ``encoding``."""
     command = [sys.executable, "-P", "-m", "interfaces.cli", *words]
     return subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+        command,
+        env={**os.environ, **environment},
+        capture_output=True,
+        encoding=encoding,
+        errors="backslashreplace",
+        timeout=60,
+        check=False,
     )

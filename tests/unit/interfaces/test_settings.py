@@ -2,13 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import get_type_hints
 
 import msgspec
 import pytest
 from rich.pretty import pretty_repr
 
 from domain.organization.events import Settings as OrganizationSettings
-from interfaces.config.settings import BadSetting, Settings, from_environment
+from interfaces.config import settings
+from interfaces.config.settings import BadSetting, Settings, from_environment, unknown_variables
 
 PAGE = (Path(__file__).parents[3] / "docs" / "settings.md").read_text(encoding="utf-8")
 
@@ -58,8 +60,44 @@ def test_settings_are_read_from_the_environment() -> None:
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_by_name(name: str, value: str) -> None:
-    with pytest.raises(BadSetting, match=name.lower()):
+    with pytest.raises(BadSetting, match=f"^PEREZVON_{name}: expected .*, not '{value}'$"):
         from_environment({f"PEREZVON_{name}": value})
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("RATE_LIMITS", "true or false"),
+        ("TOKEN_RATE", "a number greater than 0"),
+        ("SHUTDOWN_SECONDS", "a whole number of at least 0"),
+        ("WEBHOOK_TIMEOUT_SECONDS", "a number of at least 1 and at most 30"),
+        ("GATEWAY", "one of asterisk, simulated"),
+        ("CHANNELS", "a whole number of at least 2"),
+        ("SIMULATOR_ADDRESS", "a host and a port, such as 127.0.0.1:8078, or the path of a Unix socket"),
+    ],
+)
+def test_a_refusal_says_what_is_allowed(name: str, allowed: str) -> None:
+    with pytest.raises(BadSetting, match=f"expected {allowed}, not '\\?'"):
+        from_environment({f"PEREZVON_{name}": "?"})
+
+
+def test_all_invalid_settings_are_named_at_once() -> None:
+    with pytest.raises(BadSetting) as refused:
+        from_environment({"PEREZVON_CHANNELS": "1", "PEREZVON_GATEWAY": "pigeons"})
+    assert [line.split(":")[0] for line in str(refused.value).splitlines()] == ["PEREZVON_GATEWAY", "PEREZVON_CHANNELS"]
+
+
+def test_every_setting_can_say_what_it_allows() -> None:
+    for name, kind in get_type_hints(Settings, include_extras=True).items():
+        described = settings._allowed(msgspec.inspect.type_info(kind))
+        assert described == "another text" if kind in {str, str | None} else described != "another text", name
+
+
+def test_unknown_variables_are_found_with_what_was_meant() -> None:
+    found = unknown_variables(
+        {"PEREZVON_RATE_LIMIT": "false", "PEREZVON_XYZZY": "1", "PEREZVON_GATEWAY": "", "PATH": ""}
+    )
+    assert found == {"PEREZVON_RATE_LIMIT": "PEREZVON_RATE_LIMITS", "PEREZVON_XYZZY": None}
 
 
 def test_settings_never_show_their_secrets() -> None:
@@ -68,7 +106,7 @@ def test_settings_never_show_their_secrets() -> None:
         "PEREZVON_SECRETS_KEY": "s3cret-2",
         "PEREZVON_ASTERISK_SECRET": "s3cret-3",
     }
-    settings = from_environment({**secrets, "PEREZVON_ASTERISK_USER": "somebody"})
-    for shown in (repr(settings), str(settings), pretty_repr(settings)):
+    found = from_environment({**secrets, "PEREZVON_ASTERISK_USER": "somebody"})
+    for shown in (repr(found), str(found), pretty_repr(found)):
         assert "s3cret" not in shown
         assert "somebody" in shown
