@@ -7,6 +7,7 @@ aggregate decides → ``command_handler`` appends the facts.
 - ``call_history``, ``task_search``, ``queue_rules``: the use cases that only read.
 - ``command_handler``: load, decide, append; retry on conflict, If-Match, idempotent replay.
 - ``new_callbacks``: validation of many new callbacks; ``webhook_targets``: the URLs that webhooks can be sent to.
+- ``headroom``: limits of what an organisation may have.
 - ``callers``: the caller and its request; ``errors``: what a use case raises besides refusals of the domain.
 - ``ids``, ``phones``, ``phone_line_key``, ``caller_ids``, ``cooperative``, ``webhook_options``: small parts.
 - ``ports``: what the use cases need from outside. ``queries``: rows, filter and port of each read model.

@@ -6,13 +6,16 @@ import msgspec
 
 from application.callers import Request
 from application.command_handler import CommandResult, Idempotency, change
-from application.errors import QueueNotFound
+from application.errors import OrganizationNotFound, QueueNotFound
+from application.headroom import Headroom
+from application.ports.directory import Directory
 from application.ports.event_log import EventLog, IdSequences
 from domain.callback_queue.callback_queue import DEFAULT_STATUS, CallbackQueue, create, replay
 from domain.callback_queue.events import CallingRules, QueueFact, QueueStatus
 from domain.errors import AlreadyDeleted
 from domain.limits import DEFAULT_CONCURRENT_CALLBACKS
 from domain.model import Recorded
+from domain.organization.limits import Limits
 from domain.streams import queue_stream
 
 Decision = Callable[[CallbackQueue], list[QueueFact]]
@@ -51,13 +54,21 @@ class QueueResult(msgspec.Struct, frozen=True, kw_only=True):
 class CallbackQueues:
     """Use cases that create, change and read queues. Queues are read from the log, so they are always current."""
 
-    def __init__(self, log: EventLog, sequences: IdSequences) -> None:
-        """Record queues in ``log``, with ids from ``sequences``."""
+    def __init__(
+        self, log: EventLog, sequences: IdSequences, directory: Directory, headroom: Headroom, limits: Limits
+    ) -> None:
+        """Record queues in ``log``, with ids from ``sequences``, as many as ``headroom`` admits.
+
+        ``limits`` are of organisations that have none of their own in the ``directory``.
+        """
         self._log = log
         self._sequences = sequences
+        self._directory = directory
+        self._headroom = headroom
+        self._limits = limits
 
     async def create(self, new: NewQueue, request: Request) -> QueueResult:
-        """Create a queue. Raises InvalidField, KeyReused, ConcurrentUpdate and StorageUnavailable."""
+        """Create a queue. Raises InvalidField, LimitReached, KeyReused, ConcurrentUpdate and StorageUnavailable."""
         caller = request.token_holder
         facts = create(
             new.name, comment=new.comment, status=new.status, concurrent_task_limit=new.concurrent_task_limit
@@ -65,9 +76,12 @@ class CallbackQueues:
         idempotency = Idempotency(self._log, request, caller.scope)
 
         async def record() -> CommandResult[QueueFact]:
+            await self._require_room(caller.organization_id)
             stream = queue_stream(await self._sequences.new_queue_id())
             envelope = request.envelope(caller.organization_id, caller.actor)
-            return CommandResult((await self._log.append(stream, 0, facts, envelope, idempotency.key)).events)
+            appended = await self._log.append(stream, 0, facts, envelope, idempotency.key)
+            self._headroom.note(caller.organization_id, appended.position)
+            return CommandResult(appended.events)
 
         return _result(await idempotency.run(record))
 
@@ -93,6 +107,12 @@ class CallbackQueues:
     async def delete(self, queue_id: int, request: Request) -> QueueResult:
         """Delete the queue and cancel its waiting callbacks. Raises QueueNotFound, ConcurrentUpdate, StorageUnavailable."""
         return await self._change(queue_id, request, CallbackQueue.delete)
+
+    async def _require_room(self, organization_id: int) -> None:
+        organization = await self._directory.organization(organization_id)
+        if organization is None:
+            raise OrganizationNotFound
+        await self._headroom.require(organization_id, self._limits.with_own(organization.settings.limits))
 
     async def _change(self, queue_id: int, request: Request, decide: Decision) -> QueueResult:
         caller = request.token_holder

@@ -11,6 +11,7 @@ from application.callers import Request
 from application.command_handler import CommandResult, Idempotency, change
 from application.cooperative import yielding
 from application.errors import CallbackNotFound, OrganizationNotFound
+from application.headroom import Headroom
 from application.new_callbacks import NewCallback, NewCallbackFacts
 from application.ports.directory import Directory
 from application.ports.event_log import EventLog, IdSequences
@@ -18,6 +19,7 @@ from application.webhook_targets import Network
 from domain.callback.callback import Callback, evolve, replay
 from domain.callback.events import CallbackFact
 from domain.model import Recorded
+from domain.organization.limits import Limits
 from domain.permissions import Permission
 from domain.streams import callback_stream
 
@@ -44,19 +46,29 @@ class Callbacks:
         sequences: IdSequences,
         directory: Directory,
         queues: CallbackQueues,
+        *,
+        waiting: Headroom,
+        limits: Limits,
         allowed_networks: tuple[Network, ...] = (),
     ) -> None:
-        """Record callbacks in ``log``, with ids from ``sequences``; allow webhooks to the ``allowed_networks`` too."""
+        """Record callbacks in ``log``, with ids from ``sequences``, as many as ``waiting`` admits.
+
+        ``limits`` are of organisations that have none of their own in the ``directory``. Allow webhooks to the
+        ``allowed_networks`` too.
+        """
         self._log = log
         self._sequences = sequences
         self._directory = directory
         self._queues = queues
+        self._waiting = waiting
+        self._limits = limits
         self._allowed_networks = allowed_networks
 
     async def schedule(self, queue_id: int, new: Sequence[NewCallback], request: Request) -> CallbacksResult:
         """Schedule at least one callback, all or none, in their order.
 
-        Raises QueueNotFound, InvalidFields (``tasks[3].a_number``), KeyReused, ConcurrentUpdate and StorageUnavailable.
+        Raises QueueNotFound, InvalidFields (``tasks[3].a_number``), LimitReached, KeyReused, ConcurrentUpdate and
+        StorageUnavailable.
         """
         caller = request.token_holder
         await self._queues.get(queue_id, caller.organization_id)
@@ -66,13 +78,15 @@ class Callbacks:
             organization = await self._directory.organization(caller.organization_id)
             if organization is None:
                 raise OrganizationNotFound
+            settings = organization.settings
+            await self._waiting.require(caller.organization_id, self._limits.with_own(settings.limits), len(new))
             ids = await self._sequences.new_callback_ids(len(new))
-            facts = await NewCallbackFacts(queue_id, organization.settings.region, self._allowed_networks).build(
-                new, ids
-            )
+            facts = await NewCallbackFacts(queue_id, settings.region, self._allowed_networks).build(new, ids)
             envelope = request.envelope(caller.organization_id, caller.actor)
             streams = [callback_stream(callback_id) for callback_id in ids]
-            return CommandResult((await self._log.append_all(streams, facts, envelope, idempotency.key)).events)
+            appended = await self._log.append_all(streams, facts, envelope, idempotency.key)
+            self._waiting.note(caller.organization_id, appended.position, len(new))
+            return CommandResult(appended.events)
 
         handled = await idempotency.run(record)
         events = handled.events

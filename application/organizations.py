@@ -17,6 +17,7 @@ from domain.errors import InvalidField, UnknownToken
 from domain.limits import NAME_MAX, PAUSE_MAX_S, TRIES_MAX
 from domain.model import Recorded
 from domain.organization.events import OrganizationCreated, OrganizationFact, Settings, TokenIssued
+from domain.organization.limits import Limits, check_own_limits
 from domain.organization.organization import Organization, replay
 from domain.permissions import Role
 
@@ -46,7 +47,10 @@ class NewOperator(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettingsPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings to change; a missing setting stays unchanged."""
+    """Settings to change; a missing setting stays unchanged.
+
+    ``limits`` are limits of its own, which only the command line sets; None returns a limit to the deployment's.
+    """
 
     region: str | msgspec.UnsetType = msgspec.UNSET
     timezone: str | msgspec.UnsetType = msgspec.UNSET
@@ -56,14 +60,16 @@ class SettingsPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     callback_pause: int | msgspec.UnsetType = msgspec.UNSET
     caller_id: str | msgspec.UnsetType | None = msgspec.UNSET
     retry_policy: RetryPolicy | msgspec.UnsetType | None = msgspec.UNSET
+    limits: dict[str, int | None] | msgspec.UnsetType = msgspec.UNSET
 
 
 class OrganizationsAdmin:
     """Use cases that create organisations and grant access to them."""
 
-    def __init__(self, organizations: Organizations, directory: Directory) -> None:
-        """Record organisations in ``organizations``; ``directory`` is for readers."""
+    def __init__(self, organizations: Organizations, directory: Directory, limits: Limits | None = None) -> None:
+        """Record organisations in ``organizations``; ``directory`` is for readers, ``limits`` are the deployment's."""
         self._organizations = organizations
+        self._limits = limits or Limits()
         self.directory = directory
 
     async def create(self, name: str, request: Request, *, region: str = "KZ") -> NewOrganization:
@@ -80,9 +86,11 @@ class OrganizationsAdmin:
         given = {name: value for name, value in msgspec.structs.asdict(patch).items() if value is not msgspec.UNSET}
         if "region" in given:
             given["region"] = given["region"].upper()
+        limits: dict[str, int | None] = given.pop("limits", {})
 
         def decide(organization: Organization) -> list[OrganizationFact]:
-            settings = _checked(replace(organization.settings, **given))
+            own = {name: n for name, n in (organization.settings.limits | limits).items() if n is not None}
+            settings = _checked(replace(organization.settings, **given, limits=own))
             if isinstance(patch.caller_id, str):
                 settings = replace(settings, caller_id=line(patch.caller_id, settings.region, "caller_id"))
             return organization.change_settings(settings)
@@ -90,18 +98,27 @@ class OrganizationsAdmin:
         return (await self._change(organization_id, decide, request)).settings
 
     async def add_member(self, organization_id: int, name: str, role: Role, request: Request) -> str:
-        """Add a member and return its id. Raises OrganizationNotFound, InvalidField on ``name``."""
+        """Add a member and return its id. Raises OrganizationNotFound, LimitReached, InvalidField on ``name``."""
         member_id, name = uuid7(), _named(name)
-        await self._change(organization_id, lambda o: o.add_member(member_id, name, role), request)
+
+        def decide(organization: Organization) -> list[OrganizationFact]:
+            self._limits_of(organization).require_room("members", len(organization.members))
+            return organization.add_member(member_id, name, role)
+
+        await self._change(organization_id, decide, request)
         return member_id
 
     async def add_operator(
         self, organization_id: int, name: str, request: Request, *, number: str | None, member_id: str | None
     ) -> NewOperator:
-        """Add an operator. Raises OrganizationNotFound, InvalidField on ``name`` and ``number``, UnknownMember."""
+        """Add an operator.
+
+        Raises OrganizationNotFound, LimitReached, InvalidField on ``name`` and ``number``, UnknownMember.
+        """
         key, name = new_operator_key(), _named(name)
 
         def decide(organization: Organization) -> list[OrganizationFact]:
+            self._limits_of(organization).require_room("operators", len(organization.operators))
             dialled = line(number, organization.settings.region, "number") if number else None
             return organization.add_operator(digest_of(key), name, number=dialled, member_id=member_id)
 
@@ -128,11 +145,15 @@ class OrganizationsAdmin:
         name: str | None = None,
         expires_at: datetime | None = None,
     ) -> NewToken:
-        """Issue a token. Raises OrganizationNotFound, UnknownMember, RoleTooHigh."""
+        """Issue a token. Expired tokens count against the limit until they are revoked.
+
+        Raises OrganizationNotFound, LimitReached, UnknownMember, RoleTooHigh.
+        """
         name = name and name.strip()
         token, issued = _new_token(role, name=name)
 
         def decide(organization: Organization) -> list[OrganizationFact]:
+            self._limits_of(organization).require_room("tokens", len(organization.tokens))
             return organization.issue_token(
                 issued.token_id, issued.secret_hash, role, member_id=member_id, name=name, expires_at=expires_at
             )
@@ -158,6 +179,9 @@ class OrganizationsAdmin:
             lambda version, facts: self._organizations.append(organization_id, version, facts, envelope),
         )
         return _organization(handled.events)
+
+    def _limits_of(self, organization: Organization) -> Limits:
+        return self._limits.with_own(organization.settings.limits)
 
     async def _events(self, organization_id: int) -> Sequence[Recorded[OrganizationFact]]:
         events = await self._organizations.read(organization_id)
@@ -197,6 +221,7 @@ def _checked(settings: Settings) -> Settings:
         raise InvalidField("callback_pause", f"Expected 0 to {PAUSE_MAX_S} seconds", "out_of_range")
     if settings.retry_policy:
         settings.retry_policy.check()
+    check_own_limits(settings.limits)
     return settings
 
 

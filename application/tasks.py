@@ -9,12 +9,14 @@ from msgspec.structs import replace
 from application.callers import Caller, Request
 from application.command_handler import CommandResult, Idempotency, change
 from application.errors import InvalidFields, PreconditionFailed, TaskNotFound
+from application.headroom import Headroom
 from application.ids import digest_of, uuid7
 from application.phones import e164
 from application.ports.directory import Directory, OperatorHolder
 from application.ports.event_log import EventLog, IdempotencyKey
 from domain.errors import InvalidField
 from domain.model import Recorded
+from domain.organization.limits import Limits
 from domain.streams import task_stream
 from domain.task.events import CallDetails, Priority, TaskFact, TaskFiled, TaskType
 from domain.task.task import Status, Task, evolve, replay
@@ -61,10 +63,16 @@ class IntakeClosed(Exception):
 class Tasks:
     """Use cases that file, change and read tasks."""
 
-    def __init__(self, log: EventLog, directory: Directory) -> None:
-        """Record tasks in ``log``; look up operators and members in ``directory``."""
+    def __init__(self, log: EventLog, directory: Directory, waiting: Headroom, limits: Limits) -> None:
+        """Record tasks in ``log``; look up operators and members in ``directory``.
+
+        A task that schedules a callback is filed if ``waiting`` admits one more. ``limits`` are of organisations that have
+        none of their own.
+        """
         self._log = log
         self._directory = directory
+        self._waiting = waiting
+        self._limits = limits
 
     async def operator(self, operator_key: str) -> OperatorHolder:
         """Return the operator with that key. Raises InvalidField on ``operator_id``."""
@@ -77,8 +85,8 @@ class Tasks:
         """File a task for the operator's organisation and assign it to the operator's member.
 
         Pass ``operator`` if ``operator()`` has returned it already; this saves a look-up.
-        Raises InvalidFields, IntakeClosed, PreconditionFailed (a new task has no version that If-Match could name),
-        KeyReused, ConcurrentUpdate and StorageUnavailable.
+        Raises InvalidFields, LimitReached, IntakeClosed, PreconditionFailed (a new task has no version that If-Match could
+        name), KeyReused, ConcurrentUpdate and StorageUnavailable.
         """
         operator = operator or await self.operator(command.operator_key)
         caller = request.caller
@@ -143,9 +151,15 @@ class Tasks:
     ) -> CommandResult[TaskFact]:
         caller, task_id = request.caller, uuid7()
         fact = _filed(command, task_id, operator, caller)
+        schedules = _schedules_callback(fact, operator)
+        if schedules:
+            limits = self._limits.with_own(operator.settings.limits)
+            await self._waiting.require(operator.organization_id, limits)
         actor = caller.actor if caller else f"operator/{operator.number}"
         envelope = request.envelope(operator.organization_id, actor)
         appended = await self._log.append(task_stream(task_id), 0, [fact], envelope, key)
+        if schedules:
+            self._waiting.note(operator.organization_id, appended.position)
         return CommandResult(appended.events)
 
     async def _change(self, task_id: str, request: Request, decide: Decision, reason: str | None = None) -> TaskResult:
@@ -183,6 +197,14 @@ def _task(events: Events) -> Task:
     if task is None:
         raise TaskNotFound
     return task
+
+
+def _schedules_callback(fact: TaskFiled, operator: OperatorHolder) -> bool:
+    return (
+        fact.task_type is TaskType.CALLBACK
+        and fact.personal.caller_phone is not None
+        and operator.settings.callback_queue is not None
+    )
 
 
 def _filed(command: FileTask, task_id: str, operator: OperatorHolder, caller: Caller | None) -> TaskFiled:

@@ -29,6 +29,20 @@ class InvalidField(Refused):
         self.kind = kind
 
 
+class LimitReached(Refused):
+    """The organisation has as much of something as its limit allows; ``name`` is the limit's name."""
+
+    code = "limit_reached"
+
+    def __init__(self, name: str, limit: int, used: int) -> None:
+        super().__init__(
+            f"The limit `{name}` of the organisation is {limit}, and {used} are in use. Remove some, or raise the limit:"
+            f" `perezvon organization set ID --limit {name}=N`"
+        )
+        self.name = name
+        self.limit = limit
+
+
 class RoleTooHigh(InvalidField):
     """The token's role has permissions that its member's role does not have."""
 

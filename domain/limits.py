@@ -31,5 +31,8 @@ JITTER_MAX_PERCENT = 20
 FREE_CONGESTIONS_MAX = 20
 BACKOFF_MAX_S = 3_600
 
+OWN_LIMIT_MAX = 1_000_000_000
+"""The greatest limit that an organisation can be given."""
+
 SECRET_OVERLAP_MAX_S = 7 * 86_400
 """Time for which a replaced webhook secret signs beside the new one."""

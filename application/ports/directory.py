@@ -13,7 +13,10 @@ from domain.permissions import Role
 
 
 class TokenHolder(msgspec.Struct, frozen=True, kw_only=True):
-    """The current state of a token. ``secret_hash`` is the SHA-256 of the secret in hex."""
+    """The current state of a token. ``secret_hash`` is the SHA-256 of the secret in hex.
+
+    ``own_limits`` are the limits of its organisation that differ from the deployment's.
+    """
 
     token_id: str
     organization_id: int
@@ -22,6 +25,7 @@ class TokenHolder(msgspec.Struct, frozen=True, kw_only=True):
     member_id: str | None = None
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    own_limits: Mapping[str, int] = {}
 
 
 class OperatorHolder(msgspec.Struct, frozen=True, kw_only=True):

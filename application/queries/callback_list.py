@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from application.headroom import Usage
 from domain.callback.callback import Callback, Status
 from domain.callback.events import FinishResult
 
@@ -74,6 +75,10 @@ class CallbackList(Protocol):
 
         An unknown queue, or one of another organisation, has none. The view is ``callback_list``. Raises StorageUnavailable.
         """
+        ...
+
+    async def waiting(self, organization_id: int) -> Usage:
+        """Return the number of callbacks of the organisation that wait for an attempt. Raises StorageUnavailable."""
         ...
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from application.headroom import Usage
 from domain.callback_queue.callback_queue import CallbackQueue
 
 
@@ -88,6 +89,10 @@ class QueueBoard(Protocol):
         self, organization_id: int, *, queue_id: int | None = None, after: int = 0, limit: int
     ) -> QueueBoardPage:
         """Return at most ``limit`` rows of the board, or the row of ``queue_id`` if it exists. Raises StorageUnavailable."""
+        ...
+
+    async def count(self, organization_id: int) -> Usage:
+        """Return the number of queues of the organisation. Raises StorageUnavailable."""
         ...
 
 

@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     callback_pause: int = 300
     caller_id: str | None = None
     retry_policy: RetryPolicy | None = None
+    limits: dict[str, int] = {}
 
 
 class OrganizationCreated(Fact, frozen=True, kw_only=True, tag="organization.created.v1"):

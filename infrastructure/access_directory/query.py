@@ -20,9 +20,10 @@ from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
 
 _TOKENS = statement("""
-    SELECT id, organization_id, role, secret_hash, member_id, expires_at, revoked_at
-    FROM {schema}.tokens
-    WHERE id = ANY(%s)
+    SELECT t.id, t.organization_id, t.role, t.secret_hash, t.member_id, t.expires_at, t.revoked_at, g.settings -> 'limits'
+    FROM {schema}.tokens AS t
+    JOIN {schema}.organizations AS g ON g.id = t.organization_id
+    WHERE t.id = ANY(%s)
 """)
 _OPERATORS = statement("""
     SELECT o.key_hash, o.organization_id, o.number, g.settings::text, o.member_id, m.name
@@ -126,6 +127,7 @@ class PostgresDirectory:
                 member_id=row[4],
                 expires_at=row[5],
                 revoked_at=row[6],
+                own_limits=row[7] or {},
             )
             for row in await self._batch(_TOKENS, ids)
         }

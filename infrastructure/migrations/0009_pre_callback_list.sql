@@ -48,3 +48,4 @@ CREATE TABLE {schema}.callback_counts (
     queue_is_deleted boolean NOT NULL
 ) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX callback_counts_queue ON {schema}.callback_counts (queue_id);
+CREATE INDEX callback_counts_organization ON {schema}.callback_counts (organization_id) WHERE NOT queue_is_deleted;

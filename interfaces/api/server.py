@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from interfaces.api.app import create_app
 from interfaces.api.web.context import ApiState
 from interfaces.bootstrap.services import services
+from interfaces.config.limits import limits_of
 from interfaces.config.settings import Settings
 from interfaces.config.webhooks import webhook_options
 from interfaces.processes.event_loop import loop_factory
@@ -147,7 +148,7 @@ async def serve_in_loop(
     dsn: str, settings: Settings, listener: socket.socket, ready: Callable[[], None] = lambda: None
 ) -> None:
     """Serve as ``serve`` does, in the running event loop."""
-    async with services(dsn, webhook_options(settings)) as opened:
+    async with services(dsn, webhook_options(settings), limits_of(settings)) as opened:
         app = create_app(settings, opened)
         config = uvicorn.Config(
             app,

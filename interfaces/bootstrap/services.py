@@ -8,6 +8,7 @@ import msgspec
 from application.call_history import CallHistory
 from application.callback_queues import CallbackQueues
 from application.callbacks import Callbacks
+from application.headroom import Headroom
 from application.organizations import OrganizationsAdmin
 from application.ports.directory import Directory
 from application.ports.event_log import EventLog
@@ -19,6 +20,7 @@ from application.queries.task_list import TaskList
 from application.queries.view_lag import ViewLag
 from application.tasks import Tasks
 from application.webhook_options import WebhookOptions
+from domain.organization.limits import Limits
 from infrastructure.access_directory.organizations import PostgresOrganizations
 from infrastructure.access_directory.query import PostgresDirectory
 from infrastructure.event_log.log import PostgresEventLog
@@ -54,12 +56,14 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def services(dsn: str, webhooks: WebhookOptions | None = None) -> AsyncGenerator[Services]:
+async def services(
+    dsn: str, webhooks: WebhookOptions | None = None, limits: Limits | None = None
+) -> AsyncGenerator[Services]:
     """Open connection pools to the database, yield the use cases, and drain and close at the end.
 
-    ``dsn`` is for the service's role.
+    ``dsn`` is for the service's role; ``limits`` are of organisations that have none of their own.
     """
-    webhooks = webhooks or WebhookOptions()
+    webhooks, limits = webhooks or WebhookOptions(), limits or Limits()
     log_pool, admin_pool = Pool(dsn, size=1, name="log"), Pool(dsn, size=1, name="admin")
     directory_pool, view_pool = Pool(dsn, size=2, name="directory"), Pool(dsn, size=4, name="views")
     pools = (log_pool, admin_pool, directory_pool, view_pool)
@@ -67,20 +71,30 @@ async def services(dsn: str, webhooks: WebhookOptions | None = None) -> AsyncGen
         await pool.open()
     log = PostgresEventLog(log_pool, view_pool)
     directory, numbers = PostgresDirectory(directory_pool), PostgresIdSequences(view_pool)
-    queues, views = CallbackQueues(log, numbers), PostgresViewLag(view_pool)
+    callback_list, queue_board = PostgresCallbackList(view_pool), PostgresQueueBoard(view_pool)
+    queues = CallbackQueues(log, numbers, directory, Headroom("queues", queue_board.count), limits)
+    waiting, views = Headroom("waiting", callback_list.waiting), PostgresViewLag(view_pool)
     try:
         yield Services(
-            tasks=Tasks(log, directory),
-            organizations=OrganizationsAdmin(PostgresOrganizations(log, admin_pool, view_pool), directory),
+            tasks=Tasks(log, directory, waiting, limits),
+            organizations=OrganizationsAdmin(PostgresOrganizations(log, admin_pool, view_pool), directory, limits),
             directory=directory,
             log=log,
             task_list=PostgresTaskList(view_pool),
             audit_trail=PostgresAuditTrail(view_pool),
             queues=queues,
-            callbacks=Callbacks(log, numbers, directory, queues, webhooks.allowed_networks),
-            callback_list=PostgresCallbackList(view_pool),
+            callbacks=Callbacks(
+                log,
+                numbers,
+                directory,
+                queues,
+                waiting=waiting,
+                limits=limits,
+                allowed_networks=webhooks.allowed_networks,
+            ),
+            callback_list=callback_list,
             call_history=CallHistory(PostgresCallIndex(view_pool, views), log, queues),
-            queue_board=PostgresQueueBoard(view_pool),
+            queue_board=queue_board,
             views=views,
             webhook_deliveries=PostgresWebhookDeliveries(view_pool),
             webhook_secrets=PostgresWebhookSecrets(log, admin_pool, webhooks.secrets_key),

@@ -13,8 +13,10 @@ import msgspec
 from application.callers import Request
 from application.ids import uuid7
 from domain.callback.retry_policy import RetryPolicy
+from domain.organization.limits import LIMIT_NAMES
 from interfaces.bootstrap.database import service_address
 from interfaces.bootstrap.services import Services, services
+from interfaces.config.limits import limits_of
 from interfaces.config.retry_policies import ChosenPolicy, policy_of
 from interfaces.config.settings import from_environment
 from interfaces.config.webhooks import webhook_options
@@ -41,10 +43,11 @@ def on_database(command: Command) -> Command:
 
 def ask(data_dir: Path | None, use: Callable[[Services], Awaitable[T]]) -> T:
     """Return the result of ``use`` on the use cases of the chosen database, connected as the service's role."""
-    dsn, webhooks = service_address(data_dir), webhook_options(from_environment())
+    dsn, settings = service_address(data_dir), from_environment()
+    webhooks, limits = webhook_options(settings), limits_of(settings)
 
     async def run() -> T:
-        async with services(dsn, webhooks) as opened:
+        async with services(dsn, webhooks, limits) as opened:
             return await use(opened)
 
     return asyncio.run(run())
@@ -98,6 +101,23 @@ class Moment(click.ParamType[datetime]):
             self.fail(f"{value!r} is not a time such as 2026-11-30T18:00:00Z", param, ctx)
 
 
+class OwnLimit(click.ParamType[tuple[str, int]]):
+    """A limit of an organisation: ``waiting=50000``."""
+
+    name = "name=n"
+
+    def convert(
+        self, value: str | tuple[str, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        """See the base class."""
+        if isinstance(value, tuple):
+            return value
+        name, _, number = value.partition("=")
+        if name not in LIMIT_NAMES or not re.fullmatch(r"[0-9]{1,10}", number):
+            self.fail(f"{value!r} is not one of {', '.join(LIMIT_NAMES)}, followed by = and a number", param, ctx)
+        return name, int(number)
+
+
 class Policy(click.ParamType[RetryPolicy | None]):
     """A retry policy as JSON, in the format of the API."""
 
@@ -115,4 +135,4 @@ class Policy(click.ParamType[RetryPolicy | None]):
             self.fail(str(error), param, ctx)
 
 
-TEXT, DURATION, MOMENT, POLICY = Text(), Duration(), Moment(), Policy()
+TEXT, DURATION, MOMENT, POLICY, OWN_LIMIT = Text(), Duration(), Moment(), Policy(), OwnLimit()

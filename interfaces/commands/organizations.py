@@ -7,7 +7,8 @@ import click
 import msgspec
 
 from application.organizations import SettingsPatch
-from interfaces.commands.common import ORGANIZATION_ID, POLICY, TEXT, ask, on_database, request
+from domain.organization.limits import LIMIT_NAMES
+from interfaces.commands.common import ORGANIZATION_ID, OWN_LIMIT, POLICY, TEXT, ask, on_database, request
 from interfaces.commands.output import show, show_items
 
 _CLEARABLE = ("callback_queue", "caller_id", "retry_policy")
@@ -49,6 +50,20 @@ def create_organization(name: str, region: str, data_dir: Path | None, *, as_jso
 @click.option("--no-caller-id", is_flag=True, help="Show each of the two phones the number of the other.")
 @click.option("--retry-policy", type=POLICY, help="Retry policy of queues without rules of their own, as JSON.")
 @click.option("--no-retry-policy", is_flag=True, help="Use the default rule (docs/contracts/task_scheduler.md).")
+@click.option(
+    "--limit",
+    "limits",
+    type=OWN_LIMIT,
+    multiple=True,
+    help="A limit of its own, lower or higher than the deployment's (docs/settings.md): waiting=50000. Repeatable.",
+)
+@click.option(
+    "--no-limit",
+    "no_limits",
+    type=click.Choice(LIMIT_NAMES),
+    multiple=True,
+    help="Return a limit to the deployment's. Repeatable.",
+)
 @on_database
 def set_organization(organization_id: int, data_dir: Path | None, *, as_json: bool, **given: Any) -> None:
     """Change settings of an organisation.
@@ -59,12 +74,15 @@ def set_organization(organization_id: int, data_dir: Path | None, *, as_json: bo
     Example:
       perezvon organization set 1 --timezone Asia/Almaty --no-open-intake
     """
+    limits = dict.fromkeys(given.pop("no_limits")) | dict(given.pop("limits"))
     cleared = {name for name in _CLEARABLE if given.pop(f"no_{name}")}
     changes = {name: value for name, value in given.items() if value is not None}
     for name in sorted(cleared & changes.keys()):
         option = name.replace("_", "-")
         raise click.UsageError(f"Give either --{option} or --no-{option}, not both")
     changes |= dict.fromkeys(cleared)
+    if limits:
+        changes["limits"] = limits
     if not changes:
         raise click.UsageError("Give a setting to change, such as --timezone Asia/Almaty")
     patch = SettingsPatch(**changes)

@@ -2,6 +2,7 @@
 
 - ``settings``: every setting, read from the environment
 - ``webhooks``: webhook options from the settings
+- ``limits``: limits of organisations from the settings
 - ``retry_policies``: the format of a retry policy, for the API and the command line
 - ``log_setup``: log levels and formats
 """

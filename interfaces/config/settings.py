@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta, inspect
 
+from domain.limits import OWN_LIMIT_MAX
+from domain.organization.limits import Limits
+
 ADDRESS = (
     r"^([^:/]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|.*/.+)$"  # a host and a port, or the path of a Unix socket
 )
@@ -22,9 +25,13 @@ _SECRET = {"database_url", "secrets_key", "asterisk_secret"}  # never shown in a
 GatewayName = Literal["simulated", "asterisk"]
 Rate = Annotated[float, Meta(gt=0)]
 Burst = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0, le=OWN_LIMIT_MAX)]
+Positive = Annotated[int, Meta(ge=1, le=OWN_LIMIT_MAX)]
 SimulatorAddress = Annotated[
     str, Meta(pattern=ADDRESS, description="a host and a port, such as 127.0.0.1:8078, or the path of a Unix socket")
 ]
+
+_LIMITS = Limits()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +47,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token_burst: Burst = 2000
     address_rate: Rate = 50.0
     address_burst: Burst = 500
+    queues: Count = _LIMITS.queues
+    members: Count = _LIMITS.members
+    operators: Count = _LIMITS.operators
+    tokens: Count = _LIMITS.tokens
+    waiting: Count = _LIMITS.waiting
+    organization_rate: Positive = _LIMITS.organization_rate
+    organization_burst: Positive = _LIMITS.organization_burst
     trusted_proxies: str = ""
     ready_lag_seconds: Annotated[float, Meta(ge=0)] = 10.0
     shutdown_seconds: Annotated[int, Meta(ge=0)] = 10

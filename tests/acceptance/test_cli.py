@@ -127,6 +127,8 @@ def test_settings_are_changed_one_by_one_and_stand_on_record(shell: Shell, acme:
         "8 (495) 123-45-67",
         "--retry-policy",
         '{"outcomes": {"busy": {"pause": 120}}, "jitter_percent": 10}',
+        "--limit",
+        "waiting=50000",
     )
     shown = shell.json("organization", "set", acme, *words)
     expected = {
@@ -143,6 +145,7 @@ def test_settings_are_changed_one_by_one_and_stand_on_record(shell: Shell, acme:
             "jitter_percent": 10,
             "free_congestions": 0,
         },
+        "limits": {"waiting": 50000},
     }
     assert shown == expected
     last = shell.json("history", "organization/1")["items"][-1]
@@ -158,6 +161,11 @@ def test_settings_are_changed_one_by_one_and_stand_on_record(shell: Shell, acme:
         (("--timezone", "Mars"), "timezone"),
         (("--callback-tries", "0"), "callback_tries"),
         (("--region", "XX"), "region"),
+        (("--limit", "cows=5"), "'cows=5' is not one of queues, members"),
+        (("--limit", "waiting=many"), "'waiting=many' is not one of"),
+        (("--limit", "organization_rate=0"), "limits.organization_rate: Expected 1 to"),
+        (("--limit", "waiting=9999999999"), "limits.waiting: Expected 0 to"),
+        (("--no-limit", "cows"), "'cows' is not one of"),
         (("--caller-id", "nobody"), "caller_id"),
         (("--caller-id", ""), "caller_id"),
         (("--caller-id", "101", "--no-caller-id"), "Give either --caller-id or --no-caller-id, not both"),
@@ -181,6 +189,15 @@ def test_a_caller_id_and_a_retry_policy_are_taken_back(shell: Shell, acme: str) 
     shown = shell.json("organization", "set", acme, "--no-caller-id")
     assert (shown["caller_id"], shown["retry_policy"]["outcomes"]) == (None, {})
     assert shell.json("organization", "set", acme, "--no-retry-policy")["retry_policy"] is None
+
+
+def test_limits_are_added_changed_and_taken_back_one_by_one(shell: Shell, acme: str) -> None:
+    shell.json("organization", "set", acme, "--limit", "waiting=5", "--limit", "tokens=2")
+    shown = shell.json("organization", "set", acme, "--limit", "waiting=7", "--no-limit", "tokens")
+    assert shown["limits"] == {"waiting": 7}
+    shell.json("organization", "set", acme, "--limit", "members=0")
+    code, error = shell.refusal("member", "add", "Нурлан", "--organization", acme, "--role", "agent")
+    assert (code, error["code"]) == (2, "limit_reached")
 
 
 @pytest.mark.parametrize("what", ["member", "operator", "token"])

@@ -5,11 +5,12 @@ from typing import Any
 
 import msgspec
 
+from application.headroom import Usage
 from application.queries.callback_list import CallbackListFilter, CallbackPage, CallbackRow
 from domain.callback.callback import Status
 from domain.callback.events import FinishResult
 from infrastructure.postgres.connections import Pool
-from infrastructure.postgres.sql import load_statement
+from infrastructure.postgres.sql import load_statement, statement
 from infrastructure.read_models.view_reader import read_view
 
 _COLUMNS = CallbackRow.__struct_fields__
@@ -24,6 +25,13 @@ _UNFINISHED = (Status.SCHEDULED, Status.EXECUTED, Status.DELAYED)
 # ``after`` it walks forward from that id. Bounds come from subqueries, so that Postgres sees no difference between one
 # page and another: it plans once and keeps the plan.
 _PAGE = load_statement(__name__, "page.sql").replace(b"<columns>", ", ".join(f"l.{name}" for name in _COLUMNS).encode())
+# One row for each queue that ever had a callback.
+WAITING = statement("""
+    SELECT coalesce(sum(scheduled + delayed), 0)::bigint,
+        coalesce((SELECT position FROM {schema}.checkpoints WHERE name = 'callback_list'), 0)
+    FROM {schema}.callback_counts
+    WHERE organization_id = %(organization_id)s AND NOT queue_is_deleted
+""")
 _SPANS = {
     False: (
         "greatest(least(%(limit)s::bigint, total - %(offset)s::bigint), 0)",
@@ -61,6 +69,11 @@ class PostgresCallbackList:
             total=rows[0][0],
             position=rows[0][1],
         )
+
+    async def waiting(self, organization_id: int) -> Usage:
+        """See the port."""
+        rows = await read_view(self._reading, WAITING, {"organization_id": organization_id}, prepare=True)
+        return Usage(*rows[0])
 
 
 def page_statement(filters: AbstractSet[str], matching: CallbackListFilter) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from application.headroom import Usage
 from application.queries.queue_board import Idle, QueueBoardPage, QueueBoardRow, QueuePage, QueueRow
 from domain.callback_queue.events import QueueStatus
 from infrastructure.postgres.connections import Pool
@@ -28,6 +29,13 @@ QUEUES = statement(
     ORDER BY found.id
 """.replace("<columns>", ", ".join(_COLUMNS))
 )
+
+# Reads the index only. An organisation has few queues: their number is limited.
+COUNT = statement("""
+    SELECT count(*), coalesce((SELECT position FROM {schema}.checkpoints WHERE name = 'queue_board'), 0)
+    FROM {schema}.queue_board
+    WHERE organization_id = %(organization_id)s AND NOT is_deleted
+""")
 
 # Counts come from projections, at the lower of their two log positions. Calls that run and callbacks that are due come
 # from the dispatcher's tables, and so are live.
@@ -89,6 +97,11 @@ class PostgresQueueBoard:
         return QueueBoardPage(
             items=[_board_row(_BoardRow(*row)) for row in rows if row[1] is not None], position=rows[0][0]
         )
+
+    async def count(self, organization_id: int) -> Usage:
+        """See the port."""
+        rows = await read_view(self._reading, COUNT, {"organization_id": organization_id}, prepare=True)
+        return Usage(*rows[0])
 
 
 def _board_row(row: _BoardRow) -> QueueBoardRow:

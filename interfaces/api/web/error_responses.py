@@ -27,7 +27,15 @@ from application.errors import (
     StorageUnavailable,
 )
 from application.tasks import IntakeClosed
-from domain.errors import AlreadyDeleted, IllegalTransition, InvalidField, NotWaiting, UnknownOperator, UnknownToken
+from domain.errors import (
+    AlreadyDeleted,
+    IllegalTransition,
+    InvalidField,
+    LimitReached,
+    NotWaiting,
+    UnknownOperator,
+    UnknownToken,
+)
 from interfaces.api.web.context import AnyRequest, context_of
 from interfaces.api.web.request_errors import (
     ClientDisconnected,
@@ -52,6 +60,7 @@ ERROR_RESPONSES: dict[type[Exception], tuple[int, str, str]] = {
     AlreadyDeleted: (404, "not_found", "Not found"),
     InvalidField: (422, "invalid", "Validation failed"),
     InvalidFields: (422, "invalid", "Validation failed"),
+    LimitReached: (422, "limit_reached", "Validation failed"),
     UnknownToken: (404, "not_found", "Token not found"),
     UnknownOperator: (404, "not_found", "Operator not found"),
     QueueNotFound: (404, "not_found", "Queue not found"),
@@ -96,6 +105,7 @@ _FRAMEWORK_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allow
 QUEUE_CODES = {
     "forbidden": "access_denied",
     "invalid": "validation_error",
+    "limit_reached": "validation_error",
     "idempotency_key_reused": "validation_error",
     "too_many_requests": "rate_limit_exceeded",
 }
@@ -219,6 +229,8 @@ def _field_errors_of(error: Exception) -> list[FieldError]:
             return [FieldError(("body", error.field), str(error), error.kind) for error in errors]
         case InvalidField(field=field, kind=kind):
             return [FieldError(("body", field), str(error), kind)]
+        case LimitReached():
+            return [FieldError(("body",), str(error), error.code)]
         case KeyReused():
             message = "This key was used for a different request within the last 24 hours; send a new key"
             return [FieldError(("header", "Idempotency-Key"), message, error.code)]

@@ -1,0 +1,94 @@
+"""Limits of organisations over HTTP: each is refused by name, and other organisations are not affected."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.office import Office, Service
+
+pytestmark = pytest.mark.anyio
+
+
+async def limited(office: Office, **limits: int | None) -> None:
+    await office.change_settings(limits=limits)
+
+
+def is_refused(response: Any, name: str, limit: int) -> None:
+    assert response.status_code == 422, response.text
+    assert f"`{name}` of the organisation is {limit}" in response.text
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "body", "present"),
+    [
+        ("members", "/v1/members", {"name": "Нурлан"}, 1),
+        ("operators", "/v1/operators", {"name": "Line 2"}, 1),
+        ("tokens", "/v1/tokens", {"role": "agent"}, 7),
+    ],
+)
+async def test_access_is_limited(office: Office, name: str, path: str, body: Any, present: int) -> None:
+    await limited(office, **{name: present + 1})
+    assert (await office.client.post(path, json=body, headers=office.admin)).status_code == 201
+    refused = await office.client.post(path, json=body, headers=office.admin)
+    is_refused(refused, name, present + 1)
+    assert refused.json()["code"] == "limit_reached"
+    await limited(office, **{name: None})
+    assert (await office.client.post(path, json=body, headers=office.admin)).status_code == 201
+
+
+async def test_queues_are_limited_until_one_is_deleted(office: Office) -> None:
+    await limited(office, queues=2)
+    queue = await office.create_queue()
+    await office.create_queue()
+    refused = await office.post_queue()
+    is_refused(refused, "queues", 2)
+    assert refused.json()["status"] == "validation_error"
+    assert refused.json()["errors"] == [{"field": "body", "message": refused.json()["errors"][0]["message"]}]
+    deleted = await office.client.delete(queue, headers=office.admin)
+    assert (
+        len(
+            (
+                await office.client.get(
+                    "/client/@me/task_scheduler/",
+                    headers={**office.admin, "Perezvon-Position": deleted.headers["Perezvon-Position"]},
+                )
+            ).json()
+        )
+        == 1
+    )
+    assert (await office.post_queue()).status_code == 201
+
+
+async def test_waiting_callbacks_are_limited_all_or_none_and_over_all_queues(service: Service, office: Office) -> None:
+    await limited(office, waiting=3)
+    one, two = await office.create_queue(), await office.create_queue()
+    await office.schedule_callbacks(one, {}, {})
+    is_refused(await office.post_callbacks(two, {}, {}), "waiting", 3)
+    (last,) = await office.schedule_callbacks(two, {})
+    is_refused(await office.post_callbacks(one, {}), "waiting", 3)
+    other = await service.office()
+    await other.schedule_callbacks(await other.create_queue(), *[{}] * 4)
+    deleted = await office.client.delete(f"{two}/task/{last['id']}", headers=office.admin)
+    sent = {**office.admin, "Perezvon-Position": deleted.headers["Perezvon-Position"]}
+    assert (await office.client.get(f"{two}/task/", headers=sent)).json() == []
+    await office.schedule_callbacks(one, {})
+
+
+async def test_a_task_that_would_schedule_a_callback_counts_as_one_that_waits(office: Office) -> None:
+    queue = int((await office.create_queue()).rsplit("/", 1)[1])
+    await limited(office, waiting=0)
+    callback = {"task_type": "callback", "caller_phone": "+77011234567"}
+    await office.file_task(**callback)  # the organisation has no callback queue
+    await office.change_settings(callback_queue=queue)
+    refused = await office.post_task(**callback)
+    is_refused(refused, "waiting", 0)
+    assert [error["type"] for error in refused.json()["detail"]] == ["limit_reached"]
+    await office.file_task(task_type="order", caller_phone="+77011234567")
+    await office.file_task(task_type="callback")
+
+
+@pytest.mark.parametrize("limits", [{"waiting": 5}, {}])
+async def test_limits_are_not_set_over_http(office: Office, limits: Any) -> None:
+    refused = await office.client.patch("/v1/organization/settings", json={"limits": limits}, headers=office.admin)
+    assert refused.status_code == 422
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/limits"]
