@@ -77,7 +77,7 @@ async def test_waiting_callbacks_are_limited_all_or_none_and_over_all_queues(ser
 async def test_a_task_that_would_schedule_a_callback_counts_as_one_that_waits(office: Office) -> None:
     queue = int((await office.create_queue()).rsplit("/", 1)[1])
     await limited(office, waiting=0)
-    callback = {"task_type": "callback", "caller_phone": "+77011234567"}
+    callback: dict[str, Any] = {"task_type": "callback", "caller_phone": "+77011234567"}
     await office.file_task(**callback)  # the organisation has no callback queue
     await office.change_settings(callback_queue=queue)
     refused = await office.post_task(**callback)
