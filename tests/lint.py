@@ -25,6 +25,7 @@ def main() -> None:
         "lock files": locks,
         "Dockerfile": lambda: call("hadolint", "Dockerfile"),
         "docker-compose.yml": compose,
+        "workflows": lambda: call("zizmor", "--offline", "--no-progress", "--quiet", ".github/workflows"),
         "docs site": docs_site,
         "language": lambda: call("python", "-m", "tests.language"),
     }
