@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 import time
+from uuid import uuid4
 
 
 def uuid7() -> str:
@@ -12,6 +13,11 @@ def uuid7() -> str:
     value = value & ~(0x3 << 62) | 0x2 << 62
     digits = f"{value:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def new_request_id() -> str:
+    """Return a new id of a request as the event log records it: a UUID as 32 hex digits."""
+    return uuid4().hex
 
 
 def new_operator_key() -> str:

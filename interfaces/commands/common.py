@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from application.callers import Request
-from application.ids import uuid7
+from application.ids import new_request_id
 from domain.callback.retry_policy import RetryPolicy
 from domain.organization.limits import LIMIT_NAMES
 from interfaces.bootstrap.database import service_address
@@ -55,7 +55,7 @@ def ask(data_dir: Path | None, use: Callable[[Services], Awaitable[T]]) -> T:
 
 def request() -> Request:
     """Return a request of the command line; its actor is recorded as ``cli``."""
-    return Request(request_id=uuid7())
+    return Request(request_id=new_request_id())
 
 
 class Text(click.ParamType[str]):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from application.callers import Request
-from application.ids import uuid7
+from application.ids import new_request_id
 from application.organizations import OrganizationsAdmin, SettingsPatch
 from domain.permissions import Role
 
@@ -36,7 +36,7 @@ async def hire(organizations: OrganizationsAdmin, numbers: Sequence[str]) -> Sta
 
     ``numbers`` are the numbers of the lines; the last line, a robot, has none.
     """
-    request = Request(request_id=uuid7())
+    request = Request(request_id=new_request_id())
     created = await organizations.create(NAME, request)
     patch = SettingsPatch(timezone=TIMEZONE)
     await organizations.change_settings(created.id, patch, request)

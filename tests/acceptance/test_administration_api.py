@@ -12,6 +12,8 @@ from infrastructure.operations.subscribers import HANDLERS
 from tests.support.office import Office, Service, served
 from tests.support.waiting import eventually_async
 
+REQUEST = "0a1b2c3d4e5f40718293a4b5c6d7e8f9"
+
 pytestmark = pytest.mark.anyio
 
 
@@ -231,7 +233,7 @@ async def trail(office: Office, **params: Any) -> dict[str, Any]:
 
 async def test_an_auditor_reads_who_did_what_and_why(office: Office) -> None:
     task = await office.file_task()
-    await office.set_status(task["id"], "in_progress", {"X-Request-Id": "r-77"}, reason="My turn")
+    await office.set_status(task["id"], "in_progress", {"X-Request-Id": REQUEST}, reason="My turn")
     stream = f"task/{task['id']}"
 
     async def complete() -> bool:
@@ -241,7 +243,7 @@ async def test_an_auditor_reads_who_did_what_and_why(office: Office) -> None:
     filed, started = (await trail(office, stream=stream))["items"]
     assert [filed["type"], started["type"]] == ["task.filed.v1", "task.started.v1"]
     assert started["actor"] == f"member/{office.member_id}"
-    assert (started["reason"], started["causation"], started["correlation"]) == ("My turn", "r-77", "r-77")
+    assert (started["reason"], started["causation"], started["correlation"]) == ("My turn", REQUEST, REQUEST)
     assert [row["version"] for row in (await trail(office, stream=stream, type="task.started.v1"))["items"]] == [2]
     by_operator = await trail(office, actor=f"operator/{office.operator_number}")
     assert [row["stream"] for row in by_operator["items"]] == [stream]

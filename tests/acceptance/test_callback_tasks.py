@@ -16,7 +16,7 @@ from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
 
-REQUEST = "the-request-that-began-it"
+REQUEST = "0a1b2c3d4e5f40718293a4b5c6d7e8f9"
 
 
 @pytest.fixture

@@ -154,7 +154,9 @@ async def test_an_appeal_is_linked_however_it_is_spelt(office: Office, method: s
 
 async def test_history_tells_who_did_what_when_and_why(office: Office) -> None:
     task = await office.file_task(description="Долго ждал")
-    await office.set_status(task["id"], "in_progress", {"X-Request-Id": "r-1"}, reason="My turn")
+    await office.set_status(
+        task["id"], "in_progress", {"X-Request-Id": "0A1B2C3D-4e5f-4071-8293-a4b5c6d7e8f9"}, reason="My turn"
+    )
     items = (await office.get(f"/api/tasks/{task['id']}/history")).json()["items"]
     filed, started = items
     assert filed.keys() == {"version", "position", "type", "recorded_at", "actor", "reason", "data"}
@@ -166,7 +168,7 @@ async def test_history_tells_who_did_what_when_and_why(office: Office) -> None:
     assert (started["reason"], started["data"]) == ("My turn", {})
     assert started["position"] > filed["position"]
     events = await office.services.tasks.history(task["id"], office.organization_id)
-    assert (events[1].causation, events[1].correlation) == ("r-1", "r-1")
+    assert (events[1].causation, events[1].correlation) == ("0a1b2c3d4e5f40718293a4b5c6d7e8f9",) * 2
 
 
 async def test_a_task_can_be_seen_as_it_was_at_a_version(office: Office) -> None:
@@ -366,5 +368,14 @@ async def test_every_answer_has_a_request_id_and_security_headers(office: Office
         given = await office.client.get(path, headers={"X-Request-Id": "from-the-proxy.1"})
         assert given.headers["X-Request-Id"] == "from-the-proxy.1"
         assert given.headers["X-Content-Type-Options"] == "nosniff"
+        assert len(given.headers["Perezvon-Correlation"]) == 32
     made_up = await office.client.get("/nothing", headers={"X-Request-Id": "not an id"})
     assert len(made_up.headers["X-Request-Id"]) == 32
+    assert "Perezvon-Correlation" not in made_up.headers
+
+
+async def test_a_request_id_that_is_no_uuid_is_returned_and_another_one_is_recorded(office: Office) -> None:
+    response = await office.post_task({"X-Request-Id": "17"})
+    assert response.headers["X-Request-Id"] == "17"
+    (filed,) = await office.services.tasks.history(response.json()["id"], office.organization_id)
+    assert filed.causation == filed.correlation == response.headers["Perezvon-Correlation"]

@@ -1,10 +1,8 @@
 """The outermost layer: adds a request id, security headers, a log line and metrics to every response, 404 and 405 too."""
 
-import re
 from collections import defaultdict
 from time import perf_counter
 from typing import cast
-from uuid import uuid4
 
 import structlog
 from litestar import Litestar
@@ -13,8 +11,8 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from interfaces.api.web import http_metrics
 from interfaces.api.web.context import ApiState, RequestContext
+from interfaces.api.web.request_ids import request_ids
 
-_REQUEST_ID = re.compile(rb"[0-9A-Za-z._:-]{1,128}")
 _SECURITY_HEADERS = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -46,10 +44,11 @@ class RequestMiddleware:
         if method == "HEAD":
             scope = cast("HTTPScope", {**scope, "method": "GET"})
         request_headers = dict(scope["headers"])
-        context = RequestContext(self._api, _request_id(request_headers), request_headers)
+        context = RequestContext(self._api, request_ids(request_headers.get(b"x-request-id")), request_headers)
         scope.setdefault("state", {})["context"] = context
         clear_contextvars()
-        bind_contextvars(request_id=context.request_id)
+        ids = context.ids
+        bind_contextvars(request_id=ids.shown, **({"correlation": ids.recorded} if ids.are_different else {}))
         status = 500
 
         async def send_with_headers(message: Message) -> None:
@@ -85,13 +84,10 @@ class RequestMiddleware:
             headers.append((b"x-ratelimit-limit", b"%d" % context.rate_limit.limit))
             headers.append((b"x-ratelimit-remaining", b"%d" % context.rate_limit.remaining))
             headers.append((b"x-ratelimit-reset", b"%d" % context.rate_limit.reset))
-        headers.append((b"x-request-id", context.request_id.encode()))
+        headers.append((b"x-request-id", context.ids.shown.encode()))
+        if context.ids.are_different:
+            headers.append((b"perezvon-correlation", context.ids.recorded.encode()))
         return headers
-
-
-def _request_id(headers: dict[bytes, bytes]) -> str:
-    given = headers.get(b"x-request-id", b"")
-    return given.decode() if _REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
 def _with_allow(headers: list[tuple[bytes, bytes]], methods: set[str] | None) -> list[tuple[bytes, bytes]]:

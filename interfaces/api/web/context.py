@@ -7,6 +7,7 @@ import litestar
 from application.callers import Caller, Request
 from interfaces.api.web.rate_limit import RateLimits, RateLimitStatus
 from interfaces.api.web.request_errors import Unauthenticated
+from interfaces.api.web.request_ids import RequestIds
 from interfaces.api.web.written_positions import WrittenPositions
 from interfaces.bootstrap.services import Services
 from interfaces.config.settings import Settings
@@ -34,12 +35,12 @@ class RequestContext:
     the address while it is the one that was charged.
     """
 
-    __slots__ = ("api", "caller", "charged_address", "headers", "if_match", "rate_limit", "request_id")
+    __slots__ = ("api", "caller", "charged_address", "headers", "ids", "if_match", "rate_limit")
 
-    def __init__(self, api: ApiState, request_id: str, headers: dict[bytes, bytes]) -> None:
-        """Start with the request's headers, and the id under which the event log records its changes."""
+    def __init__(self, api: ApiState, ids: RequestIds, headers: dict[bytes, bytes]) -> None:
+        """Start with the request's ids and headers."""
         self.api = api
-        self.request_id = request_id
+        self.ids = ids
         self.headers = headers
         self.caller: Caller | None = None
         self.if_match: int | None = None
@@ -60,7 +61,7 @@ class RequestContext:
 
     def command_request(self) -> Request:
         """Return what a use case needs to know of the request, apart from an Idempotency-Key."""
-        return Request(request_id=self.request_id, caller=self.caller, if_match=self.if_match)
+        return Request(request_id=self.ids.recorded, caller=self.caller, if_match=self.if_match)
 
 
 def context_of(request: AnyRequest) -> RequestContext:

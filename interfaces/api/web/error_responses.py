@@ -296,7 +296,7 @@ def format_problem(request: AnyRequest, error: ApiError) -> Response[bytes]:
         detail=error.text,
         instance=quote(request.scope["path"]),
         code=error.code,
-        request_id=context_of(request).request_id,
+        request_id=context_of(request).ids.shown,
         errors=[
             ProblemFieldError(detail=found.message, code=found.kind, **_place(found.loc))
             for found in error.field_errors

@@ -83,7 +83,7 @@ async def idempotent_request(request: AnyRequest) -> Request:
         raise InvalidRequest([FieldError(("header", "Idempotency-Key"), message, "string_pattern_mismatch")])
     parts = (request.method.encode(), request.scope["path"].encode(), await request.body())
     return Request(
-        request_id=context.request_id,
+        request_id=context.ids.recorded,
         caller=context.caller,
         if_match=context.if_match,
         idempotency_key=key.decode(),
