@@ -84,6 +84,8 @@ class RequestMiddleware:
             headers.append((b"x-ratelimit-limit", b"%d" % context.rate_limit.limit))
             headers.append((b"x-ratelimit-remaining", b"%d" % context.rate_limit.remaining))
             headers.append((b"x-ratelimit-reset", b"%d" % context.rate_limit.reset))
+        if context.ignored_params:
+            headers.append((b"perezvon-ignored", context.ignored_params.encode()))
         headers.append((b"x-request-id", context.ids.shown.encode()))
         if context.ids.are_different:
             headers.append((b"perezvon-correlation", context.ids.recorded.encode()))

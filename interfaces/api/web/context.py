@@ -32,10 +32,10 @@ class RequestContext:
     """Data that the layers of one request share.
 
     ``if_match`` is the version that ``If-Match`` names, ``rate_limit`` the bucket that was charged, ``charged_address``
-    the address while it is the one that was charged.
+    the address while it is the one that was charged, ``ignored_params`` names the query parameters that were ignored.
     """
 
-    __slots__ = ("api", "caller", "charged_address", "headers", "ids", "if_match", "rate_limit")
+    __slots__ = ("api", "caller", "charged_address", "headers", "ids", "if_match", "ignored_params", "rate_limit")
 
     def __init__(self, api: ApiState, ids: RequestIds, headers: dict[bytes, bytes]) -> None:
         """Start with the request's ids and headers."""
@@ -44,6 +44,7 @@ class RequestContext:
         self.headers = headers
         self.caller: Caller | None = None
         self.if_match: int | None = None
+        self.ignored_params = ""
         self.rate_limit: RateLimitStatus | None = None
         self.charged_address: str | None = None
 

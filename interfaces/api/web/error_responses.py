@@ -37,6 +37,7 @@ from domain.errors import (
     UnknownToken,
 )
 from interfaces.api.web.context import AnyRequest, context_of
+from interfaces.api.web.query_params import with_plus_hints
 from interfaces.api.web.request_errors import (
     ClientDisconnected,
     ClientNotFound,
@@ -252,6 +253,9 @@ def exception_handlers(format_error: ErrorFormatter) -> dict[int | type[Exceptio
 
     def handle(request: AnyRequest, error: Exception) -> Response[bytes]:
         api_error = to_api_error(error)
+        if api_error.field_errors:
+            hinted = with_plus_hints(request.scope["query_string"], api_error.field_errors)
+            api_error = api_error._replace(field_errors=hinted)
         if api_error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("unexpected error", exc_info=error)
         elif api_error.status == HTTPStatus.SERVICE_UNAVAILABLE:

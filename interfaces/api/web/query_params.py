@@ -3,18 +3,36 @@
 The framework's own decoding reads the text ``null`` as None, and raw UTF-8, as curl sends it, as Latin-1.
 """
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import islice
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
-from urllib.parse import parse_qsl
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
+from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 
-from interfaces.api.web.context import AnyRequest
+from interfaces.api.web.context import AnyRequest, context_of
 from interfaces.api.web.request_errors import FieldError, InvalidRequest, to_field_error
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+_INTEGER = re.compile(r"-?[0-9]+")
+_NAME_MAX = 100
+_ERRORS_MAX = 50
+_IGNORED_NAME_MAX = 50
+_IGNORED_NAMES_MAX = 10
+_PLUS_HINT = "; a + in a query means a blank: send %2B for a plus sign"
+
+
+class QueryParam(NamedTuple):
+    """A parameter of a query string. Where it is not UTF-8, it has replacement characters."""
+
+    name: str
+    text: str
+    has_plus: bool
 
 
 def decode_params(request: AnyRequest, struct: type[S]) -> S:
@@ -22,20 +40,72 @@ def decode_params(request: AnyRequest, struct: type[S]) -> S:
 
     Parameters that the struct does not have are ignored. Raises InvalidRequest with all field errors.
     """
-    query = request.scope["query_string"].decode("utf-8", "replace")
-    texts = dict(parse_qsl(query, keep_blank_values=True))
+    query = {param.name: param for param in query_params(request.scope["query_string"])}
     values: dict[str, Any] = {}
     field_errors: list[FieldError] = []
     for field, name, source, tp in param_fields(struct):
-        text = request.headers.get(name) if source == "header" else texts.get(name)
+        text = request.headers.get(name) if source == "header" else query[name].text if name in query else None
         if text is not None:
             try:
-                values[field] = msgspec.convert(text, tp, strict=False)
+                values[field] = _converted(text, tp)
             except msgspec.ValidationError as error:
                 field_errors.append(to_field_error((source, name), str(error)))
     if field_errors:
         raise InvalidRequest(field_errors)
     return struct(**values)
+
+
+async def refuse_unknown_params(request: AnyRequest) -> None:
+    """Refuse query parameters that the route does not have, or that are repeated. Raises InvalidRequest."""
+    query = request.scope["query_string"]
+    if not query or request.method == "OPTIONS":
+        return
+    known = _known_names(request)
+    named = ", ".join(known) or "none"
+    field_errors = [
+        FieldError(("query", name[:_NAME_MAX]), f"Unknown query parameter; this route has: {named}", "extra_forbidden")
+        if name not in known
+        else FieldError(("query", name), f"Expected one value, not {count}", "value_error")
+        for name, count in Counter(param.name for param in query_params(query)).items()
+        if name not in known or count > 1
+    ]
+    if field_errors:
+        raise InvalidRequest(field_errors[:_ERRORS_MAX])
+
+
+async def note_unknown_params(request: AnyRequest) -> None:
+    """Set the names of query parameters that the route does not have in the context; responses name them.
+
+    At most 10 names, percent-encoded, the first 50 characters of each: proxies refuse a response with a large head.
+    """
+    query = request.scope["query_string"]
+    if not query or request.method == "OPTIONS":
+        return
+    known = _known_names(request)
+    unknown = (param.name for param in query_params(query) if param.name and param.name not in known)
+    names = dict.fromkeys(quote(name, safe="[]")[:_IGNORED_NAME_MAX] for name in unknown)
+    context_of(request).ignored_params = ", ".join(islice(names, _IGNORED_NAMES_MAX))
+
+
+def with_plus_hints(query: bytes, field_errors: Sequence[FieldError]) -> list[FieldError]:
+    """Return the field errors with a hint at those query parameters in which a ``+`` was read as a blank."""
+    if b"+" not in query:
+        return list(field_errors)
+    names = {param.name for param in query_params(query) if param.has_plus}
+    return [
+        error._replace(message=error.message + _PLUS_HINT)
+        if error.loc[0] == "query" and error.loc[1] in names
+        else error
+        for error in field_errors
+    ]
+
+
+def query_params(query: bytes) -> Iterator[QueryParam]:
+    """Yield the parameters of a query string, in their order."""
+    for pair in query.split(b"&"):
+        if pair:
+            name, _, value = pair.partition(b"=")
+            yield QueryParam(_text(name), _text(value), b"+" in value)
 
 
 @cache
@@ -45,6 +115,32 @@ def param_fields(struct: type[msgspec.Struct]) -> list[tuple[str, str, str, Any]
     Types have no None: an absent parameter is None. A name in the request that starts with a capital is a header.
     """
     return list(_fields(struct))
+
+
+def _text(encoded: bytes) -> str:
+    return unquote_to_bytes(encoded.replace(b"+", b" ")).decode("utf-8", "replace")
+
+
+def _converted(text: str, tp: Any) -> Any:
+    """Return the value of a parameter's text. An integer consists of digits: msgspec would also accept 1.0 and 1e1."""
+    if _is_integer(tp) and not _INTEGER.fullmatch(text):
+        raise msgspec.ValidationError("Expected `int` in decimal digits")
+    return msgspec.convert(text, tp, strict=False)
+
+
+@cache
+def _is_integer(tp: Any) -> bool:
+    return tp is int or (get_origin(tp) is Annotated and _is_integer(get_args(tp)[0]))
+
+
+def _known_names(request: AnyRequest) -> Sequence[str]:
+    struct = request.route_handler.opt.get("query")
+    return _query_names(struct) if struct else ()
+
+
+@cache
+def _query_names(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(sorted(name for _, name, source, _ in param_fields(struct) if source == "query"))
 
 
 def _fields(struct: type[msgspec.Struct]) -> Iterator[tuple[str, str, str, Any]]:

@@ -21,7 +21,7 @@ class RequestIds(NamedTuple):
 
     @property
     def are_different(self) -> bool:
-        """Whether the client cannot derive the recorded id from the one that it sent."""
+        """True if the client cannot derive the recorded id from the one that it sent."""
         return self.recorded != _plain(self.shown)
 
 

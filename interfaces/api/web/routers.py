@@ -13,10 +13,13 @@ A handler states in ``opt`` what ``authorize`` and the OpenAPI document need to 
 - ``other_responses``: descriptions of further statuses that carry the same body.
 """
 
+from collections.abc import Awaitable, Callable
+
 from litestar import Router
 from litestar.handlers import HTTPRouteHandler
 
 from interfaces.api.web.authentication import authorize
+from interfaces.api.web.context import AnyRequest
 from interfaces.api.web.error_responses import (
     ErrorFormatter,
     exception_handlers,
@@ -24,12 +27,13 @@ from interfaces.api.web.error_responses import (
     format_queues_error,
     format_tasks_error,
 )
-from interfaces.api.web.path_params import CLIENT_BASE_PATHS
+from interfaces.api.web.path_params import CLIENT_BASE_PATHS, check_integers
+from interfaces.api.web.query_params import note_unknown_params, refuse_unknown_params
 
 
 def tasks_api_router(*handlers: HTTPRouteHandler) -> Router:
     """Return the router of ``/api/tasks`` (``docs/contracts/tasks.md``)."""
-    return _router("/api/tasks", handlers, format_tasks_error, "tasks")
+    return _router("/api/tasks", handlers, format_tasks_error, "tasks", _authorize_and_note)
 
 
 def client_routers(path: str, *handlers: HTTPRouteHandler) -> list[Router]:
@@ -43,6 +47,7 @@ def client_routers(path: str, *handlers: HTTPRouteHandler) -> list[Router]:
             handlers,
             format_queues_error,
             "callbacks",
+            _authorize_and_note,
             is_documented=base == CLIENT_BASE_PATHS[0],
         )
         for base in CLIENT_BASE_PATHS
@@ -50,8 +55,8 @@ def client_routers(path: str, *handlers: HTTPRouteHandler) -> list[Router]:
 
 
 def v1_router(tag: str, *handlers: HTTPRouteHandler) -> Router:
-    """Return a router of ``/v1``, whose errors are problem details (RFC 9457)."""
-    return _router("/v1", handlers, format_problem, tag)
+    """Return a router of ``/v1``, whose errors are problem details (RFC 9457). It refuses unknown query parameters."""
+    return _router("/v1", handlers, format_problem, tag, _authorize_and_refuse)
 
 
 def _router(
@@ -59,14 +64,26 @@ def _router(
     handlers: tuple[HTTPRouteHandler, ...],
     format_error: ErrorFormatter,
     tag: str,
+    before_request: Callable[[AnyRequest], Awaitable[None]],
     *,
     is_documented: bool = True,
 ) -> Router:
     return Router(
         path,
         route_handlers=handlers,
-        before_request=authorize,
+        before_request=before_request,
         exception_handlers=exception_handlers(format_error),
         include_in_schema=is_documented,
         tags=[tag],
     )
+
+
+async def _authorize_and_note(request: AnyRequest) -> None:
+    await authorize(request)
+    await note_unknown_params(request)
+
+
+async def _authorize_and_refuse(request: AnyRequest) -> None:
+    await authorize(request)
+    await check_integers(request)
+    await refuse_unknown_params(request)

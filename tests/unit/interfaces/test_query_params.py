@@ -8,8 +8,8 @@ import pytest
 from litestar.testing import RequestFactory
 from msgspec import Meta
 
-from interfaces.api.web.query_params import decode_params
-from interfaces.api.web.request_errors import InvalidRequest
+from interfaces.api.web.query_params import decode_params, with_plus_hints
+from interfaces.api.web.request_errors import FieldError, InvalidRequest
 
 
 class Colour(StrEnum):
@@ -58,6 +58,24 @@ def test_of_a_parameter_that_is_repeated_the_last_counts() -> None:
 
 def test_bytes_that_are_no_text_do_no_harm() -> None:
     assert decoded(b"text=\xff%ff").text == "\ufffd\ufffd"
+
+
+@pytest.mark.parametrize("text", ["1.0", "1e1", "+1", "%201", "1_0", "%D9%A1", "0x1", "", "01"])
+def test_an_integer_is_digits_and_nothing_else(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        decoded(b"page=" + text.encode())
+
+
+def test_a_plus_that_was_read_as_a_blank_is_hinted_at_where_a_value_is_refused() -> None:
+    refused = [
+        FieldError(("query", "since"), "Invalid time", "datetime_parsing"),
+        FieldError(("query", "until"), "Invalid time", "datetime_parsing"),
+        FieldError(("body", "since"), "Invalid time", "datetime_parsing"),
+    ]
+    hinted = with_plus_hints(b"until=soon&since=2026-01-01T00:00:00+05:00", refused)
+    assert hinted[0].message == "Invalid time; a + in a query means a blank: send %2B for a plus sign"
+    assert hinted[1:] == refused[1:]
+    assert with_plus_hints(b"since=2026-01-01T00:00:00%2B05:00", refused) == refused
 
 
 def test_a_header_is_no_query_parameter() -> None:
