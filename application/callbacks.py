@@ -15,7 +15,7 @@ from application.headroom import Headroom
 from application.new_callbacks import NewCallback, NewCallbackFacts
 from application.ports.directory import Directory
 from application.ports.event_log import EventLog, IdSequences
-from application.webhook_targets import Network
+from application.webhook_targets import PUBLIC_ONLY, TargetPolicy
 from domain.callback.callback import Callback, evolve, replay
 from domain.callback.events import CallbackFact
 from domain.model import Recorded
@@ -49,12 +49,12 @@ class Callbacks:
         *,
         waiting: Headroom,
         limits: Limits,
-        allowed_networks: tuple[Network, ...] = (),
+        targets: TargetPolicy = PUBLIC_ONLY,
     ) -> None:
         """Record callbacks in ``log``, with ids from ``sequences``, as many as ``waiting`` admits.
 
-        ``limits`` are of organisations that have none of their own in the ``directory``. Allow webhooks to the
-        ``allowed_networks`` too.
+        ``limits`` are of organisations that have none of their own in the ``directory``. Allow webhooks to
+        ``targets``.
         """
         self._log = log
         self._sequences = sequences
@@ -62,7 +62,7 @@ class Callbacks:
         self._queues = queues
         self._waiting = waiting
         self._limits = limits
-        self._allowed_networks = allowed_networks
+        self._targets = targets
 
     async def schedule(self, queue_id: int, new: Sequence[NewCallback], request: Request) -> CallbacksResult:
         """Schedule at least one callback, all or none, in their order.
@@ -81,7 +81,7 @@ class Callbacks:
             settings = organization.settings
             await self._waiting.require(caller.organization_id, self._limits.with_own(settings.limits), len(new))
             ids = await self._sequences.new_callback_ids(len(new))
-            facts = await NewCallbackFacts(queue_id, settings.region, self._allowed_networks).build(new, ids)
+            facts = await NewCallbackFacts(queue_id, settings.region, self._targets).build(new, ids)
             envelope = request.envelope(caller.organization_id, caller.actor)
             streams = [callback_stream(callback_id) for callback_id in ids]
             appended = await self._log.append_all(streams, facts, envelope, idempotency.key)

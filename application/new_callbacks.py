@@ -8,7 +8,7 @@ import msgspec
 from application.cooperative import yielding
 from application.errors import InvalidFields
 from application.phones import line
-from application.webhook_targets import BadTarget, Network, check_target
+from application.webhook_targets import BadTarget, TargetPolicy, check_target
 from domain.callback.events import CallbackDetails, CallbackScheduled
 from domain.errors import InvalidField
 from domain.limits import DEFAULT_PAUSE_S, DEFAULT_TRIES
@@ -37,11 +37,11 @@ class NewCallback(msgspec.Struct, frozen=True, kw_only=True):
 class NewCallbackFacts:
     """Builds the facts of new callbacks in a queue. An error names its field by index, such as ``tasks[3].a_number``."""
 
-    def __init__(self, queue_id: int, region: str, allowed_networks: tuple[Network, ...]) -> None:
-        """Read national numbers as numbers of ``region``; allow webhooks to the ``allowed_networks`` too."""
+    def __init__(self, queue_id: int, region: str, targets: TargetPolicy) -> None:
+        """Read national numbers as numbers of ``region``; allow webhooks to ``targets``."""
         self._queue_id = queue_id
         self._region = region
-        self._allowed_networks = allowed_networks
+        self._targets = targets
         self._errors: list[InvalidField] = []
 
     async def build(self, new: Sequence[NewCallback], ids: Sequence[int]) -> list[CallbackScheduled]:
@@ -84,7 +84,7 @@ class NewCallbackFacts:
     def _target(self, index: int, field: str, url: str | None) -> str | None:
         try:
             if url is not None:
-                check_target(url, self._allowed_networks)
+                check_target(url, self._targets)
         except BadTarget as error:
             self._errors.append(InvalidField(f"tasks[{index}].{field}", str(error), error.kind))
         return url

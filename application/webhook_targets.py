@@ -6,10 +6,11 @@ The tables decide, not ``ipaddress.is_global``, which accepts addresses that lea
 import re
 import socket
 import unicodedata
-from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
+
+import msgspec
 
 from domain.limits import URL_MAX
 
@@ -23,6 +24,7 @@ _DENIED_V4 = [
         "10.0.0.0/8",
         "100.64.0.0/10",
         "127.0.0.0/8",
+        "168.63.129.16/32",  # Azure's platform services
         "169.254.0.0/16",
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -43,8 +45,30 @@ _UNPRIVILEGED = 1024
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNWANTED = re.compile(r"[\x00-\x20\x7f\\]")
-_ORIGIN = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
+_TARGET = re.compile(r"(https?://[^/?#]+)([^#]*)", re.IGNORECASE)
 _REFUSED = "Expected the address of a public server; this one is private, or its port is not 80, 443 or above 1023"
+_NOT_ASCII = (
+    "Expected a path and a query in ASCII; percent-encode other characters, because the address is sent unchanged"
+)
+
+
+class TargetPolicy(msgspec.Struct, frozen=True):
+    """Networks of a deployment: private ones that webhooks can reach all the same, and ones that they never reach.
+
+    An address in both is denied.
+    """
+
+    allowed: tuple[Network, ...] = ()
+    denied: tuple[Network, ...] = ()
+
+    @property
+    def allows_loopback(self) -> bool:
+        """Return whether an allowed network is a loopback network; then the names of this machine are allowed too."""
+        return any(network.is_loopback for network in self.allowed)
+
+
+PUBLIC_ONLY = TargetPolicy()
+"""Public addresses that no deployment denies."""
 
 
 class BadTarget(ValueError):
@@ -60,13 +84,15 @@ def networks_of(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
-def is_allowed(address: Address, port: int, allowed_networks: Iterable[Network] = ()) -> bool:
-    """Return whether webhooks are allowed to an address; in the ``allowed_networks`` every address and port is."""
+def is_allowed(address: Address, port: int, policy: TargetPolicy = PUBLIC_ONLY) -> bool:
+    """Return whether webhooks are allowed to an address; in the allowed networks every port is."""
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
             return False
         address = address.ipv4_mapped or address
-    if any(address in network for network in allowed_networks):
+    if any(address in network for network in policy.denied):
+        return False
+    if any(address in network for network in policy.allowed):
         return True
     return _is_usual(port) and _is_public(address)
 
@@ -110,12 +136,17 @@ def _plain(host: str) -> str:
     return unicodedata.normalize("NFKC", host).lower().replace("\u3002", ".").rstrip(".")
 
 
-def allows_loopback(allowed_networks: Sequence[Network]) -> bool:
-    """Return whether an allowed network is a loopback network; then the names of this machine are allowed too."""
-    return any(network.is_loopback for network in allowed_networks)
+def host_of(url: str) -> str:
+    """Return what identifies the host of a URL: an address, or a name in lower case and ASCII, without port and final dot."""
+    host = urlsplit(url).hostname or ""
+    try:
+        address = literal(host)
+        return str(address) if address else _plain(host).encode("idna").decode()
+    except ValueError:  # neither an address nor a name that DNS could find
+        return _plain(host)
 
 
-def check_target(url: str, allowed_networks: tuple[Network, ...] = ()) -> None:
+def check_target(url: str, policy: TargetPolicy = PUBLIC_ONLY) -> None:
     """Check a URL as a webhook's target, without a DNS look-up. Raises BadTarget.
 
     This informs the client early; the sender checks each address again when it opens the connection.
@@ -124,14 +155,25 @@ def check_target(url: str, allowed_networks: tuple[Network, ...] = ()) -> None:
         raise BadTarget(f"Expected at most {URL_MAX} characters", "string_too_long")
     if _UNWANTED.search(url):
         raise BadTarget("Expected an address without blanks, control characters and backslashes", "url_parsing")
-    origin = _ORIGIN.match(url)
-    if origin is None:
+    origin, path = split_target(url)
+    if not path.isascii():
+        raise BadTarget(_NOT_ASCII, "url_parsing")
+    _check_origin(origin, policy)
+
+
+def split_target(url: str) -> tuple[str, str]:
+    """Return the scheme with the host and port, and the path with the query, both unchanged; a fragment is never sent.
+
+    Raises BadTarget for another scheme than http and https.
+    """
+    target = _TARGET.match(url)
+    if target is None:
         raise BadTarget("Expected an http or https address", "url_parsing")
-    _check_origin(origin[0], allowed_networks)
+    return target[1], target[2]
 
 
 @lru_cache(maxsize=4096)
-def _check_origin(origin: str, allowed_networks: tuple[Network, ...]) -> None:
+def _check_origin(origin: str, policy: TargetPolicy) -> None:
     """Check the part of a URL up to its path. Thousands of callbacks share a few of these, so results are cached."""
     parts, host, port = _split(origin)
     if parts.username is not None or parts.password is not None:
@@ -140,9 +182,7 @@ def _check_origin(origin: str, allowed_networks: tuple[Network, ...]) -> None:
         address = literal(host)
     except ValueError as error:
         raise BadTarget("Expected a host name or an address", "url_parsing") from error
-    if not (
-        _is_likely(host, port, allowed_networks) if address is None else is_allowed(address, port, allowed_networks)
-    ):
+    if not (_is_likely(host, port, policy) if address is None else is_allowed(address, port, policy)):
         raise BadTarget(_REFUSED, "destination_not_allowed")
 
 
@@ -157,8 +197,8 @@ def _split(url: str) -> tuple[SplitResult, str, int]:
     return parts, host, port or _DEFAULT_PORTS[parts.scheme]
 
 
-def _is_likely(host: str, port: int, allowed_networks: tuple[Network, ...]) -> bool:
+def _is_likely(host: str, port: int, policy: TargetPolicy) -> bool:
     """Return whether a name can be allowed. With allowed networks it can resolve into one of them, on any port."""
     if is_local_name(host):
-        return allows_loopback(allowed_networks)
-    return bool(allowed_networks) or _is_usual(port)
+        return policy.allows_loopback
+    return bool(policy.allowed) or _is_usual(port)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from application.errors import SecretUnreadable, StorageUnavailable
 from infrastructure.webhooks import metrics
-from infrastructure.webhooks.delivery_schedule import ReceiverResponse
+from infrastructure.webhooks.delivery_schedule import NOT_SIGNED, ReceiverResponse
 from infrastructure.webhooks.lane_leases import Delivery
 from infrastructure.webhooks.results import AttemptResult
 from infrastructure.webhooks.secrets import SigningKeys
@@ -33,7 +33,7 @@ class AttemptSender:
         try:
             keys = await self._keys.cached_keys(delivery.organization_id)
         except (SecretUnreadable, StorageUnavailable):
-            return AttemptResult(delivery, ReceiverResponse(seconds=0.0, error="not_signed"), at, fence, leased_to)
+            return AttemptResult(delivery, ReceiverResponse(seconds=0.0, error=NOT_SIGNED), at, fence, leased_to)
         timestamp = int(at.timestamp())
         headers = {
             "content-type": "application/json",
@@ -43,6 +43,6 @@ class AttemptSender:
             "webhook-signature": sign(keys, delivery.id, timestamp, delivery.body),
             "webhook-attempt": str(delivery.attempts + 1),
         }
-        response = await self._sender.post(delivery.url, headers, delivery.body)
+        response = await self._sender.post(delivery.organization_id, delivery.url, headers, delivery.body)
         (_UNANSWERED if response.status is None else _ANSWERED).observe(response.seconds)
         return AttemptResult(delivery, response, at, fence, leased_to)

@@ -18,7 +18,12 @@ JITTER = 0.2
 LONGEST_PAUSE = timedelta(hours=24)
 FLAGGED_AFTER = 3
 
+NOT_STARTED_S = 5
+"""Seconds until an attempt that did not start is made."""
+
 NOT_ALLOWED = "destination_not_allowed"
+NOT_STARTED = "lookup_not_started"
+NOT_SIGNED = "not_signed"
 GONE = "gone"
 
 _RETRIED_4XX = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
@@ -39,6 +44,11 @@ class ReceiverResponse(msgspec.Struct, frozen=True, kw_only=True):
     aborts: bool = False
     head: bytes = b""
 
+    @property
+    def is_evidence(self) -> bool:
+        """Return whether the response shows anything about the receiver; our own troubles do not."""
+        return self.error not in {NOT_STARTED, NOT_SIGNED}
+
 
 class RetryState(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery before an attempt; ``step`` counts the attempts of its schedule, ``refusals`` 4xx responses in a row."""
@@ -58,7 +68,10 @@ class Health(Enum):
 
 
 class DeliveryUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery after an attempt. ``pause_until`` applies to everything that goes to the host."""
+    """A delivery after an attempt. ``pause_until`` applies to everything that goes to the host.
+
+    ``is_counted`` is false for an attempt that did not start.
+    """
 
     state: DeliveryState
     step: int
@@ -67,6 +80,7 @@ class DeliveryUpdate(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime | None = None
     error: str | None = None
     pause_until: datetime | None = None
+    is_counted: bool = True
 
     @property
     def is_gone(self) -> bool:
@@ -80,6 +94,8 @@ def decide_update(response: ReceiverResponse, retry_state: RetryState, now: date
     ``jitter``, from 0 to 1, shifts the next attempt between 20 % earlier and 20 % later.
     """
     status = response.status
+    if response.error == NOT_STARTED:
+        return _start_later(retry_state, now, jitter)
     if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return DeliveryUpdate(state=DeliveryState.DELIVERED, step=retry_state.step + 1, health=Health.HEALTHY)
     final = _final_error(response)
@@ -87,6 +103,24 @@ def decide_update(response: ReceiverResponse, retry_state: RetryState, now: date
         health = Health.UNKNOWN if status is None else Health.HEALTHY
         return DeliveryUpdate(state=DeliveryState.FAILED, step=retry_state.step + 1, health=health, error=final)
     return _retry(response, retry_state, now, jitter)
+
+
+def _start_later(retry_state: RetryState, now: datetime, jitter: float) -> DeliveryUpdate:
+    due_at = now + timedelta(seconds=NOT_STARTED_S * _spread(jitter))
+    is_late = due_at >= retry_state.expires_at
+    return DeliveryUpdate(
+        state=DeliveryState.EXPIRED if is_late else DeliveryState.PENDING,
+        step=retry_state.step,
+        health=Health.UNKNOWN,
+        refusals=retry_state.refusals,
+        due_at=None if is_late else due_at,
+        error=NOT_STARTED,
+        is_counted=False,
+    )
+
+
+def _spread(jitter: float) -> float:
+    return 1 + JITTER * (2 * jitter - 1)
 
 
 def _final_error(response: ReceiverResponse) -> str | None:
@@ -101,13 +135,13 @@ def _retry(response: ReceiverResponse, retry_state: RetryState, now: datetime, j
     step, error = retry_state.step + 1, response.error or f"status_{response.status}"
     refused = _is_refusal(response.status)
     refusals = retry_state.refusals + 1 if refused else 0
-    health = Health.HEALTHY if refused or _is_redirect(response.status) else Health.FAILING
+    health = _health_of(response)
     is_short = retry_state.kind in {WebhookKind.BEFORE, WebhookKind.BEFORE_AGAIN}
     backoff = SHORT_S if is_short else LONG_S
     if retry_state.step >= len(backoff):
         state = DeliveryState.EXPIRED if is_short else DeliveryState.FAILED
         return DeliveryUpdate(state=state, step=step, health=health, refusals=refusals, error=error)
-    due_at = now + timedelta(seconds=backoff[retry_state.step] * (1 + JITTER * (2 * jitter - 1)))
+    due_at = now + timedelta(seconds=backoff[retry_state.step] * _spread(jitter))
     pause_until = None
     if response.status in _PAUSING and (requested := retry_at(response.retry_after, now)):
         due_at = pause_until = min(max(requested, due_at), max(now + LONGEST_PAUSE, due_at))
@@ -122,6 +156,13 @@ def _retry(response: ReceiverResponse, retry_state: RetryState, now: datetime, j
         error=error,
         pause_until=pause_until,
     )
+
+
+def _health_of(response: ReceiverResponse) -> Health:
+    if not response.is_evidence:
+        return Health.UNKNOWN
+    is_well = _is_refusal(response.status) or _is_redirect(response.status)
+    return Health.HEALTHY if is_well else Health.FAILING
 
 
 def _is_refusal(status: int | None) -> bool:

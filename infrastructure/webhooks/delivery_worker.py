@@ -8,6 +8,7 @@ import psycopg
 import structlog
 
 from application.errors import StorageUnavailable
+from application.fair_share import FairShare
 from application.webhook_options import WebhookOptions
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.notifications import Listener, wait_or_timeout
@@ -15,10 +16,11 @@ from infrastructure.webhooks.attempt import AttemptSender
 from infrastructure.webhooks.delivery_loop import DeliveryLoop
 from infrastructure.webhooks.first_attempts import FirstAttemptSender
 from infrastructure.webhooks.lane_leases import LEASE_BEYOND_TIMEOUT_S
+from infrastructure.webhooks.name_lookup import Lookup
 from infrastructure.webhooks.outbox import CHANNEL
 from infrastructure.webhooks.retention import delete_old_deliveries, expire_deliveries, update_gauges
 from infrastructure.webhooks.secrets import SigningKeys
-from infrastructure.webhooks.sender import open_sender
+from infrastructure.webhooks.sender import LOOKUPS_MAX, open_sender
 
 _EXPIRE_EVERY_S = 1.0
 _GAUGES_EVERY_S = 5.0
@@ -33,7 +35,8 @@ async def open_first_attempt_sender(dsn: str, options: WebhookOptions) -> AsyncG
     pool = Pool(dsn, size=2, name="first webhooks")
     await pool.open()
     try:
-        async with open_sender(options) as sender:
+        places = FairShare("DNS look-ups of first attempts", LOOKUPS_MAX)
+        async with open_sender(options, places=places) as sender:
             attempts = AttemptSender(sender, SigningKeys(pool, options.secrets_key))
             lease_s = options.timeout + LEASE_BEYOND_TIMEOUT_S
             first_attempts = FirstAttemptSender(pool, attempts, options.before_wait, lease_s)
@@ -45,20 +48,18 @@ async def open_first_attempt_sender(dsn: str, options: WebhookOptions) -> AsyncG
         await pool.close()
 
 
-async def run_deliveries(dsn: str, stop: asyncio.Event, options: WebhookOptions) -> None:
+async def run_deliveries(dsn: str, stop: asyncio.Event, options: WebhookOptions, lookup: Lookup | None = None) -> None:
     """Deliver webhooks until ``stop`` is set; then finish the attempts in flight, within eight seconds.
 
-    ``dsn`` is the service's. Any number of processes may run this at once. Recovers by itself when Postgres comes back.
+    ``dsn`` is the service's; ``lookup`` replaces the look-up of names. Any number of processes may run this at once. Recovers by itself when Postgres comes back.
     """
-    if options.allowed_networks:
-        _logger.warning(
-            "webhooks may go to private networks", networks=[str(network) for network in options.allowed_networks]
-        )
+    if networks := options.targets.allowed:
+        _logger.warning("webhooks may go to private networks", networks=[str(network) for network in networks])
     pool = Pool(dsn, size=4, name="webhooks")
     listener = Listener(dsn, CHANNEL)
     await pool.open()
     try:
-        async with open_sender(options) as sender, asyncio.TaskGroup() as group:
+        async with open_sender(options, lookup) as sender, asyncio.TaskGroup() as group:
             attempts = AttemptSender(sender, SigningKeys(pool, options.secrets_key))
             loop = DeliveryLoop(pool, attempts, listener.subscribe(), options.timeout)
             listening = group.create_task(listener.run())

@@ -68,6 +68,8 @@ class LaneWindow:
         """Count an attempt that has ended, and adjust the limit to the host's health and speed."""
         self.in_flight -= 1
         self.unrecorded += 1
+        if not response.is_evidence:
+            return
         is_well = response.status is not None and response.status < HTTPStatus.INTERNAL_SERVER_ERROR
         self._is_proven |= is_well
         self._failures = 0 if is_well else self._failures + 1

@@ -2,14 +2,14 @@ WITH given AS (
     SELECT *
     FROM unnest(
         %b::bigint[], %b::uuid[], %b::text[], %b::timestamptz[], %b::int[], %b::int[],
-        %b::text[], %b::timestamptz[], %b::int[], %b::int[], %b::bytea[]
-    ) AS g (number, leased_to, state, due_at, step, refusals, error, at, ms, status, answer)
+        %b::text[], %b::timestamptz[], %b::int[], %b::int[], %b::bytea[], %b::bool[]
+    ) AS g (number, leased_to, state, due_at, step, refusals, error, at, ms, status, answer, is_counted)
 ),
 done AS (
     UPDATE {schema}.webhook_deliveries AS d
     SET state = g.state,
         due_at = coalesce(g.due_at, d.due_at),
-        attempts = d.attempts + 1,
+        attempts = d.attempts + g.is_counted::int,
         step = g.step,
         refusals = g.refusals,
         error = g.error,
@@ -36,3 +36,4 @@ INSERT INTO {schema}.webhook_attempts (delivery_number, attempt, at, ms, status,
 SELECT number, done.attempts, g.at, g.ms, g.status, g.error, g.answer
 FROM done
 JOIN given AS g USING (number)
+WHERE g.is_counted

@@ -129,10 +129,11 @@ def _columns(decided: Sequence[tuple[AttemptResult, DeliveryUpdate]]) -> tuple[l
             round(result.response.seconds * 1000),
             result.response.status,
             result.response.head,
+            update.is_counted,
         )
         for result, update in decided
     ]
-    return tuple(map(list, zip(*rows, strict=True))) if rows else tuple([] for _ in range(11))
+    return tuple(map(list, zip(*rows, strict=True))) if rows else tuple([] for _ in range(12))
 
 
 def _lane_row(lane: UUID, fence: int, breaker: Breaker) -> tuple[Any, ...]:

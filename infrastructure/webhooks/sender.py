@@ -3,18 +3,24 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache, partial
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, TCPConnector
 from yarl import URL
 
+from application.fair_share import FairShare
 from application.webhook_options import WebhookOptions
-from application.webhook_targets import BadTarget, check_target
-from infrastructure.webhooks.delivery_schedule import NOT_ALLOWED, ReceiverResponse
-from infrastructure.webhooks.ssrf_guard import AddressBlocked, BoundedResolver, Lookup, SsrfGuard, system_lookup
+from application.webhook_targets import BadTarget, check_target, split_target
+from infrastructure.webhooks.delivery_schedule import NOT_ALLOWED, NOT_STARTED, ReceiverResponse
+from infrastructure.webhooks.name_lookup import CaresLookup, Lookup
+from infrastructure.webhooks.outgoing_request import CURRENT, OutgoingRequest
+from infrastructure.webhooks.response_handler import StatusFirstHandler
+from infrastructure.webhooks.ssrf_guard import AddressBlocked, LookupNotStarted, SharedResolver, SsrfGuard
 
+LOOKUPS_MAX = 256
 CONNECT_SECONDS = 5.0
 BODY_SECONDS = 2.0
 """Seconds for which the body of a response is read; then it is cut off, because only the status decides."""
@@ -28,7 +34,7 @@ _SKIPPED = ("Accept", "Accept-Encoding", "User-Agent")
 class Sender(Protocol):
     """Posts a body once."""
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> ReceiverResponse:
+    async def post(self, organization_id: int, url: str, headers: Mapping[str, str], body: bytes) -> ReceiverResponse:
         """Send the body and return the response. Never raises for what the network or the receiver does."""
         ...
 
@@ -39,39 +45,25 @@ class AiohttpSender:
     def __init__(self, session: ClientSession, options: WebhookOptions) -> None:
         """Send over ``session``, whose sockets are opened by an ``SsrfGuard``."""
         self._session = session
-        self._allowed = options.allowed_networks
+        self._targets = options.targets
         self._timeout = options.timeout
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> ReceiverResponse:
+    async def post(self, organization_id: int, url: str, headers: Mapping[str, str], body: bytes) -> ReceiverResponse:
         """See the protocol."""
         started = perf_counter()
         try:
-            check_target(url, self._allowed)
-            return await self._post(URL(url), headers, body, started)
+            check_target(url, self._targets)
+            async with asyncio.timeout(self._timeout) as deadline:
+                request = OutgoingRequest(organization_id, deadline)
+                CURRENT.set(request)
+                response = await self._post(request, wire_url(url), headers, body)
+                deadline.reschedule(None)  # the status decides: no time limit may void it
         except BadTarget:
             return ReceiverResponse(seconds=perf_counter() - started, error=NOT_ALLOWED)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
             return ReceiverResponse(seconds=perf_counter() - started, error=_error_of(error))
-
-    async def _post(self, url: URL, headers: Mapping[str, str], body: bytes, started: float) -> ReceiverResponse:
-        try:
-            return await self._post_once(url, headers, body, started)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            # The receiver may have closed a kept-alive connection at this moment, which is no failure: connect again.
-            if isinstance(error, aiohttp.ClientConnectorError):
-                raise
-            return await self._post_once(url, headers, body, started)
-
-    async def _post_once(self, url: URL, headers: Mapping[str, str], body: bytes, started: float) -> ReceiverResponse:
-        left = max(self._timeout - (perf_counter() - started), 0.001)
-        response = await self._session.post(
-            url,
-            data=body,
-            headers=headers,
-            allow_redirects=False,
-            timeout=ClientTimeout(total=left, sock_connect=CONNECT_SECONDS),
-        )
-        head = await _head(response)
+        left = max(0.0, self._timeout - (perf_counter() - started))
+        head = await _head(response, min(left, BODY_SECONDS))
         return ReceiverResponse(
             seconds=perf_counter() - started,
             status=response.status,
@@ -80,30 +72,68 @@ class AiohttpSender:
             head=head[:HEAD_BYTES],
         )
 
+    async def _post(
+        self, request: OutgoingRequest, url: URL, headers: Mapping[str, str], body: bytes
+    ) -> ClientResponse:
+        try:
+            return await self._post_once(url, headers, body)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            # The receiver may have closed a kept-alive connection at this moment, which is no failure: connect again. One
+            # that closes a new connection has received the message.
+            if request.has_connected or isinstance(error, aiohttp.ClientConnectorError):
+                raise
+            return await self._post_once(url, headers, body)
 
-async def _head(response: ClientResponse) -> bytes:
+    async def _post_once(self, url: URL, headers: Mapping[str, str], body: bytes) -> ClientResponse:
+        return await self._session.post(
+            url,
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+            timeout=ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        )
+
+
+def wire_url(url: str) -> URL:
+    """Return a URL whose path and query are sent as they are, byte for byte; the host is in lower case and ASCII (IDNA).
+
+    Raises BadTarget, ValueError.
+    """
+    origin, path = split_target(url)
+    # The query is part of the path for yarl, which would drop an empty one.
+    path = path if path.startswith("/") else f"/{path}"
+    scheme, authority = _origin(origin)
+    return URL.build(scheme=scheme, authority=authority, path=path, encoded=True)
+
+
+@lru_cache(maxsize=4096)
+def _origin(origin: str) -> tuple[str, str]:
+    url = URL(origin).origin()
+    return url.scheme, url.raw_authority
+
+
+async def _head(response: ClientResponse, seconds: float) -> bytes:
     """Return the start of the body; close the connection if the body does not end soon."""
     content = response.content
-    if content.is_eof():  # received together with the headers, as most are
-        read = bytearray(b"" if content.at_eof() else content.read_nowait(READ_MAX + 1))
-    else:
-        read = await _read(content)
-    if content.at_eof():
+    read = bytearray()
+    try:
+        if content.is_eof():  # received together with the headers, as most are
+            read += b"" if content.at_eof() else content.read_nowait(READ_MAX + 1)
+        else:
+            await _read(content, read, seconds)
+    except (aiohttp.ClientError, OSError):
+        pass  # truncated or malformed: the status is all that matters
+    if content.at_eof() and not content.exception():
         response.release()
     else:
         response.close()
     return bytes(read)
 
 
-async def _read(content: aiohttp.StreamReader) -> bytearray:
-    read = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while not content.at_eof() and len(read) <= READ_MAX:
-                read += await content.read(READ_MAX + 1 - len(read))
-    except (aiohttp.ClientError, OSError):
-        pass  # truncated: the status is all that matters
-    return read
+async def _read(content: aiohttp.StreamReader, read: bytearray, seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        while not content.at_eof() and len(read) <= READ_MAX:
+            read += await content.read(READ_MAX + 1 - len(read))
 
 
 def _error_of(error: Exception) -> str:
@@ -111,6 +141,8 @@ def _error_of(error: Exception) -> str:
     match error:
         case aiohttp.ClientConnectorError() if isinstance(error.os_error, AddressBlocked):
             return NOT_ALLOWED
+        case aiohttp.ClientConnectorError() if isinstance(error.os_error, LookupNotStarted):
+            return NOT_STARTED
         case aiohttp.InvalidURL():
             return NOT_ALLOWED
         case TimeoutError():
@@ -127,17 +159,32 @@ def _error_of(error: Exception) -> str:
             return "bad_answer"
 
 
+class _Connector(TCPConnector):
+    """A connector with handlers that hand the status over first."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType] - its socket_factory takes a bare tuple
+        self._factory = partial(StatusFirstHandler, loop=self._loop)
+
+
 @asynccontextmanager
-async def open_sender(options: WebhookOptions, lookup: Lookup = system_lookup) -> AsyncGenerator[AiohttpSender]:
-    """Yield a sender all of whose sockets are opened by an ``SsrfGuard``."""
-    guard = SsrfGuard(options.allowed_networks)
-    resolver = BoundedResolver(guard, lookup)
-    connector = TCPConnector(
+async def open_sender(
+    options: WebhookOptions, lookup: Lookup | None = None, places: FairShare | None = None
+) -> AsyncGenerator[AiohttpSender]:
+    """Yield a sender all of whose sockets are opened by an ``SsrfGuard``.
+
+    ``lookup`` finds the addresses of names, with c-ares by default, in ``places`` of its own by default.
+    """
+    guard = SsrfGuard(options.targets)
+    cares = CaresLookup()
+    resolver = SharedResolver(guard, lookup or cares, places or FairShare("DNS look-ups", LOOKUPS_MAX))
+    # aiohttp's cache of names would share look-ups, and their waiting, between organisations; c-ares has a cache.
+    connector = _Connector(
         resolver=resolver,
         socket_factory=guard.open_socket,
         limit=0,
         keepalive_timeout=_KEEP_ALIVE_SECONDS,
-        ttl_dns_cache=10,
+        use_dns_cache=False,
     )
     try:
         async with ClientSession(
@@ -149,4 +196,4 @@ async def open_sender(options: WebhookOptions, lookup: Lookup = system_lookup) -
         ) as session:
             yield AiohttpSender(session, options)
     finally:
-        await resolver.close()
+        await cares.close()

@@ -90,7 +90,7 @@ async def services(
                 queues,
                 waiting=waiting,
                 limits=limits,
-                allowed_networks=webhooks.allowed_networks,
+                targets=webhooks.targets,
             ),
             callback_list=callback_list,
             call_history=CallHistory(PostgresCallIndex(view_pool, views), log, queues),

@@ -60,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
     secrets_key: str | None = None
     webhook_allow_nets: str = ""
+    webhook_deny_nets: str = ""
     webhook_timeout_seconds: Annotated[float, Meta(ge=1, le=30)] = 15.0
     webhook_before_seconds: Annotated[float, Meta(ge=0, le=3)] = 3.0
     gateway: GatewayName | None = None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from application.webhook_options import WebhookOptions
-from application.webhook_targets import networks_of
+from application.webhook_targets import TargetPolicy, networks_of
 from domain.callback.events import (
     AttemptFailed,
     AttemptStarted,
@@ -331,7 +331,7 @@ async def test_the_same_key_with_other_callbacks_is_refused(office: Office) -> N
 
 
 async def test_a_network_that_is_opened_may_be_told(service: Service) -> None:
-    options = WebhookOptions(allowed_networks=networks_of("127.0.0.0/8"))
+    options = WebhookOptions(targets=TargetPolicy(networks_of("127.0.0.0/8")))
     async with services(service_dsn(service.dsn), options) as opened, served(opened, service.dsn) as other:
         office = await other.office()
         queue = await office.create_queue()

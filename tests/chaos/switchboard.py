@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 
 from application.new_callbacks import NewCallback
 from application.webhook_options import WebhookOptions
-from application.webhook_targets import networks_of
+from application.webhook_targets import TargetPolicy, networks_of
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.network import Counts
 from tests.benchmarks.callbacks import call_queue, number_in, views_are_up
@@ -83,7 +83,7 @@ class Switchboard:
         """Create a queue and schedule ``callbacks`` with mixed numbers, tries and pauses."""
         self.callbacks = callbacks
         random = Random(seed)
-        async with call_queue(self.dsn, LIMIT, WebhookOptions(allowed_networks=networks_of(_LOOPBACK))) as queue:
+        async with call_queue(self.dsn, LIMIT, WebhookOptions(targets=TargetPolicy(networks_of(_LOOPBACK)))) as queue:
             await queue.put([_callback(self.receiver.url, number, random) for number in range(callbacks)])
             await queue.switch_on()
 

@@ -18,13 +18,13 @@ from psycopg.rows import dict_row
 
 from application.policies.notify_webhooks import Message, WebhookKind
 from application.webhook_options import WebhookOptions
-from application.webhook_targets import networks_of
+from application.webhook_targets import TargetPolicy, networks_of
 from infrastructure.postgres.connections import service_dsn
 from infrastructure.webhooks.delivery_worker import run_deliveries
 from infrastructure.webhooks.outbox import enqueue
 
 OPENED = networks_of("127.0.0.0/8,::1/128")
-OPTIONS = WebhookOptions(allowed_networks=OPENED, timeout=2.0, before_wait=1.0)
+OPTIONS = WebhookOptions(targets=TargetPolicy(OPENED), timeout=2.0, before_wait=1.0)
 ORGANIZATION = 65
 
 _positions = count(1)
@@ -78,7 +78,7 @@ async def worker(dsn: str, options: WebhookOptions = OPTIONS) -> AsyncGenerator[
 def worker_process(dsn: str, options: WebhookOptions = OPTIONS) -> Generator[subprocess.Popen[bytes]]:
     """Deliver in another process, which may be killed."""
     given = {
-        "PEREZVON_WEBHOOK_ALLOW_NETS": ",".join(map(str, options.allowed_networks)),
+        "PEREZVON_WEBHOOK_ALLOW_NETS": ",".join(map(str, options.targets.allowed)),
         "PEREZVON_WEBHOOK_TIMEOUT_SECONDS": str(options.timeout),
     }
     command = [sys.executable, "-m", "tests.support.webhook_worker", service_dsn(dsn)]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from psycopg import AsyncConnection
 
 from application.policies.notify_webhooks import WebhookKind
-from application.webhook_targets import networks_of
+from application.webhook_targets import TargetPolicy, networks_of
 from infrastructure.webhooks import breaker
 from infrastructure.webhooks.lane_window import UNPROVEN_IN_FLIGHT
 from tests.support.receiving import Received, Receiver, never, receiving
@@ -241,7 +241,7 @@ async def test_what_expired_before_its_first_attempt_is_not_sent(database: str) 
 async def test_a_private_target_ends_in_one_constant_error(database: str) -> None:
     async with (
         receiving() as receiver,
-        worker(database, replace(OPTIONS, allowed_networks=networks_of("127.0.0.2/32"))),
+        worker(database, replace(OPTIONS, targets=TargetPolicy(networks_of("127.0.0.2/32")))),
     ):
         await enqueue_all(database, [message(receiver.url), message("http://169.254.169.254/", callback_id=2)])
         await eventually_async(all_are(database, "failed"))

@@ -193,6 +193,6 @@ async def _deliver(dsn: str, url: str, organization_id: int) -> None:
     async def is_delivered() -> bool:
         return states(dsn) == {"delivered"}
 
-    options = WebhookOptions(allowed_networks=OPTIONS.allowed_networks, secrets_key=KEY)
+    options = WebhookOptions(targets=OPTIONS.targets, secrets_key=KEY)
     async with worker(dsn, options):
         await eventually_async(is_delivered)

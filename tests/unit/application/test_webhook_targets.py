@@ -6,14 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.webhook_targets import BadTarget, check_target, is_allowed, literal, networks_of
+from application.webhook_targets import (
+    BadTarget,
+    TargetPolicy,
+    check_target,
+    host_of,
+    is_allowed,
+    literal,
+    networks_of,
+)
 
-HERE = networks_of("127.0.0.0/8, ::1/128")
+HERE = TargetPolicy(networks_of("127.0.0.0/8, ::1/128"))
 PRIVATE = [
     "127.0.0.1", "localhost", "LOCALHOST.", "app.localhost", "[::1]", "[::ffff:7f00:1]", "[::ffff:127.0.0.1]", "2130706433",
     "0x7f000001", "0x7F.1", "127.1", "0177.0.0.1", "0.0.0.0", "0", "169.254.169.254", "169.254.169.254.",  # noqa: S104 - nothing is bound to it
     "[64:ff9b::a9fe:a9fe]", "[64:ff9b::7f00:1]", "[::127.0.0.1]", "[2002:7f00:1::]", "10.0.0.1", "172.31.255.255",
-    "192.168.1.1", "100.64.0.1", "224.0.0.1", "255.255.255.255", "198.18.0.1", "203.0.113.7", "[fe80::1]", "[fc00::1]",
+    "192.168.1.1", "168.63.129.16", "100.64.0.1", "224.0.0.1", "255.255.255.255", "198.18.0.1", "203.0.113.7", "[fe80::1]", "[fc00::1]",
     "[ff02::1]", "[2001:db8::1]", "[::]", "１２７.0.0.1", "127。0。0。1", "ⓛocalhost",
 ]  # fmt: skip
 PUBLIC = [
@@ -68,6 +76,9 @@ def test_a_port_of_another_service_is_refused(port: int) -> None:
         ("https://127.0.0.256/", "url_parsing"),
         ("https://1.2.3.4.5/", "url_parsing"),
         ("https://exa mple.com/", "url_parsing"),
+        ("https://example.com/a b", "url_parsing"),
+        ("https://example.com/приём", "url_parsing"),
+        ("https://example.com/?name=Ә", "url_parsing"),
         ("https://example.com/\r\nx: y", "url_parsing"),
         ("https://example.com\\@127.0.0.1/", "url_parsing"),
         ("https://127.0.0.1%2eexample.com/", "url_parsing"),
@@ -92,6 +103,33 @@ def test_opened_networks_are_taken_on_any_port(url: str) -> None:
 def test_opening_one_network_opens_no_other(url: str) -> None:
     with pytest.raises(BadTarget):
         check_target(url, HERE)
+
+
+def test_a_denied_network_is_refused_even_where_it_is_allowed() -> None:
+    policy = TargetPolicy(networks_of("10.0.0.0/8"), networks_of("10.1.0.0/16, 8.8.8.0/24, 2606:4700::/32"))
+    check_target("http://10.0.0.1/", policy)
+    for host in ("10.1.0.1", "[::ffff:10.1.0.1]", "8.8.8.8", "[2606:4700::1111]"):
+        with pytest.raises(BadTarget) as refused:
+            check_target(f"http://{host}/", policy)
+        assert refused.value.kind == "destination_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("host", "spellings"),
+    [
+        (
+            "example.com",
+            ["example.com", "EXAMPLE.com", "example.com.", "example.com:1024", "example.com:443", "ｅxample.com"],
+        ),
+        ("xn--e1afmkfd.xn--p1ai", ["пример.рф", "ПРИМЕР.РФ.", "xn--e1afmkfd.xn--p1ai:8080"]),
+        ("127.0.0.1", ["127.0.0.1", "127.1", "2130706433", "0x7f.1:99"]),
+        ("2606:4700::1111", ["[2606:4700::1111]", "[2606:4700:0::1111]:8080"]),
+        ("under_score.example", ["under_score.example"]),
+        (f"{'a' * 64}.example", [f"{'a' * 64}.example"]),
+    ],
+)
+def test_a_host_is_the_same_in_every_spelling_and_on_every_port(host: str, spellings: list[str]) -> None:
+    assert {host_of(f"{scheme}://{one}/a?b") for one in spellings for scheme in ("http", "HTTPS")} == {host}
 
 
 def test_networks_are_read_from_a_list() -> None:

@@ -13,6 +13,9 @@ from application.ports.webhooks import DeliveryState
 from infrastructure.webhooks.delivery_schedule import (
     LONG_S,
     LONGEST_PAUSE,
+    NOT_SIGNED,
+    NOT_STARTED,
+    NOT_STARTED_S,
     SHORT_S,
     DeliveryUpdate,
     Health,
@@ -165,3 +168,26 @@ def test_after_any_response_it_ends_or_is_retried_within_bounds(
 def test_jitter_is_a_fifth_either_way(jitter: float, step: int) -> None:
     update = decide_update(ReceiverResponse(seconds=0, status=500), replace(NEW, step=step), NOW, jitter)
     assert 0.8 * LONG_S[step] <= pause(update) <= 1.2 * LONG_S[step]
+
+
+def test_an_attempt_that_did_not_start_is_made_soon_and_shows_nothing_about_the_host() -> None:
+    state = replace(NEW, step=3, refusals=2)
+    update = decide_update(ReceiverResponse(seconds=3.0, error=NOT_STARTED), state, NOW, 0.5)
+    assert (update.state, update.health, update.is_counted) == (DeliveryState.PENDING, Health.UNKNOWN, False)
+    assert (update.step, update.refusals, pause(update)) == (3, 2, NOT_STARTED_S)
+
+
+def test_an_attempt_that_did_not_start_in_the_lifetime_of_its_message_expires() -> None:
+    state = replace(NEW, expires_at=NOW + timedelta(seconds=NOT_STARTED_S))
+    update = decide_update(ReceiverResponse(seconds=3.0, error=NOT_STARTED), state, NOW, 0.5)
+    assert (update.state, update.due_at) == (DeliveryState.EXPIRED, None)
+
+
+def test_a_message_that_cannot_be_signed_shows_nothing_about_the_host() -> None:
+    update = decide_update(ReceiverResponse(seconds=0.0, error=NOT_SIGNED), NEW, NOW, 0.5)
+    assert (update.state, update.health, update.step, pause(update)) == (
+        DeliveryState.PENDING,
+        Health.UNKNOWN,
+        1,
+        LONG_S[0],
+    )

@@ -78,12 +78,12 @@ def test_somebody_in_the_first_queue_cannot_be_had_at_once(cast: Cast) -> None:
 
 
 def test_its_environment_opens_this_machine_and_what_was_open_before() -> None:
-    opened = webhook_options(from_environment(demo_environment({}))).allowed_networks
+    opened = webhook_options(from_environment(demo_environment({}))).targets
     check_target("http://127.0.0.1:1/after", opened)
-    assert [str(network) for network in opened] == ["127.0.0.1/32"]
+    assert [str(network) for network in opened.allowed] == ["127.0.0.1/32"]
     given = {"PEREZVON_WEBHOOK_ALLOW_NETS": "10.0.0.0/8", "PEREZVON_SIMULATED_SPEED": "3"}
     settings = from_environment(demo_environment(given))
-    assert [str(network) for network in webhook_options(settings).allowed_networks] == ["10.0.0.0/8", "127.0.0.1/32"]
+    assert [str(network) for network in webhook_options(settings).targets.allowed] == ["10.0.0.0/8", "127.0.0.1/32"]
     assert settings.simulated_speed == 3
     assert from_environment(demo_environment({})).simulated_speed == 20
 
