@@ -20,6 +20,14 @@ class SchemaTooOld(Exception):
     """The database's schema is older than this program; ``perezvon migrate`` updates it."""
 
 
+class ServiceLoginMissing(Exception):
+    """The service has no login of its own, and this one may not create it; the text has the statements that do."""
+
+
+class OwnerLogin(Exception):
+    """A process of the service would run with the rights of the log's owner, or of a superuser."""
+
+
 class LocalPostgresError(Exception):
     """No Postgres can run here; the text says why, and what to install or set."""
 

@@ -43,8 +43,9 @@ def start(home: Path, *, options: str = "") -> str:
         options: more arguments for the command line of `postgres`, if it is this call that starts the server.
 
     Returns:
-        The connection string of the database `perezvon` for its owner, the role `perezvon`, which is not a superuser
-        and may take the role `perezvon_app`.
+        The connection string of the database `perezvon` for its owner, the login `perezvon`, which is not a superuser.
+        The service's login is `perezvon_app`. Neither needs a password: only the server's user, and root, can reach the
+        socket, and such a user could read the data files in any case.
 
     Raises:
         LocalPostgresError: no suitable programs are installed, or the folder or the user is not suitable.

@@ -27,6 +27,10 @@ _START_TIMEOUT_S = 60.0
 _PAUSE_S = 0.3
 _RECOVERING = 1  # exit code of pg_isready
 _SOCKET_LINE = 4  # of the pid file, counted from 0
+_IS_PREPARED = """
+    select exists (select from pg_database where datname = 'perezvon')
+        and exists (select from pg_roles where rolname = 'perezvon_app' and rolcanlogin)
+"""
 
 
 def _change_owner(path: Path, user: struct_passwd | None) -> None:
@@ -100,17 +104,18 @@ class Server:
         return self._run("pg_isready", "-q", *where).returncode
 
     def prepare(self) -> None:
-        """Create our two roles and our database, unless they exist."""
+        """Create our two logins and our database, unless they exist. Neither login is a superuser."""
         with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
-            if connection.execute("select 1 from pg_database where datname = 'perezvon'").fetchone():
+            if connection.execute(_IS_PREPARED).fetchone() == (True,):
                 return
             for step in (
                 "create role perezvon login",
                 "create role perezvon_app",
-                "grant perezvon_app to perezvon",
+                "alter role perezvon_app login",
                 "create database perezvon owner perezvon",
             ):
-                with suppress(psycopg.errors.DuplicateObject):  # an earlier start was killed half way
+                # An earlier start was killed half way.
+                with suppress(psycopg.errors.DuplicateObject, psycopg.errors.DuplicateDatabase):
                     connection.execute(step)
 
     def dsn(self, name: str) -> str:

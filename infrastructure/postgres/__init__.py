@@ -1,7 +1,9 @@
 """Postgres access that all adapters share.
 
 connections    the pool; the service's connection string; lost connections as StorageUnavailable
-migrations     bring the schema up to date; grants of the service's role
+migrations     bring the schema up to date
+roles          the owner's login and the service's, and what the service may do
+service_login  create the service's login where only the owner's is known
 sql            statements with the names of the schema, the log and a projection's tables filled in
 notifications  wake waiting tasks on NOTIFY, with polling as fallback
 batching       concurrent requests share a round trip

@@ -10,23 +10,16 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from application.errors import StorageUnavailable
 from infrastructure.postgres.cancellation import propagate_cancellation
-from infrastructure.postgres.migrations import APP_ROLE, check_schema
+from infrastructure.postgres.roles import APP_ROLE
 
 
-def service_dsn(dsn: str) -> str:
-    """Return the connection string of the running service: with its own role, if the user of ``dsn`` may take it.
+def service_dsn(owner: str, password: str | None = None) -> str:
+    """Return the connection string of the service's login to the owner's database.
 
-    Raises StorageUnavailable when the database cannot be reached, SchemaTooOld when it must be migrated first.
+    Without ``password`` it keeps the owner's, which is right where the server asks for none.
     """
-    try:
-        with psycopg.connect(dsn, connect_timeout=5) as connection:
-            check_schema(connection)
-            member = connection.execute(
-                "SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = %s", (APP_ROLE,)
-            ).fetchone()
-    except psycopg.OperationalError as error:
-        raise StorageUnavailable(str(error)) from error
-    return make_conninfo(dsn, options=f"-c role={APP_ROLE}") if member and member[0] else dsn
+    secret = {} if password is None else {"password": password}
+    return make_conninfo(owner, user=APP_ROLE, **secret)
 
 
 @asynccontextmanager

@@ -5,6 +5,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from application.errors import StorageUnavailable
 from application.ports.operations import InvalidDsn, ServerTooOld
+from infrastructure.postgres.migrations import check_schema
+from infrastructure.postgres.roles import excess_of
 
 MIN_SERVER_VERSION = 14
 _VERSION_FACTOR = 10_000  # PostgreSQL 14.5 reports 140005
@@ -30,6 +32,19 @@ def probe_server(dsn: str) -> None:
     if version < MIN_SERVER_VERSION * _VERSION_FACTOR:
         found = version // _VERSION_FACTOR
         raise ServerTooOld(f"The server is PostgreSQL {found}; PostgreSQL {MIN_SERVER_VERSION} or newer is required")
+
+
+def examine_login(dsn: str) -> str | None:
+    """Connect once; return which rights the login has that the service must not have, None if it has none of them.
+
+    Raises StorageUnavailable when the database cannot be reached, SchemaTooOld when it must be migrated first.
+    """
+    try:
+        with psycopg.connect(dsn, connect_timeout=5) as connection:
+            check_schema(connection)
+            return excess_of(connection)
+    except psycopg.OperationalError as error:
+        raise StorageUnavailable(str(error).strip()) from error
 
 
 async def wait_until_lost(dsn: str) -> None:

@@ -12,7 +12,7 @@ from infrastructure.operations.rebuild import REBUILDABLE, rebuild
 from infrastructure.operations.retry_parked import retry_parked
 from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.policies.registry import POLICIES
-from infrastructure.postgres.connections import service_dsn
+from infrastructure.postgres.probe import examine_login
 
 VIEWS = dict(sorted(REBUILDABLE.items()))
 """The views that can be rebuilt: the question that each answers, by its name."""
@@ -26,24 +26,27 @@ def rebuild_view(dsn: str, view: str, *, accept: bool, progress: RebuildProgress
 
     Raises SchemaTooOld, RebuildUnderWay, StorageUnavailable.
     """
-    service_dsn(dsn)  # raises SchemaTooOld before any work
+    examine_login(dsn)  # raises SchemaTooOld before any work
     return asyncio.run(rebuild(dsn, view, accept=accept, progress=progress))
 
 
 def retry_parked_streams(dsn: str, name: str | None) -> Sequence[RetryReport]:
     """Retry the parked streams of one projection or policy, or of all; return a report for each of them.
 
-    ``dsn`` is for the service's role. Raises StorageUnavailable.
+    ``dsn`` is for the owner. Raises SchemaTooOld, StorageUnavailable.
     """
+    examine_login(dsn)
     return [asyncio.run(retry_parked(dsn, one)) for one in ([name] if name else SUBSCRIBERS)]
 
 
-def diagnose(dsn: str, lags: Callable[[], Iterable[Lag]], limit_s: float) -> Iterator[Check]:
+def diagnose(
+    dsn: str, lags: Callable[[], Iterable[Lag]], limit_s: float, *, allow_owner: bool = False
+) -> Iterator[Check]:
     """Yield the checks of the database, then those of its subscribers and gateways unless the schema check fails.
 
-    ``dsn`` is for the owner; ``lags`` reads the lag of each subscriber; a lag over ``limit_s`` seconds is a warning.
+    ``dsn`` is the service's, which must not have the rights of the owner unless ``allow_owner`` is set; ``lags`` reads the lag of each subscriber; a lag over ``limit_s`` seconds is a warning.
     """
-    found = list(examine(dsn))
+    found = list(examine(dsn, allow_owner=allow_owner))
     yield from found
     if not any(check.name == "schema" and check.state == "fail" for check in found):
         yield from (_check_of(lag, limit_s) for lag in lags())

@@ -42,8 +42,13 @@ def on_database(command: Command) -> Command:
 
 
 def ask(data_dir: Path | None, use: Callable[[Services], Awaitable[T]]) -> T:
-    """Return the result of ``use`` on the use cases of the chosen database, connected as the service's role."""
-    dsn, settings = service_address(data_dir), from_environment()
+    """Return the result of ``use`` on the use cases of the chosen database, with the service's login."""
+    return ask_at(service_address(data_dir), use)
+
+
+def ask_at(dsn: str, use: Callable[[Services], Awaitable[T]]) -> T:
+    """Return the result of ``use`` on the use cases of the database at this address."""
+    settings = from_environment()
     webhooks, limits = webhook_options(settings), limits_of(settings)
 
     async def run() -> T:

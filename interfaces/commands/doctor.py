@@ -10,10 +10,10 @@ import click
 from application.errors import StorageUnavailable
 from application.ports.diagnosis import Check
 from application.ports.operations import LocalPostgresError, ServerTooOld
-from interfaces.bootstrap.database import NoDatabase, owner_address
+from interfaces.bootstrap.database import NoDatabase, address_to_examine
 from interfaces.bootstrap.gateways import gateway_of
 from interfaces.bootstrap.maintenance import diagnose
-from interfaces.commands.common import ask, on_database
+from interfaces.commands.common import ask_at, on_database
 from interfaces.commands.output import show_json
 from interfaces.config.settings import BadSetting, Settings, from_environment
 
@@ -45,13 +45,13 @@ def doctor(data_dir: Path | None, *, as_json: bool) -> None:
 
 def _database_checks(data_dir: Path | None) -> Iterator[Check]:
     try:
-        dsn = owner_address(data_dir)
+        dsn = address_to_examine(data_dir)
     except (NoDatabase, LocalPostgresError, BadSetting, StorageUnavailable, ServerTooOld) as error:
         advice = "Check that Postgres runs, and that PEREZVON_DATABASE_URL or --data-dir names it"
         yield Check(name="database", state="fail", message=str(error), advice=advice)
         return
-    lags = partial(ask, data_dir, lambda services: services.views.lags())
-    yield from diagnose(dsn, lags, from_environment().ready_lag_seconds)
+    settings, lags = from_environment(), partial(ask_at, dsn, lambda services: services.views.lags())
+    yield from diagnose(dsn, lags, settings.ready_lag_seconds, allow_owner=settings.allow_owner)
 
 
 def _gateway_checks(settings: Settings) -> list[Check]:

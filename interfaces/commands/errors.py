@@ -11,7 +11,14 @@ from application.errors import (
     StorageUnavailable,
     TokenNotFound,
 )
-from application.ports.operations import LocalPostgresError, RebuildUnderWay, SchemaTooOld, ServerTooOld
+from application.ports.operations import (
+    LocalPostgresError,
+    OwnerLogin,
+    RebuildUnderWay,
+    SchemaTooOld,
+    ServerTooOld,
+    ServiceLoginMissing,
+)
 from domain.errors import InvalidField, Refused
 from interfaces.bootstrap.database import NoDatabase
 from interfaces.bootstrap.gateways import SwitchNotReady
@@ -61,6 +68,8 @@ def command_error(error: Exception) -> CommandError:
             return CommandError(FAILED, error.code, message)
         case RebuildUnderWay():
             return CommandError(FAILED, "rebuild_under_way", message)
+        case ServiceLoginMissing() | OwnerLogin():
+            return CommandError(FAILED, "database_login", message)
         case LocalPostgresError():
             return CommandError(FAILED, "local_postgres", message)
         case SchemaTooOld() | ServerTooOld():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from interfaces.bootstrap.database import migrate_database, wait_for_service_address
+from interfaces.bootstrap.database import migrate_database, process_address
 from interfaces.bootstrap.gateways import asterisk_environment
 from interfaces.commands.common import data_dir_option, json_option
 from interfaces.commands.output import show_json
@@ -42,8 +42,8 @@ def up(data_dir: Path | None, host: str, port: int, asterisk: str | None, *, dem
 
     Start Postgres, migrations, the API, a worker and, unless PEREZVON_GATEWAY names a switch, a simulated phone network in
     which no phone rings. Print `ready http://…` when the API accepts requests; logs go to standard error. Ctrl-C stops
-    everything. Data is kept in your own data folder or in --data-dir; with PEREZVON_DATABASE_URL it is kept in that
-    Postgres (14 or newer).
+    everything. Data is kept in your own data folder or in --data-dir; with PEREZVON_DATABASE_URL, here the owner's,
+    it is kept in that Postgres (14 or newer).
 
     \b
     Examples:
@@ -79,14 +79,14 @@ def serve(host: str, port: int, data_dir: Path | None, descriptor: int | None, *
 
     \b
     Example:
-      PEREZVON_DATABASE_URL=postgresql://perezvon@db/perezvon perezvon serve --host 0.0.0.0
+      PEREZVON_DATABASE_URL=postgresql://perezvon_app@db/perezvon perezvon serve --host 0.0.0.0
     """
     if attached:
         end_with_parent()
     from interfaces.api.server import serve as run_server  # noqa: PLC0415 - imports the web framework
 
     with adopt(descriptor) if descriptor is not None else listen(host, port) as listener:
-        run_server(wait_for_service_address(data_dir), from_environment(), listener)
+        run_server(process_address(data_dir), from_environment(), listener)
 
 
 @click.command()
@@ -101,11 +101,11 @@ def work(data_dir: Path | None, *, attached: bool) -> None:
 
     \b
     Example:
-      PEREZVON_DATABASE_URL=postgresql://perezvon@db/perezvon perezvon work
+      PEREZVON_DATABASE_URL=postgresql://perezvon_app@db/perezvon perezvon work
     """
     if attached:
         end_with_parent()
-    run_work(wait_for_service_address(data_dir), from_environment())
+    run_work(process_address(data_dir), from_environment())
 
 
 @click.command()
@@ -114,7 +114,7 @@ def work(data_dir: Path | None, *, attached: bool) -> None:
 def migrate(data_dir: Path | None, *, as_json: bool) -> None:
     """Migrate the database schema to this version.
 
-    Connect as the database's owner. Older processes may keep running meanwhile.
+    Connect as the database's owner, PEREZVON_OWNER_URL. Older processes may keep running meanwhile.
 
     \b
     Example:

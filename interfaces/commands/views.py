@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from application.ports.operations import RebuildProgress, RebuildReport, RetryReport
-from interfaces.bootstrap.database import owner_address, service_address
+from interfaces.bootstrap.database import owner_address
 from interfaces.bootstrap.maintenance import SUBSCRIBERS, VIEWS, rebuild_view, retry_parked_streams
 from interfaces.commands.common import on_database
 from interfaces.commands.errors import DIFFERENT, FAILED
@@ -58,7 +58,7 @@ def retry_parked(name: str | None, data_dir: Path | None, *, as_json: bool) -> N
     Example:
       perezvon retry-parked task_list
     """
-    dsn = service_address(data_dir)
+    dsn = owner_address(data_dir)
     reports = retry_parked_streams(dsn, name)
     if as_json:
         show_json({"items": reports})

@@ -16,11 +16,11 @@ ADDRESS = (
 )
 SIMULATOR = "127.0.0.1:8078"
 
-OTHER_VARIABLES = frozenset({"PEREZVON_DB_PASSWORD"})
+OTHER_VARIABLES = frozenset({"PEREZVON_DB_PASSWORD", "PEREZVON_APP_PASSWORD"})
 """Variables of this prefix that other programs read, such as Docker Compose."""
 
 _PREFIX = "PEREZVON_"
-_SECRET = {"database_url", "secrets_key", "asterisk_secret"}  # never shown in a representation
+_SECRET = {"database_url", "owner_url", "secrets_key", "asterisk_secret"}  # never shown in a representation
 
 GatewayName = Literal["simulated", "asterisk"]
 Rate = Annotated[float, Meta(gt=0)]
@@ -38,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of a deployment: each is an environment variable ``PEREZVON_…`` of the same name."""
 
     database_url: str | None = None
+    owner_url: str | None = None
+    allow_owner: bool = False
     log_level: str = "info"
     log_format: str = "auto"
     rate_limits: bool = True

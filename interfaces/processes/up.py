@@ -39,6 +39,7 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
     Raises:
         LocalPostgresError: Postgres cannot run on this machine.
         StorageUnavailable: the database of the settings cannot be reached.
+        ServiceLoginMissing: the service has no login of its own there, and the owner may not create it.
         BadSetting: a setting of the switch is missing or invalid.
         SwitchNotReady: the demo cannot dial over the switch.
     """
@@ -55,9 +56,14 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
         gateway = gateway_of(replace(settings, simulator_address=address))
     _warn_of_phones(gateway)
     children = (
-        _child("api", *database.arguments("serve", "--socket", str(descriptor)), descriptors=(descriptor,)),
+        _child(
+            "api",
+            *database.arguments("serve", "--socket", str(descriptor)),
+            descriptors=(descriptor,),
+            environment=database.environment(),
+        ),
         *_network_children(network),
-        _child("worker", *database.arguments("work"), environment=gateway.environment()),
+        _child("worker", *database.arguments("work"), environment={**database.environment(), **gateway.environment()}),
     )
 
     async def announce_and_demo() -> None:
@@ -65,7 +71,7 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
             await _ready(url)
             click.echo(f"ready {url}")
             if with_demo:
-                await run_demo(url, database.service_dsn(), gateway)
+                await run_demo(url, database.service_dsn, gateway)
             await asyncio.Event().wait()
         finally:
             listener.close()  # clients get a refusal instead of waiting in the backlog of a stopped server
@@ -98,7 +104,12 @@ def _network_children(listener: socket.socket | None) -> list[Child]:
     if listener is None:
         return []
     descriptor = listener.fileno()
-    network = _child("simulator", "simulator", "--socket", str(descriptor), descriptors=(descriptor,))
+    network = _child(
+        "simulator",
+        *("simulator", "--socket", str(descriptor)),
+        descriptors=(descriptor,),
+        environment={"PEREZVON_DATABASE_URL": "", "PEREZVON_OWNER_URL": ""},  # it uses no database
+    )
     return [
         replace(network, serves_others=True)
     ]  # while the worker drains it still places the calls that it has started

@@ -102,7 +102,7 @@ def test_streams_that_cannot_be_brought_in_stay_parked_and_are_told(
             "INSERT INTO perezvon_1.parked_streams (name, stream, version, position, error)"
             " VALUES ('audit_trail', 'organization/1', 2, 2, 'was broken')"
         )
-    done = run("retry-parked", "audit_trail", PEREZVON_DATABASE_URL=database)
+    done = run("retry-parked", "audit_trail", PEREZVON_OWNER_URL=database)
     assert done.returncode == 1
     assert done.stdout.startswith("audit_trail: 0 retried, 1 still parked\n  organization/1: ")
     assert "stream parked" in done.stderr

@@ -12,6 +12,7 @@ from typing import LiteralString, cast
 import psycopg
 import pytest
 
+from infrastructure.postgres.connections import service_dsn
 from tests.asterisk.processes import free_port
 from tests.support.running import Up
 
@@ -51,7 +52,7 @@ def test_the_lines_of_tutorial_and_how_to_pages_work_as_they_are(up: Up, databas
     ):
         assert as_written in script
         script = script.replace(as_written, here)
-    environment = {**os.environ, "PEREZVON_DATABASE_URL": database}
+    environment = {**os.environ, "PEREZVON_DATABASE_URL": service_dsn(database), "PEREZVON_OWNER_URL": database}
     ran = subprocess.run(
         ["sh", "-c", script],
         cwd=tmp_path,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from infrastructure.postgres.connections import service_dsn
 from tests.support.crm import EXAMPLES, Crm, lines_of_readme, message
 from tests.support.databases import DatabaseServer
 from tests.support.node import find_node
@@ -62,7 +63,8 @@ def perezvon(
     name = f"{template}_examples"
     database = server.create(name, template=template)
     environment = {
-        "PEREZVON_DATABASE_URL": database,
+        "PEREZVON_DATABASE_URL": service_dsn(database),
+        "PEREZVON_OWNER_URL": database,
         "PEREZVON_WEBHOOK_ALLOW_NETS": "127.0.0.0/8",
         "PEREZVON_SIMULATED_SPEED": "200",
         "PEREZVON_OPERATOR_RATE": "2",
@@ -101,7 +103,7 @@ def example(
     made = subprocess.run(
         ["sh", "-ec", f"{lines_of_readme(request.param, **here)[0]}\nORGANIZATION=$ORGANIZATION env -0"],
         cwd=tmp_path_factory.mktemp("readme"),
-        env={**os.environ, "PEREZVON_DATABASE_URL": database},
+        env={**os.environ, "PEREZVON_DATABASE_URL": service_dsn(database), "PEREZVON_OWNER_URL": database},
         capture_output=True,
         text=True,
         timeout=120,
@@ -222,7 +224,7 @@ def test_while_the_secret_is_rotated_the_old_one_and_the_new_one_verify(
     example: Example, crm: Crm, start: Callable[..., Crm]
 ) -> None:
     words = ("webhook-secret", "rotate", "--organization", example.environment["ORGANIZATION"], "--overlap", "1h")
-    rotated = json.loads(run(*words, "--json", PEREZVON_DATABASE_URL=example.database).stdout)["secret"]
+    rotated = json.loads(run(*words, "--json", PEREZVON_DATABASE_URL=service_dsn(example.database)).stdout)["secret"]
     follower = start(CRM_WEBHOOK_SECRET=rotated)
     for one, name in ((crm, "Old"), (follower, "New")):
         one.add(name, "+7 701 000 10 01")

@@ -123,7 +123,8 @@ def test_the_owner_is_no_superuser_and_the_server_is_safe(empty: Path, user: Use
     assert (
         first.ask("select pg_get_userbyid(datdba) = current_user from pg_database where datname = 'perezvon'") is True
     )
-    assert first.ask("select pg_has_role('perezvon_app', 'member')") is True
+    assert first.ask("select rolcanlogin and not rolsuper from pg_roles where rolname = 'perezvon_app'") is True
+    assert first.ask("select pg_has_role('perezvon_app', 'perezvon', 'member')") is False
     assert first.ask("show listen_addresses") == ""
     assert first.ask("show fsync") == "on"
     assert first.ask("show data_checksums") == "on"

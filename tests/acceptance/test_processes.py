@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from infrastructure.operations.subscribers import HANDLERS
+from infrastructure.postgres.connections import service_dsn
 from tests.support.relay import Relay
 from tests.support.shell import Shell
 from tests.support.waiting import eventually
@@ -76,7 +77,7 @@ def port() -> int:
 
 
 def test_the_api_waits_for_a_database_that_is_still_starting(start: Start, relay: Relay, port: int) -> None:
-    serving = start("serve", "--port", str(port), PEREZVON_DATABASE_URL=relay.dsn)
+    serving = start("serve", "--port", str(port), PEREZVON_DATABASE_URL=service_dsn(relay.dsn))
     serving.logs("database unavailable, retrying")
     relay.open()
     eventually(lambda: _get(f"http://127.0.0.1:{port}/health/ready"), timeout=60)
@@ -86,7 +87,7 @@ def test_the_api_waits_for_a_database_that_is_still_starting(start: Start, relay
 def test_the_worker_waits_for_its_database_and_comes_back_to_it(
     start: Start, relay: Relay, shell: Shell, database: str
 ) -> None:
-    working = start("work", PEREZVON_DATABASE_URL=relay.dsn)
+    working = start("work", PEREZVON_DATABASE_URL=service_dsn(relay.dsn))
     working.logs("database unavailable, retrying")
     relay.open()
     working.logs("worker ready")
@@ -109,7 +110,7 @@ def test_who_waits_in_vain_says_so_and_ends(bare_shell: Shell, monkeypatch: pyte
 
 
 def test_the_worker_shows_its_metrics_where_it_is_told_to(start: Start, database: str, port: int) -> None:
-    start("work", PEREZVON_DATABASE_URL=database, PEREZVON_METRICS_PORT=str(port))
+    start("work", PEREZVON_DATABASE_URL=service_dsn(database), PEREZVON_METRICS_PORT=str(port))
     shown = 'perezvon_handler_lag_events{handler="task_list"}'
     eventually(lambda: shown in _get(f"http://127.0.0.1:{port}"), timeout=60)
 
@@ -124,7 +125,7 @@ def test_a_metrics_port_in_use_is_a_sentence(shell: Shell, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("words", [("serve", "--port", "0"), ("work",)])
 def test_an_attached_process_ends_when_its_parent_is_gone(start: Start, database: str, words: tuple[str, ...]) -> None:
-    attached = start(*words, "--attached", PEREZVON_DATABASE_URL=database)
+    attached = start(*words, "--attached", PEREZVON_DATABASE_URL=service_dsn(database))
     assert attached.process.stdin is not None
     attached.process.stdin.close()
     assert attached.process.wait(timeout=60) in {0, 143}

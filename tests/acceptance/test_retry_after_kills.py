@@ -10,6 +10,7 @@ import pytest
 
 from domain.callback.events import AttemptStarted, CallbackDelayed, CallbackFact, CallbackFinished
 from domain.model import Recorded
+from infrastructure.postgres.connections import service_dsn
 from tests.chaos.nursery import Nursery
 from tests.chaos.processes import answers, free_port
 from tests.chaos.verdict import read_streams
@@ -31,7 +32,7 @@ class Stack:
         self._dsn, self._port = dsn, free_port()
         address = str(folder / "network")
         environment = {
-            "PEREZVON_DATABASE_URL": dsn,
+            "PEREZVON_DATABASE_URL": service_dsn(dsn),
             "PEREZVON_GATEWAY": "simulated",
             "PEREZVON_SIMULATOR_ADDRESS": address,
             "PEREZVON_SIMULATED_SPEED": "100",

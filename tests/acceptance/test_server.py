@@ -149,7 +149,7 @@ def process(service: Service) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port, descriptor = listener.getsockname()[1], listener.fileno()
         command = [sys.executable, "-P", "-m", "interfaces.cli", "serve", "--socket", str(descriptor)]
-        environment = {**os.environ, "PEREZVON_DATABASE_URL": service.dsn, "PEREZVON_RATE_LIMITS": "false"}
+        environment = {**os.environ, "PEREZVON_DATABASE_URL": service_dsn(service.dsn), "PEREZVON_RATE_LIMITS": "false"}
         with subprocess.Popen(command, pass_fds=[descriptor], env=environment, stderr=subprocess.PIPE) as found:
             listener.close()
             eventually(lambda: is_live(port), timeout=60)

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from infrastructure.postgres.connections import service_dsn
 from tests.asterisk.real_switch import RealSwitch
 from tests.support.databases import home_of_tests
 from tests.support.running import Up, alive
@@ -305,7 +306,7 @@ def test_the_lines_of_the_readme_work_as_they_are(up: Up, database: str, tmp_pat
         ("curl -s", r"curl -s -w '\n'"),
     ):
         lines = [line.replace(as_written, here) for line in lines]
-    environment = {**os.environ, "PEREZVON_DATABASE_URL": database}
+    environment = {**os.environ, "PEREZVON_DATABASE_URL": service_dsn(database), "PEREZVON_OWNER_URL": database}
     run = subprocess.run(
         ["sh", "-c", "\n".join(lines)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )

@@ -10,7 +10,7 @@ import yaml
 
 from interfaces.config.settings import Settings
 
-_OWNERS = {"PEREZVON_OWNER_URL"}  # API and worker must not know it
+_OWNERS = {"PEREZVON_OWNER_URL", "PEREZVON_ALLOW_OWNER"}
 ROOT = Path(__file__).parents[2]
 
 
@@ -50,7 +50,7 @@ def test_the_image_takes_hashed_wheels_alone(stages: list[list[str]]) -> None:
 
 def test_the_database_keeps_its_data_where_postgres_18_puts_it(services: dict[str, Any]) -> None:
     assert services["db"]["image"] == "postgres:18"
-    assert services["db"]["volumes"] == ["pgdata:/var/lib/postgresql"]
+    assert services["db"]["volumes"][0] == "pgdata:/var/lib/postgresql"
 
 
 def test_the_database_is_healthy_only_once_it_answers_over_tcp(services: dict[str, Any]) -> None:
@@ -59,6 +59,24 @@ def test_the_database_is_healthy_only_once_it_answers_over_tcp(services: dict[st
 
 def test_there_is_no_password_to_forget(services: dict[str, Any]) -> None:
     assert services["db"]["environment"]["POSTGRES_PASSWORD"].startswith("${PEREZVON_DB_PASSWORD:?")
+    assert services["worker"]["environment"]["PEREZVON_SECRETS_KEY"].startswith("${PEREZVON_SECRETS_KEY:?")
+
+
+def test_only_migrations_run_with_the_login_of_the_owner_and_nothing_as_a_superuser(services: dict[str, Any]) -> None:
+    (script,) = [Path(mount.split(":")[0]) for mount in services["db"]["volumes"] if "docker-entrypoint" in mount]
+    text = (ROOT / script).read_text()
+    assert {"CREATE ROLE perezvon LOGIN", "CREATE ROLE perezvon_app LOGIN"} <= set(
+        re.findall(r"CREATE ROLE \w+ LOGIN", text)
+    )
+    assert "ALTER ROLE postgres PASSWORD NULL" in text
+    assert "SUPERUSER" not in text
+    assert services["migrate"]["environment"]["PEREZVON_OWNER_URL"].startswith(
+        "postgresql://perezvon:${PEREZVON_DB_PASSWORD:?"
+    )
+    for name in ("api", "worker"):
+        address = services[name]["environment"]["PEREZVON_DATABASE_URL"]
+        assert address.startswith("postgresql://perezvon_app:${PEREZVON_APP_PASSWORD:?")
+        assert "PEREZVON_OWNER_URL" not in services[name]["environment"]
 
 
 @pytest.mark.parametrize("service", ["api", "worker"])

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from infrastructure.postgres.connections import service_dsn
 from infrastructure.postgres.migrations import migrate
 from tests.asterisk.real_switch import RealSwitch, real_switch
 from tests.asterisk.tree import found
@@ -98,7 +99,7 @@ def run(bench: Bench, seconds: int = SECONDS, rate: float = RATE) -> dict[str, A
 def dialling(real: RealSwitch, dsn: str, pace: float = _NO_PACE) -> Generator[Dialling]:
     """Run a worker that dials through this switch, at most ``pace`` calls a second."""
     environment = real.asterisk.environment | {
-        "PEREZVON_DATABASE_URL": dsn,
+        "PEREZVON_DATABASE_URL": service_dsn(dsn),
         "PEREZVON_CALLS_PER_SECOND": str(pace),
         "PEREZVON_CHANNELS": str(2 * LIMIT),
         "PEREZVON_LOG_LEVEL": "warning",

@@ -84,7 +84,7 @@ def dialling(dsn: str, *network: str, speed: str = "1e9") -> Generator[Exchange]
     folder = Path(tempfile.mkdtemp(prefix="perezvon-bench-"))
     address = str(folder / "network")
     environment = {
-        "PEREZVON_DATABASE_URL": dsn,
+        "PEREZVON_DATABASE_URL": service_dsn(dsn),
         "PEREZVON_GATEWAY": "simulated",
         "PEREZVON_SIMULATOR_ADDRESS": address,
         "PEREZVON_SIMULATED_SPEED": speed,

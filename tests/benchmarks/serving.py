@@ -46,7 +46,7 @@ def serving(tenant: Tenant, *program: str) -> Generator[Process]:
     """Serve the tenant's database with `perezvon serve`, or with another program that accepts the same arguments."""
     tenant.port = free_port()
     environment = {
-        "PEREZVON_DATABASE_URL": tenant.dsn,
+        "PEREZVON_DATABASE_URL": service_dsn(tenant.dsn),
         "PEREZVON_RATE_LIMITS": "false",
         "PEREZVON_LOG_LEVEL": "warning",
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
+from infrastructure.postgres.connections import service_dsn
 from tests.asterisk.real_switch import RealSwitch
 from tests.benchmarks.callbacks import number_in
 from tests.chaos.desk import Desk
@@ -41,7 +42,7 @@ class CallCentre:
         host, port = real.asterisk.address.split(":")
         self.link = Relay(make_conninfo(host=host, port=port))
         environment = real.asterisk.environment | {
-            "PEREZVON_DATABASE_URL": dsn,
+            "PEREZVON_DATABASE_URL": service_dsn(dsn),
             "PEREZVON_ASTERISK_ADDRESS": f"127.0.0.1:{self.link.port}",
             "PEREZVON_CALLS_PER_SECOND": str(PER_SECOND),
             "PEREZVON_CHANNELS": str(4 * LIMIT),

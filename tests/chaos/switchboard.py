@@ -15,6 +15,7 @@ from application.webhook_options import WebhookOptions
 from application.webhook_targets import TargetPolicy, networks_of
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.network import Counts
+from infrastructure.postgres.connections import service_dsn
 from tests.benchmarks.callbacks import call_queue, number_in, views_are_up
 from tests.chaos.nursery import Nursery
 from tests.chaos.processes import show_logs
@@ -53,7 +54,7 @@ class Switchboard:
         self.callbacks = 0
         self._address = str(folder / "network")
         environment = {
-            "PEREZVON_DATABASE_URL": dsn,
+            "PEREZVON_DATABASE_URL": service_dsn(dsn),
             "PEREZVON_GATEWAY": "simulated",
             "PEREZVON_SIMULATOR_ADDRESS": self._address,
             "PEREZVON_SIMULATED_SPEED": str(_SPEED),

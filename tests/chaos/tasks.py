@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 import psycopg
 
+from infrastructure.postgres.connections import service_dsn
 from infrastructure.postgres.migrations import migrate
 from infrastructure.postgres.sql import LOG_TABLE, SCHEMA
 from tests.chaos.load import Load
@@ -47,7 +48,7 @@ class Stack:
         self.postgres.start()
         migrate(self.postgres.dsn)
         self.port = free_port()
-        self._environment = {"PEREZVON_DATABASE_URL": self.postgres.dsn, "PEREZVON_RATE_LIMITS": "false"}
+        self._environment = {"PEREZVON_DATABASE_URL": service_dsn(self.postgres.dsn), "PEREZVON_RATE_LIMITS": "false"}
         program = ("-m", "tests.chaos.early_answers") if answer_early else CLI
         serve = (*program, "serve", "--port", str(self.port))
         self.api = Process(*serve, environment=self._environment, log=home / "api.log")

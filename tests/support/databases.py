@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from application.ports.operations import LocalPostgresError
 from infrastructure import local_postgres
+from infrastructure.postgres.roles import set_up_service_login
 
 PREFIX = "perezvon_t"
 FAST = " ".join(
@@ -31,6 +32,7 @@ FAST = " ".join(
 _ROOMY = 1 << 30  # a container's /dev/shm has 64 MB
 _SWEEP_LOCK = 0x7377_6565  # key of an advisory lock
 _FILE_COPY_SINCE = 150000
+_GIVEN_OWNER = "default"
 _DROP_TIMEOUT_S = 30
 
 
@@ -46,6 +48,7 @@ class DatabaseServer:
     def __init__(self, admin: psycopg.Connection, dropping: psycopg.Connection, address: str, owner: str) -> None:
         """Use two connections that may create and drop databases; `address` is for `owner`, the owner of new databases."""
         self.admin = admin
+        self.is_given = owner == _GIVEN_OWNER
         self.address = address
         self._dropping, self._owner = dropping, owner
         unsafe = admin.execute("show fsync").fetchone() == ("off",)
@@ -105,14 +108,17 @@ def _prefixed(name: str) -> str:
 def database_server() -> Generator[DatabaseServer]:
     """Yield the server of `PEREZVON_TEST_DATABASE_URL`, or else our own one for all test runs of this user.
 
-    The role in that address must be able to create databases and roles, and be a member of `perezvon_app` if it exists.
+    The login in that address must be a superuser, or be able to create databases and roles. The service's login gets its
+    password.
     """
     given = os.environ.get("PEREZVON_TEST_DATABASE_URL")
     address = given or _own_server()
     master = given or make_conninfo(address, user="postgres", dbname="postgres")
     with psycopg.connect(master, autocommit=True) as admin, psycopg.connect(master, autocommit=True) as dropping:
-        server = DatabaseServer(admin, dropping, address, "default" if given else "perezvon")
-        if not given:
+        server = DatabaseServer(admin, dropping, address, _GIVEN_OWNER if given else "perezvon")
+        if given:
+            set_up_service_login(admin, admin.info.password or None)
+        else:
             server.sweep()
         try:
             yield server

@@ -10,6 +10,7 @@ from typing import TextIO
 import pytest
 import structlog
 
+from infrastructure.postgres.connections import service_dsn
 from interfaces.config.settings import Settings
 from tests.support.shell import Shell
 
@@ -26,7 +27,8 @@ def bare_shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def shell(bare_shell: Shell, database: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """Return a shell that uses a migrated database."""
-    monkeypatch.setenv("PEREZVON_DATABASE_URL", database)
+    monkeypatch.setenv("PEREZVON_DATABASE_URL", service_dsn(database))
+    monkeypatch.setenv("PEREZVON_OWNER_URL", database)
     return bare_shell
 
 

@@ -25,7 +25,7 @@ from domain.model import Recorded
 from domain.task.events import TaskCompleted, TaskFact, TaskStarted
 from domain.task.task import Task, evolve, replay
 from infrastructure.event_log.codec import UnknownFact
-from infrastructure.postgres.migrations import APP_ROLE
+from infrastructure.postgres.connections import service_dsn
 from tests.support.databases import PREFIX, DatabaseServer
 from tests.support.histories import filed, recorded
 from tests.support.library import library_variables
@@ -134,9 +134,8 @@ def test_it_takes_snapshots_into_a_table_of_their_own(database: str) -> None:
         assert app.recorder.max_notification_id() == 3
 
 
-def test_it_works_with_the_rights_of_the_running_service(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PGOPTIONS", f"-c role={APP_ROLE}")
-    with Application[str](library_variables(database)) as app:
+def test_it_works_with_the_login_of_the_running_service(database: str) -> None:
+    with Application[str](library_variables(service_dsn(database))) as app:
         app.save(Noted("note/1", 1, "Milk"))
         assert list(app.events.get("note/1")) == [Noted("note/1", 1, "Milk")]
 

@@ -1,0 +1,101 @@
+"""The two logins: how they are created, and which of them a process accepts."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from application.ports.operations import ServiceLoginMissing
+from infrastructure.postgres import roles, service_login
+from infrastructure.postgres.connections import service_dsn
+from infrastructure.postgres.migrations import migrate
+from infrastructure.postgres.probe import examine_login
+from infrastructure.postgres.service_login import log_in_as_service, password_of_service
+from tests.support.databases import DatabaseServer
+
+LOGIN = f"perezvon_t{os.getpid()}_service"
+
+
+@pytest.fixture
+def admin(server: DatabaseServer, database: str) -> str:
+    """Return the address of the test's database for a login that may create roles."""
+    return make_conninfo(database, **({} if server.is_given else {"user": "postgres"}))
+
+
+@pytest.fixture
+def login(monkeypatch: pytest.MonkeyPatch, admin: str) -> Iterator[str]:
+    """Rename the service's login for this test, because other test runs on this server use theirs; drop it afterwards."""
+    monkeypatch.setattr(roles, "APP_ROLE", LOGIN)
+    monkeypatch.setattr(service_login, "APP_ROLE", LOGIN)
+    monkeypatch.setattr("infrastructure.postgres.connections.APP_ROLE", LOGIN)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"DROP ROLE IF EXISTS {LOGIN}".encode())
+        yield LOGIN
+        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (LOGIN,)).fetchone():
+            connection.execute(f"DROP OWNED BY {LOGIN}; DROP ROLE {LOGIN}".encode())
+
+
+def test_a_login_is_made_once_and_its_password_is_kept_for_its_user_only(
+    admin: str, login: str, tmp_path: Path
+) -> None:
+    migrate(admin)
+    first = log_in_as_service(admin, tmp_path, renew=True)
+    assert conninfo_to_dict(first)["user"] == login
+    (kept,) = tmp_path.iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert password_of_service(first) == kept.read_text()
+    assert log_in_as_service(admin, tmp_path, renew=False) == first
+    assert examine_login(first) is None
+
+
+def test_each_start_sets_a_new_password(admin: str, login: str, tmp_path: Path) -> None:
+    migrate(admin)
+    first, second = (log_in_as_service(admin, tmp_path, renew=True) for _ in range(2))
+    assert password_of_service(first) != password_of_service(second)
+    with psycopg.connect(admin) as connection:
+        row = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", (login,)).fetchone()
+    assert row is not None
+    assert row[0].startswith("SCRAM-SHA-256$")
+
+
+def test_a_password_that_processes_use_is_not_changed_by_a_command(
+    admin: str, login: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(admin)
+    used = log_in_as_service(admin, tmp_path / "theirs", renew=True)
+    monkeypatch.setattr(service_login, "_working", _no_login)  # the server of the tests may accept any password
+    with psycopg.connect(used), pytest.raises(ServiceLoginMissing, match="PEREZVON_OWNER_URL"):
+        log_in_as_service(admin, tmp_path / "ours", renew=False)
+    assert not (tmp_path / "ours").exists()
+
+
+def _no_login(_owner: str, _password: str | None) -> None:
+    return None
+
+
+def test_an_owner_who_may_not_create_roles_gets_the_statement_to_run(
+    server: DatabaseServer, login: str, database: str
+) -> None:
+    if server.is_given:
+        pytest.skip("the given login may create roles")
+    with pytest.raises(ServiceLoginMissing, match=f"CREATE ROLE {login} LOGIN PASSWORD"):
+        migrate(database)
+
+
+def test_migrations_create_the_login_with_the_password_of_its_address(admin: str, login: str) -> None:
+    address = service_dsn(admin, "from the address")
+    migrate(admin, password_of_service(address))
+    with psycopg.connect(admin) as connection:
+        row = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", (login,)).fetchone()
+    assert row is not None
+    assert row[0].startswith("SCRAM-SHA-256$")
+
+
+def test_the_excess_of_a_login_is_named(admin: str, database: str, server: DatabaseServer) -> None:
+    assert examine_login(service_dsn(database)) is None
+    assert examine_login(admin) == roles.SUPERUSER
+    if not server.is_given:
+        assert examine_login(database) == "has the rights of the owner of the event log"
