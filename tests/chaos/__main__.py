@@ -2,7 +2,8 @@
 
 By default API, worker and Postgres are killed in turn while clients file tasks. With --calls workers are killed at random
 while callbacks are dialled, and Postgres once. With --asterisk callbacks are dialled over a real Asterisk, and the worker
-or Asterisk is killed, or the link between them is cut, while at least 30 calls are active.
+or Asterisk is killed, or the link between them is cut, while at least 30 calls are active. With --neighbour nothing is killed:
+an organisation works beside another one that overloads all that the two share.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import asyncio
 import sys
 
 from tests.chaos import asterisk, calls, tasks
+from tests.chaos.neighbour import run as neighbour
 
 SECONDS = 60.0
 
@@ -35,7 +37,12 @@ def main() -> int:
     real.add_argument("--asterisk", action="store_true", help="three scenarios a run, about 15 s each")
     real.add_argument("--runs", type=int, default=10, help="runs of each scenario (default 10)")
     real.add_argument("--dial-again", action="store_true", help="run a build that dials again immediately: must fail")
+    beside = parser.add_argument_group("a quiet organisation beside a hostile one")
+    beside.add_argument("--neighbour", action="store_true", help="alone, then beside it, two minutes each by default")
+    beside.add_argument("--without-shares", action="store_true", help="run a build without fair shares: must fail")
     options = parser.parse_args()
+    if options.neighbour:
+        return neighbour.main(seconds=options.seconds, shares=not options.without_shares, as_json=options.json)
     if options.asterisk:
         return asterisk.main(runs=options.runs, seed=options.seed, dial_again=options.dial_again, as_json=options.json)
     if options.calls:

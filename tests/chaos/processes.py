@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,9 +25,9 @@ OPTIONS = "-c max_connections=100"
 class Process:
     """A command that is running, until it is killed; started again it is the same command."""
 
-    def __init__(self, *command: str, environment: dict[str, str], log: Path) -> None:
-        """Remember the command; its output goes to ``log``."""
-        self._command, self._log = command, log
+    def __init__(self, *command: str, environment: dict[str, str], log: Path, wrapper: Sequence[str] = ()) -> None:
+        """Remember the command; its output goes to ``log``. ``wrapper`` is a command that executes it."""
+        self._command, self._log = (*wrapper, sys.executable, *command), log
         self._environment = os.environ | environment
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -39,7 +40,7 @@ class Process:
         """Start the command."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *self._command],
+                self._command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -50,7 +51,7 @@ class Process:
         """Run the command to its end; answer its standard output and exit code."""
         with self._log.open("ab") as log:
             return subprocess.run(
-                [sys.executable, *self._command],
+                self._command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
