@@ -118,7 +118,7 @@ class CallHistory:
         if callback is None or callback.is_deleted:
             raise CallNotFound
         try:
-            await self._queues.get(callback.scheduled.queue_id, organization_id)
+            await self._queues.check(callback.scheduled.queue_id, organization_id)
         except QueueNotFound as error:
             raise CallNotFound from error
 

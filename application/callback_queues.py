@@ -11,7 +11,7 @@ from application.headroom import Headroom
 from application.ports.directory import Directory
 from application.ports.event_log import EventLog, IdSequences
 from domain.callback_queue.callback_queue import DEFAULT_STATUS, CallbackQueue, create, replay
-from domain.callback_queue.events import CallingRules, QueueFact, QueueStatus
+from domain.callback_queue.events import CallingRules, QueueDeleted, QueueFact, QueueStatus
 from domain.errors import AlreadyDeleted
 from domain.limits import DEFAULT_CONCURRENT_CALLBACKS
 from domain.model import Recorded
@@ -92,15 +92,24 @@ class CallbackQueues:
             raise QueueNotFound
         return result
 
+    async def check(self, queue_id: int, organization_id: int) -> None:
+        """Raise QueueNotFound unless the organisation has the queue and it is not deleted.
+
+        Reads one event, however long the stream is: the deletion of a queue is its last fact.
+        """
+        last = await self._log.read_last(queue_stream(queue_id))
+        if last is None or last.organization_id != organization_id or isinstance(last.fact, QueueDeleted):
+            raise QueueNotFound
+
     async def change(self, queue_id: int, changes: QueueChange, request: Request) -> QueueResult:
-        """Change the queue. Raises QueueNotFound, InvalidField, ConcurrentUpdate, StorageUnavailable."""
+        """Change the queue. Raises QueueNotFound, InvalidField, HistoryFull, ConcurrentUpdate, StorageUnavailable."""
         values = msgspec.structs.asdict(changes)
         return await self._change(queue_id, request, lambda queue: queue.change(**values))
 
     async def choose_rules(self, queue_id: int, rules: CallingRules, request: Request) -> QueueResult:
         """Replace the calling rules of the queue, which the contract does not have.
 
-        Raises QueueNotFound, InvalidField, ConcurrentUpdate, StorageUnavailable.
+        Raises QueueNotFound, InvalidField, HistoryFull, ConcurrentUpdate, StorageUnavailable.
         """
         return await self._change(queue_id, request, lambda queue: queue.choose_rules(rules))
 

@@ -14,7 +14,7 @@ from application.errors import CallbackNotFound, OrganizationNotFound
 from application.headroom import Headroom
 from application.new_callbacks import NewCallback, NewCallbackFacts
 from application.ports.directory import Directory
-from application.ports.event_log import EventLog, IdSequences
+from application.ports.event_log import EventLog, IdSequences, Page
 from application.webhook_targets import PUBLIC_ONLY, TargetPolicy
 from domain.callback.callback import Callback, evolve, replay
 from domain.callback.events import CallbackFact
@@ -71,7 +71,7 @@ class Callbacks:
         StorageUnavailable.
         """
         caller = request.token_holder
-        await self._queues.get(queue_id, caller.organization_id)
+        await self._queues.check(queue_id, caller.organization_id)
         idempotency = Idempotency(self._log, request, caller.scope)
 
         async def record() -> CommandResult[CallbackFact]:
@@ -113,20 +113,20 @@ class Callbacks:
         )
         return handled.events[-1].position
 
-    async def history(self, queue_id: int, callback_id: int, request: Request) -> Events:
-        """Return all events of the callback, oldest first. Raises QueueNotFound, CallbackNotFound.
+    async def history(self, queue_id: int, callback_id: int, request: Request, *, after: int = 0, limit: int) -> Page:
+        """Return events of the callback, oldest first: at most ``limit`` after that version.
 
-        Only auditors can read a deleted callback, or one in a deleted queue.
+        Only auditors can read a deleted callback, or one in a deleted queue. Raises QueueNotFound, CallbackNotFound.
         """
         caller = request.token_holder
-        if caller.may(Permission.AUDIT):
-            return await self._events(queue_id, callback_id, caller.organization_id)
-        return await self._shown_events(queue_id, callback_id, caller.organization_id)
+        read = self._events if caller.may(Permission.AUDIT) else self._shown_events
+        events = (await read(queue_id, callback_id, caller.organization_id))[after:]  # few: tries are bounded
+        return Page(events[:limit], has_next=len(events) > limit)
 
     async def _shown_events(self, queue_id: int, callback_id: int, organization_id: int) -> Events:
         """Return the events of a callback that is not deleted, in a queue that is not deleted."""
         _, events = await asyncio.gather(
-            self._queues.get(queue_id, organization_id), self._events(queue_id, callback_id, organization_id)
+            self._queues.check(queue_id, organization_id), self._events(queue_id, callback_id, organization_id)
         )
         if _callback(events).is_deleted:
             raise CallbackNotFound

@@ -14,7 +14,10 @@ import msgspec
 from application.callers import Request
 from application.errors import ConcurrentUpdate, IdempotencyKeyTaken, KeyReused, PreconditionFailed
 from application.ports.event_log import Appended, EventLog, IdempotencyKey
-from domain.model import Fact, Recorded
+from domain.catalogue import ENDINGS
+from domain.errors import HistoryFull
+from domain.limits import HISTORY_BYTES_MAX
+from domain.model import Fact, Recorded, Snapshot
 
 ATTEMPTS = 8
 """Times that a command is decided before it gives up because of other commands on the same stream."""
@@ -24,7 +27,7 @@ P = ParamSpec("P")
 
 
 class CommandResult(msgspec.Struct, Generic[F], frozen=True):
-    """A handled command: the stream's events up to the last one that the command recorded, oldest first.
+    """A handled command: the stream's events up to the last one that the command recorded, as ``EventLog.read`` returns them.
 
     ``is_replay``: an earlier request with the same idempotency key recorded them.
     """
@@ -69,8 +72,7 @@ class Idempotency:
             return None
         if record.fingerprint != self.key.fingerprint:
             raise KeyReused
-        events = await self._log.read(record.stream)
-        return CommandResult(events[: record.version], is_replay=True)
+        return CommandResult(await self._log.read_until(record.stream, version=record.version), is_replay=True)
 
 
 async def change(
@@ -81,14 +83,15 @@ async def change(
     if_match: int | None = None,
     idempotency: Idempotency | None = None,
     attempts: int = ATTEMPTS,
+    bytes_max: int = HISTORY_BYTES_MAX,
 ) -> CommandResult[F]:
     """Load a stream, decide on its events and append the new facts after the version that was decided on.
 
     ``load`` returns at least one event, or raises. A decision without facts appends nothing, unless an idempotency key has
     to be recorded. When the stream has moved on meanwhile, it is loaded and decided again, ``attempts`` times in all.
 
-    Raises PreconditionFailed when the stream's version is not ``if_match``, KeyReused, ConcurrentUpdate, and what
-    ``load``, ``decide`` and ``append`` raise. A stream that does not exist is reported before a reused key, and a replay
+    Raises PreconditionFailed when the stream's version is not ``if_match``, HistoryFull when the stream takes ``bytes_max``
+    bytes already and the facts end nothing, KeyReused, ConcurrentUpdate, and what ``load``, ``decide`` and ``append`` raise. A stream that does not exist is reported before a reused key, and a replay
     comes before ``if_match``: the first response may have been lost.
     """
     loaded = await load()
@@ -101,6 +104,7 @@ async def change(
             facts = decide(events)
             if not facts and (idempotency is None or idempotency.key is None):
                 return CommandResult(events)
+            _check_room(events[0].fact, facts, bytes_max)
             try:
                 appended = await append(events[-1].version, facts)
             except ConcurrentUpdate:
@@ -110,6 +114,16 @@ async def change(
         raise ConcurrentUpdate
 
     return await (idempotency.run(record) if idempotency else record())
+
+
+def _check_room(first: Fact | Snapshot[Any], facts: Sequence[Fact], bytes_max: int) -> None:
+    """Raise HistoryFull if the stream is full according to its snapshot: a stream without one is short."""
+    if (
+        isinstance(first, Snapshot)
+        and first.bytes >= bytes_max
+        and not all(isinstance(fact, ENDINGS) for fact in facts)
+    ):
+        raise HistoryFull(bytes_max)
 
 
 def _key_of(request: Request, scope: str) -> IdempotencyKey | None:

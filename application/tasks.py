@@ -13,8 +13,9 @@ from application.headroom import Headroom
 from application.ids import digest_of, uuid7
 from application.phones import e164
 from application.ports.directory import Directory, OperatorHolder
-from application.ports.event_log import EventLog, IdempotencyKey
+from application.ports.event_log import EventLog, IdempotencyKey, Page
 from domain.errors import InvalidField
+from domain.limits import TASK_HISTORY_BYTES_MAX
 from domain.model import Recorded
 from domain.organization.limits import Limits
 from domain.streams import task_stream
@@ -109,7 +110,7 @@ class Tasks:
     ) -> TaskResult:
         """Change the status.
 
-        Raises TaskNotFound, IllegalTransition, InvalidField, PreconditionFailed, KeyReused, ConcurrentUpdate,
+        Raises TaskNotFound, IllegalTransition, InvalidField, PreconditionFailed, HistoryFull, KeyReused, ConcurrentUpdate,
         StorageUnavailable.
         """
         return await self._change(
@@ -117,13 +118,17 @@ class Tasks:
         )
 
     async def link_appeal(self, task_id: str, appeal_id: str, request: Request) -> TaskResult:
-        """Link an appeal. Raises TaskNotFound, PreconditionFailed, KeyReused, ConcurrentUpdate, StorageUnavailable."""
+        """Link an appeal.
+
+        Raises TaskNotFound, PreconditionFailed, HistoryFull, KeyReused, ConcurrentUpdate, StorageUnavailable.
+        """
         return await self._change(task_id, request, lambda task: task.link_appeal(appeal_id))
 
     async def reprocess(self, task_id: str, request: Request) -> TaskResult:
         """Put a failed task back to pending.
 
-        Raises TaskNotFound, IllegalTransition, PreconditionFailed, KeyReused, ConcurrentUpdate, StorageUnavailable.
+        Raises TaskNotFound, IllegalTransition, TooManyAttempts, PreconditionFailed, HistoryFull, KeyReused,
+        ConcurrentUpdate, StorageUnavailable.
         """
         return await self._change(task_id, request, Task.reprocess)
 
@@ -131,20 +136,24 @@ class Tasks:
         self, task_id: str, organization_id: int, *, version: int | None = None, as_of: datetime | None = None
     ) -> TaskResult:
         """Return the task as it is now, or as it was at a version or a time. Raises TaskNotFound."""
-        events = await self._events(task_id, organization_id)
-        if version is not None:
-            events = events[: version if 1 <= version <= len(events) else 0]
-        if as_of is not None:
-            events = [event for event in events if event.recorded_at <= as_of]
+        stream = task_stream(task_id)
+        if version is None and as_of is None:
+            events = await self._log.read(stream)
+        else:
+            events = await self._log.read_until(stream, version=version, as_of=as_of)
+        _check_owner(events, organization_id)
+        if version is not None and as_of is None and events[-1].version != version:
+            raise TaskNotFound
         return await self._result(CommandResult(events))
 
     async def version(self, task_id: str, organization_id: int) -> int:
         """Return the current version of the task. Raises TaskNotFound."""
-        return (await self._events(task_id, organization_id))[-1].version
+        return (await self._last(task_id, organization_id)).version
 
-    async def history(self, task_id: str, organization_id: int) -> Events:
-        """Return all events of the task, oldest first. Raises TaskNotFound."""
-        return await self._events(task_id, organization_id)
+    async def history(self, task_id: str, organization_id: int, *, after: int = 0, limit: int) -> Page:
+        """Return events of the task, oldest first: at most ``limit`` after that version. Raises TaskNotFound, ShareExhausted."""
+        await self._last(task_id, organization_id)
+        return await self._log.read_page(organization_id, task_stream(task_id), after=after, limit=limit)
 
     async def _record(
         self, command: FileTask, request: Request, operator: OperatorHolder, key: IdempotencyKey | None
@@ -174,14 +183,20 @@ class Tasks:
             lambda version, facts: self._log.append(task_stream(task_id), version, facts, envelope, idempotency.key),
             if_match=request.if_match,
             idempotency=idempotency,
+            bytes_max=TASK_HISTORY_BYTES_MAX,
         )
         return await self._result(handled)
 
     async def _events(self, task_id: str, organization_id: int) -> Events:
         events = await self._log.read(task_stream(task_id))
-        if not events or events[0].organization_id != organization_id:
-            raise TaskNotFound
+        _check_owner(events, organization_id)
         return events
+
+    async def _last(self, task_id: str, organization_id: int) -> Recorded[TaskFact]:
+        last = await self._log.read_last(task_stream(task_id))
+        if last is None or last.organization_id != organization_id:
+            raise TaskNotFound
+        return last
 
     async def _result(self, handled: CommandResult[TaskFact]) -> TaskResult:
         task = _task(handled.events)
@@ -190,6 +205,11 @@ class Tasks:
         return TaskResult(
             task=task, position=handled.events[-1].position, member_name=name, is_replay=handled.is_replay
         )
+
+
+def _check_owner(events: Events, organization_id: int) -> None:
+    if not events or events[0].organization_id != organization_id:
+        raise TaskNotFound
 
 
 def _task(events: Events) -> Task:

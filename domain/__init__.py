@@ -5,6 +5,7 @@ A decision of an aggregate returns facts; ``evolve`` applies a recorded fact to 
 - ``model``: facts, and the envelope of a recorded fact.
 - ``catalogue``: all facts by tag.
 - ``streams``: names of streams.
+- ``snapshots``: aggregates of which snapshots are kept, and the numbers of their folds.
 - ``values``, ``limits``: roles and permissions, checked values, the limits of all values.
 - ``errors``: refusals.
 - ``task``, ``callback``, ``callback_queue``, ``organization``: an aggregate each, in ``events.py`` and a module of its own name.

@@ -18,6 +18,26 @@ class IllegalTransition(Refused):
         self.wanted = wanted
 
 
+class TooManyAttempts(Refused):
+    """The task has had as many attempts as a task may have."""
+
+    code = "too_many_attempts"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"A task has at most {most} attempts; file a new task")
+
+
+class HistoryFull(Refused):
+    """The events of the object take as many bytes as they may; only changes that end something are recorded."""
+
+    code = "history_full"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"The history takes its maximum of {most >> 20} MiB: it can be ended or deleted, but not changed any more"
+        )
+
+
 class InvalidField(Refused):
     """A field has an invalid value. ``field`` is its name in the request, ``kind`` a stable word for the error."""
 

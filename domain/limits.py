@@ -14,6 +14,16 @@ URL_MAX = 2_048
 EXTENSION_MIN = 2
 EXTENSION_MAX = 8
 
+# Histories
+TASK_ATTEMPTS_MAX = 1_000
+"""Attempts of a task: it is reprocessed at most this many times, less one."""
+TASK_HISTORY_BYTES_MAX = 16 << 20
+"""Bytes of a task's facts and reasons, as they are stored."""
+HISTORY_BYTES_MAX = 256 << 20
+"""Bytes of the facts and reasons of a queue or an organisation, which live long."""
+HISTORY_PAGE_MAX = 1_000
+"""Events of a page of a history."""
+
 # Callbacks and their queues (docs/contracts/task_scheduler.md)
 CONCURRENT_CALLBACKS_MAX = 10_000
 """Callbacks of a queue that run at one time."""

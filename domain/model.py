@@ -1,7 +1,8 @@
 """Facts, and their envelopes: as a command gives them, and as the log records them."""
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid5
 
 import msgspec
@@ -27,6 +28,7 @@ class Personal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 F_co = TypeVar("F_co", bound=Fact, covariant=True)
+S = TypeVar("S")
 
 
 class Recorded(msgspec.Struct, Generic[F_co], frozen=True, kw_only=True):
@@ -62,6 +64,28 @@ class Recorded(msgspec.Struct, Generic[F_co], frozen=True, kw_only=True):
     def originator_version(self) -> int:
         """The version, by the name that the ``eventsourcing`` library uses."""
         return self.version
+
+
+class Snapshot(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
+    """The state of an aggregate up to a version, and the bytes of the events that led to it, as they are stored.
+
+    A loaded stream may begin with a ``Recorded`` whose ``fact`` is a snapshot: it stands for the events up to its version.
+    """
+
+    state: S
+    bytes: int
+
+
+def fold(evolve: Callable[[S | None, Recorded[Any]], S], events: Iterable[Recorded[Any]]) -> S | None:
+    """Return the state after all events of a stream, oldest first, or after a snapshot and those that follow it.
+
+    Returns None for an empty stream.
+    """
+    state: S | None = None
+    for event in events:
+        fact: Fact | Snapshot[S] = event.fact
+        state = fact.state if isinstance(fact, Snapshot) else evolve(state, event)
+    return state
 
 
 def tag_of(fact: Fact | type[Fact]) -> str:

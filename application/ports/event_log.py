@@ -1,6 +1,7 @@
 """Ports to the event log and to the sequences of ids."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -33,6 +34,13 @@ class Appended(msgspec.Struct, frozen=True):
 
     position: int
     events: Sequence[Recorded[Any]]
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A part of a stream's events, without snapshots; ``has_next`` is whether more events follow."""
+
+    events: Sequence[Recorded[Any]]
+    has_next: bool
 
 
 class EventLog(Protocol):
@@ -68,7 +76,24 @@ class EventLog(Protocol):
         ...
 
     async def read(self, stream: str) -> Sequence[Recorded[Any]]:
-        """Return the stream's events, oldest first; none for an unknown stream."""
+        """Return the stream's events, oldest first, or a snapshot and the events after it; none for an unknown stream."""
+        ...
+
+    async def read_until(
+        self, stream: str, *, version: int | None = None, as_of: datetime | None = None
+    ) -> Sequence[Recorded[Any]]:
+        """Return what ``read`` would have returned at that version, and at that time."""
+        ...
+
+    async def read_last(self, stream: str) -> Recorded[Any] | None:
+        """Return the stream's last event; None for an unknown stream."""
+        ...
+
+    async def read_page(self, organization_id: int | None, stream: str, *, after: int, limit: int) -> Page:
+        """Return the events after that version, at most ``limit`` of them and fewer if they are large.
+
+        The organisation is the one that reads, None for commands. Raises ShareExhausted.
+        """
         ...
 
     async def read_span(self, position: int, count: int) -> Sequence[Recorded[Any]]:

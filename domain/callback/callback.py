@@ -28,7 +28,7 @@ from domain.callback.events import (
 from domain.callback.outcomes import comment_of
 from domain.callback.retry_policy import Failure, RetryPolicy, next_attempt
 from domain.errors import AlreadyDeleted, NotWaiting
-from domain.model import Recorded
+from domain.model import Recorded, fold
 from domain.streams import aggregate_number
 
 
@@ -175,10 +175,7 @@ def evolve(callback: Callback | None, event: Recorded[CallbackFact]) -> Callback
 
 def replay(events: Iterable[Recorded[CallbackFact]]) -> Callback | None:
     """Return the callback after all events of its stream, oldest first; None for an empty stream."""
-    callback: Callback | None = None
-    for event in events:
-        callback = evolve(callback, event)
-    return callback
+    return fold(evolve, events)
 
 
 def _chance(call_id: str) -> float:

@@ -21,7 +21,7 @@ from domain.callback_queue.events import (
 )
 from domain.errors import AlreadyDeleted, InvalidField
 from domain.limits import COMMENT_MAX, CONCURRENT_CALLBACKS_MAX, DEFAULT_CONCURRENT_CALLBACKS, NAME_MAX
-from domain.model import Recorded
+from domain.model import Recorded, fold
 from domain.streams import aggregate_number
 
 DEFAULT_STATUS = QueueStatus.OFF
@@ -98,6 +98,10 @@ def create(
     return [QueueCreated(name=name, comment=comment, status=status, concurrent_task_limit=concurrent_task_limit)]
 
 
+FORMAT = 1
+"""Number of this fold in snapshots: raise it when ``evolve`` or the fields of the state change (docs/adr/0019-snapshots.md)."""
+
+
 def evolve(queue: CallbackQueue | None, event: Recorded[QueueFact]) -> CallbackQueue:
     """Return the queue after one more recorded fact; the first fact creates it."""
     fact = event.fact
@@ -135,10 +139,7 @@ def evolve(queue: CallbackQueue | None, event: Recorded[QueueFact]) -> CallbackQ
 
 def replay(events: Iterable[Recorded[QueueFact]]) -> CallbackQueue | None:
     """Return the queue after all events of its stream, oldest first; None for an empty stream."""
-    queue: CallbackQueue | None = None
-    for event in events:
-        queue = evolve(queue, event)
-    return queue
+    return fold(evolve, events)
 
 
 def _check(name: str, comment: str | None, limit: int) -> None:

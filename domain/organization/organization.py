@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from domain.errors import InvalidField, RoleTooHigh, UnknownMember, UnknownOperator, UnknownToken
 from domain.limits import SECRET_OVERLAP_MAX_S
-from domain.model import Recorded
+from domain.model import Recorded, fold
 from domain.organization.events import (
     MemberAdded,
     OperatorAdded,
@@ -126,6 +126,10 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
             raise UnknownOperator(f"No operator {operator_number} in this organisation")
 
 
+FORMAT = 1
+"""Number of this fold in snapshots: raise it when ``evolve`` or the fields of the state change (docs/adr/0019-snapshots.md)."""
+
+
 def evolve(organization: Organization | None, event: Recorded[OrganizationFact]) -> Organization:
     """Return the organisation after one more recorded fact; the first fact creates it."""
     fact = event.fact
@@ -164,7 +168,4 @@ def evolve(organization: Organization | None, event: Recorded[OrganizationFact])
 
 def replay(events: Iterable[Recorded[OrganizationFact]]) -> Organization | None:
     """Return the organisation after all events of its stream, oldest first; None for an empty stream."""
-    organization: Organization | None = None
-    for event in events:
-        organization = evolve(organization, event)
-    return organization
+    return fold(evolve, events)

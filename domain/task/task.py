@@ -8,8 +8,9 @@ from typing import assert_never
 import msgspec
 from msgspec.structs import replace
 
-from domain.errors import IllegalTransition, InvalidField
-from domain.model import Recorded
+from domain.errors import IllegalTransition, InvalidField, TooManyAttempts
+from domain.limits import TASK_ATTEMPTS_MAX
+from domain.model import Recorded, fold
 from domain.streams import aggregate_id
 from domain.task.events import (
     AppealLinked,
@@ -68,8 +69,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     call_datetime: datetime | None = None
     due_date: datetime | None = None
     appeal_id: str | None = None
-    error_message: str | None = None
+    failure: Failure | None = None
     completed_at: datetime | None = None
+
+    @property
+    def error_message(self) -> str | None:
+        """The reason of the failure, while the task is failed."""
+        return self.failure and self.failure.error_message
 
     def change_status(self, new: Status, *, error_message: str | None = None) -> list[TaskFact]:
         """Change the status; the current status again records nothing.
@@ -102,10 +108,19 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return [] if appeal_id == self.appeal_id else [AppealLinked(appeal_id=appeal_id)]
 
     def reprocess(self) -> list[TaskFact]:
-        """Put a failed task back to pending. Raises IllegalTransition in any other status."""
+        """Put a failed task back to pending.
+
+        Raises IllegalTransition in any other status, and TooManyAttempts after ``TASK_ATTEMPTS_MAX`` attempts.
+        """
         if self.status is not Status.FAILED:
             raise IllegalTransition(self.status, Status.PENDING)
+        if self.attempt >= TASK_ATTEMPTS_MAX:
+            raise TooManyAttempts(TASK_ATTEMPTS_MAX)
         return [TaskReprocessed(attempt=self.attempt + 1)]
+
+
+FORMAT = 1
+"""Number of this fold in snapshots: raise it when ``evolve`` or the fields of the state change (docs/adr/0019-snapshots.md)."""
 
 
 def evolve(task: Task | None, event: Recorded[TaskFact]) -> Task:
@@ -125,11 +140,11 @@ def evolve(task: Task | None, event: Recorded[TaskFact]) -> Task:
         case TaskCompleted():
             return replace(task, status=Status.COMPLETED, completed_at=event.recorded_at)
         case TaskFailed(personal=failure):
-            return replace(task, status=Status.FAILED, error_message=failure.error_message)
+            return replace(task, status=Status.FAILED, failure=failure)
         case TaskCancelled():
             return replace(task, status=Status.CANCELLED)
         case TaskReprocessed(attempt=attempt):
-            return replace(task, status=Status.PENDING, error_message=None, attempt=attempt)
+            return replace(task, status=Status.PENDING, failure=None, attempt=attempt)
         case AppealLinked(appeal_id=appeal_id):
             return replace(task, appeal_id=appeal_id)
         case _:
@@ -138,10 +153,7 @@ def evolve(task: Task | None, event: Recorded[TaskFact]) -> Task:
 
 def replay(events: Iterable[Recorded[TaskFact]]) -> Task | None:
     """Return the task after all events of its stream, oldest first; None for an empty stream."""
-    task: Task | None = None
-    for event in events:
-        task = evolve(task, event)
-    return task
+    return fold(evolve, events)
 
 
 def _filed(fact: TaskFiled, event: Recorded[TaskFact]) -> Task:

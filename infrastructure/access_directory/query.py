@@ -17,6 +17,7 @@ from domain.organization.events import Settings
 from domain.permissions import Role
 from infrastructure.postgres.batching import Batcher
 from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import statement
 
 _TOKENS = statement("""
@@ -55,9 +56,10 @@ _NOTE_USE = statement("UPDATE {schema}.tokens SET last_used_at = now() WHERE id 
 class PostgresDirectory:
     """The port ``Directory`` on Postgres. Lookups made at the same time share a query; nothing is cached."""
 
-    def __init__(self, reading: Pool) -> None:
-        """Read over ``reading``."""
+    def __init__(self, reading: Pool, lists: SharedPool) -> None:
+        """Look up over ``reading``, and read lists over ``lists``."""
         self._reading = reading
+        self._lists = lists
         self._tokens = Batcher[str, TokenHolder | None](self._token_batch, max_items=256)
         self._operators = Batcher[str, OperatorHolder | None](self._operator_batch, max_items=256)
         self._names = Batcher[str, str | None](self._name_batch, max_items=256)
@@ -89,19 +91,19 @@ class PostgresDirectory:
 
     async def members(self, organization_id: int) -> Sequence[MemberRow]:
         """See the port."""
-        rows = await self._rows(_MEMBERS_OF, organization_id)
+        rows = await self._listed(_MEMBERS_OF, organization_id)
         return [MemberRow(id=member_id, name=name, role=Role(role)) for member_id, name, role in rows]
 
     async def operators(self, organization_id: int) -> Sequence[OperatorRow]:
         """See the port."""
-        rows = await self._rows(_OPERATORS_OF, organization_id)
+        rows = await self._listed(_OPERATORS_OF, organization_id)
         return [
             OperatorRow(id=number, name=name, number=phone, member_id=member) for number, name, phone, member in rows
         ]
 
     async def tokens(self, organization_id: int) -> Sequence[TokenRow]:
         """See the port."""
-        rows = await self._rows(_TOKENS_OF, organization_id)
+        rows = await self._listed(_TOKENS_OF, organization_id)
         return [msgspec.convert(dict(zip(_TOKEN_COLUMNS, row, strict=True)), TokenRow, strict=False) for row in rows]
 
     async def note_use(self, token_ids: Sequence[str]) -> None:
@@ -112,6 +114,10 @@ class PostgresDirectory:
     async def _rows(self, query: bytes, *values: int) -> list[tuple[Any, ...]]:
         async with self._reading.connection() as connection:
             return await (await connection.execute(query, values)).fetchall()
+
+    async def _listed(self, query: bytes, organization_id: int) -> list[tuple[Any, ...]]:
+        async with self._lists.connection(organization_id) as connection:
+            return await (await connection.execute(query, (organization_id,))).fetchall()
 
     async def _batch(self, query: bytes, keys: Sequence[str]) -> list[tuple[Any, ...]]:
         async with self._reading.connection() as connection:

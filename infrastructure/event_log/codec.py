@@ -6,12 +6,15 @@ from typing import Any
 import msgspec
 
 from domain.catalogue import FACTS
-from domain.model import Fact, Recorded
+from domain.model import Fact, Recorded, Snapshot
+from domain.snapshots import SNAPSHOTS
 from infrastructure.event_log.identity import LogIdentity
 from infrastructure.event_log.upcasters import UPCASTERS
 
 _encoder = msgspec.json.Encoder()
-_decoders: dict[str, msgspec.json.Decoder[Fact]] = {tag: msgspec.json.Decoder(fact) for tag, fact in FACTS.items()}
+_decoders: dict[str, msgspec.json.Decoder[Any]] = {tag: msgspec.json.Decoder(fact) for tag, fact in FACTS.items()} | {
+    format_.topic: msgspec.json.Decoder(Snapshot[format_.state]) for format_ in SNAPSHOTS.values()
+}
 
 COLUMNS = (
     "notification_id, originator_id, originator_version, topic, state, recorded_at,"
@@ -29,8 +32,13 @@ def encode(fact: Fact) -> bytes:
     return _encoder.encode(fact)
 
 
-def decode(topic: str, state: bytes) -> Fact:
-    """Return the fact that was stored under the tag; the shape of an old tag is upcast first.
+def encode_snapshot(snapshot: Snapshot[Any]) -> bytes:
+    """Return the snapshot as JSON, as it is stored: equal snapshots have equal bytes."""
+    return msgspec.json.encode(snapshot, order="deterministic")
+
+
+def decode(topic: str, state: bytes) -> Any:
+    """Return the fact or snapshot that was stored under the tag; the shape of an old tag is upcast first.
 
     Raises UnknownFact.
     """

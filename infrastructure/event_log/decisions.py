@@ -1,7 +1,6 @@
 """Decisions on several streams in one transaction, while others append to them too."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection
@@ -10,12 +9,11 @@ from application.errors import ConcurrentUpdate
 from application.policies.decision import Decision, Facts
 from application.ports.event_log import Appended
 from domain.errors import Refused
-from domain.model import Recorded
 from infrastructure.event_log import metrics
 from infrastructure.event_log.append import Command, append_batch, outcome_of
-from infrastructure.event_log.codec import decode_row, encode
+from infrastructure.event_log.codec import encode
 from infrastructure.event_log.identity import LogIdentity, read_identity
-from infrastructure.event_log.log import READ_STREAMS
+from infrastructure.event_log.streams import load_streams
 
 # Receivers and switches may be notified of an event as soon as it is visible: a crash of the server must not lose it.
 _DURABLY = b"SET LOCAL synchronous_commit = on"
@@ -36,15 +34,15 @@ async def decide_and_append(connection: AsyncConnection, decisions: Sequence[Dec
 
 
 async def read_streams(connection: AsyncConnection, streams: Iterable[str]) -> dict[str, Facts]:
-    """Return the facts of each stream, oldest first, in one query; none for an unknown stream. Raises UnknownFact."""
-    names = sorted(set(streams))
-    found: dict[str, list[Recorded[Any]]] = {name: [] for name in names}
-    if names:
-        identity = await _identity(connection)
-        cursor = await connection.cursor(binary=True).execute(READ_STREAMS, (names,), prepare=True)
-        for row in await cursor.fetchall():
-            found[row[1]].append(decode_row(row, identity))
-    return dict(found)
+    """Return the facts of each stream, oldest first, or a snapshot and the facts after it, in one query.
+
+    An unknown stream has none. Raises UnknownFact.
+    """
+    names = set(streams)
+    if not names:
+        return {}
+    found = await load_streams(connection, names, await _identity(connection))
+    return {name: loaded.events for name, loaded in found.items()}
 
 
 class _DecisionRun:
@@ -105,7 +103,7 @@ class _DecisionRun:
             return None
         return Command(
             stream=decision.stream,
-            version=len(known),
+            version=known[-1].version if known else 0,
             facts=facts,
             states=[encode(fact) for fact in facts],
             envelope=decision.envelope,

@@ -1,28 +1,25 @@
 """The event log of the running service: concurrent appends share a commit, concurrent reads share a query."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
 
 from application.cooperative import yielding
-from application.ports.event_log import Appended, IdempotencyKey, IdempotencyRecord
+from application.ports.event_log import Appended, IdempotencyKey, IdempotencyRecord, Page
 from domain.model import Envelope, Fact, Recorded
 from infrastructure.event_log import metrics
 from infrastructure.event_log.append import Command, append_batch, outcome_of
 from infrastructure.event_log.bulk_append import NewStreams, append_new_streams
 from infrastructure.event_log.codec import COLUMNS, decode_row, encode
 from infrastructure.event_log.identity import LogIdentity, read_identity
+from infrastructure.event_log.streams import add_due_snapshots, load_streams, load_until, read_last, read_page
 from infrastructure.postgres.batching import Batcher
 from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import LOG_TABLE, SCHEMA, quoted, statement
 
-READ_STREAMS = statement(f"""
-    SELECT {COLUMNS}
-    FROM {{log}}
-    WHERE originator_id = ANY(%s)
-    ORDER BY originator_id, originator_version
-""")
 _READ_SPAN = statement(f"""
     SELECT {COLUMNS}
     FROM {{log}}
@@ -39,10 +36,11 @@ _READ_KEYS = f"""
 class PostgresEventLog:
     """The port ``EventLog`` on Postgres."""
 
-    def __init__(self, writing: Pool, reading: Pool) -> None:
-        """Append over ``writing``, which is used for nothing else, and read over ``reading``."""
+    def __init__(self, writing: Pool, reading: Pool, histories: SharedPool) -> None:
+        """Append over ``writing``, which is used for nothing else, and read over ``reading``; pages over ``histories``."""
         self._writing = writing
         self._reading = reading
+        self._histories = histories
         self._identity: LogIdentity | None = None
         self._appends = Batcher[Command, Appended](
             self._append_batch, max_items=512, size_of=lambda command: command.size
@@ -51,6 +49,7 @@ class PostgresEventLog:
             self._append_new_streams, max_items=1, size_of=lambda new: new.size
         )
         self._reads = Batcher[str, Sequence[Recorded[Any]]](self._read_batch, max_items=16)
+        self._last_reads = Batcher[str, Recorded[Any] | None](self._read_last_batch, max_items=64)
         self._key_reads = Batcher[bytes, IdempotencyRecord | None](self._read_keys, max_items=256)
 
     async def append(
@@ -92,6 +91,26 @@ class PostgresEventLog:
         """See the port."""
         return await self._reads.submit(stream)
 
+    async def read_until(
+        self, stream: str, *, version: int | None = None, as_of: datetime | None = None
+    ) -> Sequence[Recorded[Any]]:
+        """See the port."""
+        async with self._reading.connection() as connection:
+            identity = await self._identify(connection)
+            loaded = await load_until(connection, stream, identity, version=version, as_of=as_of)
+            await add_due_snapshots(connection, [loaded])
+        return loaded.events
+
+    async def read_last(self, stream: str) -> Recorded[Any] | None:
+        """See the port."""
+        return await self._last_reads.submit(stream)
+
+    async def read_page(self, organization_id: int | None, stream: str, *, after: int, limit: int) -> Page:
+        """See the port."""
+        async with self._histories.connection(organization_id) as connection:
+            identity = await self._identify(connection)
+            return await read_page(connection, stream, identity, after=after, limit=limit)
+
     async def read_span(self, position: int, count: int) -> Sequence[Recorded[Any]]:
         """See the port."""
         async with self._reading.connection() as connection:
@@ -128,11 +147,14 @@ class PostgresEventLog:
     async def _read_batch(self, streams: Sequence[str]) -> Sequence[Sequence[Recorded[Any]]]:
         async with self._reading.connection() as connection:
             identity = await self._identify(connection)
-            cursor = await connection.cursor(binary=True).execute(READ_STREAMS, (list(set(streams)),), prepare=True)
-            found: dict[str, list[Recorded[Any]]] = {}
-            for row in await cursor.fetchall():
-                found.setdefault(row[1], []).append(decode_row(row, identity))
-        return [found.get(stream, []) for stream in streams]
+            found = await load_streams(connection, streams, identity)
+            await add_due_snapshots(connection, found.values())
+        return [found[stream].events for stream in streams]
+
+    async def _read_last_batch(self, streams: Sequence[str]) -> Sequence[Recorded[Any] | None]:
+        async with self._reading.connection() as connection:
+            found = await read_last(connection, streams, await self._identify(connection))
+        return [found.get(stream) for stream in streams]
 
     async def _read_keys(self, digests: Sequence[bytes]) -> Sequence[IdempotencyRecord | None]:
         async with self._reading.connection() as connection:

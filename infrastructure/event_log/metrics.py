@@ -1,4 +1,4 @@
-"""Metrics of appends to the log."""
+"""Metrics of the log: appends, and snapshots of streams."""
 
 from collections import Counter as Counts
 from collections.abc import Iterable
@@ -14,6 +14,10 @@ REFUSED = Counter(
     "perezvon_decisions_refused",
     "Decisions of a policy or the dispatcher that the domain refused because they came too late",
     ["actor", "code"],
+)
+
+SNAPSHOTS = Counter(
+    "perezvon_snapshots", "Snapshots of long streams, by result: one that failed is tried again", ("result",)
 )
 
 

@@ -18,6 +18,7 @@ _READ_ONLY = (
     "migrations",
     "log_identity",
     "log_json",
+    "snapshots",
 )
 _APPEND_ONLY_LOGS = """
     SELECT c.relname
@@ -90,6 +91,7 @@ def grant_to_service(connection: Connection) -> None:
         f"REVOKE INSERT, UPDATE ON {quoted(SCHEMA, LOG_TABLE + '_claims')} FROM {APP_ROLE}",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {APP_ROLE}",
         f"GRANT EXECUTE ON FUNCTION {append} TO {APP_ROLE}",
+        f"GRANT EXECUTE ON FUNCTION {schema}.snapshots_add TO {APP_ROLE}",
         "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
         f"REVOKE TEMPORARY ON DATABASE {quoted(connection.info.dbname)} FROM PUBLIC",
         *(f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {quoted(SCHEMA, log)} FROM {APP_ROLE}" for log in logs),

@@ -5,11 +5,13 @@ from typing import Any
 from psycopg.errors import DeadlockDetected
 
 from application.errors import StorageUnavailable
-from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.shared_pool import SharedPool
 
 
-async def read_view(reading: Pool, query: bytes, values: dict[str, Any], *, prepare: bool) -> list[tuple[Any, ...]]:
-    """Return the query's rows. Raises StorageUnavailable.
+async def read_view(
+    reading: SharedPool, query: bytes, values: dict[str, Any], *, prepare: bool
+) -> list[tuple[Any, ...]]:
+    """Return the rows of a query of ``values["organization_id"]``. Raises ShareExhausted, StorageUnavailable.
 
     A cached plan locks its tables in another order than a new plan, so it can deadlock with the swap of a rebuild: then
     the query is retried once.
@@ -22,7 +24,7 @@ async def read_view(reading: Pool, query: bytes, values: dict[str, Any], *, prep
         return await _rows(reading, query, values, prepare=prepare)
 
 
-async def _rows(reading: Pool, query: bytes, values: dict[str, Any], *, prepare: bool) -> list[tuple[Any, ...]]:
-    async with reading.connection() as connection:
+async def _rows(reading: SharedPool, query: bytes, values: dict[str, Any], *, prepare: bool) -> list[tuple[Any, ...]]:
+    async with reading.connection(values["organization_id"]) as connection:
         cursor = await connection.cursor(binary=True).execute(query, values, prepare=prepare)
         return await cursor.fetchall()

@@ -9,7 +9,7 @@ import msgspec
 from application.errors import DeliveryNotFound
 from application.policies.notify_webhooks import WebhookKind
 from application.ports.webhooks import AttemptRow, DeliveryFilter, DeliveryRow
-from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import statement
 from infrastructure.webhooks.delivery_schedule import FLAGGED_AFTER
 from infrastructure.webhooks.outbox import CHANNEL
@@ -55,7 +55,7 @@ _RESEND = statement("""
 class PostgresWebhookDeliveries:
     """The port ``WebhookDeliveries`` on Postgres."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: SharedPool) -> None:
         """Work over ``pool``."""
         self._pool = pool
 
@@ -73,11 +73,14 @@ class PostgresWebhookDeliveries:
             ORDER BY number
             LIMIT %s
         """)
-        return [_row(row) for row in await self._rows(query, organization_id, after, *chosen.values(), limit)]
+        return [
+            _row(row)
+            for row in await self._rows(organization_id, query, organization_id, after, *chosen.values(), limit)
+        ]
 
     async def one(self, organization_id: int, delivery_id: str) -> DeliveryRow:
         """See the port."""
-        rows = await self._rows(_ONE, organization_id, delivery_id)
+        rows = await self._rows(organization_id, _ONE, organization_id, delivery_id)
         if not rows:
             raise DeliveryNotFound
         return _row(rows[0])
@@ -85,17 +88,17 @@ class PostgresWebhookDeliveries:
     async def attempts(self, organization_id: int, delivery_id: str) -> Sequence[AttemptRow]:
         """See the port."""
         await self.one(organization_id, delivery_id)
-        return [_attempt(row) for row in await self._rows(_ATTEMPTS, organization_id, delivery_id)]
+        return [_attempt(row) for row in await self._rows(organization_id, _ATTEMPTS, organization_id, delivery_id)]
 
     async def resend(self, organization_id: int, delivery_id: str) -> DeliveryRow:
         """See the port."""
         before, again = WebhookKind.BEFORE, WebhookKind.BEFORE_AGAIN
         lifetimes = (before.value, before.lifetime, again.value, again.lifetime, WebhookKind.AFTER.lifetime)
-        await self._rows(_RESEND, *lifetimes, organization_id, delivery_id, CHANNEL)
+        await self._rows(organization_id, _RESEND, *lifetimes, organization_id, delivery_id, CHANNEL)
         return await self.one(organization_id, delivery_id)
 
-    async def _rows(self, query: bytes, *values: int | str | timedelta) -> list[tuple[Any, ...]]:
-        async with self._pool.connection() as connection:
+    async def _rows(self, organization_id: int, query: bytes, *values: int | str | timedelta) -> list[tuple[Any, ...]]:
+        async with self._pool.connection(organization_id) as connection:
             return await (await connection.execute(query, values)).fetchall()
 
 

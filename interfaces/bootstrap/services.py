@@ -27,6 +27,7 @@ from infrastructure.event_log.log import PostgresEventLog
 from infrastructure.event_log.sequences import PostgresIdSequences
 from infrastructure.operations.view_lag import PostgresViewLag
 from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.read_models.audit_trail.query import PostgresAuditTrail
 from infrastructure.read_models.call_history.query import PostgresCallIndex
 from infrastructure.read_models.callback_list.query import PostgresCallbackList
@@ -55,6 +56,11 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     webhook_secrets: WebhookSecrets
 
 
+_LISTS = 4
+_SEARCHES = 2
+"""Connections of one process for lists and for searches, which organisations share: each is half used by one alone."""
+
+
 @asynccontextmanager
 async def services(
     dsn: str, webhooks: WebhookOptions | None = None, limits: Limits | None = None
@@ -65,23 +71,26 @@ async def services(
     """
     webhooks, limits = webhooks or WebhookOptions(), limits or Limits()
     log_pool, admin_pool = Pool(dsn, size=1, name="log"), Pool(dsn, size=1, name="admin")
-    directory_pool, view_pool = Pool(dsn, size=2, name="directory"), Pool(dsn, size=4, name="views")
-    pools = (log_pool, admin_pool, directory_pool, view_pool)
+    directory_pool, read_pool = Pool(dsn, size=2, name="directory"), Pool(dsn, size=2, name="reads")
+    list_pool, search_pool = Pool(dsn, size=_LISTS, name="lists"), Pool(dsn, size=_SEARCHES, name="searches")
+    pools = (log_pool, admin_pool, directory_pool, read_pool, list_pool, search_pool)
     for pool in pools:
         await pool.open()
-    log = PostgresEventLog(log_pool, view_pool)
-    directory, numbers = PostgresDirectory(directory_pool), PostgresIdSequences(view_pool)
-    callback_list, queue_board = PostgresCallbackList(view_pool), PostgresQueueBoard(view_pool)
+    lists = SharedPool(list_pool, size=_LISTS, resource="lists")
+    searches = SharedPool(search_pool, size=_SEARCHES, resource="searches")
+    log = PostgresEventLog(log_pool, read_pool, lists)
+    directory, numbers = PostgresDirectory(directory_pool, lists), PostgresIdSequences(read_pool)
+    callback_list, queue_board = PostgresCallbackList(lists), PostgresQueueBoard(lists)
     queues = CallbackQueues(log, numbers, directory, Headroom("queues", queue_board.count), limits)
-    waiting, views = Headroom("waiting", callback_list.waiting), PostgresViewLag(view_pool)
+    waiting, views = Headroom("waiting", callback_list.waiting), PostgresViewLag(read_pool)
     try:
         yield Services(
             tasks=Tasks(log, directory, waiting, limits),
-            organizations=OrganizationsAdmin(PostgresOrganizations(log, admin_pool, view_pool), directory, limits),
+            organizations=OrganizationsAdmin(PostgresOrganizations(log, admin_pool, read_pool), directory, limits),
             directory=directory,
             log=log,
-            task_list=PostgresTaskList(view_pool),
-            audit_trail=PostgresAuditTrail(view_pool),
+            task_list=PostgresTaskList(lists, searches),
+            audit_trail=PostgresAuditTrail(lists),
             queues=queues,
             callbacks=Callbacks(
                 log,
@@ -93,10 +102,10 @@ async def services(
                 targets=webhooks.targets,
             ),
             callback_list=callback_list,
-            call_history=CallHistory(PostgresCallIndex(view_pool, views), log, queues),
+            call_history=CallHistory(PostgresCallIndex(lists, views), log, queues),
             queue_board=queue_board,
             views=views,
-            webhook_deliveries=PostgresWebhookDeliveries(view_pool),
+            webhook_deliveries=PostgresWebhookDeliveries(lists),
             webhook_secrets=PostgresWebhookSecrets(log, admin_pool, webhooks.secrets_key),
         )
     finally:

@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from application.ports.event_log import Page
 from domain.callback import callback
 from domain.callback_queue import callback_queue
+from domain.limits import HISTORY_PAGE_MAX
 from domain.model import Recorded, tag_of
 from domain.organization import organization
 from domain.streams import CALLBACK_PREFIX, ORGANIZATION_PREFIX, QUEUE_PREFIX, TASK_PREFIX, prefix_of, task_stream
 from domain.task import task
+from interfaces.bootstrap.services import Services
 from interfaces.commands.common import MOMENT, TEXT, ask, on_database
 from interfaces.commands.errors import Refusal
 from interfaces.commands.output import show, show_items
@@ -30,11 +34,19 @@ _stream = click.argument("stream", type=TEXT)
 
 @click.command()
 @_stream
+@click.option("--after", type=click.IntRange(0, 2**53 - 1), default=0, help="Only events after this version.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, HISTORY_PAGE_MAX),
+    default=HISTORY_PAGE_MAX,
+    help=f"Maximum number of events; default {HISTORY_PAGE_MAX:,}.",
+)
 @on_database
-def history(stream: str, data_dir: Path | None, *, as_json: bool) -> None:
+def history(stream: str, after: int, limit: int, data_dir: Path | None, *, as_json: bool) -> None:
     """Show the events of a stream.
 
-    Oldest first: who did what, when and why.
+    Oldest first: who did what, when and why. A longer history is shown in pages: a last line, in JSON the key next, says
+    which --after shows the next one.
 
     STREAM is task/<id>, the bare id of a task, queue/<id>, callback/<id> or organization/<id>.
 
@@ -43,8 +55,17 @@ def history(stream: str, data_dir: Path | None, *, as_json: bool) -> None:
       perezvon history organization/1
       perezvon history 0199f6a4-5f0b-7c3e-8d0a-1b2c3d4e5f60 --json
     """
-    items = [_entry(event) for event in _read(stream, data_dir)]
-    show_items(items, ("version", "position", "type", "recorded_at", "actor", "reason", "data"), as_json=as_json)
+    name = _name_of(stream)
+
+    async def read(opened: Services) -> Page:
+        if await opened.log.read_last(name) is None:
+            raise _no_such_stream(name)
+        return await opened.log.read_page(None, name, after=after, limit=limit)
+
+    page = ask(data_dir, read)
+    columns = ("version", "position", "type", "recorded_at", "actor", "reason", "data")
+    following = page.events[-1].version if page.has_next else None
+    show_items([_entry(event) for event in page.events], columns, as_json=as_json, following=following)
 
 
 @click.command()
@@ -66,30 +87,36 @@ def replay(stream: str, as_of: datetime | None, version: int | None, data_dir: P
     """
     if as_of and version:
         raise click.UsageError("Give either --as-of or --version, not both")
-    events = _read(stream, data_dir)
-    if version and version > len(events):
-        raise Refusal("no_such_version", f"Version {version} does not exist: the stream has {len(events)} versions")
-    if as_of:
-        version = sum(event.recorded_at <= as_of for event in events)
-    folded = _REPLAYS[prefix_of(events[0].stream)](events[:version])
+    name = _name_of(stream)
+    events, last = ask(data_dir, partial(_read_until, name=name, version=version, as_of=as_of))
+    if last is None:
+        raise _no_such_stream(name)
+    if version and version > last.version:
+        raise Refusal("no_such_version", f"Version {version} does not exist: the stream has {last.version} versions")
+    folded = _REPLAYS[prefix_of(name)](events)
     if folded is None:
-        raise Refusal(
-            "not_yet",
-            f"Nothing was recorded by then: the stream begins at {events[0].recorded_at:%Y-%m-%dT%H:%M:%S.%fZ}",
-        )
+        raise Refusal("not_yet", f"Nothing was recorded by then in the stream {name}")
     show(msgspec.to_builtins(folded, order="deterministic"), as_json=as_json)
 
 
-def _read(stream: str, data_dir: Path | None) -> Sequence[Recorded[Any]]:
+async def _read_until(
+    opened: Services, name: str, version: int | None, as_of: datetime | None
+) -> tuple[Sequence[Recorded[Any]], Recorded[Any] | None]:
+    """Return the stream as it was, and its last event."""
+    return await opened.log.read_until(name, version=version, as_of=as_of), await opened.log.read_last(name)
+
+
+def _name_of(stream: str) -> str:
     name = stream if "/" in stream else task_stream(stream)
     if prefix_of(name) not in _REPLAYS:
         raise click.BadParameter(
             f"Expected a stream such as task/<id> or callback/<id>, not {stream!r}", param_hint="STREAM"
         )
-    events = ask(data_dir, lambda services: services.log.read(name))
-    if not events:
-        raise Refusal("no_such_stream", f"No events are recorded in the stream {name}")
-    return events
+    return name
+
+
+def _no_such_stream(name: str) -> Refusal:
+    return Refusal("no_such_stream", f"No events are recorded in the stream {name}")
 
 
 def _entry(event: Recorded[Any]) -> dict[str, Any]:

@@ -21,10 +21,13 @@ def show(result: object, *, as_json: bool) -> None:
         click.echo(f"{name}: {_text(value)}")
 
 
-def show_items(items: Sequence[object], columns: Sequence[str], *, as_json: bool) -> None:
-    """Print structs or mappings: as JSON ``{"items": […]}``, or a table of the ``columns``, dotted names allowed."""
+def show_items(items: Sequence[object], columns: Sequence[str], *, as_json: bool, following: int | None = None) -> None:
+    """Print structs or mappings: as JSON ``{"items": […]}``, or a table of the ``columns``, dotted names allowed.
+
+    ``following`` is the ``--after`` of the next page: the key ``next``, or a last line.
+    """
     if as_json:
-        show_json({"items": items})
+        show_json({"items": items} | ({"next": following} if following else {}))
         return
     plain = [msgspec.to_builtins(item) for item in items]
     rows = [[_text(_at(item, column)) for column in columns] for item in plain]
@@ -33,6 +36,8 @@ def show_items(items: Sequence[object], columns: Sequence[str], *, as_json: bool
         lines = _blocks(columns, rows)
     for line in lines:
         click.echo(line)
+    if following:
+        click.echo(f"More follow: add --after {following}")
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -226,6 +226,15 @@ def test_a_task_is_replayed_to_any_version_and_time(shell: Shell, acme: str, dat
     assert shell.json("replay", stream, "--as-of", done.task.updated_at.isoformat())["version"] == 2
 
 
+def test_a_history_is_shown_page_by_page(shell: Shell, acme: str, database: str) -> None:
+    task_id = _worked_on(shell, acme, database)[0].task.id
+    first = shell.json("history", task_id, "--limit", "1")
+    assert ([item["version"] for item in first["items"]], first["next"]) == ([1], 1)
+    last = shell.json("history", task_id, "--after", "1")
+    assert ([item["version"] for item in last["items"]], "next" in last) == ([2], False)
+    assert "More follow: add --after 1" in shell.run("history", task_id, "--limit", "1")[1]
+
+
 def test_what_was_not_yet_and_what_is_not_is_refused(shell: Shell, acme: str) -> None:
     assert shell.refusal("replay", "organization/1", "--as-of", "2020-01-01")[1]["code"] == "not_yet"
     assert shell.refusal("replay", "organization/1", "--version", "3")[1]["code"] == "no_such_version"

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from application.queries.task_list import TaskListFilter, TaskPage
 from domain.permissions import Role
+from domain.streams import task_stream
 from tests.support.office import Office, Service, served
 
 pytestmark = pytest.mark.anyio
@@ -167,7 +168,7 @@ async def test_history_tells_who_did_what_when_and_why(office: Office) -> None:
     assert started["actor"] == f"member/{office.member_id}"
     assert (started["reason"], started["data"]) == ("My turn", {})
     assert started["position"] > filed["position"]
-    events = await office.services.tasks.history(task["id"], office.organization_id)
+    events = await office.services.log.read(task_stream(task["id"]))
     assert (events[1].causation, events[1].correlation) == ("0a1b2c3d4e5f40718293a4b5c6d7e8f9",) * 2
 
 
@@ -377,5 +378,5 @@ async def test_every_answer_has_a_request_id_and_security_headers(office: Office
 async def test_a_request_id_that_is_no_uuid_is_returned_and_another_one_is_recorded(office: Office) -> None:
     response = await office.post_task({"X-Request-Id": "17"})
     assert response.headers["X-Request-Id"] == "17"
-    (filed,) = await office.services.tasks.history(response.json()["id"], office.organization_id)
+    (filed,) = await office.services.log.read(task_stream(response.json()["id"]))
     assert filed.causation == filed.correlation == response.headers["Perezvon-Correlation"]

@@ -82,6 +82,35 @@ async def test_an_unknown_stream_is_empty(port: EventLog) -> None:
     assert list(await port.read(A)) == []
 
 
+async def test_a_stream_can_be_read_as_it_was_at_a_version_and_at_a_time(port: EventLog) -> None:
+    await append(port, A, 0, [filed(), TaskStarted()])
+    await append(port, A, 2, [TaskPutBack()])
+    events = await port.read(A)
+    assert [event.version for event in await port.read_until(A, version=2)] == [1, 2]
+    assert await port.read_until(A, version=9) == events
+    assert await port.read_until(A, as_of=events[2].recorded_at) == events
+    assert await port.read_until(A, as_of=events[0].recorded_at - timedelta(seconds=1)) == []
+    assert await port.read_until(B, version=1) == []
+
+
+async def test_the_last_event_of_a_stream_can_be_read(port: EventLog) -> None:
+    await append(port, A, 0, [filed(), TaskStarted()])
+    await append(port, B, 0, [filed()])
+    last, other, none = await asyncio.gather(port.read_last(A), port.read_last(B), port.read_last(C))
+    assert last == (await port.read(A))[-1]
+    assert (other and other.version, none) == (1, None)
+
+
+async def test_a_stream_can_be_read_in_pages(port: EventLog) -> None:
+    await append(port, A, 0, [filed(), *[TaskStarted()] * 4])
+    first = await port.read_page(1, A, after=0, limit=2)
+    second = await port.read_page(1, A, after=2, limit=3)
+    assert [[event.version for event in page.events] for page in (first, second)] == [[1, 2], [3, 4, 5]]
+    assert (first.has_next, second.has_next) == (True, False)
+    assert (await port.read_page(1, A, after=5, limit=3)).events == []
+    assert (await port.read_page(1, B, after=0, limit=3)).events == []
+
+
 async def test_a_taken_version_is_refused_and_nothing_of_the_command_is_recorded(port: EventLog) -> None:
     await append(port, A)
     with pytest.raises(ConcurrentUpdate):

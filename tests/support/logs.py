@@ -14,6 +14,7 @@ from infrastructure.event_log.append import Command, append_batch
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.log import PostgresEventLog
 from infrastructure.postgres.connections import Pool, service_dsn
+from infrastructure.postgres.shared_pool import SharedPool
 from tests.support.histories import filed
 
 ENVELOPE = Envelope(
@@ -28,7 +29,7 @@ async def open_log(dsn: str) -> AsyncGenerator[PostgresEventLog]:
     await writing.open()
     await reading.open()
     try:
-        yield PostgresEventLog(writing, reading)
+        yield PostgresEventLog(writing, reading, SharedPool(reading, size=2, resource="histories"))
     finally:
         await writing.close()
         await reading.close()

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from application.errors import ConcurrentUpdate, IdempotencyKeyTaken
-from application.ports.event_log import Appended, IdempotencyKey, IdempotencyRecord
+from application.ports.event_log import Appended, IdempotencyKey, IdempotencyRecord, Page
 from domain.model import Envelope, Fact, Recorded
 
 
@@ -61,6 +61,23 @@ class InMemoryEventLog:
 
     async def read(self, stream: str) -> Sequence[Recorded[Any]]:
         return [event for event in self.events if event.stream == stream]
+
+    async def read_until(
+        self, stream: str, *, version: int | None = None, as_of: datetime | None = None
+    ) -> Sequence[Recorded[Any]]:
+        return [
+            event
+            for event in await self.read(stream)
+            if (version is None or event.version <= version) and (as_of is None or event.recorded_at <= as_of)
+        ]
+
+    async def read_last(self, stream: str) -> Recorded[Any] | None:
+        events = await self.read(stream)
+        return events[-1] if events else None
+
+    async def read_page(self, organization_id: int | None, stream: str, *, after: int, limit: int) -> Page:
+        events = [event for event in await self.read(stream) if event.version > after]
+        return Page(events[:limit], has_next=len(events) > limit)
 
     async def read_span(self, position: int, count: int) -> Sequence[Recorded[Any]]:
         return self.events[position - 1 : position - 1 + count]

@@ -20,6 +20,7 @@ from infrastructure.operations.subscribers import handlers
 from infrastructure.operations.view_lag import PostgresViewLag
 from infrastructure.postgres.connections import Pool, service_dsn
 from infrastructure.postgres.notifications import Listener
+from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.read_models.audit_trail.query import PostgresAuditTrail
 from infrastructure.read_models.callback_list.query import PostgresCallbackList
 from infrastructure.read_models.queue_board.query import PostgresQueueBoard
@@ -43,6 +44,7 @@ class Views(msgspec.Struct, frozen=True):
     dsn: str
     owner: AsyncConnection
     pool: Pool
+    shared: SharedPool
     task_list: PostgresTaskList
     audit_trail: PostgresAuditTrail
     callback_list: PostgresCallbackList
@@ -141,16 +143,18 @@ async def open_views(dsn: str) -> AsyncGenerator[Views]:
     """Open the views of a database for the service's role; close them when the context ends."""
     pool = Pool(service_dsn(dsn), size=4, name="test")
     await pool.open()
+    shared = SharedPool(pool, size=4, resource="views")
     async with await AsyncConnection.connect(dsn, autocommit=True) as owner:
         try:
             yield Views(
                 dsn,
                 owner,
                 pool,
-                PostgresTaskList(pool),
-                PostgresAuditTrail(pool),
-                PostgresCallbackList(pool),
-                PostgresQueueBoard(pool),
+                shared,
+                PostgresTaskList(shared, shared),
+                PostgresAuditTrail(shared),
+                PostgresCallbackList(shared),
+                PostgresQueueBoard(shared),
                 PostgresViewLag(pool),
             )
         finally:

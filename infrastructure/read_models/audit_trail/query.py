@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from application.queries.audit_trail import AuditTrailFilter, AuditTrailPage, AuditTrailRow
-from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import statement
 
 _COLUMNS = AuditTrailRow.__struct_fields__
@@ -45,7 +45,7 @@ _PAGE = """
 class PostgresAuditTrail:
     """The port ``AuditTrail`` on Postgres."""
 
-    def __init__(self, reading: Pool) -> None:
+    def __init__(self, reading: SharedPool) -> None:
         """Read over ``reading``."""
         self._reading = reading
 
@@ -54,7 +54,7 @@ class PostgresAuditTrail:
         values: dict[str, Any] = msgspec.structs.asdict(matching) | {"after": after or None}
         query = page_statement({name for name, value in values.items() if value is not None})
         values |= {"organization_id": organization_id, "limit": limit}
-        async with self._reading.connection() as connection:
+        async with self._reading.connection(organization_id) as connection:
             # Not prepared: the best index depends on how many events one stream, actor or type has.
             cursor = await connection.cursor(binary=True).execute(query, values, prepare=False)
             rows = await cursor.fetchall()

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from application.queries.call_history import Dialled
 from application.queries.view_lag import ViewLag
-from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import statement
 from infrastructure.read_models.view_reader import read_view
 
@@ -33,7 +33,7 @@ FIND = statement(f"""
 class PostgresCallIndex:
     """The port ``CallIndex`` on Postgres."""
 
-    def __init__(self, reading: Pool, views: ViewLag) -> None:
+    def __init__(self, reading: SharedPool, views: ViewLag) -> None:
         """Read over ``reading``."""
         self._reading = reading
         self._views = views

@@ -9,7 +9,7 @@ from application.headroom import Usage
 from application.queries.callback_list import CallbackListFilter, CallbackPage, CallbackRow
 from domain.callback.callback import Status
 from domain.callback.events import FinishResult
-from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import load_statement, statement
 from infrastructure.read_models.view_reader import read_view
 
@@ -45,7 +45,7 @@ _SPANS = {
 class PostgresCallbackList:
     """The port ``CallbackList`` on Postgres."""
 
-    def __init__(self, reading: Pool) -> None:
+    def __init__(self, reading: SharedPool) -> None:
         """Read over ``reading``."""
         self._reading = reading
 

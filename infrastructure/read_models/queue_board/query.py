@@ -8,7 +8,7 @@ import msgspec
 from application.headroom import Usage
 from application.queries.queue_board import Idle, QueueBoardPage, QueueBoardRow, QueuePage, QueueRow
 from domain.callback_queue.events import QueueStatus
-from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import load_statement, statement
 from infrastructure.read_models.view_reader import read_view
 
@@ -69,7 +69,7 @@ class _BoardRow(msgspec.Struct, frozen=True):
 class PostgresQueueBoard:
     """The port ``QueueBoard`` on Postgres."""
 
-    def __init__(self, reading: Pool) -> None:
+    def __init__(self, reading: SharedPool) -> None:
         """Read over ``reading``."""
         self._reading = reading
 

@@ -13,6 +13,7 @@ from domain.streams import TASK_PREFIX, aggregate_id
 from domain.task.events import (
     AppealLinked,
     CallDetails,
+    Failure,
     Priority,
     TaskCancelled,
     TaskCompleted,
@@ -216,7 +217,7 @@ async def _folded_tasks(connection: AsyncConnection, events: Sequence[Recorded[A
             status=_STATUSES[row[5]],
             task_type=_TYPES[row[6]],
             priority=_PRIORITIES[row[7]],
-            error_message=row[8],
+            failure=Failure(subject="", error_message=row[8]) if row[8] else None,
             created_at=row[9],
             updated_at=row[10],
             completed_at=row[11],

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from application.queries.task_list import TaskListFilter, TaskPage, TaskRow
-from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import statement
 from infrastructure.read_models.view_reader import read_view
 
@@ -154,9 +154,10 @@ _PAGE = """
 class PostgresTaskList:
     """The port ``TaskList`` on Postgres."""
 
-    def __init__(self, reading: Pool) -> None:
-        """Read over ``reading``."""
+    def __init__(self, reading: SharedPool, searching: SharedPool) -> None:
+        """Read over ``reading``, but search over ``searching``: searches take no places of lists."""
         self._reading = reading
+        self._searching = searching
 
     async def page(self, organization_id: int, matching: TaskListFilter, *, page: int, per_page: int) -> TaskPage:
         """See the port.
@@ -173,7 +174,8 @@ class PostgresTaskList:
         values |= {"organization_id": organization_id, "limit": per_page, "offset": (page - 1) * per_page}
         query = page_statement(filters, include_cancelled=matching.include_cancelled)
         searching = not filters.isdisjoint(_COUNTING)
-        rows = await read_view(self._reading, query, values, prepare=not searching)
+        pool = self._searching if searching else self._reading
+        rows = await read_view(pool, query, values, prepare=not searching)
         total, position = rows[0][:2]
         exact = total <= COUNTED or not searching
         return TaskPage(

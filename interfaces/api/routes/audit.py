@@ -14,6 +14,7 @@ from interfaces.api.web.context import context_of
 from interfaces.api.web.field_types import NO_NUL, POSITION_MAX, TimeText
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse
+from interfaces.api.web.paging import next_link
 from interfaces.api.web.query_params import decode_params
 from interfaces.api.web.routers import v1_router
 from interfaces.api.web.times import parse_query_times
@@ -48,7 +49,7 @@ class ProjectionsResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 @get(
     "/audit-trail",
-    opt={"permission": Permission.AUDIT, "query": AuditTrailQuery, "response_headers": ["Perezvon-Position"]},
+    opt={"permission": Permission.AUDIT, "query": AuditTrailQuery, "response_headers": ["Perezvon-Position", "Link"]},
     operation_id="listAuditTrail",
     summary="List the audit trail",
 )
@@ -63,7 +64,9 @@ async def list_audit_trail(request: JsonRequest) -> JsonResponse[AuditTrailRespo
     )
     items = list(page.items)
     body = AuditTrailResponse(items=items, next=items[-1].position if len(items) == query.limit else None)
-    return JsonResponse(body, {"Perezvon-Position": str(page.position)})
+    filters_given = {name: value for name, value in msgspec.structs.asdict(query).items() if value is not None}
+    link = next_link(request, filters_given | {"after": body.next}) if body.next else {}
+    return JsonResponse(body, {"Perezvon-Position": str(page.position), **link})
 
 
 @get(

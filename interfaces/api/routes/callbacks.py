@@ -8,11 +8,11 @@ from domain.callback.callback import Status
 from domain.permissions import Permission
 from interfaces.api.routes.callback_batch_body import decode_callbacks
 from interfaces.api.routes.queue_bodies import CallbackListQuery, CallbackResponse, NewCallbacksBody, callback_response
-from interfaces.api.routes.task_bodies import HistoryResponse, history_response
+from interfaces.api.routes.task_bodies import HistoryResponse, history_page
 from interfaces.api.web.context import context_of
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse
-from interfaces.api.web.paging import cut_slice, requested_slice
+from interfaces.api.web.paging import HistoryQuery, cut_slice, requested_slice
 from interfaces.api.web.path_params import callback_id_of, check_own_client, queue_id_of
 from interfaces.api.web.preconditions import idempotent_request
 from interfaces.api.web.query_params import decode_params
@@ -42,7 +42,7 @@ async def schedule_callbacks(request: JsonRequest) -> JsonResponse[list[Callback
     """Schedule up to 10,000 callbacks, all of them or none, and return them in the same order."""
     context = context_of(request)
     services, queue_id = context.api.services, queue_id_of(request)
-    await services.queues.get(queue_id, context.organization_id)
+    await services.queues.check(queue_id, context.organization_id)
     new_callbacks = await decode_callbacks(request)
     scheduled = await services.callbacks.schedule(queue_id, new_callbacks, await idempotent_request(request))
     context.api.written_positions.record(context.organization_id, scheduled.position)
@@ -64,7 +64,7 @@ async def list_callbacks(request: JsonRequest) -> JsonResponse[list[CallbackResp
     context, query = context_of(request), decode_params(request, CallbackListQuery)
     services, queue_id, requested = context.api.services, queue_id_of(request), requested_slice(query)
     organization_id = context.organization_id
-    await services.queues.get(queue_id, organization_id)
+    await services.queues.check(queue_id, organization_id)
     filters = CallbackListFilter(status=query.status and Status(query.status), finish_result=query.finish_result)
     page = await read_after_writes(
         context,
@@ -106,13 +106,18 @@ async def delete_callback(request: JsonRequest) -> JsonResponse[None]:
 
 @get(
     f"{_PATH}/{{task_id:str}}/history",
-    opt=_READING,
+    opt={**_READING, "query": HistoryQuery, "response_headers": ["Link"]},
     operation_id="getCallbackHistory",
     summary="List the events of a callback",
 )
 async def get_callback_history(request: JsonRequest) -> JsonResponse[HistoryResponse]:
-    """Return every change of the callback with actor, time and reason, oldest first. Deleted callbacks: auditors only."""
-    events = await context_of(request).api.services.callbacks.history(
-        queue_id_of(request), callback_id_of(request), await idempotent_request(request)
+    """Return the changes of the callback with actor, time and reason, oldest first. Deleted callbacks: auditors only."""
+    query = decode_params(request, HistoryQuery)
+    page = await context_of(request).api.services.callbacks.history(
+        queue_id_of(request),
+        callback_id_of(request),
+        await idempotent_request(request),
+        after=query.after,
+        limit=query.limit,
     )
-    return JsonResponse(history_response(events))
+    return history_page(request, page, query)

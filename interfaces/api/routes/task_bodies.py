@@ -1,6 +1,5 @@
 """Bodies and responses of ``/api/tasks`` (``docs/contracts/tasks.md``)."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -8,12 +7,14 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
+from application.ports.event_log import Page
 from application.queries.task_list import TaskRow
 from application.tasks import FileTask, TaskResult
 from domain.limits import ID_MAX, TITLE_MAX
-from domain.model import Fact, Recorded, tag_of
+from domain.model import tag_of
 from domain.task.events import CallDetails, Priority, TaskType
 from domain.task.task import Status
+from interfaces.api.web.context import AnyRequest
 from interfaces.api.web.field_types import (
     NO_NUL,
     CommentText,
@@ -26,6 +27,8 @@ from interfaces.api.web.field_types import (
     Title,
     TranscriptionText,
 )
+from interfaces.api.web.json_response import JsonResponse
+from interfaces.api.web.paging import HistoryQuery, next_link
 from interfaces.api.web.read_your_writes import PositionQuery
 from interfaces.api.web.times import to_utc
 
@@ -151,10 +154,11 @@ class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any]
 
 
-class HistoryResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """All events of a task or a callback, oldest first."""
+class HistoryResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Events of a task or a callback, oldest first. ``next`` is the ``after`` of the next page; absent on the last page."""
 
     items: list[HistoryItem]
+    next: int | msgspec.UnsetType = msgspec.UNSET
 
 
 def file_task_command(body: NewTaskBody) -> FileTask:
@@ -239,10 +243,10 @@ def mask_personal(answer: TaskResponse) -> TaskResponse:
     )
 
 
-def history_response(events: Sequence[Recorded[Fact]]) -> HistoryResponse:
-    """Return the response of a stream's events."""
+def history_response(page: Page) -> HistoryResponse:
+    """Return the response of a page of a stream's events."""
     items: list[HistoryItem] = []
-    for event in events:
+    for event in page.events:
         data = msgspec.to_builtins(event.fact)
         del data["type"]
         items.append(
@@ -256,7 +260,14 @@ def history_response(events: Sequence[Recorded[Fact]]) -> HistoryResponse:
                 data=data,
             )
         )
-    return HistoryResponse(items=items)
+    return HistoryResponse(items=items, next=items[-1].version if page.has_next else msgspec.UNSET)
+
+
+def history_page(request: AnyRequest, page: Page, query: HistoryQuery) -> JsonResponse[HistoryResponse]:
+    """Return the response of a page, with a ``Link`` to the next one."""
+    body = history_response(page)
+    link = next_link(request, {"after": body.next, "limit": query.limit}) if page.has_next else {}
+    return JsonResponse(body, link)
 
 
 def _masked(text: str | None) -> str | None:

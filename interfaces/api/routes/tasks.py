@@ -20,7 +20,7 @@ from interfaces.api.routes.task_bodies import (
     TaskResponse,
     TaskStatusBody,
     file_task_command,
-    history_response,
+    history_page,
     mask_personal,
     task_response,
     task_row_response,
@@ -29,6 +29,7 @@ from interfaces.api.web.authentication import charge_operator
 from interfaces.api.web.context import RequestContext, context_of
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse
+from interfaces.api.web.paging import HistoryQuery
 from interfaces.api.web.preconditions import (
     check_if_match,
     check_no_if_match,
@@ -143,15 +144,22 @@ async def get_task(request: JsonRequest) -> JsonResponse[TaskResponse]:
 
 @get(
     "/{task_id:str}/history",
-    opt={"permission": Permission.READ_PERSONAL, "errors": {404}},
+    opt={
+        "permission": Permission.READ_PERSONAL,
+        "query": HistoryQuery,
+        "errors": {404},
+        "response_headers": ["Link"],
+    },
     operation_id="getTaskHistory",
     summary="List the events of a task",
 )
 async def get_history(request: JsonRequest) -> JsonResponse[HistoryResponse]:
-    """Return every change of the task with actor, time and reason, oldest first."""
-    context = context_of(request)
-    events = await context.api.services.tasks.history(task_id_of(request), context.organization_id)
-    return JsonResponse(history_response(events))
+    """Return the changes of the task with actor, time and reason, oldest first."""
+    context, query = context_of(request), decode_params(request, HistoryQuery)
+    page = await context.api.services.tasks.history(
+        task_id_of(request), context.organization_id, after=query.after, limit=query.limit
+    )
+    return history_page(request, page, query)
 
 
 _CHANGE = {

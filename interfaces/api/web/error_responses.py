@@ -29,10 +29,12 @@ from application.errors import (
 from application.tasks import IntakeClosed
 from domain.errors import (
     AlreadyDeleted,
+    HistoryFull,
     IllegalTransition,
     InvalidField,
     LimitReached,
     NotWaiting,
+    TooManyAttempts,
     UnknownOperator,
     UnknownToken,
 )
@@ -57,6 +59,8 @@ _log = structlog.get_logger("perezvon.api")
 
 ERROR_RESPONSES: dict[type[Exception], tuple[int, str, str]] = {
     IllegalTransition: (409, "illegal_transition", ""),
+    TooManyAttempts: (422, "too_many_attempts", "Validation failed"),
+    HistoryFull: (422, "history_full", "Validation failed"),
     NotWaiting: (409, "not_waiting", ""),
     AlreadyDeleted: (404, "not_found", "Not found"),
     InvalidField: (422, "invalid", "Validation failed"),
@@ -232,6 +236,8 @@ def _field_errors_of(error: Exception) -> list[FieldError]:
             return [FieldError(("body", field), str(error), kind)]
         case LimitReached():
             return [FieldError(("body",), str(error), error.code)]
+        case TooManyAttempts() | HistoryFull():
+            return [FieldError(("path", "id"), str(error), error.code)]
         case KeyReused():
             message = "This key was used for a different request within the last 24 hours; send a new key"
             return [FieldError(("header", "Idempotency-Key"), message, error.code)]

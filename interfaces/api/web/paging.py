@@ -1,11 +1,13 @@
 """Pages of lists, by page number or after an id; a ``Link`` header names the next page (RFC 8288)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
+import msgspec
 from msgspec import Meta
 
+from domain.limits import HISTORY_PAGE_MAX
 from interfaces.api.web.context import AnyRequest
 from interfaces.api.web.field_types import NUMBER_MAX
 from interfaces.api.web.read_your_writes import PositionQuery
@@ -23,6 +25,16 @@ class ListQuery(PositionQuery, frozen=True, kw_only=True):
     per_page: Annotated[int, Meta(ge=1, le=ROWS_MAX, description="Items of a page; default 20.")] | None = None
     after: Annotated[int, Meta(ge=0, le=NUMBER_MAX, description="Only items with a greater id.")] | None = None
     limit: Annotated[int, Meta(ge=1, le=ROWS_MAX, description="Maximum number of items; default 1,000.")] | None = None
+
+
+class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """The page of a history."""
+
+    after: Annotated[int, Meta(ge=0, le=NUMBER_MAX, description="Only events after this version.")] = 0
+    limit: Annotated[
+        int,
+        Meta(ge=1, le=HISTORY_PAGE_MAX, description="Maximum number of events; fewer are returned if they are large."),
+    ] = HISTORY_PAGE_MAX
 
 
 class Numbered(Protocol):
@@ -74,5 +86,9 @@ def cut_slice(
         if requested.page is None
         else {"page": requested.page + 1, "per_page": requested.limit}
     )
-    query = urlencode({name: value for name, value in filters.items() if value is not None} | following)
-    return rows, {"Link": f'<{quote(request.scope["path"])}?{query}>; rel="next"'}
+    return rows, next_link(request, {name: value for name, value in filters.items() if value is not None} | following)
+
+
+def next_link(request: AnyRequest, query: Mapping[str, object]) -> dict[str, str]:
+    """Return the ``Link`` header to the next page, which has this query."""
+    return {"Link": f'<{quote(request.scope["path"])}?{urlencode(query)}>; rel="next"'}

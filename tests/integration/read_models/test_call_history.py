@@ -36,7 +36,7 @@ async def views(database: str) -> AsyncIterator[Views]:
 
 def index_of(views: Views) -> PostgresCallIndex:
     """Return the index over the views in their current state."""
-    return PostgresCallIndex(views.pool, views.positions)
+    return PostgresCallIndex(views.shared, views.positions)
 
 
 async def test_the_calls_of_all_attempts_are_found(views: Views) -> None:
@@ -87,7 +87,7 @@ class Awaited(PostgresViewLag):
 
 async def test_a_call_that_ended_before_the_view_showed_it_is_waited_for(views: Views) -> None:
     position, awaited = await views.record(STREAM, *TWICE), Awaited(views)
-    index = PostgresCallIndex(views.pool, awaited)
+    index = PostgresCallIndex(views.shared, awaited)
     assert await index.find(FIRST, 1) == Dialled(callback_id=CALLBACK_ID, attempt=1)
     assert awaited.waits == [("call_history", position)]
     assert await index.find(uuid4(), 1) is None
