@@ -9,7 +9,8 @@ aggregate decides → ``command_handler`` appends the facts.
 - ``new_callbacks``: validation of many new callbacks; ``webhook_targets``: the URLs that webhooks can be sent to.
 - ``headroom``: limits of what an organisation may have.
 - ``callers``: the caller and its request; ``errors``: what a use case raises besides refusals of the domain.
-- ``ids``, ``phones``, ``phone_line_key``, ``caller_ids``, ``cooperative``, ``webhook_options``: small parts.
+- ``phones``, ``dial_policy``: how a number is read, and whether it may be called.
+- ``ids``, ``phone_line_key``, ``caller_ids``, ``cooperative``, ``webhook_options``: small parts.
 - ``ports``: what the use cases need from outside. ``queries``: rows, filter and port of each read model.
 - ``policies``: what follows from recorded facts (the process manager).
 """

@@ -10,6 +10,7 @@ from application.callback_queues import CallbackQueues
 from application.callers import Request
 from application.command_handler import CommandResult, Idempotency, change
 from application.cooperative import yielding
+from application.dial_policy import policy_of
 from application.errors import CallbackNotFound, OrganizationNotFound
 from application.headroom import Headroom
 from application.new_callbacks import NewCallback, NewCallbackFacts
@@ -81,7 +82,8 @@ class Callbacks:
             settings = organization.settings
             await self._waiting.require(caller.organization_id, self._limits.with_own(settings.limits), len(new))
             ids = await self._sequences.new_callback_ids(len(new))
-            facts = await NewCallbackFacts(queue_id, settings.region, self._targets).build(new, ids)
+            builder = NewCallbackFacts(queue_id, settings.region, policy_of(settings), self._targets)
+            facts = await builder.build(new, ids)
             envelope = request.envelope(caller.organization_id, caller.actor)
             streams = [callback_stream(callback_id) for callback_id in ids]
             appended = await self._log.append_all(streams, facts, envelope, idempotency.key)

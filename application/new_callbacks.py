@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from application.cooperative import yielding
+from application.dial_policy import DialPolicy
 from application.errors import InvalidFields
 from application.phones import line
 from application.webhook_targets import BadTarget, TargetPolicy, check_target
@@ -37,10 +38,11 @@ class NewCallback(msgspec.Struct, frozen=True, kw_only=True):
 class NewCallbackFacts:
     """Builds the facts of new callbacks in a queue. An error names its field by index, such as ``tasks[3].a_number``."""
 
-    def __init__(self, queue_id: int, region: str, targets: TargetPolicy) -> None:
-        """Read national numbers as numbers of ``region``; allow webhooks to ``targets``."""
+    def __init__(self, queue_id: int, region: str, policy: DialPolicy, targets: TargetPolicy) -> None:
+        """Read national numbers as numbers of ``region``; allow those of the ``policy``, and webhooks to ``targets``."""
         self._queue_id = queue_id
         self._region = region
+        self._policy = policy
         self._targets = targets
         self._errors: list[InvalidField] = []
 
@@ -76,10 +78,12 @@ class NewCallbackFacts:
 
     def _line(self, index: int, field: str, text: str) -> str:
         try:
-            return line(text, self._region, field)
+            number = line(text, self._region, field)
+            self._policy.require(number, field)
         except InvalidField as error:
             self._errors.append(InvalidField(f"tasks[{index}].{field}", str(error), error.kind))
             return text
+        return number
 
     def _target(self, index: int, field: str, url: str | None) -> str | None:
         try:

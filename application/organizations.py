@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from application.callers import Request
 from application.command_handler import change
+from application.dial_policy import check_dial_settings, policy_of
 from application.errors import OrganizationNotFound, TokenNotFound
 from application.ids import digest_of, new_operator_key, new_token_id, new_token_secret, uuid7
-from application.phones import known_region, line
+from application.phones import known_region, line, split_extension
 from application.ports.directory import Directory, Organizations
 from domain.callback.retry_policy import RetryPolicy
 from domain.errors import InvalidField, UnknownToken
@@ -49,7 +50,8 @@ class NewOperator(msgspec.Struct, frozen=True, kw_only=True):
 class SettingsPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings to change; a missing setting stays unchanged.
 
-    ``limits`` are limits of its own, which only the command line sets; None returns a limit to the deployment's.
+    The command line alone sets the second group. ``limits`` are limits of its own; None returns a limit to the
+    deployment's. ``removed_caller_id`` is removed from the caller ids that may be chosen.
     """
 
     region: str | msgspec.UnsetType = msgspec.UNSET
@@ -60,7 +62,13 @@ class SettingsPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     callback_pause: int | msgspec.UnsetType = msgspec.UNSET
     caller_id: str | msgspec.UnsetType | None = msgspec.UNSET
     retry_policy: RetryPolicy | msgspec.UnsetType | None = msgspec.UNSET
+
     limits: dict[str, int | None] | msgspec.UnsetType = msgspec.UNSET
+    dial_regions: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    dial_types: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    extensions: str | msgspec.UnsetType | None = msgspec.UNSET
+    only_extensions: bool | msgspec.UnsetType = msgspec.UNSET
+    removed_caller_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class OrganizationsAdmin:
@@ -74,7 +82,8 @@ class OrganizationsAdmin:
 
     async def create(self, name: str, request: Request, *, region: str = "KZ") -> NewOrganization:
         """Create an organisation and its first admin token. Raises InvalidField on ``name`` and ``region``."""
-        settings = _checked(Settings(region=region.upper()))
+        settings = Settings(region=region.upper())
+        _check(settings)
         number = await self._organizations.new_id()
         token, issued = _new_token(Role.ADMIN, name="first admin")
         created = OrganizationCreated(name=_named(name), settings=settings)
@@ -82,17 +91,29 @@ class OrganizationsAdmin:
         return NewOrganization(id=number, name=created.name, token=token.token)
 
     async def change_settings(self, organization_id: int, patch: SettingsPatch, request: Request) -> Settings:
-        """Change settings. Raises OrganizationNotFound, and InvalidField on the setting."""
+        """Change settings. Raises OrganizationNotFound, and InvalidField on the setting.
+
+        A request with a token chooses a caller id among those that the command line has set, and does not change whose
+        rules the dial policy follows (``home_region``).
+        """
         given = {name: value for name, value in msgspec.structs.asdict(patch).items() if value is not msgspec.UNSET}
         if "region" in given:
             given["region"] = given["region"].upper()
         limits: dict[str, int | None] = given.pop("limits", {})
+        removed: str | None = given.pop("removed_caller_id", None)
+        is_trusted = request.caller is None
 
         def decide(organization: Organization) -> list[OrganizationFact]:
-            own = {name: n for name, n in (organization.settings.limits | limits).items() if n is not None}
-            settings = _checked(replace(organization.settings, **given, limits=own))
+            before = organization.settings
+            own = {name: n for name, n in (before.limits | limits).items() if n is not None}
+            settings = replace(before, **given, limits=own)
+            if "region" in given:
+                settings = replace(settings, home_region=None if is_trusted else before.home_region or before.region)
+            _check(settings)
             if isinstance(patch.caller_id, str):
-                settings = replace(settings, caller_id=line(patch.caller_id, settings.region, "caller_id"))
+                settings = _with_caller_id(settings, patch.caller_id, may_add=is_trusted)
+            if removed is not None:
+                settings = _without_caller_id(settings, removed)
             return organization.change_settings(settings)
 
         return (await self._change(organization_id, decide, request)).settings
@@ -119,7 +140,10 @@ class OrganizationsAdmin:
 
         def decide(organization: Organization) -> list[OrganizationFact]:
             self._limits_of(organization).require_room("operators", len(organization.operators))
-            dialled = line(number, organization.settings.region, "number") if number else None
+            settings = organization.settings
+            dialled = line(number, settings.region, "number") if number else None
+            if dialled:
+                policy_of(settings).require(dialled, "number")
             return organization.add_operator(digest_of(key), name, number=dialled, member_id=member_id)
 
         organization = await self._change(organization_id, decide, request)
@@ -210,7 +234,41 @@ def _named(name: str) -> str:
     return name
 
 
-def _checked(settings: Settings) -> Settings:
+def _with_caller_id(settings: Settings, text: str, *, may_add: bool) -> Settings:
+    number = _caller_id(settings, text)
+    if number in settings.caller_ids:
+        return replace(settings, caller_id=number)
+    if not may_add:
+        known = (
+            f"one of {', '.join(settings.caller_ids)}" if settings.caller_ids else "none: there are no caller ids yet"
+        )
+        raise InvalidField(
+            "caller_id",
+            f"Expected {known}. `perezvon organization set ID --caller-id NUMBER` adds a caller id",
+            "unknown_caller_id",
+        )
+    return replace(settings, caller_id=number, caller_ids=[*settings.caller_ids, number])
+
+
+def _without_caller_id(settings: Settings, text: str) -> Settings:
+    number = _caller_id(settings, text)
+    if number not in settings.caller_ids:
+        raise InvalidField("caller_ids", f"{number} is not among the caller ids", "unknown_caller_id")
+    return replace(
+        settings,
+        caller_ids=[other for other in settings.caller_ids if other != number],
+        caller_id=None if settings.caller_id == number else settings.caller_id,
+    )
+
+
+def _caller_id(settings: Settings, text: str) -> str:
+    number = line(text, settings.region, "caller_id")
+    if split_extension(number)[1]:
+        raise InvalidField("caller_id", "Expected a number without an extension behind it", "phone_number")
+    return number
+
+
+def _check(settings: Settings) -> None:
     if not known_region(settings.region):
         raise InvalidField("region", "Expected an ISO 3166 region code, such as KZ", "unknown_region")
     if settings.timezone not in _timezones():
@@ -222,7 +280,7 @@ def _checked(settings: Settings) -> Settings:
     if settings.retry_policy:
         settings.retry_policy.check()
     check_own_limits(settings.limits)
-    return settings
+    check_dial_settings(settings)
 
 
 def _timezones() -> set[str]:

@@ -2,8 +2,11 @@
 
 from hashlib import blake2b
 
+from application.phones import split_extension
+
 
 def line_key(organization_id: int, number: str) -> int:
-    """Return a 64-bit key, the same for the same number of the same organisation; collisions are improbable."""
-    digest = blake2b(f"{organization_id}/{number}".encode(), digest_size=8).digest()
+    """Return a 64-bit key of a number without its extension, another for each organisation; collisions are improbable."""
+    dialled, _ = split_extension(number)
+    digest = blake2b(f"{organization_id}/{dialled}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, signed=True)

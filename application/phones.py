@@ -1,6 +1,12 @@
-"""Normalisation of phone numbers to E.164."""
+"""Reading of phone numbers: one parser for all that enters, over HTTP, on the command line and in settings.
+
+A number is stored in E.164. An extension behind a number (``+7 727 250 00 01 ext. 12``) is kept as RFC 3966 writes it,
+``+77272500001;ext=12``, and its digits are sent after the answer. A number of 2 to 8 digits by itself is an extension of
+the switch. Which numbers may be dialled is decided by ``dial_policy``.
+"""
 
 import re
+import unicodedata
 from functools import cache, lru_cache
 
 import phonenumbers
@@ -10,31 +16,80 @@ from domain.limits import EXTENSION_MAX, EXTENSION_MIN
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _EXTENSION = re.compile(rf"[0-9]{{{EXTENSION_MIN},{EXTENSION_MAX}}}")
+_EXT = ";ext="
 _KIND = "phone_number"
 
 
 def e164(text: str, region: str, field: str) -> str:
-    """Return the number in E.164. A national number belongs to ``region`` (ISO 3166 alpha-2).
+    """Return the number in E.164, with its extension if it has one. A national number belongs to ``region``.
 
-    Raises InvalidField on ``field`` for a text that cannot be a phone number.
+    A number in full form, with ``+``, must have a possible length; any other must be a valid number, because with a digit
+    missing it would be another person's. Raises InvalidField on ``field``.
     """
     number = text if _is_plainly_e164(text) else read_as_number(text, region)
     if number is None:
-        raise InvalidField(field, "Expected a phone number", _KIND)
+        raise InvalidField(field, _complaint(text, region), _KIND)
     return number
+
+
+def line(text: str, region: str, field: str) -> str:
+    """Return an extension of 2 to 8 digits in ASCII digits, any other number as ``e164`` does. Raises InvalidField."""
+    plain = _in_plain_digits(text)
+    return plain if _EXTENSION.fullmatch(plain) else e164(plain, region, field)
+
+
+def split_extension(number: str) -> tuple[str, str]:
+    """Return the number to dial, and the digits to send after the answer; usually none."""
+    dialled, _, digits = number.partition(_EXT)
+    return dialled, digits
 
 
 @lru_cache(maxsize=4096)
 def read_as_number(text: str, region: str) -> str | None:
-    """Return the number in E.164, None if the text cannot be one. Takes about 50 µs."""
+    """Return the number in E.164 with its extension, None if the text cannot be one. Takes about 50 µs."""
+    number = _parsed(text, region)
+    if number is None or not _can_be_dialled(number):
+        return None
+    dialled = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return f"{dialled}{_EXT}{number.extension}" if number.extension else dialled
+
+
+def known_region(region: str) -> bool:
+    """Return whether the phone numbers of that region (ISO 3166 alpha-2) are known."""
+    return region in phonenumbers.SUPPORTED_REGIONS
+
+
+def _parsed(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     try:
-        number = phonenumbers.parse(text, region)
+        return phonenumbers.parse(_in_plain_digits(text), region, keep_raw_input=True)
     except phonenumbers.NumberParseException:
         return None
+
+
+def _can_be_dialled(number: phonenumbers.PhoneNumber) -> bool:
     # is_possible_number() also accepts a number without its area code, which cannot be dialled from here.
     if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        return False
+    return _is_in_full(number) or phonenumbers.is_valid_number(number)
+
+
+def _is_in_full(number: phonenumbers.PhoneNumber) -> bool:
+    return number.country_code_source == phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_PLUS_SIGN
+
+
+def _complaint(text: str, region: str) -> str:
+    number = _parsed(text, region)
+    if number is None or _is_in_full(number):
+        return "Expected a phone number"
+    return f"Expected a phone number that exists in {region}: check its digits, or write it in full, with + and the country code"
+
+
+def _in_plain_digits(text: str) -> str:
+    """Return the text with ASCII digits in place of full-width and other Unicode digits."""
+    if text.isascii():
+        return text
+    compatible = unicodedata.normalize("NFKC", text)
+    return "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in compatible)
 
 
 def _is_plainly_e164(text: str) -> bool:
@@ -62,13 +117,3 @@ def _plan(country_code: str) -> tuple[frozenset[int], re.Pattern[str]] | None:
         return None
     stripped = re.compile(metadata.national_prefix_for_parsing or r"(?!)")
     return frozenset(metadata.general_desc.possible_length), stripped
-
-
-def line(text: str, region: str, field: str) -> str:
-    """Return an extension of 2 to 8 digits unchanged, any other number in E.164. Raises InvalidField."""
-    return text if _EXTENSION.fullmatch(text) else e164(text, region, field)
-
-
-def known_region(region: str) -> bool:
-    """Return whether the phone numbers of that region (ISO 3166 alpha-2) are known."""
-    return region in phonenumbers.SUPPORTED_REGIONS

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from application.callers import Caller, Request
 from application.command_handler import CommandResult, Idempotency, change
+from application.dial_policy import policy_of
 from application.errors import InvalidFields, PreconditionFailed, TaskNotFound
 from application.headroom import Headroom
 from application.ids import digest_of, uuid7
@@ -160,7 +161,7 @@ class Tasks:
     ) -> CommandResult[TaskFact]:
         caller, task_id = request.caller, uuid7()
         fact = _filed(command, task_id, operator, caller)
-        schedules = _schedules_callback(fact, operator)
+        schedules = fact.personal.caller_phone is not None and _is_callback(command, operator)
         if schedules:
             limits = self._limits.with_own(operator.settings.limits)
             await self._waiting.require(operator.organization_id, limits)
@@ -219,12 +220,9 @@ def _task(events: Events) -> Task:
     return task
 
 
-def _schedules_callback(fact: TaskFiled, operator: OperatorHolder) -> bool:
-    return (
-        fact.task_type is TaskType.CALLBACK
-        and fact.personal.caller_phone is not None
-        and operator.settings.callback_queue is not None
-    )
+def _is_callback(command: FileTask, operator: OperatorHolder) -> bool:
+    """Return whether filing the task schedules a callback, if it has a phone number."""
+    return command.task_type is TaskType.CALLBACK and operator.settings.callback_queue is not None
 
 
 def _filed(command: FileTask, task_id: str, operator: OperatorHolder, caller: Caller | None) -> TaskFiled:
@@ -236,6 +234,8 @@ def _filed(command: FileTask, task_id: str, operator: OperatorHolder, caller: Ca
         errors.append(error)
     try:
         phone = e164(phone, operator.settings.region, "caller_phone") if phone is not None else None
+        if phone is not None and _is_callback(command, operator):
+            policy_of(operator.settings).require(phone, "caller_phone")
     except InvalidField as error:
         errors.append(error)
     if errors:

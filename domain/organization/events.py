@@ -34,6 +34,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     caller_id: str | None = None
     retry_policy: RetryPolicy | None = None
     limits: dict[str, int] = {}
+    home_region: str | None = None
+    dial_regions: list[str] | None = None
+    dial_types: list[str] | None = None
+    extensions: str | None = None
+    only_extensions: bool = False
+    caller_ids: list[str] = []
 
 
 class OrganizationCreated(Fact, frozen=True, kw_only=True, tag="organization.created.v1"):

@@ -82,7 +82,7 @@ def add_operator(
 
     \b
     Example:
-      perezvon operator add "Line 1" --organization 1 --number 101
+      perezvon operator add "Line 1" --organization 1 --number 1001
     """
     show(
         ask(

@@ -11,7 +11,8 @@ from domain.organization.limits import LIMIT_NAMES
 from interfaces.commands.common import ORGANIZATION_ID, OWN_LIMIT, POLICY, TEXT, ask, on_database, request
 from interfaces.commands.output import show, show_items
 
-_CLEARABLE = ("callback_queue", "caller_id", "retry_policy")
+_REGION_LENGTH = 2  # ISO 3166 alpha-2
+_CLEARABLE = ("callback_queue", "caller_id", "retry_policy", "dial_regions", "dial_types", "extensions")
 
 
 @click.group()
@@ -46,8 +47,20 @@ def create_organization(name: str, region: str, data_dir: Path | None, *, as_jso
 @click.option("--no-callback-queue", is_flag=True, help="Leave callback tasks to the members.")
 @click.option("--callback-tries", type=int, help="Tries of a callback task, 1 to 50.")
 @click.option("--callback-pause", type=int, help="Seconds between tries, 0 to 604800.")
-@click.option("--caller-id", type=TEXT, help="The caller id of calls.")
+@click.option("--caller-id", type=TEXT, help="The caller id of calls; it is added to those that admins may choose.")
 @click.option("--no-caller-id", is_flag=True, help="Show each of the two phones the number of the other.")
+@click.option("--remove-caller-id", "removed_caller_id", type=TEXT, help="Remove a caller id from those to choose.")
+@click.option("--dial-regions", type=TEXT, help="Regions that may be called: KZ,RU,UZ (docs/settings.md).")
+@click.option("--no-dial-regions", is_flag=True, help="Call all regions of the organisation's country code.")
+@click.option("--dial-types", type=TEXT, help="Types of numbers that may be called: mobile,fixed_line.")
+@click.option("--no-dial-types", is_flag=True, help="Call all types but premium-rate and shared-cost numbers.")
+@click.option("--extensions", type=TEXT, help="Extensions that may be called although they are short numbers: 100-199.")
+@click.option("--no-extensions", is_flag=True, help="Call no short numbers.")
+@click.option(
+    "--only-extensions/--any-extension",
+    default=None,
+    help="Whether no other numbers of 2 to 8 digits may be called than those of --extensions.",
+)
 @click.option("--retry-policy", type=POLICY, help="Retry policy of queues without rules of their own, as JSON.")
 @click.option("--no-retry-policy", is_flag=True, help="Use the default rule (docs/contracts/task_scheduler.md).")
 @click.option(
@@ -77,6 +90,7 @@ def set_organization(organization_id: int, data_dir: Path | None, *, as_json: bo
     limits = dict.fromkeys(given.pop("no_limits")) | dict(given.pop("limits"))
     cleared = {name for name in _CLEARABLE if given.pop(f"no_{name}")}
     changes = {name: value for name, value in given.items() if value is not None}
+    changes |= {name: _names(changes[name]) for name in ("dial_regions", "dial_types") if name in changes}
     for name in sorted(cleared & changes.keys()):
         option = name.replace("_", "-")
         raise click.UsageError(f"Give either --{option} or --no-{option}, not both")
@@ -101,3 +115,9 @@ def list_organizations(data_dir: Path | None, *, as_json: bool) -> None:
     """
     rows = ask(data_dir, lambda s: s.directory.organizations())
     show_items(rows, ("id", "name", "created_at", "settings.region", "settings.timezone"), as_json=as_json)
+
+
+def _names(text: str) -> list[str]:
+    """Return the names of a list such as ``KZ,RU`` or ``mobile,fixed_line``; regions are written in capitals."""
+    names = [name.strip() for name in text.split(",")]
+    return [name.upper() if len(name) == _REGION_LENGTH else name for name in names]

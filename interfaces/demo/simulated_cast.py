@@ -25,7 +25,7 @@ def simulated_cast() -> Cast:
     agents = islice(cycle(_AGENTS), count)
     return Cast(
         plans=_PLANS,
-        lines=("101", "102", "103", "104"),
+        lines=("1001", "1002", "1003", "1004"),
         agents=[f"{agent}{100 + i % _AGENT_COUNT}" for i, agent in enumerate(agents)],
         customers=_customers(count),
         customers_of_tasks=_customers(TASKS),

@@ -75,6 +75,9 @@ async def test_a_setting_that_cannot_be_is_pointed_at(office: Office, settings: 
 
 
 async def test_a_caller_id_is_read_in_the_region_and_it_and_a_retry_policy_are_taken_back(office: Office) -> None:
+    for number in ("1001", "+77011234567", "+442079460018"):
+        await office.change_settings(caller_id=number)
+
     async def settings(**given: Any) -> tuple[Any, Any]:
         response = await office.client.patch("/v1/organization/settings", json=given, headers=office.admin)
         assert response.status_code == 200, response.text
@@ -85,8 +88,55 @@ async def test_a_caller_id_is_read_in_the_region_and_it_and_a_retry_policy_are_t
     assert await settings(caller_id="8 701 123 45 67", retry_policy=given) == ("+77011234567", policy)
     assert await settings(region="GB", caller_id="020 7946 0018") == ("+442079460018", policy)
     assert await settings(timezone="UTC") == ("+442079460018", policy)
-    assert await settings(caller_id="101", retry_policy=None) == ("101", None)
+    assert await settings(caller_id="1001", retry_policy=None) == ("1001", None)
     assert await settings(caller_id=None) == (None, None)
+
+
+async def test_a_token_chooses_among_the_caller_ids_that_the_command_line_has_set(office: Office) -> None:
+    async def choose(number: str) -> Any:
+        return await office.client.patch("/v1/organization/settings", json={"caller_id": number}, headers=office.admin)
+
+    refused = await choose("+77011234567")
+    assert refused.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in refused.json()["errors"]] == [
+        ("/caller_id", "unknown_caller_id")
+    ]
+    await office.change_settings(caller_id="+77011234567")
+    await office.change_settings(caller_id="1001")
+    chosen = await choose("8 701 123 45 67")
+    assert chosen.status_code == 200
+    assert chosen.json()["caller_ids"] == ["+77011234567", "1001"]
+    await office.change_settings(removed_caller_id="+77011234567")
+    shown = (await office.client.get("/v1/organization", headers=office.admin)).json()["settings"]
+    assert (shown["caller_id"], shown["caller_ids"]) == (None, ["1001"])
+    assert (await choose("+77011234567")).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"dial_regions": ["KZ", "US"]},
+        {"dial_types": ["premium_rate"]},
+        {"extensions": "100-199"},
+        {"only_extensions": False},
+        {"home_region": "US"},
+        {"caller_ids": ["+77011234567"]},
+    ],
+)
+async def test_a_token_does_not_set_which_numbers_are_called(office: Office, settings: Any) -> None:
+    refused = await office.client.patch("/v1/organization/settings", json=settings, headers=office.admin)
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "extra_forbidden")
+
+
+async def test_a_token_changes_how_numbers_are_read_and_not_which_are_called(office: Office) -> None:
+    queue = await office.create_queue()
+    changed = await office.client.patch("/v1/organization/settings", json={"region": "US"}, headers=office.admin)
+    assert (changed.json()["region"], changed.json()["home_region"]) == ("US", "KZ")
+    refused = await office.post_callbacks(queue, {"b_number": "(212) 555-1234"})
+    assert (refused.status_code, "region_not_allowed" in refused.text) == (422, True)
+    await office.schedule_callbacks(queue, {"b_number": "+77011234567"})
+    await office.change_settings(region="US")  # as the command line does
+    await office.schedule_callbacks(queue, {"b_number": "(212) 555-1234"})
 
 
 async def test_a_member_is_added(office: Office) -> None:

@@ -52,7 +52,7 @@ async def test_every_spelling_of_the_paths_is_served(office: Office, base: str, 
     assert created.status_code == 201, created.text
     queue = f"{queues}/{created.json()['id']}"
     scheduled = await office.client.post(
-        f"{queue}/task{slash}", json={"tasks": [{"a_number": "101", "b_number": "102"}]}, headers=office.admin
+        f"{queue}/task{slash}", json={"tasks": [{"a_number": "1001", "b_number": "1002"}]}, headers=office.admin
     )
     assert scheduled.status_code == 201, scheduled.text
     task = f"{queue}/task/{scheduled.json()[0]['id']}"

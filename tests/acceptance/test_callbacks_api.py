@@ -34,7 +34,7 @@ KEYS = {
 }  # fmt: skip
 FULL = {
     "name": "Данияр",
-    "a_number": "101",
+    "a_number": "1001",
     "b_number": "8 701 123 45 67",
     "extension_id": 204,
     "try_count": 50,

@@ -53,13 +53,13 @@ def test_the_first_token_is_an_admins(shell: Shell, acme: str) -> None:
 
 def test_the_operator_id_is_the_key_that_files_tasks(shell: Shell, acme: str, database: str) -> None:
     member = shell.json("member", "add", "Айгуль", "--organization", acme)["id"]
-    words = ("operator", "add", "Line 1", "--organization", acme, "--number", "101", "--member", member)
+    words = ("operator", "add", "Line 1", "--organization", acme, "--number", "1001", "--member", member)
     operator = shell.json(*words)
     assert operator["number"] == 1
     filed = _with_services(database, lambda found: _file(found, operator["id"]))
     assert (filed.task.assigned_user_id, filed.task.operator_number) == (member, 1)
     (listed,) = shell.json("operator", "list", "--organization", acme)["items"]
-    assert listed == {"id": 1, "name": "Line 1", "number": "101", "member_id": member}
+    assert listed == {"id": 1, "name": "Line 1", "number": "1001", "member_id": member}
 
 
 def test_a_renewed_operator_has_a_new_id_and_a_removed_one_is_gone(shell: Shell, acme: str) -> None:
@@ -129,6 +129,13 @@ def test_settings_are_changed_one_by_one_and_stand_on_record(shell: Shell, acme:
         '{"outcomes": {"busy": {"pause": 120}}, "jitter_percent": 10}',
         "--limit",
         "waiting=50000",
+        "--dial-regions",
+        "ru, UZ",
+        "--dial-types",
+        "mobile,fixed_line",
+        "--extensions",
+        "100-199",
+        "--only-extensions",
     )
     shown = shell.json("organization", "set", acme, *words)
     expected = {
@@ -146,6 +153,12 @@ def test_settings_are_changed_one_by_one_and_stand_on_record(shell: Shell, acme:
             "free_congestions": 0,
         },
         "limits": {"waiting": 50000},
+        "home_region": None,
+        "dial_regions": ["RU", "UZ"],
+        "dial_types": ["mobile", "fixed_line"],
+        "extensions": "100-199",
+        "only_extensions": True,
+        "caller_ids": ["+74951234567"],
     }
     assert shown == expected
     last = shell.json("history", "organization/1")["items"][-1]
@@ -166,9 +179,17 @@ def test_settings_are_changed_one_by_one_and_stand_on_record(shell: Shell, acme:
         (("--limit", "organization_rate=0"), "limits.organization_rate: Expected 1 to"),
         (("--limit", "waiting=9999999999"), "limits.waiting: Expected 0 to"),
         (("--no-limit", "cows"), "'cows' is not one of"),
+        (("--dial-regions", "KZ,001"), "dial_regions"),
+        (("--dial-regions", ""), "dial_regions"),
+        (("--dial-types", "mobile,satellite"), "satellite"),
+        (("--extensions", "100-1999"), "'100-1999' is not a range"),
+        (("--extensions", "199-100"), "'199-100' is not a range"),
+        (("--only-extensions",), "Name the extensions first"),
+        (("--remove-caller-id", "1001"), "1001 is not among the caller ids"),
+        (("--caller-id", "+77011234567 ext. 5"), "without an extension"),
         (("--caller-id", "nobody"), "caller_id"),
         (("--caller-id", ""), "caller_id"),
-        (("--caller-id", "101", "--no-caller-id"), "Give either --caller-id or --no-caller-id, not both"),
+        (("--caller-id", "1001", "--no-caller-id"), "Give either --caller-id or --no-caller-id, not both"),
         (("--retry-policy", "{"), "--retry-policy"),
         (("--retry-policy", "null"), "--retry-policy"),
         (("--retry-policy", '{"jitter": 5}'), "`jitter`"),
@@ -185,7 +206,7 @@ def test_a_setting_that_cannot_be_is_refused(shell: Shell, acme: str, words: tup
 
 
 def test_a_caller_id_and_a_retry_policy_are_taken_back(shell: Shell, acme: str) -> None:
-    shell.json("organization", "set", acme, "--caller-id", "101", "--retry-policy", "{}")
+    shell.json("organization", "set", acme, "--caller-id", "1001", "--retry-policy", "{}")
     shown = shell.json("organization", "set", acme, "--no-caller-id")
     assert (shown["caller_id"], shown["retry_policy"]["outcomes"]) == (None, {})
     assert shell.json("organization", "set", acme, "--no-retry-policy")["retry_policy"] is None

@@ -84,6 +84,7 @@ class Application:
             self.task_id = (await self.office.file_task())["id"]
             self.failed_task_id = (await self.office.task_in_status("failed"))["id"]
             await self._fill_queues()
+            await self.office.change_settings(caller_id="1001")
             told = message("https://example.com/after", organization_id=self.office.organization_id)
             await enqueue_all(self.dsn, [told])
             self.delivery_id = told.id
@@ -124,8 +125,8 @@ def operations(application: Application) -> Operations:
                 "body.operator_id": office.operator_id,
                 "body.member_id": office.member_id,
                 "body.caller_phone": "+77011234567",
-                "body.number": "101",
-                "body.caller_id": "101",
+                "body.number": "1001",
+                "body.caller_id": "1001",
                 "body.region": "KZ",
                 "body.timezone": "Asia/Almaty",
             },

@@ -46,7 +46,7 @@ async def test_the_board_shows_the_organisations_queues_as_they_were_just_writte
 @pytest.mark.anyio
 async def test_callbacks_are_counted_and_the_oldest_due_is_told(office: Office) -> None:
     number = await queue(office, "Off")
-    tasks = [{"a_number": "101", "b_number": "102", "start_time_utc": at} for at in ("3600", "7200")]
+    tasks = [{"a_number": "1001", "b_number": "1002", "start_time_utc": at} for at in ("3600", "7200")]
     path = f"/client/@me/task_scheduler/{number}/task/"
     placed = await office.client.post(path, json={"tasks": tasks}, headers=office.admin)
     assert placed.status_code == 201, placed.text

@@ -59,7 +59,7 @@ def callback(number: int) -> dict[str, Any]:
     """Return a callback as a client sends it."""
     return {
         "name": f"Данияр Ахметов {number}",
-        "a_number": "101",
+        "a_number": "1001",
         "b_number": f"+7701{number:07}",
         "try_count": 3,
         "try_again_pause": "300",

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
+from application.phones import split_extension
 from application.ports.event_log import Page
 from application.queries.task_list import TaskRow
 from application.tasks import FileTask, TaskResult
@@ -232,7 +233,7 @@ def mask_personal(answer: TaskResponse) -> TaskResponse:
         answer,
         title=MASK,
         description=_masked(answer.description),
-        caller_phone=answer.caller_phone and MASK + answer.caller_phone[-4:],
+        caller_phone=answer.caller_phone and MASK + split_extension(answer.caller_phone)[0][-4:],
         caller_name=_masked(answer.caller_name),
         recording_url=_masked(answer.recording_url),
         call_transcription=_masked(answer.call_transcription),

@@ -19,7 +19,7 @@ from domain.limits import (
 NO_NUL = r"^[^\u0000]*$"
 TITLE = rf"^\s*[^\s\u0000](?:[^\u0000]{{0,{TITLE_MAX - 2}}}[^\s\u0000])?\s*$"
 NAME = rf"^\s*[^\s\u0000](?:[^\u0000]{{0,{NAME_MAX - 2}}}[^\s\u0000])?\s*$"
-PHONE = r"^[^\u0000]*[0-9][^\u0000]*[0-9][^\u0000]*$"
+PHONE = r"^[^\u0000]*\d[^\u0000]*\d[^\u0000]*$"  # \d: any Unicode digit
 URL = r"^[hH][tT][tT][pP][sS]?://[^\s/?#\u0000][^\s\u0000]*$"
 PAUSE = r"^0{0,5}([0-9]{1,5}|[1-5][0-9]{5}|60[0-3][0-9]{3}|604[0-7][0-9]{2}|604800)$"
 DATE_OR_SECONDS = r"^([0-9]{1,8}|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})$"
@@ -47,7 +47,7 @@ NUMBER_MAX = 10**18 - 1
 Title = Annotated[str, Meta(pattern=TITLE, examples=["Перезвонить по поводу счёта"])]
 Name = Annotated[str, Meta(pattern=NAME, examples=["Айгуль Сатпаева"])]
 Phone = Annotated[str, Meta(pattern=PHONE, max_length=PHONE_MAX, examples=["+77011234567"])]
-Line = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=PHONE_MAX, examples=["101"])]
+Line = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=PHONE_MAX, examples=["1001"])]
 RecordingUrl = Annotated[str, Meta(pattern=URL, max_length=URL_MAX, examples=["https://calls.example/4711.mp3"])]
 Id = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=ID_MAX)]
 TimeText = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]

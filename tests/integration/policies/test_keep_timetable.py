@@ -147,9 +147,9 @@ async def test_rules_that_are_taken_back_in_the_same_batch_are_none(views: Views
 
 async def test_what_waits_says_whose_lines_it_would_ring(views: Views) -> None:
     # The row is older than its columns for lines; they are filled when the callback is delayed again.
-    callback_id = await schedule(views, await open_queue(views), a_number="101", b_number="+77010001009")
+    callback_id = await schedule(views, await open_queue(views), a_number="1001", b_number="+77010001009")
     await react(views, "keep_timetable")
-    lines = [(line_key(1, "101"), line_key(1, "+77010001009"))]
+    lines = [(line_key(1, "1001"), line_key(1, "+77010001009"))]
     query = "SELECT a_line, b_line FROM perezvon_1.timetable"
     assert await views.rows(query) == lines
     await views.do("UPDATE perezvon_1.timetable SET a_line = NULL, b_line = NULL")

@@ -38,7 +38,7 @@ def _without_empty(plain: Any) -> Any:
     if not isinstance(plain, dict):
         return plain
     items = cast("dict[str, Any]", plain).items()
-    return {name: _without_empty(value) for name, value in items if value not in (None, {})}
+    return {name: _without_empty(value) for name, value in items if value not in (None, {}, [], False)}
 
 
 def test_there_is_a_golden_file_for_each_tag_and_no_other() -> None:
