@@ -97,7 +97,7 @@ class DialPolicy:
     def require(self, number: str, field: str) -> None:
         """Raise InvalidField on ``field``, with the rule as its kind, if the number may not be called."""
         if rule := self.broken_rule(number):
-            raise InvalidField(field, _MESSAGES[rule], rule)
+            raise InvalidField(field, f"{rule}: {_MESSAGES[rule]}", rule)
 
     @cached_property
     def _open_codes(self) -> Sequence[tuple[str, re.Pattern[str]]]:

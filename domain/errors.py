@@ -56,7 +56,7 @@ class LimitReached(Refused):
 
     def __init__(self, name: str, limit: int, used: int) -> None:
         super().__init__(
-            f"The limit `{name}` of the organisation is {limit}, and {used} are in use. Remove some, or raise the limit:"
+            f"{self.code}: The limit `{name}` of the organisation is {limit}, and {used} are in use. Remove some, or raise the limit:"
             f" `perezvon organization set ID --limit {name}=N`"
         )
         self.name = name

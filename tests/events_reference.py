@@ -163,6 +163,8 @@ def _name_of(described: inspect.Type) -> str:
             return ", ".join(f"`{member.value}`" for member in cls)
         case inspect.StructType():
             return "object"
+        case inspect.ListType(item_type=item):
+            return f"array of {_name_of(item)}"
         case inspect.DictType(key_type=key):
             return f"object by {_name_of(key)}"
         case _:

@@ -338,7 +338,7 @@ def test_a_setting_that_cannot_be_read_is_named(bare_shell: Shell, monkeypatch: 
     monkeypatch.setenv("PEREZVON_SHUTDOWN_SECONDS", "soon")
     code, error = bare_shell.refusal("organization", "list")
     assert (code, error["code"]) == (2, "bad_setting")
-    assert "shutdown_seconds" in error["message"]
+    assert "PEREZVON_SHUTDOWN_SECONDS" in error["message"]
 
 
 def test_nothing_is_said_to_a_reader_who_has_gone(database: str) -> None:

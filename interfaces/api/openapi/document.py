@@ -236,7 +236,7 @@ def _error_responses(status: int) -> Iterator[tuple[str, Json]]:
     )
     yield f"Problem{status}", {**common, "content": _content(ProblemDetails, problem, "application/problem+json")}
     field_error = QueuesFieldError(
-        field="tasks[3].a_number", message="Expected a phone number with at least two digits", code="phone_number"
+        field="tasks[3].a_number", message="Expected a phone number with at least two digits"
     )
     error = QueuesError(
         message=_EXAMPLE_DETAILS[status], status=_queue_code(status), errors=[field_error] if status == _INVALID else []

@@ -155,11 +155,10 @@ class TasksValidationError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueuesFieldError(msgspec.Struct, frozen=True, kw_only=True):
-    """An invalid part of a request, such as ``tasks[3].a_number``, the reason, and a stable code of the reason."""
+    """An invalid part of a request, such as ``tasks[3].a_number``, and the reason."""
 
     field: str
     message: str
-    code: str
 
 
 class QueuesError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -287,10 +286,7 @@ def format_queues_error(_: AnyRequest, error: ApiError) -> Response[bytes]:
     body = QueuesError(
         message=error.text,
         status=QUEUE_CODES.get(error.code, error.code),
-        errors=[
-            QueuesFieldError(field=_dotted(found.loc), message=found.message, code=found.kind)
-            for found in error.field_errors
-        ],
+        errors=[QueuesFieldError(field=_dotted(found.loc), message=found.message) for found in error.field_errors],
     )
     return _response(error.status, body, error.headers, "application/json")
 
