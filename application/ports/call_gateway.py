@@ -20,6 +20,8 @@ CLOCK_SKEW_MAX = timedelta(minutes=5)
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A call to place. ``id`` is a UUID, chosen before the call and never used for another one; times are in seconds.
 
+    ``a_digits`` and ``b_digits`` are the extension behind a number: sent as DTMF after the phone has answered, if any.
+
     ``a_sees`` and ``b_sees`` are the caller numbers that the phones of A and B display.
     """
 
@@ -28,6 +30,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     b_number: str
     a_sees: str
     b_sees: str
+    a_digits: str = ""
+    b_digits: str = ""
     extension_id: int | None = None
     ring_a_s: float = RING_S
     ring_b_s: float = RING_S

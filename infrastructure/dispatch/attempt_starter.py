@@ -6,6 +6,7 @@ import msgspec
 from psycopg import AsyncConnection
 
 from application.caller_ids import caller_ids
+from application.phones import split_extension
 from application.policies.decision import Decision, Facts
 from application.policies.notify_webhooks import Message, message_of
 from application.ports.call_gateway import Call
@@ -146,12 +147,15 @@ def _started(due: DueCallback, before: Facts, appended: Appended) -> StartedAtte
     if not isinstance(scheduled, CallbackScheduled):
         raise UnknownFact(f"{due.stream} begins with {type(scheduled).__name__}")
     details = scheduled.personal
+    (a_number, a_digits), (b_number, b_digits) = split_extension(details.a_number), split_extension(details.b_number)
     a_sees, b_sees = caller_ids(details.a_number, details.b_number, due.shown_number)
     return StartedAttempt(
         call=Call(
             id=event.fact.call_id,
-            a_number=details.a_number,
-            b_number=details.b_number,
+            a_number=a_number,
+            b_number=b_number,
+            a_digits=a_digits,
+            b_digits=b_digits,
             a_sees=a_sees,
             b_sees=b_sees,
             extension_id=scheduled.extension_id,

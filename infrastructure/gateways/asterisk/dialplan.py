@@ -15,6 +15,8 @@ CONTEXTS: Mapping[
         "`${PEREZVON_TRUNK}` in its Dial": r"Dial\(.*\$\{PEREZVON_TRUNK\}",
         "`${B_TIMEOUT}` in its Dial": r"Dial\(.*\$\{B_TIMEOUT\}",
         "`S(${MAX_SECONDS})` in its Dial": r"Dial\(.*S\(\$\{MAX_SECONDS\}\)",
+        "`SendDTMF(${A_DIGITS})`": r"SendDTMF\(\$\{A_DIGITS\}\)",
+        "`D(${B_DIGITS})` in its Dial": r"Dial\(.*D\(\$\{B_DIGITS\}\)",
         "`Set(CDR_PROP(disable)=1)`": r"Set\(CDR_PROP\(disable\)=1\)",
         "`Hangup()`": r"Hangup\(",
     },

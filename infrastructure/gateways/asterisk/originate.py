@@ -12,6 +12,7 @@ CONTEXT = "perezvon"
 LEDGER_CONTEXT = "perezvon-ledger"
 CALL_ID = "PEREZVON_CALL_ID"
 
+_DIGITS = re.compile(r"[0-9]{1,20}")
 _NUMBER = re.compile(r"\+?[0-9]{1,32}")
 _CALL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -30,11 +31,15 @@ class Originate(msgspec.Struct, frozen=True):
 def originate(call: Call, trunk: str) -> Originate:
     r"""Return the action that rings A through the trunk and continues at B's number in the dialplan.
 
-    Raises Undialable unless the numbers are ``\+?[0-9]{1,32}`` and the id is a UUID.
+    Raises Undialable unless the numbers are ``\+?[0-9]{1,32}``, extensions behind them digits, and the id is a UUID.
     """
     for name in ("a_number", "b_number", "a_sees", "b_sees"):
         if not _NUMBER.fullmatch(getattr(call, name)):
             raise Undialable(name)
+    digits = {"A_DIGITS": call.a_digits, "B_DIGITS": call.b_digits}
+    for name, value in digits.items():
+        if value and not _DIGITS.fullmatch(value):
+            raise Undialable(name.lower())
     if not is_call_id(call.id):
         raise Undialable("id")
     fields = {
@@ -55,6 +60,8 @@ def originate(call: Call, trunk: str) -> Originate:
         "MAX_SECONDS": str(_seconds(call.longest_talk_s)),
         "CHANNEL(hangup_handler_push)": rf"{LEDGER_CONTEXT}\,s\,1",
     }
+    # w: half a second after the answer, for the greeting of a switchboard to begin
+    variables |= {name: f"w{value}" for name, value in digits.items() if value}
     return Originate(fields, variables)
 
 

@@ -44,6 +44,20 @@ def test_a_call_becomes_an_originate_that_rings_a_and_goes_on_to_b() -> None:
     }
 
 
+def test_an_extension_behind_a_number_is_sent_after_the_answer() -> None:
+    plain = originate(CALL, "carrier")
+    action = originate(replace(CALL, a_digits="12", b_digits="345"), "carrier")
+    assert action.fields == plain.fields
+    assert dict(action.variables) == {**plain.variables, "A_DIGITS": "w12", "B_DIGITS": "w345"}
+
+
+@pytest.mark.parametrize("field", ["a_digits", "b_digits"])
+@pytest.mark.parametrize("digits", ["1,n", "1)g", "w1", "1" * 21, "٣"])
+def test_only_digits_are_sent_after_the_answer(field: str, digits: str) -> None:
+    with pytest.raises(Undialable, match=f"^{field}$"):
+        originate(replace(CALL, **{field: digits}), "trunk")
+
+
 @pytest.mark.parametrize(("seconds", "whole"), [(0.0, 1), (0.2, 1), (1.0, 1), (1.001, 2), (29.9, 30)])
 def test_times_are_whole_seconds_upwards(seconds: float, whole: int) -> None:
     action = originate(replace(CALL, ring_a_s=seconds, ring_b_s=seconds, longest_talk_s=seconds), "trunk")
