@@ -20,6 +20,22 @@ class DeliveryState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Untold(StrEnum):
+    """Reasons why a call is dialled although no receiver has accepted the webhook that announces it.
+
+    NO_PLACE: the organisation's share of first attempts is used up. HOST_BUSY: too many attempts to its host are in flight.
+    HELD_BACK: the host is paused, its circuit breaker is open, or an earlier webhook of the callback waits.
+    NO_RESPONSE: not in time. FAILED: the receiver did not accept it, or could not be reached. UNAVAILABLE: the database is.
+    """
+
+    NO_PLACE = "no_place"
+    HOST_BUSY = "host_busy"
+    HELD_BACK = "held_back"
+    NO_RESPONSE = "no_response"
+    FAILED = "failed"
+    UNAVAILABLE = "unavailable"
+
+
 class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery: a webhook that is sent to a receiver until it is delivered or given up.
 

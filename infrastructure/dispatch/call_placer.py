@@ -6,8 +6,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import assert_never
 from uuid import UUID
 
+import structlog
+
 from application.policies.notify_webhooks import Message
 from application.ports.call_gateway import Call, CallOver, GatewayUnavailable, PlaceResult
+from application.ports.webhooks import Untold
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.attempt_starter import StartedAttempt
@@ -21,7 +24,10 @@ _POLL_S = 1.0  # to notice the end of a pause; all other changes notify
 _NEVER_DIALLED = CallEnd(outcome=Outcome.CANCELLED, leg=Leg.A)
 _REFUSED = CallEnd(outcome=Outcome.CONGESTION, leg=Leg.A)
 
-Announce = Callable[[Sequence[Message], UUID], Awaitable[None]]
+Announce = Callable[[Sequence[Message], UUID], Awaitable[Untold | None]]
+"""Sends webhooks before a call is dialled; returns why a receiver has not accepted one, or None."""
+
+_logger = structlog.get_logger(__name__)
 
 
 class CallPlacer:
@@ -86,12 +92,13 @@ class CallPlacer:
             await self._placed.wait()
 
     async def _place(self, started: StartedAttempt, began: float) -> None:
-        call = started.call
+        call, untold = started.call, None
         if started.message:
-            await self._announce([started.message], self._term.lease.holder)
+            untold = await self._announce([started.message], self._term.lease.holder)
         while await self._wait_for_turn(call.id):
             metrics.LATENESS.observe(started.late_s + time.monotonic() - began)
             if await self._dial(call):
+                _note_untold(started, untold)
                 break
         self._in_flight.discard(call.id)
         self._undialled.discard(call.id)
@@ -146,3 +153,15 @@ class CallPlacer:
                 self._term.reconcile_now.set()
             case _:
                 assert_never(result)
+
+
+def _note_untold(started: StartedAttempt, untold: Untold | None) -> None:
+    if untold:
+        metrics.UNTOLD.labels(untold).inc()
+        _logger.warning(
+            "call dialled untold",
+            reason=untold.value,
+            callback_id=started.open_call.callback_id,
+            organization_id=started.open_call.organization_id,
+            call_id=started.call.id,
+        )

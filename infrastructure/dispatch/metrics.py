@@ -13,6 +13,11 @@ LATENESS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 10, 60, 600),
 )
 PLACED = Counter("perezvon_calls_placed", "Responses of the switch to requests to dial", ["answer"])
+UNTOLD = Counter(
+    "perezvon_calls_dialled_untold",
+    "Calls dialled although no receiver had accepted the webhook before them",
+    ["reason"],
+)
 OPEN_CALLS = Gauge(
     "perezvon_open_calls", "Calls of the gateway that this worker leads and that have not ended, of two channels each"
 )

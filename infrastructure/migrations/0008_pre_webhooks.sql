@@ -1,12 +1,17 @@
 -- Deliveries to receivers, and their results (kept for 30 days). Their ids are derived from the event's id, so that a
 -- message is stored once, however often its event is handled.
 
--- A lane is a bulkhead: everything that goes to one origin for one organisation. The holder of its lease delivers; a higher
+-- A lane is a bulkhead: everything that goes to one host for one organisation. The holder of its lease delivers; a higher
 -- fencing token voids the results of earlier holders. The breaker's state is stored here, so that it survives workers.
+--
+-- Before ready_at there is nothing to send. It may be too early, never too late: a transaction that makes a delivery due
+-- lowers it; only the release of the lane raises it, under a lock that waits for such transactions.
 CREATE TABLE {schema}.webhook_lanes (
-    id              uuid PRIMARY KEY, -- UUIDv5 of organisation and origin
+    id              uuid PRIMARY KEY, -- UUIDv5 of organisation and host
     organization_id bigint NOT NULL,
-    origin          text COLLATE "C" NOT NULL, -- scheme://host:port
+    host            text COLLATE "C" NOT NULL, -- in lower case and ASCII, without port and final dot
+    has_answered    boolean NOT NULL DEFAULT false, -- with any status, ever
+    ready_at        timestamptz NOT NULL,
     fence           bigint NOT NULL DEFAULT 0,
     lease_until     timestamptz NOT NULL DEFAULT 'epoch',
     paused_until    timestamptz NOT NULL DEFAULT 'epoch', -- requested by Retry-After
@@ -18,6 +23,8 @@ CREATE TABLE {schema}.webhook_lanes (
     window_failures int NOT NULL DEFAULT 0,
     in_flight_max   int NOT NULL DEFAULT 32 -- lower for a while after the breaker closed
 ) WITH (fillfactor = 50);
+CREATE INDEX webhook_lanes_ready ON {schema}.webhook_lanes (organization_id, has_answered, ready_at)
+    WHERE ready_at < 'infinity';
 
 CREATE TABLE {schema}.webhook_deliveries (
     number          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

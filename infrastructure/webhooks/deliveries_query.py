@@ -34,8 +34,15 @@ _ATTEMPTS = statement("""
     ORDER BY a.attempt
 """)
 _RESEND = statement("""
-    WITH again AS (
-        UPDATE {schema}.webhook_deliveries
+    WITH lane AS MATERIALIZED ( -- locked first, like everywhere
+        SELECT l.id, l.ready_at, greatest(now(), l.paused_until, l.open_until) AS due_at
+        FROM {schema}.webhook_lanes AS l
+        JOIN {schema}.webhook_deliveries AS d ON d.lane_id = l.id
+        WHERE d.organization_id = %s AND d.id = %s
+        FOR NO KEY UPDATE OF l
+    ),
+    again AS (
+        UPDATE {schema}.webhook_deliveries AS d
         SET state = 'pending',
             step = 0,
             refusals = 0,
@@ -44,8 +51,14 @@ _RESEND = statement("""
             leased_to = NULL,
             due_at = now(),
             expires_at = now() + CASE kind WHEN %s THEN %s WHEN %s THEN %s ELSE %s END
-        WHERE organization_id = %s AND id = %s
+        FROM lane
+        WHERE d.organization_id = %s AND d.id = %s AND d.lane_id = lane.id
         RETURNING 1
+    ),
+    woken AS (
+        UPDATE {schema}.webhook_lanes AS l SET ready_at = lane.due_at
+        FROM lane
+        WHERE l.id = lane.id AND lane.ready_at > lane.due_at
     )
     SELECT pg_notify(%s, '')
     FROM again
@@ -94,7 +107,8 @@ class PostgresWebhookDeliveries:
         """See the port."""
         before, again = WebhookKind.BEFORE, WebhookKind.BEFORE_AGAIN
         lifetimes = (before.value, before.lifetime, again.value, again.lifetime, WebhookKind.AFTER.lifetime)
-        await self._rows(organization_id, _RESEND, *lifetimes, organization_id, delivery_id, CHANNEL)
+        one = (organization_id, delivery_id)
+        await self._rows(organization_id, _RESEND, *one, *lifetimes, *one, CHANNEL)
         return await self.one(organization_id, delivery_id)
 
     async def _rows(self, organization_id: int, query: bytes, *values: int | str | timedelta) -> list[tuple[Any, ...]]:

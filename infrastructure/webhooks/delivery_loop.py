@@ -1,24 +1,26 @@
 """The delivery loop: lease lanes, send what is due in them, record the results (docs/webhooks.md)."""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from time import monotonic
 from uuid import UUID
 
 import psycopg
 import structlog
+from psycopg import AsyncConnection
 
 from application.errors import StorageUnavailable
+from application.fair_share import FairShare
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.notifications import wait_or_timeout
 from infrastructure.webhooks import lane_leases
 from infrastructure.webhooks.attempt import AttemptSender
-from infrastructure.webhooks.lane_leases import LEASE_BEYOND_TIMEOUT_S, Delivery
+from infrastructure.webhooks.lane_leases import LEASE_BEYOND_TIMEOUT_S, Delivery, LaneLease
+from infrastructure.webhooks.lane_places import LANES_MAX, LanePlaces
 from infrastructure.webhooks.lane_window import LaneWindow
 from infrastructure.webhooks.results import AttemptResult, record_results
 
 IN_FLIGHT_MAX = 512
-LANES_MAX = 256
 HELD_MAX = 8192
 FLUSH_SECONDS = 0.05
 FLUSH_ROWS = 200
@@ -42,8 +44,11 @@ class DeliveryLoop:
         self._wake = wake
         self._lease_s = timeout + LEASE_BEYOND_TIMEOUT_S
         self._send_within_s = LEASE_BEYOND_TIMEOUT_S - _MARGIN_S
+        self._requests = FairShare("webhook requests in flight", IN_FLIGHT_MAX)
+        self._fetched = FairShare("fetched webhook deliveries", HELD_MAX)
+        self._lane_places = LanePlaces()
         self._lanes: dict[UUID, LaneWindow] = {}
-        self._ready: deque[LaneWindow] = deque()
+        self._ready: OrderedDict[int, deque[LaneWindow]] = OrderedDict()
         self._held: set[int] = set()
         self._sending: set[asyncio.Task[None]] = set()
         self._results: list[tuple[LaneWindow, AttemptResult]] = []
@@ -73,61 +78,108 @@ class DeliveryLoop:
     async def _fill(self) -> None:
         """Lease lanes, fetch due deliveries of all lanes, and release the lanes in which nothing is due."""
         async with self._pool.connection() as connection:
-            free = min(IN_FLIGHT_MAX - len(self._sending), LANES_MAX - len(self._lanes), HELD_MAX - len(self._held))
-            if free > 0:
-                until = monotonic() + self._send_within_s
-                for lease in await lane_leases.lease_lanes(connection, max_lanes=free, seconds=self._lease_s):
-                    self._drop(lease.id)
-                    self._lanes[lease.id] = LaneWindow(lease, until)
-            room = self._room()
-            if room:
-                self._queue(room, await lane_leases.read_due_heads(connection, room, self._held))
-            idle = [lane for lane in self._lanes.values() if lane.is_idle and not lane.can_send]
-            for lane in idle:
-                self._drop(lane.id)
-            if idle:
-                await lane_leases.release_lanes(connection, [(lane.id, lane.fence) for lane in idle])
+            has_all = await self._lease(connection)
+            await self._fetch(connection)
+            idle = {lane.id: lane.fence for lane in self._lanes.values() if lane.is_idle and not lane.can_send}
+            if not idle:
+                return
+            for lane_id in idle.keys() - await lane_leases.release_lanes(connection, idle):
+                self._drop(lane_id)
+                if not has_all:
+                    self._wake.set()
 
-    def _room(self) -> dict[UUID, int]:
-        """Return how many deliveries to fetch from each lane that has room for more."""
-        left = HELD_MAX - len(self._held)
-        rooms: dict[UUID, int] = {}
+    async def _lease(self, connection: AsyncConnection) -> bool:
+        """Lease lanes that are ready, as far as there are places; return whether there were enough."""
+        until = monotonic() + self._send_within_s
+        ready = await lane_leases.find_ready_lanes(connection, LANES_MAX)
+        rooms = self._lane_places.allot(ready)
+        leases: list[LaneLease] = []
+        try:
+            if rooms:
+                leases = await lane_leases.lease_lanes(connection, rooms, seconds=self._lease_s)
+        finally:
+            self._lane_places.give_back(rooms, leases)
+        for lease in leases:
+            self._drop(lease.id)
+            self._lanes[lease.id] = LaneWindow(lease, until)
+        return rooms == ready
+
+    async def _fetch(self, connection: AsyncConnection) -> None:
+        """Fetch due deliveries of the lanes that have room for more."""
+        rooms = self._reserve_rooms()
+        if not rooms:
+            return
+        fetched: list[Delivery] = []
+        try:
+            wanted = {lane.id: room for lane, room in rooms.items()}
+            fetched = await lane_leases.read_due_heads(connection, wanted, self._held)
+        finally:
+            self._queue(rooms, fetched)
+
+    def _reserve_rooms(self) -> dict[LaneWindow, int]:
+        """Take places for the deliveries to fetch; return their number for each lane."""
+        rooms: dict[LaneWindow, int] = {}
         for lane in self._lanes.values():
-            if (room := min(lane.room, left)) > 0:
-                rooms[lane.id] = room
-                left -= room
+            room = min(lane.room, self._fetched.room(lane.organization_id))
+            if room > 0 and self._fetched.try_acquire(lane.organization_id, room):
+                rooms[lane] = room
         return rooms
 
-    def _queue(self, room: dict[UUID, int], fetched: list[Delivery]) -> None:
+    def _queue(self, rooms: dict[LaneWindow, int], fetched: list[Delivery]) -> None:
+        """Queue what was fetched for lanes that are still leased, and return the other places."""
         for delivery in fetched:
-            room[delivery.lane_id] -= 1
-            self._lanes[delivery.lane_id].queue.append(delivery)
-            self._held.add(delivery.number)
-        for lane_id, left in room.items():
-            lane = self._lanes[lane_id]
+            lane = self._lanes.get(delivery.lane_id)
+            if lane in rooms:
+                rooms[lane] -= 1
+                lane.queue.append(delivery)
+                self._held.add(delivery.number)
+        for lane, left in rooms.items():
+            if left:
+                self._fetched.release(lane.organization_id, left)
             lane.has_more = not left
             self._mark_ready(lane)
 
     def _mark_ready(self, lane: LaneWindow) -> None:
         if lane.can_send and not lane.is_ready:
             lane.is_ready = True
-            self._ready.append(lane)
+            self._ready.setdefault(lane.organization_id, deque()).append(lane)
 
     def _send_ready(self) -> None:
-        """Start as many attempts as there is room for, lane by lane in turn."""
-        while self._ready and len(self._sending) < IN_FLIGHT_MAX:
-            lane = self._ready.popleft()
-            lane.is_ready = False
-            if lane.can_send:
+        """Start as many attempts as there are places for: organisations round-robin, and the lanes of each."""
+        blocked = 0
+        while blocked < len(self._ready):
+            organization_id = next(iter(self._ready))
+            self._ready.move_to_end(organization_id)
+            if not self._requests.room(organization_id):
+                blocked += 1
+            elif lane := self._next_ready(organization_id):
+                blocked = 0
+                self._requests.try_acquire(organization_id)
                 lane.in_flight += 1
                 task = asyncio.create_task(self._send(lane, lane.queue.popleft()))
                 self._sending.add(task)
                 task.add_done_callback(self._on_sent)
                 self._mark_ready(lane)
 
+    def _next_ready(self, organization_id: int) -> LaneWindow | None:
+        """Return the organisation's next lane that can send; forget the organisation if there is none."""
+        lanes = self._ready[organization_id]
+        while lanes:
+            lane = lanes.popleft()
+            lane.is_ready = False
+            if lane.can_send:
+                return lane
+        del self._ready[organization_id]
+        return None
+
     async def _send(self, lane: LaneWindow, delivery: Delivery) -> None:
-        result = await self._attempts.send(delivery, fence=lane.fence)
+        try:
+            result = await self._attempts.send(delivery, fence=lane.fence)
+        finally:
+            self._requests.release(lane.organization_id)
         lane.complete(result.response)
+        if lane.has_answered and self._lanes.get(lane.id) is lane:
+            self._lane_places.move(lane)
         self._results.append((lane, result))
         self._has_results.set()
         if len(self._results) >= FLUSH_ROWS:
@@ -168,6 +220,7 @@ class DeliveryLoop:
         for lane, result in batch:
             lane.unrecorded -= 1
             self._held.discard(result.delivery.number)
+            self._fetched.release(lane.organization_id)
         for lane in {lane.id: lane for lane, _ in batch}.values():
             if self._lanes.get(lane.id) is lane:
                 if lane.id in updates.lost:
@@ -179,13 +232,16 @@ class DeliveryLoop:
 
     def _drop(self, lane_id: UUID) -> None:
         if lane := self._lanes.pop(lane_id, None):
-            self._held.difference_update(delivery.number for delivery in lane.queue)
-            lane.queue.clear()
+            self._lane_places.release(lane)
+            if lane.queue:
+                self._fetched.release(lane.organization_id, len(lane.queue))
+                self._held.difference_update(delivery.number for delivery in lane.queue)
+                lane.queue.clear()
 
     async def _shut_down(self, recording: asyncio.Task[None]) -> None:
-        held = list(self._lanes.values())
-        for lane in held:
-            self._drop(lane.id)
+        held = {lane.id: lane.fence for lane in self._lanes.values()}
+        for lane_id in held:
+            self._drop(lane_id)
         if self._sending:
             await asyncio.wait(self._sending, timeout=_DRAIN_S)
         for task in list(self._sending):
@@ -196,6 +252,6 @@ class DeliveryLoop:
             async with asyncio.timeout(_RELEASE_S):
                 await self._record()
                 async with self._pool.connection() as connection:
-                    await lane_leases.release_lanes(connection, [(lane.id, lane.fence) for lane in held])
+                    await lane_leases.abandon_lanes(connection, held)
         except (StorageUnavailable, TimeoutError, psycopg.Error) as error:
             _logger.warning("webhook lanes not released", lanes=len(held), error=str(error))

@@ -45,6 +45,11 @@ class ReceiverResponse(msgspec.Struct, frozen=True, kw_only=True):
     head: bytes = b""
 
     @property
+    def is_success(self) -> bool:
+        """Return whether the receiver accepted the message."""
+        return self.status is not None and HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
     def is_evidence(self) -> bool:
         """Return whether the response shows anything about the receiver; our own troubles do not."""
         return self.error not in {NOT_STARTED, NOT_SIGNED}
@@ -96,7 +101,7 @@ def decide_update(response: ReceiverResponse, retry_state: RetryState, now: date
     status = response.status
     if response.error == NOT_STARTED:
         return _start_later(retry_state, now, jitter)
-    if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+    if response.is_success:
         return DeliveryUpdate(state=DeliveryState.DELIVERED, step=retry_state.step + 1, health=Health.HEALTHY)
     final = _final_error(response)
     if final:

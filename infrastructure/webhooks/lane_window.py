@@ -10,6 +10,7 @@ from infrastructure.webhooks.delivery_schedule import ReceiverResponse
 from infrastructure.webhooks.lane_leases import Delivery, LaneLease
 from infrastructure.webhooks.results import LaneUpdates
 
+NEVER_ANSWERED_IN_FLIGHT = 1
 UNPROVEN_IN_FLIGHT = 8
 SLOW_SECONDS = 2.0
 SLOW_IN_FLIGHT = 2
@@ -23,6 +24,9 @@ class LaneWindow:
     def __init__(self, lease: LaneLease, until: float) -> None:
         """Start no attempt after ``until``, a time of the monotonic clock: it could end after the lease."""
         self.id = lease.id
+        self.organization_id, self.has_answered = lease.lane_class
+        self.lane_class = lease.lane_class
+        """The class whose place the lane holds (``LanePlaces``)."""
         self.fence = lease.fence
         self.queue: deque[Delivery] = deque()
         self.in_flight = 0
@@ -38,12 +42,14 @@ class LaneWindow:
 
     @property
     def limit(self) -> int:
-        """The limit of attempts in flight: low until the host has responded well, lower when it is slow.
+        """The limit of attempts in flight: one until the host has ever answered, low until the host has responded well, lower when it is slow.
 
         Zero once the failures in a row suffice for the breaker to open when they are recorded.
         """
         if self._is_parked or self._failures >= FAILURES_MAX or monotonic() > self._until:
             return 0
+        if not self.has_answered:
+            return min(self._in_flight_max, NEVER_ANSWERED_IN_FLIGHT)
         if not self._is_proven:
             return min(self._in_flight_max, UNPROVEN_IN_FLIGHT)
         return min(self._in_flight_max, SLOW_IN_FLIGHT) if self._is_slow else self._in_flight_max
@@ -70,6 +76,7 @@ class LaneWindow:
         self.unrecorded += 1
         if not response.is_evidence:
             return
+        self.has_answered |= response.status is not None
         is_well = response.status is not None and response.status < HTTPStatus.INTERNAL_SERVER_ERROR
         self._is_proven |= is_well
         self._failures = 0 if is_well else self._failures + 1

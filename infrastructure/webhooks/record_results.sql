@@ -31,9 +31,14 @@ followers AS (
         AND f.attempts = 0
         AND f.due_at > now()
         AND f.leased_to IS NULL
+    RETURNING f.lane_id
+),
+attempts AS (
+    INSERT INTO {schema}.webhook_attempts (delivery_number, attempt, at, ms, status, error, answer)
+    SELECT number, done.attempts, g.at, g.ms, g.status, g.error, g.answer
+    FROM done
+    JOIN given AS g USING (number)
+    WHERE g.is_counted
 )
-INSERT INTO {schema}.webhook_attempts (delivery_number, attempt, at, ms, status, error, answer)
-SELECT number, done.attempts, g.at, g.ms, g.status, g.error, g.answer
-FROM done
-JOIN given AS g USING (number)
-WHERE g.is_counted
+SELECT DISTINCT lane_id
+FROM followers

@@ -23,7 +23,7 @@ from infrastructure.webhooks.delivery_schedule import (
     RetryState,
     decide_update,
 )
-from infrastructure.webhooks.lane_leases import Delivery
+from infrastructure.webhooks.lane_leases import Delivery, wake_lanes
 
 _BREAKER_COLUMNS = tuple(field.name for field in msgspec.structs.fields(Breaker))
 _LOCK_LANES = statement(f"""
@@ -33,7 +33,7 @@ _LOCK_LANES = statement(f"""
     ORDER BY id
     FOR NO KEY UPDATE
 """)
-# Makes the next deliveries of a finished one's callback due, too.
+# Makes the next deliveries of a finished one's callback due, too, and returns their lanes.
 _RECORD = load_statement(__name__, "record_results.sql")
 _CANCEL = statement("""
     UPDATE {schema}.webhook_deliveries AS d
@@ -47,11 +47,16 @@ _CANCEL = statement("""
 _UPDATE_LANES = statement(f"""
     UPDATE {{schema}}.webhook_lanes AS l
     SET lease_until = CASE WHEN l.fence = g.fence THEN now() + %b::interval ELSE l.lease_until END,
+        has_answered = l.has_answered OR g.answers,
+        ready_at = CASE
+            WHEN g.due_at IS NULL THEN l.ready_at
+            ELSE least(l.ready_at, greatest(g.due_at, g.paused_until, g.open_until))
+        END,
         {", ".join(f"{name} = g.{name}" for name in _BREAKER_COLUMNS)}
     FROM unnest(
-        %b::uuid[], %b::bigint[], %b::timestamptz[], %b::timestamptz[], %b::int[], %b::int[],
-        %b::timestamptz[], %b::int[], %b::int[], %b::int[]
-    ) AS g (id, fence, {", ".join(_BREAKER_COLUMNS)})
+        %b::uuid[], %b::bigint[], %b::bool[], %b::timestamptz[], %b::timestamptz[], %b::timestamptz[], %b::int[],
+        %b::int[], %b::timestamptz[], %b::int[], %b::int[], %b::int[]
+    ) AS g (id, fence, answers, due_at, {", ".join(_BREAKER_COLUMNS)})
     WHERE l.id = g.id
 """)
 _NO_FENCE = -1
@@ -90,18 +95,31 @@ async def record_results(connection: AsyncConnection, results: Sequence[AttemptR
         rows = await (await cursor.execute(_LOCK_LANES, (ids,), prepare=True)).fetchall()
         now: datetime = rows[0][2]
         fences: dict[UUID, int] = {row[0]: row[1] for row in rows}
-        breakers = {row[0]: Breaker(**dict(zip(_BREAKER_COLUMNS, row[3:], strict=True))) for row in rows}
+        before = {row[0]: Breaker(**dict(zip(_BREAKER_COLUMNS, row[3:], strict=True))) for row in rows}
         kept = [result for result in results if result.fence in {None, fences[result.delivery.lane_id]}]
         decided = [(result, _decide(result, now)) for result in kept]
-        for result, update in decided:
-            lane = result.delivery.lane_id
-            breakers[lane] = breakers[lane].paused(update.pause_until).after(update.health, now)
-        await connection.execute(_RECORD, _columns(decided), prepare=True)
+        breakers = _breakers(before, decided, now)
+        recorded = await connection.execute(_RECORD, _columns(decided), prepare=True)
+        followed = [lane for (lane,) in await recorded.fetchall()]
         if gone := [result.delivery.number for result, update in decided if update.is_gone]:
             await connection.execute(_CANCEL, (gone,))
         held = {result.delivery.lane_id: result.fence for result in kept if result.fence is not None}
-        lanes = zip(*(_lane_row(lane, held.get(lane, _NO_FENCE), breakers[lane]) for lane in ids), strict=True)
-        await connection.execute(_UPDATE_LANES, (timedelta(seconds=lease_s), *map(list, lanes)), prepare=True)
+        answering = {result.delivery.lane_id for result in kept if result.response.status is not None}
+        due = _due_times(before, breakers, decided, now)
+        lanes = [
+            (
+                lane,
+                held.get(lane, _NO_FENCE),
+                lane in answering,
+                due.get(lane),
+                *msgspec.structs.astuple(breakers[lane]),
+            )
+            for lane in ids
+        ]
+        columns = map(list, zip(*lanes, strict=True))
+        await connection.execute(_UPDATE_LANES, (timedelta(seconds=lease_s), *columns), prepare=True)
+    if followed:  # their lanes were not locked in the order of lanes, so they are woken by a transaction of its own
+        await wake_lanes(connection, followed)
     _report(decided, len(results) - len(kept))
     lost = {result.delivery.lane_id for result in results if result.fence is not None} - held.keys()
     return LaneUpdates(breakers, frozenset(lost), now)
@@ -136,8 +154,29 @@ def _columns(decided: Sequence[tuple[AttemptResult, DeliveryUpdate]]) -> tuple[l
     return tuple(map(list, zip(*rows, strict=True))) if rows else tuple([] for _ in range(12))
 
 
-def _lane_row(lane: UUID, fence: int, breaker: Breaker) -> tuple[Any, ...]:
-    return lane, fence, *msgspec.structs.astuple(breaker)
+def _breakers(
+    before: Mapping[UUID, Breaker], decided: Sequence[tuple[AttemptResult, DeliveryUpdate]], now: datetime
+) -> dict[UUID, Breaker]:
+    breakers = dict(before)
+    for result, update in decided:
+        lane = result.delivery.lane_id
+        breakers[lane] = breakers[lane].paused(update.pause_until).after(update.health, now)
+    return breakers
+
+
+def _due_times(
+    before: Mapping[UUID, Breaker],
+    after: Mapping[UUID, Breaker],
+    decided: Sequence[tuple[AttemptResult, DeliveryUpdate]],
+    now: datetime,
+) -> dict[UUID, datetime]:
+    """Return the times at which lanes have something to send again, as far as these results decide it."""
+    due = {lane: now for lane, breaker in after.items() if breaker.open_until < before[lane].open_until}
+    for result, update in decided:
+        if update.due_at:
+            lane = result.delivery.lane_id
+            due[lane] = min(update.due_at, due.get(lane, update.due_at))
+    return due
 
 
 def _report(decided: Sequence[tuple[AttemptResult, DeliveryUpdate]], fenced: int) -> None:

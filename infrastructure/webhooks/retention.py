@@ -56,6 +56,7 @@ _PENDING = statement("""
                 ORDER BY due_at
                 LIMIT 1
             ) AS d
+            WHERE l.ready_at <= now()
         )
 """)
 _LANES = statement("""

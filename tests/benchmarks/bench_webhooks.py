@@ -41,13 +41,13 @@ def run(bench: Bench) -> dict[str, Any]:
     """Measure both alternately; return medians, spreads and the share of the rate that the black hole costs."""
     rounds: dict[str, list[float]] = {"healthy": [], "beside_black_hole": []}
     dsn = ""
-    with receivers() as ports:
+    with receivers() as hosts:
         for turn in range(ROUNDS):
             for name, rates in rounds.items():
                 dsn = bench.database(f"webhooks_{name}_{turn}")
                 migrate(dsn)
                 holes = BLACK_HOLE_MESSAGES if name == "beside_black_hole" else 0
-                asyncio.run(fill(service_dsn(dsn), ports, holes))
+                asyncio.run(fill(service_dsn(dsn), hosts, holes))
                 rates.append(rate(dsn))
                 progress(f"{name}: {rates[-1]:.0f}/s")
     medians = {name: round(median(rates)) for name, rates in rounds.items()}
@@ -65,24 +65,24 @@ def run(bench: Bench) -> dict[str, Any]:
 
 
 @contextmanager
-def receivers() -> Generator[list[int]]:
-    """Start receivers and yield their ports; the last one is a black hole."""
+def receivers() -> Generator[list[str]]:
+    """Start receivers and yield their hosts with ports; the last one is a black hole."""
     command = [sys.executable, "-m", "tests.benchmarks.webhook_receiver", str(HOSTS), "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        yield [int(port) for port in process.stdout.readline().split()]
+        yield process.stdout.readline().split()
         process.kill()
 
 
-async def fill(dsn: str, ports: list[int], holes: int) -> None:
+async def fill(dsn: str, hosts: list[str], holes: int) -> None:
     """Enqueue messages, each of its own callback; those for the black hole are spread evenly among the others."""
     every = MESSAGES // holes if holes else MESSAGES + 1
     async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
         batch = []
         for number in range(MESSAGES):
-            batch.append(_message(ports[number % HOSTS], number))
+            batch.append(_message(hosts[number % HOSTS], number))
             if number % every == 0:
-                batch.append(_message(ports[-1], MESSAGES + number))
+                batch.append(_message(hosts[-1], MESSAGES + number))
             if len(batch) >= 1000:
                 await enqueue(connection, batch)
                 batch.clear()
@@ -90,8 +90,8 @@ async def fill(dsn: str, ports: list[int], holes: int) -> None:
         await connection.execute("ANALYZE")
 
 
-def _message(port: int, number: int) -> Any:
-    return message(f"http://127.0.0.1:{port}/after", callback_id=number, body=BODY)
+def _message(host: str, number: int) -> Any:
+    return message(f"http://{host}/after", callback_id=number, body=BODY)
 
 
 def rate(dsn: str) -> float:

@@ -1,6 +1,6 @@
-"""A process that receives webhooks on many ports at minimal cost: arguments ``PORTS HOLES``; it prints the ports.
+"""A process that receives webhooks as many hosts at minimal cost: arguments ``HOSTS HOLES``; it prints hosts with ports.
 
-The first PORTS respond with 204 at once. The HOLES after them accept a request and never respond.
+The first HOSTS respond with 204 at once. The HOLES after them accept a request and never respond.
 """
 
 import asyncio
@@ -41,13 +41,14 @@ class Receiver(asyncio.Protocol):
             self._transport.write(_RESPONSE)
 
 
-async def main(ports: int, holes: int) -> None:
+async def main(hosts: int, holes: int) -> None:
     """Listen until killed."""
     loop = asyncio.get_running_loop()
-    found: list[int] = []
-    for number in range(ports + holes):
-        server = await loop.create_server(lambda number=number: Receiver(responds=number < ports), "127.0.0.1", 0)
-        found.append(server.sockets[0].getsockname()[1])
+    found: list[str] = []
+    for number in range(hosts + holes):
+        host = f"127.0.0.{number + 1}"  # a lane is all that goes to one host
+        server = await loop.create_server(lambda number=number: Receiver(responds=number < hosts), host, 0)
+        found.append(f"{host}:{server.sockets[0].getsockname()[1]}")
     print(*found, flush=True)
     await asyncio.Event().wait()
 

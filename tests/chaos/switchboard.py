@@ -119,7 +119,7 @@ class Switchboard:
     async def expire_webhook_leases(self) -> None:
         """Expire the leases of webhook lanes, so that deliveries of a dead worker are due again."""
         async with await AsyncConnection.connect(self.dsn, autocommit=True) as connection:
-            await connection.execute("UPDATE perezvon_1.webhook_lanes SET lease_until = 'epoch'")
+            await connection.execute("UPDATE perezvon_1.webhook_lanes SET lease_until = 'epoch', ready_at = now()")
             await connection.execute("UPDATE perezvon_1.webhook_deliveries SET due_at = now() WHERE state = 'pending'")
             await connection.execute("NOTIFY webhooks")
 

@@ -21,6 +21,7 @@ from application.webhook_options import WebhookOptions
 from application.webhook_targets import TargetPolicy, networks_of
 from infrastructure.postgres.connections import service_dsn
 from infrastructure.webhooks.delivery_worker import run_deliveries
+from infrastructure.webhooks.name_lookup import Lookup
 from infrastructure.webhooks.outbox import enqueue
 
 OPENED = networks_of("127.0.0.0/8,::1/128")
@@ -63,10 +64,10 @@ async def enqueue_all(dsn: str, messages: Sequence[Message], *, leased_to: UUID 
 
 
 @asynccontextmanager
-async def worker(dsn: str, options: WebhookOptions = OPTIONS) -> AsyncGenerator[None]:
-    """Deliver in this process while the context lasts."""
+async def worker(dsn: str, options: WebhookOptions = OPTIONS, lookup: Lookup | None = None) -> AsyncGenerator[None]:
+    """Deliver in this process while the context lasts; ``lookup`` finds the addresses of names."""
     stop = asyncio.Event()
-    running = asyncio.create_task(run_deliveries(service_dsn(dsn), stop, options))
+    running = asyncio.create_task(run_deliveries(service_dsn(dsn), stop, options, lookup))
     try:
         yield
     finally:
@@ -102,14 +103,23 @@ def deliveries(dsn: str) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in rows(dsn, "SELECT * FROM SCHEMA.webhook_deliveries ORDER BY number")}
 
 
+def late_lanes(dsn: str) -> list[dict[str, Any]]:
+    """Return the lanes that would be leased too late, because a delivery is due before ``ready_at``."""
+    return rows(
+        dsn,
+        "SELECT l.host, l.ready_at FROM SCHEMA.webhook_lanes AS l JOIN SCHEMA.webhook_deliveries AS d ON d.lane_id = l.id"
+        " WHERE d.state = 'pending' AND l.ready_at > greatest(d.due_at, l.paused_until, l.open_until, now())",
+    )
+
+
 def states(dsn: str) -> set[str]:
     """Return the states of all deliveries."""
     return {row["state"] for row in deliveries(dsn).values()}
 
 
 async def change(dsn: str, *queries: str) -> None:
-    """Change rows in another thread, since a worker of this process may hold their locks; then wake the worker."""
-    for query in (*queries, "NOTIFY webhooks"):
+    """Change rows in another thread, since a worker of this process may hold their locks; then wake lanes and worker."""
+    for query in (*queries, "UPDATE SCHEMA.webhook_lanes SET ready_at = now()", "NOTIFY webhooks"):
         await asyncio.to_thread(rows, dsn, query)
 
 

@@ -7,13 +7,25 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
+from application.fair_share import FairShare
 from application.policies.notify_webhooks import Message, WebhookKind
+from application.ports.webhooks import Untold
 from infrastructure.postgres.connections import service_dsn
 from infrastructure.webhooks.delivery_worker import open_first_attempt_sender
-from infrastructure.webhooks.first_attempts import PER_LANE_MAX
+from infrastructure.webhooks.first_attempts import PER_LANE_MAX, WAITED_FOR_MAX
 from tests.support.receiving import never, receiving
 from tests.support.waiting import eventually_async
-from tests.support.webhooks import OPTIONS, change, deliveries, enqueue_all, message, states, worker
+from tests.support.webhooks import (
+    OPTIONS,
+    ORGANIZATION,
+    change,
+    deliveries,
+    enqueue_all,
+    late_lanes,
+    message,
+    states,
+    worker,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -22,19 +34,19 @@ def before(url: str, *, callback_id: int = 1) -> Message:
     return message(url, kind=WebhookKind.BEFORE, callback_id=callback_id)
 
 
-async def send_first(dsn: str, messages: Sequence[Message], wait_s: float = 3.0) -> None:
+async def send_first(dsn: str, messages: Sequence[Message], wait_s: float = 3.0) -> Untold | None:
     """Store messages with a lease and make their first attempts at once."""
     holder = uuid4()
     await enqueue_all(dsn, messages, leased_to=holder)
     async with open_first_attempt_sender(service_dsn(dsn), replace(OPTIONS, before_wait=wait_s)) as first:
-        await first.send(messages, holder)
+        return await first.send(messages, holder)
 
 
 async def test_responses_are_recorded_when_send_returns(database: str) -> None:
     async with receiving() as receiver, open_first_attempt_sender(service_dsn(database), OPTIONS) as first:
         holder, sent = uuid4(), [before(receiver.url, callback_id=number) for number in range(20)]
         await enqueue_all(database, sent, leased_to=holder)
-        await asyncio.gather(*(first.send([one], holder) for one in sent))
+        assert set(await asyncio.gather(*(first.send([one], holder) for one in sent))) == {None}
         assert states(database) == {"delivered"}
     assert sorted(receiver.ids()) == sorted(one.id for one in sent)
     assert all(row["leased_to"] is None for row in deliveries(database).values())
@@ -55,7 +67,7 @@ async def test_send_waits_no_longer_than_the_setting_and_the_response_is_still_r
         async with open_first_attempt_sender(service_dsn(database), options) as first:
             holder, one = uuid4(), before(receiver.url)
             await enqueue_all(database, [one], leased_to=holder)
-            await first.send([one], holder)
+            assert await first.send([one], holder) is Untold.NO_RESPONSE
             assert states(database) == {"pending"}
             responding.set()
         assert states(database) == {"delivered"}
@@ -66,7 +78,7 @@ async def test_a_failed_one_is_retried_by_the_delivery_loop_on_the_short_schedul
     async with receiving() as receiver:
         receiver.responses += [500]
         one = before(receiver.url)
-        await send_first(database, [one])
+        assert await send_first(database, [one]) is Untold.FAILED
         assert deliveries(database)[one.id]["attempts"] == 1
         async with worker(database):
 
@@ -114,7 +126,7 @@ async def test_one_whose_callback_has_an_older_pending_message_waits_for_it(data
     async with receiving() as receiver:
         older, newer = message(receiver.url), before(receiver.url)
         await enqueue_all(database, [older])
-        await send_first(database, [newer])
+        assert await send_first(database, [newer]) is Untold.HELD_BACK
         assert receiver.got == []
         async with worker(database):
 
@@ -130,7 +142,7 @@ async def test_a_host_with_an_open_breaker_is_not_contacted_and_causes_no_wait(d
         await send_first(database, [before(receiver.url)])
         await change(database, "UPDATE SCHEMA.webhook_lanes SET open_until = now() + interval '1 hour'")
         parked = before(receiver.url, callback_id=2)
-        await send_first(database, [parked], wait_s=60.0)
+        assert await send_first(database, [parked], wait_s=60.0) is Untold.HELD_BACK
         assert len(receiver.got) == 1
         assert deliveries(database)[parked.id]["leased_to"] is None
 
@@ -149,6 +161,64 @@ async def test_a_black_hole_delays_few_first_attempts_and_the_loop_gets_the_rest
         await send_first(database, [before(hole.url, callback_id=number) for number in range(PER_LANE_MAX + 10)], 0.5)
         assert hole.max_in_flight == PER_LANE_MAX
     assert sum(row["attempts"] for row in deliveries(database).values()) == PER_LANE_MAX
+
+
+async def test_silent_receivers_of_one_organisation_take_no_place_from_another(database: str) -> None:
+    ended = asyncio.Event()
+
+    async def silent(_: object) -> int:
+        await ended.wait()
+        return 204
+
+    async with receiving("0.0.0.0") as hole, receiving("127.255.0.1") as healthy:  # noqa: S104 - all loopback addresses
+        hole.default = silent
+        port = hole.url.rpartition(":")[2]
+        hosts = [f"http://127.1.{number // 250}.{number % 250}:{port}" for number in range(2 * WAITED_FOR_MAX)]
+        options = replace(OPTIONS, before_wait=600.0, timeout=30.0)
+        async with open_first_attempt_sender(service_dsn(database), options) as first:
+            holder = uuid4()
+            hostile = [before(host, callback_id=number) for number, host in enumerate(hosts)]
+            mine = message(healthy.url, kind=WebhookKind.BEFORE, callback_id=10_000, organization_id=ORGANIZATION + 64)
+            await enqueue_all(database, [*hostile, mine], leased_to=holder)
+            waiting = [asyncio.create_task(first.send([one], holder)) for one in hostile]
+
+            async def hostile_share_is_used_up() -> bool:
+                return hole.in_flight == WAITED_FOR_MAX // 2
+
+            await eventually_async(hostile_share_is_used_up)
+            assert await first.send([mine], holder) is None
+            assert hole.in_flight == WAITED_FOR_MAX // 2
+            ended.set()
+            outcomes = await asyncio.gather(*waiting)
+        assert outcomes.count(Untold.NO_PLACE) == len(hostile) - WAITED_FOR_MAX // 2
+    assert late_lanes(database) == []
+
+
+async def test_a_place_is_free_again_when_the_dialler_stops_waiting(database: str) -> None:
+    ended = asyncio.Event()
+
+    async def silent(_: object) -> int:
+        await ended.wait()
+        return 204
+
+    async with receiving() as hole:
+        hole.default = silent
+        options = replace(OPTIONS, before_wait=0.1, timeout=30.0)
+        async with open_first_attempt_sender(service_dsn(database), options) as first:
+            holder, sent = uuid4(), [before(hole.url, callback_id=number) for number in range(2)]
+            await enqueue_all(database, sent, leased_to=holder)
+            first._waited_for = FairShare("first attempts", 1)
+            for one in sent:
+                assert await first.send([one], holder) is Untold.NO_RESPONSE
+            assert hole.in_flight == 2
+            ended.set()
+        assert states(database) == {"delivered"}
+
+
+async def test_without_a_wait_no_call_counts_as_untold(database: str) -> None:
+    async with receiving() as receiver:
+        assert await send_first(database, [before(receiver.url)], wait_s=0.0) is None
+    assert states(database) == {"delivered"}
 
 
 async def test_a_late_result_without_the_lease_is_dropped(database: str) -> None:

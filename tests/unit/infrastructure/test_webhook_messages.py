@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from application.policies.notify_webhooks import Message, message_of
+from application.webhook_targets import host_of
 from domain.callback.events import (
     AttemptFailed,
     AttemptStarted,
@@ -24,7 +25,7 @@ from domain.callback.events import (
     Outcome,
 )
 from domain.model import tag_of
-from infrastructure.webhooks.outbox import lane_of, origin_of
+from infrastructure.webhooks.outbox import lane_of
 from tests.support.histories import START, recorded
 
 CALL_ID = "11111111-2222-3333-4444-555555555555"
@@ -149,15 +150,8 @@ def test_the_longest_body_stays_under_20_kilobytes() -> None:
     assert len(message.body) < 20_000
 
 
-@pytest.mark.parametrize(
-    ("url", "origin"),
-    [
-        ("https://A.example/x?y", "https://a.example:443"),
-        ("http://a.example", "http://a.example:80"),
-        ("HTTP://a.example:8080/x", "http://a.example:8080"),
-        ("https://[2606:4700::1111]:8443/", "https://2606:4700::1111:8443"),
-    ],
-)
-def test_messages_to_one_origin_share_a_lane_within_their_organisation(url: str, origin: str) -> None:
-    assert origin_of(url) == origin
-    assert lane_of(1, origin) == lane_of(1, origin_of(url)) != lane_of(2, origin)
+def test_messages_to_one_host_share_a_lane_within_their_organisation() -> None:
+    one = lane_of(1, host_of("https://A.example/x?y"))
+    assert one == lane_of(1, host_of("http://a.example.:8080/z"))
+    assert one != lane_of(2, host_of("https://a.example/"))
+    assert one != lane_of(1, host_of("https://b.a.example/"))

@@ -1,12 +1,6 @@
-WITH held AS (
-    UPDATE {schema}.webhook_lanes AS l SET lease_until = 'epoch'
-    FROM unnest(%b::uuid[], %b::bigint[]) AS g (id, fence)
-    WHERE l.id = g.id AND l.fence = g.fence
-    RETURNING l.id
-)
 UPDATE {schema}.webhook_deliveries AS d
 SET due_at = greatest(now() + interval '1 second', head.due_at)
-FROM held
+FROM unnest(%b::uuid[]) AS held (id)
 CROSS JOIN LATERAL (
     SELECT d.number, greatest(h.due_at, l.paused_until, l.open_until) AS due_at
     FROM {schema}.webhook_deliveries AS d
