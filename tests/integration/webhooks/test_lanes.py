@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 
 from application.policies.notify_webhooks import Message, WebhookKind
 from infrastructure.postgres.connections import Pool, service_dsn
+from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.webhooks.deliveries_query import PostgresWebhookDeliveries
 from infrastructure.webhooks.delivery_loop import IN_FLIGHT_MAX
 from infrastructure.webhooks.lane_leases import (
@@ -159,7 +160,8 @@ async def test_a_message_that_is_sent_again_makes_its_lane_ready(database: str) 
         await eventually_async(is_idle)
         pool = Pool(service_dsn(database), size=1, name="test")
         await pool.open()
-        await PostgresWebhookDeliveries(pool).resend(one.organization_id, one.id)
+        shared = SharedPool(pool, size=1, resource="test")
+        await PostgresWebhookDeliveries(shared).resend(one.organization_id, one.id)
         await pool.close()
 
         async def is_sent_again() -> bool:
