@@ -30,6 +30,7 @@ from interfaces.api.web.error_responses import (
 from interfaces.api.web.field_types import NUMBER_MAX
 from interfaces.api.web.path_params import CLIENT_BASE_PATHS
 from interfaces.api.web.preconditions import check_if_match
+from interfaces.api.web.times import encode_time
 
 Json = dict[str, Any]
 
@@ -265,5 +266,5 @@ def _content(
 ) -> Json:
     schema: Json = {"type": "array", "items": reference(tp)} if is_list else reference(tp)
     example = example or EXAMPLES.get(tp)
-    value = msgspec.to_builtins([example] if is_list else example) if example else None
+    value = msgspec.to_builtins([example] if is_list else example, enc_hook=encode_time) if example else None
     return {media_type: {"schema": schema, **({"example": value} if value else {})}}

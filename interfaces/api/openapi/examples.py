@@ -30,6 +30,7 @@ from interfaces.api.routes.task_bodies import (
     TaskResponse,
     TaskStatusBody,
 )
+from interfaces.api.web.times import RequestTime
 from interfaces.config.retry_policies import ChosenOutcomes, ChosenPolicy, ChosenRule, policy_of
 
 QUEUE_ID = 65
@@ -166,7 +167,7 @@ _ALL = (
         caller_name=_TASK.caller_name,
         call_id=_TASK.call_id,
         recording_url=_TASK.recording_url,
-        call_datetime=_CALLED,
+        call_datetime=RequestTime(_CALLED),
     ),
     TaskStatusBody(status=Status.COMPLETED, reason="Called back"),
     AppealBody(appeal_id="2026-118"),

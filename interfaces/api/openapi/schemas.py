@@ -12,6 +12,7 @@ from litestar.params import PathParameter
 
 from interfaces.api.web.json_response import JsonResponse
 from interfaces.api.web.query_params import param_fields
+from interfaces.api.web.times import RequestTime
 
 _REF = "#/components/schemas/{name}"
 
@@ -65,7 +66,7 @@ def schemas(structs: Sequence[type[msgspec.Struct]], handlers: Sequence[HTTPRout
     """Return the schemas of the types, of the types within them, and of the handlers' parameters."""
     queries = [handler.opt["query"] for handler in handlers if "query" in handler.opt]
     parameter_types = [tp for query in queries for _, _, _, tp in param_fields(query)]
-    _, found = msgspec.json.schema_components([*structs, *parameter_types], ref_template=_REF)
+    _, found = msgspec.json.schema_components([*structs, *parameter_types], schema_hook=_time, ref_template=_REF)
     for struct in _with_inner(structs):
         for field in msgspec.structs.fields(struct):
             if datetime in _parts(field.type):
@@ -74,8 +75,15 @@ def schemas(structs: Sequence[type[msgspec.Struct]], handlers: Sequence[HTTPRout
 
 
 def _schema(tp: Any) -> dict[str, Any]:
-    (schema,), _ = msgspec.json.schema_components([tp], ref_template=_REF)
+    (schema,), _ = msgspec.json.schema_components([tp], schema_hook=_time, ref_template=_REF)
     return schema
+
+
+def _time(tp: type) -> dict[str, Any]:
+    """Return the schema of a time of a request, for msgspec, which does not know the type."""
+    if tp is not RequestTime:
+        raise NotImplementedError(tp)
+    return {"type": "string", "format": "date-time"}
 
 
 def _set_date_time(schema: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ is not stored for a second response.
 """
 
 import re
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -24,7 +23,7 @@ from interfaces.api.web.field_types import Id, Line, Name
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.preconditions import refuse_idempotency_key
 from interfaces.api.web.routers import v1_router
-from interfaces.api.web.times import to_utc
+from interfaces.api.web.times import RequestTime, utc_of
 from interfaces.config.retry_policies import ChosenPolicy
 
 _NUMBER_MAX = 2**31 - 1
@@ -74,7 +73,7 @@ class NewTokenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     role: Role
     name: Name | None = None
     member_id: Id | None = None
-    expires_at: Annotated[datetime, Meta(description="A time without a zone is UTC.")] | None = None
+    expires_at: Annotated[RequestTime, Meta(description="A time without a zone is UTC.")] | None = None
 
 
 class NewOperatorResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,14 +227,13 @@ async def list_tokens(request: JsonRequest) -> TokensResponse:
 async def issue_token(request: JsonRequest, data: JSONBody[NewTokenBody]) -> NewTokenResponse:
     """Issue a token, and return it. It is shown only once."""
     context = context_of(request)
-    (expires_at,) = to_utc(expires_at=data.expires_at)
     issued = await context.api.services.organizations.issue_token(
         context.organization_id,
         data.role,
         context.command_request(),
         member_id=data.member_id,
         name=data.name,
-        expires_at=expires_at,
+        expires_at=utc_of(data.expires_at),
     )
     return NewTokenResponse(id=issued.id, token=issued.token)
 

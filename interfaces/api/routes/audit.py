@@ -11,13 +11,13 @@ from application.queries.view_lag import Lag
 from domain.limits import NAME_MAX
 from domain.permissions import Permission
 from interfaces.api.web.context import context_of
-from interfaces.api.web.field_types import NO_NUL, POSITION_MAX, TimeText
+from interfaces.api.web.field_types import NO_NUL, POSITION_MAX
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse
 from interfaces.api.web.paging import next_link
 from interfaces.api.web.query_params import decode_params
 from interfaces.api.web.routers import v1_router
-from interfaces.api.web.times import parse_query_times
+from interfaces.api.web.times import RequestTime, utc_of
 
 FilterText = Annotated[str, Meta(max_length=NAME_MAX, pattern=NO_NUL)]
 
@@ -28,8 +28,8 @@ class AuditTrailQuery(msgspec.Struct, frozen=True, kw_only=True):
     stream: Annotated[FilterText, Meta(description="Name of the stream, such as task/<id>.")] | None = None
     actor: Annotated[FilterText, Meta(description="The actor, such as operator/1.")] | None = None
     type: Annotated[FilterText, Meta(description="Event type, such as task.filed.v1.")] | None = None
-    since: Annotated[TimeText, Meta(description="Recorded at this time or later.")] | None = None
-    until: Annotated[TimeText, Meta(description="Recorded before this time.")] | None = None
+    since: Annotated[RequestTime, Meta(description="Recorded at this time or later.")] | None = None
+    until: Annotated[RequestTime, Meta(description="Recorded before this time.")] | None = None
     after: Annotated[int, Meta(ge=0, le=POSITION_MAX, description="Only events after this log position.")] = 0
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
 
@@ -57,8 +57,9 @@ async def list_audit_trail(request: JsonRequest) -> JsonResponse[AuditTrailRespo
     """Return the organisation's events with actor, time and reason, oldest first."""
     context = context_of(request)
     query = decode_params(request, AuditTrailQuery)
-    since, until = parse_query_times(since=query.since, until=query.until)
-    filters = AuditTrailFilter(stream=query.stream, actor=query.actor, type=query.type, since=since, until=until)
+    filters = AuditTrailFilter(
+        stream=query.stream, actor=query.actor, type=query.type, since=utc_of(query.since), until=utc_of(query.until)
+    )
     page = await context.api.services.audit_trail.page(
         context.organization_id, filters, after=query.after, limit=query.limit
     )

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from domain.errors import InvalidField
 from domain.limits import START_AHEAD_MAX_S
-from interfaces.api.web.times import is_representable
+from interfaces.api.web.times import parse_time
 
 _FIELD = "start_time_utc"
 _LENGTH = len("YYYY-MM-DD HH:MM:SS")
@@ -29,11 +29,9 @@ def parse_start_time(given: str | int | None, now: datetime) -> datetime:
         due = now + timedelta(seconds=int(given))
     else:
         try:
-            due = datetime.fromisoformat(given).replace(tzinfo=UTC)
+            due = parse_time(given)
         except ValueError as error:
             raise InvalidField(_FIELD, f"Not a valid date and time: {given}", "datetime_parsing") from error
-        if not is_representable(due):
-            raise InvalidField(_FIELD, f"Expected a time after 0001-01-01, not {given}", "datetime_parsing")
     if due > now + timedelta(seconds=START_AHEAD_MAX_S):
         raise InvalidField(_FIELD, "Expected a time at most 365 days ahead", "less_than_equal")
     return due

@@ -24,14 +24,13 @@ from interfaces.api.web.field_types import (
     Phone,
     RecordingUrl,
     ShortText,
-    TimeText,
     Title,
     TranscriptionText,
 )
 from interfaces.api.web.json_response import JsonResponse
 from interfaces.api.web.paging import HistoryQuery, next_link
 from interfaces.api.web.read_your_writes import PositionQuery
-from interfaces.api.web.times import to_utc
+from interfaces.api.web.times import RequestTime, utc_of
 
 MASK = "***"
 OPERATOR_ID = "op_0123456789abcdefABCDEF"
@@ -55,11 +54,11 @@ class NewTaskBody(msgspec.Struct, frozen=True, kw_only=True):
     caller_name: ShortText | None = None
     call_id: Annotated[Id, Meta(examples=["A-4711"])] | None = None
     recording_url: RecordingUrl | None = None
-    call_datetime: Annotated[datetime, Meta(description="A time without a zone is UTC.")] | None = None
+    call_datetime: Annotated[RequestTime, Meta(description="A time without a zone is UTC.")] | None = None
     call_transcription: TranscriptionText | None = None
     call_summary: LongText | None = None
     call_response_summary: LongText | None = None
-    due_date: Annotated[datetime, Meta(description="A time without a zone is UTC.")] | None = None
+    due_date: Annotated[RequestTime, Meta(description="A time without a zone is UTC.")] | None = None
 
 
 class TaskStatusBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +98,9 @@ class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a task at a version or at a time; without either, the current state."""
 
     version: Annotated[int, Meta(description="The state at that version.")] | None = None
-    as_of: Annotated[TimeText, Meta(description="The state at that time; a time without a zone is UTC.")] | None = None
+    as_of: Annotated[RequestTime, Meta(description="The state at that time; a time without a zone is UTC.")] | None = (
+        None
+    )
 
 
 class TaskResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,8 +164,7 @@ class HistoryResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 def file_task_command(body: NewTaskBody) -> FileTask:
-    """Return the command to file the task that the body describes. Raises InvalidRequest on a time."""
-    call_datetime, due_date = to_utc(call_datetime=body.call_datetime, due_date=body.due_date)
+    """Return the command to file the task that the body describes."""
     return FileTask(
         operator_key=body.operator_id,
         details=CallDetails(
@@ -181,8 +181,8 @@ def file_task_command(body: NewTaskBody) -> FileTask:
         task_type=body.task_type,
         priority=body.priority,
         call_id=body.call_id,
-        call_datetime=call_datetime,
-        due_date=due_date,
+        call_datetime=utc_of(body.call_datetime),
+        due_date=utc_of(body.due_date),
     )
 
 

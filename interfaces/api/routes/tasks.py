@@ -42,7 +42,7 @@ from interfaces.api.web.query_params import decode_params
 from interfaces.api.web.read_your_writes import read_after_writes
 from interfaces.api.web.request_errors import FieldError, InvalidRequest
 from interfaces.api.web.routers import tasks_api_router
-from interfaces.api.web.times import parse_query_times
+from interfaces.api.web.times import utc_of
 
 _VIEW = "task_list"
 
@@ -132,9 +132,8 @@ async def get_task(request: JsonRequest) -> JsonResponse[TaskResponse]:
         message = "Expected either version or as_of, not both"
         raise InvalidRequest([FieldError(("query", name), message, "value_error") for name in ("version", "as_of")])
     context = context_of(request)
-    (as_of,) = parse_query_times(as_of=query.as_of)
     result = await context.api.services.tasks.get(
-        task_id_of(request), context.organization_id, version=query.version, as_of=as_of
+        task_id_of(request), context.organization_id, version=query.version, as_of=utc_of(query.as_of)
     )
     headers = {**_task_headers(result), "Cache-Control": "private, no-cache"}
     if if_none_match(request, result.task.version):

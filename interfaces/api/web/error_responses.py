@@ -51,6 +51,7 @@ from interfaces.api.web.request_errors import (
     RequestTimeout,
     TooManyRequests,
     Unauthenticated,
+    UnsupportedContentCoding,
     UnsupportedMediaType,
     to_field_error,
 )
@@ -96,6 +97,7 @@ ERROR_RESPONSES: dict[type[Exception], tuple[int, str, str]] = {
     ),
     IntakeClosed: (401, "intake_closed", "This organisation accepts tasks only with a token in Authorization: Bearer"),
     InvalidRequest: (422, "invalid", "Validation failed"),
+    UnsupportedContentCoding: (415, "unsupported_media_type", ""),
     UnsupportedMediaType: (415, "unsupported_media_type", "The body must be JSON: send Content-Type: application/json"),
     RequestTimeout: (408, "request_timeout", "The request body did not arrive within 30 seconds"),
     ClientDisconnected: (400, "client_gone", "The request body is incomplete"),
@@ -220,6 +222,8 @@ def _headers_of(error: Exception, status: int) -> dict[str, str]:
             }
         case StorageUnavailable() | ShareExhausted():
             return {"Retry-After": "1"}
+        case UnsupportedContentCoding():
+            return {"Accept-Encoding": "identity"}
         case RequestTimeout():
             return {"Connection": "close"}
         case _:

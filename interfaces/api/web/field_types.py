@@ -50,7 +50,6 @@ Phone = Annotated[str, Meta(pattern=PHONE, max_length=PHONE_MAX, examples=["+770
 Line = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=PHONE_MAX, examples=["1001"])]
 RecordingUrl = Annotated[str, Meta(pattern=URL, max_length=URL_MAX, examples=["https://calls.example/4711.mp3"])]
 Id = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=ID_MAX)]
-TimeText = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 ShortText = Annotated[str, Meta(pattern=NO_NUL, max_length=NAME_MAX)]
 CommentText = Annotated[str, Meta(pattern=NO_NUL, max_length=COMMENT_MAX)]
 LongText = Annotated[str, Meta(pattern=NO_NUL, max_length=DESCRIPTION_MAX)]

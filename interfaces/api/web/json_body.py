@@ -7,7 +7,6 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from itertools import islice
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Union, cast, get_args, get_origin
@@ -18,6 +17,7 @@ from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 from litestar.types import Empty
 
+from interfaces.api.web.body_encoding import check_content_coding, malformed_json
 from interfaces.api.web.request_errors import (
     ClientDisconnected,
     FieldError,
@@ -27,7 +27,7 @@ from interfaces.api.web.request_errors import (
     UnsupportedMediaType,
     to_field_error,
 )
-from interfaces.api.web.times import is_representable, unrepresentable
+from interfaces.api.web.times import decode_time
 
 BODY_BYTES_MAX = 8 << 20
 
@@ -68,6 +68,7 @@ class JsonRequest(Request[None, None, State]):
         kind = self.content_type[0]
         if kind and kind != "application/json" and not kind.endswith("+json"):
             raise UnsupportedMediaType
+        check_content_coding(self)
         return await self.body()
 
 
@@ -75,7 +76,7 @@ def decode_json(body: bytes | msgspec.Raw, tp: Any, at: Loc = ("body",)) -> Any:
     """Decode JSON into a ``tp``; ``at`` is its location in the request. Raises InvalidRequest with up to 50 field errors."""
     decoder = _decoders.get(tp)
     if decoder is None:
-        decoder = _decoders[tp] = msgspec.json.Decoder(tp, strict=True)
+        decoder = _decoders[tp] = msgspec.json.Decoder(tp, strict=True, dec_hook=decode_time)
     try:
         try:
             return decoder.decode(body)
@@ -84,18 +85,16 @@ def decode_json(body: bytes | msgspec.Raw, tp: Any, at: Loc = ("body",)) -> Any:
             raise InvalidRequest(found or [to_field_error(at, str(error))]) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         found = list(islice(_surrogates(bytes(body), at), _ERRORS_MAX))
-        raise InvalidRequest(found or [FieldError(at, "Malformed JSON", "json_invalid")]) from error
+        raise InvalidRequest(found or [malformed_json(memoryview(body), error, at)]) from error
 
 
 def _field_errors(value: Any, tp: Any, at: Loc) -> Iterator[FieldError]:
     """Yield every field error of a decoded value; only invalid parts are walked."""
     try:
-        good = msgspec.convert(value, tp, strict=True)
+        msgspec.convert(value, tp, strict=True, dec_hook=decode_time)
     except msgspec.ValidationError as error:
         whole = str(error).split(" - at `")[0]
     else:
-        if isinstance(good, datetime) and not is_representable(good):
-            yield unrepresentable(at)
         return
     for error in _errors_inside(value, _struct_or_list(tp, value), at):
         whole = ""

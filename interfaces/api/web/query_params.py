@@ -16,6 +16,7 @@ import msgspec
 
 from interfaces.api.web.context import AnyRequest, context_of
 from interfaces.api.web.request_errors import FieldError, InvalidRequest, to_field_error
+from interfaces.api.web.times import decode_time
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -125,7 +126,7 @@ def _converted(text: str, tp: Any) -> Any:
     """Return the value of a parameter's text. An integer consists of digits: msgspec would also accept 1.0 and 1e1."""
     if _is_integer(tp) and not _INTEGER.fullmatch(text):
         raise msgspec.ValidationError("Expected `int` in decimal digits")
-    return msgspec.convert(text, tp, strict=False)
+    return msgspec.convert(text, tp, strict=False, dec_hook=decode_time)
 
 
 @cache

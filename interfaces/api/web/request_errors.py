@@ -32,6 +32,15 @@ class UnsupportedMediaType(Exception):
     """The Content-Type of the body is not JSON."""
 
 
+class UnsupportedContentCoding(UnsupportedMediaType):
+    """The body is compressed; ``coding`` is the start of its Content-Encoding."""
+
+    def __init__(self, coding: str) -> None:
+        super().__init__(
+            f"Content-Encoding {coding!a} is not supported: send the body uncompressed, without Content-Encoding"
+        )
+
+
 class RequestTimeout(Exception):
     """The body did not arrive in time."""
 
@@ -80,7 +89,7 @@ _KIND_OF = tuple(
         (r"Expected `str` of length <= ", "string_too_long"),
         (r"Expected `(int|float)` >= ", "greater_than_equal"),
         (r"Expected `(int|float)` <= ", "less_than_equal"),
-        (r"Invalid RFC3339|Expected `datetime", "datetime_parsing"),
+        (r"Expected a time |Expected second 60 ", "datetime_parsing"),
         (r"Invalid enum value", "enum"),
         (r"Expected `str\b", "string_type"),
         (r"Expected `int\b", "int_parsing"),

@@ -1,5 +1,7 @@
 """Decoding of JSON bodies, and the field errors of invalid ones."""
 
+import gzip
+import zlib
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,7 +12,7 @@ from msgspec import Meta
 from interfaces.api.web.field_types import NO_NUL, TITLE
 from interfaces.api.web.json_body import decode_json
 from interfaces.api.web.request_errors import FieldError, InvalidRequest
-from interfaces.api.web.times import parse_query_times, to_utc
+from interfaces.api.web.times import RequestTime, parse_time
 
 Plain = Annotated[str, Meta(pattern=NO_NUL, max_length=5)]
 
@@ -24,7 +26,7 @@ class Call(msgspec.Struct):
     title: Annotated[str, Meta(pattern=TITLE)]
     legs: list[Leg] = []
     first: Leg | None = None
-    due: datetime | None = None
+    due: RequestTime | None = None
 
 
 def faults_of(body: bytes, tp: Any = Call) -> list[FieldError]:
@@ -62,23 +64,32 @@ def test_nothing_is_coerced_to_a_number(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "reason"),
     [
-        b"",
-        b"{",
-        b"{}x",
-        b"\xef\xbb\xbf{}",
-        b"\xff",
-        b'{"title": "\xff"}',
-        b"{'title': 1}",
-        b'{"title": NaN}',
-        b'{"x": ' + b"[" * 100_000,
-        b'{"x": ' + b'{"x": ' * 100_000,
-        rb'{"title": "\ud8zz"}',
+        (b"", "it is empty"),
+        (b"{", "it is incomplete"),
+        (b"{}x", "trailing characters (byte 3)"),
+        (b"\xef\xbb\xbf{}", "it begins with a byte order mark (BOM, bytes EF BB BF); send UTF-8 without it"),
+        ('{"title": "x"}'.encode("utf-16"), "it is UTF-16 or UTF-32; send UTF-8"),
+        ('{"title": "x"}'.encode("utf-16-le"), "it is UTF-16 or UTF-32; send UTF-8"),
+        ('{"title": "x"}'.encode("utf-16-be"), "it is UTF-16 or UTF-32; send UTF-8"),
+        ('{"title": "x"}'.encode("utf-32"), "it is UTF-16 or UTF-32; send UTF-8"),
+        (gzip.compress(b'{"title": "x"}'), "it is compressed with gzip; send it uncompressed"),
+        (zlib.compress(b'{"title": "x"}'), "it is compressed with deflate; send it uncompressed"),
+        (b"\xff", "invalid character (byte 0)"),
+        (
+            '{"title": "Привет"}'.encode("cp1251"),
+            "a text is not UTF-8: it contains byte 0xCF; convert it, for example from windows-1251",
+        ),
+        (b"{'title': 1}", "object keys must be strings (byte 1)"),
+        (b'{"title": NaN}', "invalid character (byte 10)"),
+        (b'{"x": ' + b"[" * 100_000, "it is nested too deeply"),
+        (b'{"x": ' + b'{"x": ' * 100_000, "it is nested too deeply"),
+        (rb'{"title": "\ud8zz"}', "invalid character in unicode escape (byte 16)"),
     ],
 )
-def test_what_is_no_json_is_told_of_the_whole(body: bytes) -> None:
-    assert faults_of(body) == [FieldError(("body",), "Malformed JSON", "json_invalid")]
+def test_what_is_no_json_is_told_of_the_whole(body: bytes, reason: str) -> None:
+    assert faults_of(body) == [FieldError(("body",), f"Malformed JSON: {reason}", "json_invalid")]
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"1", b"[" * 100_000])
@@ -150,17 +161,34 @@ def test_a_time_that_not_every_zone_can_tell_is_a_fault_beside_the_others(time: 
 
 
 def test_a_time_without_a_zone_is_utc() -> None:
-    naive, given = to_utc(
-        naive=datetime.fromisoformat("2026-01-01T10:00:00"), given=datetime.fromisoformat("2026-01-01T10:00:00+05:00")
-    )
-    assert naive == datetime(2026, 1, 1, 10, tzinfo=UTC)
-    assert str(given) == "2026-01-01 05:00:00+00:00"
+    assert parse_time("2026-01-01T10:00:00") == datetime(2026, 1, 1, 10, tzinfo=UTC)
+    assert str(parse_time("2026-01-01T10:00:00+05:00")) == "2026-01-01 05:00:00+00:00"
 
 
-def test_times_in_a_query_are_told_by_their_names() -> None:
-    assert parse_query_times(since=None, until="2026-01-01T00:00:00Z") == [None, datetime(2026, 1, 1, tzinfo=UTC)]
-    with pytest.raises(InvalidRequest) as refused:
-        parse_query_times(since="1700000000", until="x")
-    assert [fault.loc for fault in refused.value.field_errors] == [("query", "since"), ("query", "until")]
-    with pytest.raises(InvalidRequest):
-        parse_query_times(since="0001-01-01T00:00:00+10:00")
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-12-31T23:59:60Z", "2027-01-01 00:00:00+00:00"),
+        ("2026-12-31 23:59:60", "2027-01-01 00:00:00+00:00"),
+        ("2016-12-31t18:59:60.25-05:00", "2017-01-01 00:00:00.250000+00:00"),
+        ("2017-01-01T05:29:60+05:30", "2017-01-01 00:00:00+00:00"),
+    ],
+)
+def test_the_leap_second_is_the_first_of_the_next_day(text: str, utc: str) -> None:
+    assert str(parse_time(text)) == utc
+    called = decode_json(msgspec.json.encode({"title": "x", "due": text}), Call)
+    assert called.due.utc == parse_time(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-12-31T22:59:60Z", "2026-12-31T23:59:61Z", "2026-12-31T23:60:60Z", "2026-12-31T23:59:60+05:00"]
+)
+def test_second_60_is_nowhere_else(text: str) -> None:
+    with pytest.raises(ValueError, match="Expected"):
+        parse_time(text)
+
+
+@pytest.mark.parametrize("value", [1700000000, True, [], {}, 1.5])
+def test_a_time_is_text(value: Any) -> None:
+    (fault,) = faults_of(msgspec.json.encode({"title": "x", "due": value}))
+    assert (fault.loc, fault.kind) == (("body", "due"), "datetime_parsing")
