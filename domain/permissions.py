@@ -12,7 +12,9 @@ class Permission(StrEnum):
     CHANGE_TASKS = "change_tasks"
     READ_QUEUES = "read_queues"
     CHANGE_QUEUES = "change_queues"
+    READ_BOARD = "read_board"
     READ_WEBHOOKS = "read_webhooks"
+    READ_ORGANIZATION = "read_organization"
     AUDIT = "audit"
     ADMINISTER = "administer"
 
@@ -38,12 +40,21 @@ class Role(StrEnum):
 
 
 _READING_TASKS = {Permission.LIST_TASKS, Permission.READ_PERSONAL}
-_AGENT = {Permission.FILE_TASKS, *_READING_TASKS, Permission.CHANGE_TASKS, Permission.READ_QUEUES}
+_READING_QUEUES = {Permission.READ_QUEUES, Permission.READ_BOARD}
+_AGENT = {Permission.FILE_TASKS, *_READING_TASKS, Permission.CHANGE_TASKS, *_READING_QUEUES}
 _PERMISSIONS = {
     Role.ADMIN: frozenset(Permission),
     Role.SUPERVISOR: frozenset({*_AGENT, Permission.CHANGE_QUEUES, Permission.READ_WEBHOOKS}),
     Role.AGENT: frozenset(_AGENT),
     Role.OPERATOR: frozenset({Permission.FILE_TASKS}),
-    Role.AUDITOR: frozenset({*_READING_TASKS, Permission.READ_QUEUES, Permission.READ_WEBHOOKS, Permission.AUDIT}),
-    Role.ANALYST: frozenset({Permission.LIST_TASKS}),
+    Role.AUDITOR: frozenset(
+        {
+            *_READING_TASKS,
+            *_READING_QUEUES,
+            Permission.READ_WEBHOOKS,
+            Permission.READ_ORGANIZATION,
+            Permission.AUDIT,
+        }
+    ),
+    Role.ANALYST: frozenset({Permission.LIST_TASKS, Permission.READ_BOARD}),
 }

@@ -9,6 +9,7 @@ import msgspec
 
 from application.headroom import Usage
 from domain.callback_queue.callback_queue import CallbackQueue
+from domain.callback_queue.events import QueueStatus
 
 
 class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +56,7 @@ class QueueBoardRow(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     name: str
-    status: str
+    status: QueueStatus
     concurrent_task_limit: int
     taken: int
     waiting: int

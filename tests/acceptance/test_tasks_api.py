@@ -315,11 +315,11 @@ async def test_an_analyst_sees_no_personal_data(office: Office) -> None:
     masked = {key for key in task if task[key] == "***"}
     assert masked == {
         "title", "description", "caller_name", "recording_url", "call_transcription", "call_summary",
-        "call_response_summary", "assigned_user_name",
+        "call_response_summary", "assigned_user_name", "call_id",
     }  # fmt: skip
     assert task["caller_phone"] == "***4567"
     assert task["error_message"] is None
-    assert (task["priority"], task["call_id"]) == ("urgent", "A-1")
+    assert (task["priority"], task["assigned_user_id"]) == ("urgent", office.member_id)
 
 
 @pytest.mark.parametrize("probe", [{"search": "а"}, {"caller_phone": "+77011234567"}])

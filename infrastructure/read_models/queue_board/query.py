@@ -109,7 +109,7 @@ def _board_row(row: _BoardRow) -> QueueBoardRow:
     return QueueBoardRow(
         id=row.id,
         name=row.name,
-        status=row.status,
+        status=QueueStatus(row.status),
         concurrent_task_limit=row.concurrent_task_limit,
         taken=row.taken,
         waiting=row.waiting,

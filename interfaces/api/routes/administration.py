@@ -1,4 +1,4 @@
-"""``/v1``: administration of an organisation, for its admins.
+"""``/v1``: administration of an organisation, for its admins; auditors read it.
 
 Unknown keys are refused here, and so is an Idempotency-Key: most responses contain a secret that is shown once, and that
 is not stored for a second response.
@@ -29,9 +29,9 @@ from interfaces.config.retry_policies import ChosenPolicy
 _NUMBER_MAX = 2**31 - 1
 _TOKEN_ID = re.compile(r"^[0-9A-Za-z]{1,64}$")
 _NO_IDEMPOTENCY_KEY = refuse_idempotency_key("the response may contain a secret that is shown only once")
-_READING = {"permission": Permission.ADMINISTER}
-_CHANGING = {**_READING, "errors": {409}}
-_CHANGING_ONE = {**_READING, "errors": {404, 409}}
+_READING = {"permission": Permission.READ_ORGANIZATION}
+_CHANGING = {"permission": Permission.ADMINISTER, "errors": {409}}
+_CHANGING_ONE = {"permission": Permission.ADMINISTER, "errors": {404, 409}}
 
 
 class SettingsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

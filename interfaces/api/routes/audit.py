@@ -72,7 +72,7 @@ async def list_audit_trail(request: JsonRequest) -> JsonResponse[AuditTrailRespo
 
 @get(
     "/projections",
-    opt={"permission": Permission.ADMINISTER},
+    opt={"permission": Permission.READ_ORGANIZATION},
     operation_id="listProjections",
     summary="List the lag of views and policies",
 )

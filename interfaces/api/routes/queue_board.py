@@ -12,6 +12,7 @@ from interfaces.api.web.context import context_of
 from interfaces.api.web.field_types import NUMBER_MAX
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse
+from interfaces.api.web.masking import masked_for
 from interfaces.api.web.query_params import decode_params
 from interfaces.api.web.read_your_writes import PositionQuery, read_after_writes
 from interfaces.api.web.routers import v1_router
@@ -36,12 +37,12 @@ class QueueBoardResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 @get(
     "/queue-board",
-    opt={"permission": Permission.READ_QUEUES, "query": QueueBoardQuery, "response_headers": ["Perezvon-Position"]},
+    opt={"permission": Permission.READ_BOARD, "query": QueueBoardQuery, "response_headers": ["Perezvon-Position"]},
     operation_id="showQueueBoard",
     summary="Show the live board of callback queues",
 )
 async def show_queue_board(request: JsonRequest) -> JsonResponse[QueueBoardResponse]:
-    """Return the organisation's queues. `idle` is the reason why a queue starts nothing now; null if it is starting calls."""
+    """Return the organisation's queues; analysts see no names. `idle` is the reason why a queue starts nothing now; null if it is starting calls."""
     context, query = context_of(request), decode_params(request, QueueBoardQuery)
     board = context.api.services.queue_board
     page = await read_after_writes(
@@ -51,7 +52,7 @@ async def show_queue_board(request: JsonRequest) -> JsonResponse[QueueBoardRespo
         lambda: board.rows(context.organization_id, queue_id=query.queue, after=query.after, limit=query.limit + 1),
         also=[_COUNTS_VIEW],
     )
-    items = list(page.items[: query.limit])
+    items = masked_for(context.token_holder, page.items[: query.limit])
     body = QueueBoardResponse(items=items, next=items[-1].id if len(page.items) > query.limit else None)
     return JsonResponse(body, {"Perezvon-Position": str(page.position)})
 

@@ -5,9 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import replace
 
-from application.phones import split_extension
 from application.ports.event_log import Page
 from application.queries.task_list import TaskRow
 from application.tasks import FileTask, TaskResult
@@ -28,11 +26,11 @@ from interfaces.api.web.field_types import (
     TranscriptionText,
 )
 from interfaces.api.web.json_response import JsonResponse
+from interfaces.api.web.masking import OwnId, PhoneNumber
 from interfaces.api.web.paging import HistoryQuery, next_link
 from interfaces.api.web.read_your_writes import PositionQuery
 from interfaces.api.web.times import RequestTime, utc_of
 
-MASK = "***"
 OPERATOR_ID = "op_0123456789abcdefABCDEF"
 
 
@@ -106,16 +104,16 @@ class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
 class TaskResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A task. Every key is present; null means not set."""
 
-    id: str
-    organization_id: str
-    assigned_user_id: str | None
-    created_by_user_id: str | None
+    id: OwnId
+    organization_id: OwnId
+    assigned_user_id: OwnId | None
+    created_by_user_id: OwnId | None
     task_type: TaskType
     status: Status
     priority: Priority
     title: str
     description: str | None
-    caller_phone: str | None
+    caller_phone: PhoneNumber | None
     caller_name: str | None
     call_id: str | None
     recording_url: str | None
@@ -227,23 +225,6 @@ def task_row_response(row: TaskRow) -> TaskResponse:
     return TaskResponse(**values)
 
 
-def mask_personal(answer: TaskResponse) -> TaskResponse:
-    """Return the task with personal data masked; the last four digits of a phone number stay visible."""
-    return replace(
-        answer,
-        title=MASK,
-        description=_masked(answer.description),
-        caller_phone=answer.caller_phone and MASK + split_extension(answer.caller_phone)[0][-4:],
-        caller_name=_masked(answer.caller_name),
-        recording_url=_masked(answer.recording_url),
-        call_transcription=_masked(answer.call_transcription),
-        call_summary=_masked(answer.call_summary),
-        call_response_summary=_masked(answer.call_response_summary),
-        error_message=_masked(answer.error_message),
-        assigned_user_name=_masked(answer.assigned_user_name),
-    )
-
-
 def history_response(page: Page) -> HistoryResponse:
     """Return the response of a page of a stream's events."""
     items: list[HistoryItem] = []
@@ -269,7 +250,3 @@ def history_page(request: AnyRequest, page: Page, query: HistoryQuery) -> JsonRe
     body = history_response(page)
     link = next_link(request, {"after": body.next, "limit": query.limit}) if page.has_next else {}
     return JsonResponse(body, link)
-
-
-def _masked(text: str | None) -> str | None:
-    return None if text is None else MASK

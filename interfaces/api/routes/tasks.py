@@ -6,7 +6,7 @@ from litestar import Router, get, post, put, route
 from litestar.params import JSONBody
 
 from application.queries.task_list import TaskListFilter
-from application.task_search import search_filter, sees_personal_data
+from application.task_search import search_filter
 from application.tasks import TaskResult
 from domain.errors import InvalidField
 from domain.permissions import Permission
@@ -21,7 +21,6 @@ from interfaces.api.routes.task_bodies import (
     TaskStatusBody,
     file_task_command,
     history_page,
-    mask_personal,
     task_response,
     task_row_response,
 )
@@ -29,6 +28,7 @@ from interfaces.api.web.authentication import charge_operator
 from interfaces.api.web.context import RequestContext, context_of
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse
+from interfaces.api.web.masking import masked_for
 from interfaces.api.web.paging import HistoryQuery
 from interfaces.api.web.preconditions import (
     check_if_match,
@@ -81,7 +81,7 @@ async def file_task(request: JsonRequest, data: JSONBody[NewTaskBody]) -> JsonRe
     summary="List tasks, newest first",
 )
 async def list_tasks(request: JsonRequest) -> JsonResponse[TaskPageResponse]:
-    """Return a page of the organisation's tasks. Analysts see personal data masked and cannot search in it."""
+    """Return a page of the organisation's tasks. Analysts see texts masked and cannot search in them."""
     context = context_of(request)
     caller, services, query = context.token_holder, context.api.services, decode_params(request, TaskListQuery)
     filters = TaskListFilter(
@@ -104,7 +104,7 @@ async def list_tasks(request: JsonRequest) -> JsonResponse[TaskPageResponse]:
     if not page.total_is_exact:
         headers["Perezvon-Total"] = "at-least"
     body = TaskPageResponse(
-        items=tasks if sees_personal_data(caller) else [mask_personal(task) for task in tasks],
+        items=masked_for(caller, tasks),
         total=page.total,
         page=query.page,
         per_page=query.per_page,

@@ -91,6 +91,6 @@ def test_the_same_settings_again_record_nothing() -> None:
 def test_an_auditor_changes_nothing_and_an_analyst_sees_nothing_personal() -> None:
     changing = {Permission.FILE_TASKS, Permission.CHANGE_TASKS, Permission.CHANGE_QUEUES, Permission.ADMINISTER}
     assert not changing & Role.AUDITOR.permissions
-    assert Role.ANALYST.permissions == {Permission.LIST_TASKS}
+    assert Role.ANALYST.permissions == {Permission.LIST_TASKS, Permission.READ_BOARD}
     assert Role.OPERATOR.permissions == {Permission.FILE_TASKS}
     assert Role.ADMIN.permissions == set(Permission)

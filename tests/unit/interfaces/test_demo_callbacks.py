@@ -13,6 +13,7 @@ from standardwebhooks.webhooks import Webhook
 from application.phones import e164, line
 from application.queries.queue_board import Idle, QueueBoardRow
 from application.webhook_targets import check_target
+from domain.callback_queue.events import QueueStatus
 from infrastructure.gateways.asterisk.kind import AsteriskGatewayKind
 from infrastructure.gateways.asterisk.options import AsteriskOptions
 from interfaces.config.settings import BadSetting, from_environment
@@ -146,7 +147,7 @@ def test_news_that_come_after_newer_ones_of_the_same_callback_are_out_of_order()
 
 def board_row(idle: Idle | None) -> QueueBoardRow:
     return QueueBoardRow(
-        id=1, name="Q", status="on", concurrent_task_limit=8, taken=3, waiting=20, delayed=5, running=3, succeeded=6,
+        id=1, name="Q", status=QueueStatus.ON, concurrent_task_limit=8, taken=3, waiting=20, delayed=5, running=3, succeeded=6,
         failed=4, answer_rate=0.456, oldest_due=None, idle=idle,
     )  # fmt: skip
 
