@@ -45,7 +45,7 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
 class TaskListFilter(msgspec.Struct, frozen=True, kw_only=True):
     """A filter of tasks; None matches all.
 
-    ``search`` is a substring of the title; the case is ignored. Without ``include_cancelled``, cancelled tasks match only
+    ``search`` is a substring of the title; case and encoding are ignored, and ё is е. Without ``include_cancelled``, cancelled tasks match only
     if ``status`` is cancelled.
     """
 

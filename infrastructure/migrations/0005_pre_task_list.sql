@@ -13,7 +13,7 @@ CREATE TABLE {schema}.task_list (
     task_type             text COLLATE "C" NOT NULL,
     priority              text COLLATE "C" NOT NULL,
     title                 text NOT NULL,
-    title_folded          text NOT NULL, -- in lower case, because folding each title during a search is slow
+    title_folded          text NOT NULL, -- for the search: folding each title during a search is slow
     description           text,
     caller_phone          text COLLATE "C",
     caller_name           text,

@@ -267,6 +267,22 @@ async def test_search_finds_part_of_a_title_in_either_case(office: Office) -> No
     assert await office.list_task_ids(search="100%") == []
 
 
+@pytest.mark.parametrize(
+    ("title", "search"),
+    [
+        ("Чайник", "Чаи\u0306ник"),
+        ("Чаи\u0306ник", "й"),
+        ("ΟΔΟΣΑ", "ΟΔΟΣ"),
+        ("Счёт", "счет"),
+        ("Елка", "ё"),
+        ("İzmir", "izm"),
+    ],
+)
+async def test_search_finds_what_a_reader_takes_for_the_same(office: Office, title: str, search: str) -> None:
+    task = await office.file_task(title=title)
+    assert await office.list_task_ids(search=search) == [task["id"]]
+
+
 async def test_a_list_shows_what_this_process_wrote_before(office: Office) -> None:
     for _ in range(20):
         task = await office.file_task()

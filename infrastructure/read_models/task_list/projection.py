@@ -26,6 +26,7 @@ from domain.task.events import (
 )
 from domain.task.task import Status, Task, evolve
 from infrastructure.postgres.sql import statement
+from infrastructure.read_models.task_list.folding import fold
 from infrastructure.subscriptions.handler import VIEW_TUNING, fact_types
 from infrastructure.subscriptions.projection import Table, VersionGap
 
@@ -254,7 +255,7 @@ def _row(task: Task) -> tuple[Any, ...]:
         task.task_type,
         task.priority,
         details.title,
-        details.title.lower(),
+        fold(details.title),
         details.description,
         details.caller_phone,
         details.caller_name,

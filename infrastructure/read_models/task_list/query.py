@@ -10,6 +10,7 @@ from typing import Any
 from application.queries.task_list import TaskListFilter, TaskPage, TaskRow
 from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import statement
+from infrastructure.read_models.task_list.folding import fold
 from infrastructure.read_models.view_reader import read_view
 
 COUNTED = 10_000
@@ -168,8 +169,9 @@ class PostgresTaskList:
         """
         values: dict[str, Any] = {name: getattr(matching, name, None) for name in FILTERS}
         if matching.search is not None:
-            kind = "search" if _TRIGRAM.search(matching.search) else "short_search"
-            values |= {"search": None, kind: f"%{_escaped(matching.search.lower())}%"}
+            folded = fold(matching.search)
+            kind = "search" if _TRIGRAM.search(folded) else "short_search"
+            values |= {"search": None, kind: f"%{_escaped(folded)}%"}
         filters = {name for name, value in values.items() if value is not None}
         values |= {"organization_id": organization_id, "limit": per_page, "offset": (page - 1) * per_page}
         query = page_statement(filters, include_cancelled=matching.include_cancelled)

@@ -81,7 +81,10 @@ class TaskListQuery(PositionQuery, frozen=True, kw_only=True):
     priority: Priority | None = None
     search: (
         Annotated[
-            str, Meta(max_length=TITLE_MAX, pattern=NO_NUL, description="Text that the title contains, ignoring case.")
+            str,
+            Meta(
+                max_length=TITLE_MAX, pattern=NO_NUL, description="Text that the title contains, ignoring case; ё is е."
+            ),
         ]
         | None
     ) = None

@@ -23,6 +23,7 @@ from domain.task.events import (
     TaskType,
 )
 from domain.task.task import Status, replay
+from infrastructure.read_models.task_list.folding import fold
 from infrastructure.read_models.task_list.projection import TaskListProjection
 from infrastructure.subscriptions.projection import VersionGap
 from tests.support.histories import TASK_ID, filed
@@ -157,7 +158,7 @@ def passes(row: TaskRow, wanted: TaskListFilter) -> bool:
     hidden = row.status == "cancelled" and not wanted.include_cancelled and wanted.status is None
     asked = (wanted.status, wanted.task_type, wanted.priority, wanted.assigned_user_id, wanted.caller_phone)
     there = (row.status, row.task_type, row.priority, row.assigned_user_id, row.caller_phone)
-    matches = wanted.search is None or wanted.search.lower() in row.title.lower()
+    matches = wanted.search is None or fold(wanted.search) in fold(row.title)
     return not hidden and matches and all(a is None or a == b for a, b in zip(asked, there, strict=True))
 
 
