@@ -72,6 +72,10 @@ class FairShare:
         self._take(owner, places)
         return True
 
+    def adopt(self, owner: Hashable, places: int = 1) -> None:
+        """Take places beyond the owner's share: it holds them already, or no other owner needs any."""
+        self._take(owner, places)
+
     async def acquire(self, owner: Hashable, places: int = 1, *, timeout_s: float) -> None:
         """Take places, waiting at most ``timeout_s`` seconds for them. Raises ShareExhausted."""
         if self.try_acquire(owner, places):

@@ -45,8 +45,8 @@ class Status(StrEnum):
 class Callback(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a callback after its facts up to ``version``. Times come from the envelopes of the facts.
 
-    ``attempt`` counts the started attempts, ``forgiven`` those that do not count as tries; ``call_id`` is the call of the
-    last attempt. ``call_runs`` is true from the start of an attempt until its call has ended. ``failed_at`` is set from a
+    ``attempt`` counts the started attempts, ``forgiven`` those that do not count as tries, ``undialled`` those of them that
+    were never dialled; ``call_id`` is the call of the last attempt. ``call_runs`` is true from the start of an attempt until its call has ended. ``failed_at`` is set from a
     failed attempt until the decision to retry or to finish.
     """
 
@@ -60,6 +60,7 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
     status: Status = Status.SCHEDULED
     attempt: int = 0
     forgiven: int = 0
+    undialled: int = 0
     call_id: str | None = None
     call_runs: bool = False
     failed_at: datetime | None = None
@@ -118,7 +119,7 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
         failure = Failure(
             outcome=self.last_end.outcome,
             tries_left=self.scheduled.try_count - self.attempt + self.forgiven,
-            forgiven=self.forgiven,
+            forgiven=self.forgiven - self.undialled,
             pause=self.scheduled.try_again_pause,
             chance=_chance(self.call_id),
         )
@@ -159,8 +160,12 @@ def evolve(callback: Callback | None, event: Recorded[CallbackFact]) -> Callback
         case CallEnded(end=end):
             return replace(callback, call_runs=False, last_end=end)
         case CallbackDelayed(due_at=due_at, is_free=is_free):
+            last = callback.last_end
+            undialled = callback.undialled + bool(last and last.outcome is Outcome.NOT_DIALLED)
             forgiven = callback.forgiven + bool(is_free)
-            return replace(callback, status=Status.DELAYED, due_at=due_at, failed_at=None, forgiven=forgiven)
+            return replace(
+                callback, status=Status.DELAYED, due_at=due_at, failed_at=None, forgiven=forgiven, undialled=undialled
+            )
         case CallbackFinished(result=result, comment=comment):
             return replace(
                 callback, status=Status.FINISHED, finish_result=result, finish_comment=comment, failed_at=None

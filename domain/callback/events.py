@@ -16,7 +16,7 @@ class Leg(StrEnum):
 
 
 class Outcome(StrEnum):
-    """The outcome of a call (docs/asterisk.md)."""
+    """The outcome of a call (docs/asterisk.md). A call that is ``not_dialled`` was certainly never sent to the switch."""
 
     SUCCESS = "success"
     BUSY = "busy"
@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     ABANDONED = "abandoned"
     CANCELLED = "cancelled"
     LOST = "lost"
+    NOT_DIALLED = "not_dialled"
 
 
 class FinishResult(StrEnum):

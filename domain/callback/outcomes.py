@@ -12,6 +12,7 @@ _WORDS = {
     Outcome.ABANDONED: "CANCEL",
     Outcome.CANCELLED: "CANCEL",
     Outcome.LOST: "CANCEL",
+    Outcome.NOT_DIALLED: "CANCEL",
 }
 
 

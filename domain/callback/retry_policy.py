@@ -9,7 +9,7 @@ from domain.callback.events import Outcome
 from domain.errors import InvalidField
 from domain.limits import BACKOFF_MAX_S, FREE_CONGESTIONS_MAX, JITTER_MAX_PERCENT, PAUSE_MAX_S
 
-_RULED = frozenset(Outcome) - {Outcome.SUCCESS, Outcome.LOST}
+_RULED = frozenset(Outcome) - {Outcome.SUCCESS, Outcome.LOST, Outcome.NOT_DIALLED}
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     Jitter extends a pause by up to ``jitter_percent`` of its length, so that calls that failed at the same time are not
     repeated at the same time. The first ``free_congestions`` congestions of a callback do not count as tries; the pause
     after each of them doubles, up to an hour (exponential backoff). A lost call always follows the contract's rule, with
-    jitter, because a phone may have rung.
+    jitter, because a phone may have rung. An attempt that was not dialled is free under every policy, and repeated at once.
     """
 
     outcomes: dict[Outcome, Rule] = {}
@@ -52,7 +52,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """A failed attempt, as the input of a policy.
 
-    ``tries_left`` is the number of tries left if this attempt counts; ``forgiven`` is the number of earlier attempts that
+    ``tries_left`` is the number of tries left if this attempt counts; ``forgiven`` is the number of earlier congestions that
     did not count. ``pause`` is the callback's own pause in seconds. ``chance``, from 0 to 1, is the attempt's share of the
     jitter.
     """
@@ -73,6 +73,8 @@ class NextAttempt(msgspec.Struct, frozen=True):
 
 def next_attempt(failure: Failure, policy: RetryPolicy) -> NextAttempt | None:
     """Return the attempt that follows the failure, or None if no tries are left or the outcome is final."""
+    if failure.outcome is Outcome.NOT_DIALLED:
+        return NextAttempt(0.0, is_free=True)
     rule = policy.outcomes.get(failure.outcome, Rule())
     if not rule.retry:
         return None

@@ -8,7 +8,10 @@ and 0011).
 - lease: the gateway's lease with its fencing token, of which one worker holds each
 - leader: the loops that run side by side during one term of leadership
 - leadership_term: what these loops share: lease, pool, connection to the switch, pacing
+- organization_turns: which organisations may have calls to start, and whose turn it is
+- timetable_news: notifications of what changed in the timetable
 - due_queue: which due callbacks are next, fair to organisations and queues
+- line_waits: callbacks set apart while a call with their client runs
 - attempt_starter: the transaction that records attempts and takes their queue slots
 - call_placer: announces a call to webhooks, then has the switch dial it
 - outcome_recorder: the transaction that records events of the switch and frees queue slots
@@ -17,8 +20,10 @@ and 0011).
 - deleted_queue_sweeper: cancels callbacks that wait in deleted queues
 - open_calls: rows of open calls, and a cache of them with their facts
 - quarantine: callbacks whose streams cannot be read, set apart so that they do not block others
-- pacing: rate limit, channel limit and circuit breaker together: how many calls may start now
-- breaker: the circuit breaker of a gateway whose trunks carry nothing
+- pacing: rate limit, channels with a share for each organisation, and circuit breaker: how many calls may start now
+- breaker: a circuit breaker: congestions in a row open it, and a probe closes it
+- breakers: the breakers of a gateway, its organisations and their numbers
+- handover: marks calls that a term left undialled, so that the next leader records them as free
 - gateway_state: what of pacing outlives a term, and what the queue board shows of it
 - metrics: Prometheus metrics of all of these
 """

@@ -1,11 +1,15 @@
 """Starts due attempts: the one transaction that records them and takes their queue slots."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import repeat
 
 import msgspec
 from psycopg import AsyncConnection
 
 from application.caller_ids import caller_ids
+from application.phone_line_key import line_key
 from application.phones import split_extension
 from application.policies.decision import Decision, Facts
 from application.policies.notify_webhooks import Message, message_of
@@ -15,17 +19,30 @@ from domain.callback.callback import replay
 from domain.callback.events import AttemptStarted, CallbackFact, CallbackScheduled
 from domain.model import Envelope, Recorded
 from infrastructure.dispatch import metrics
-from infrastructure.dispatch.due_queue import DueCallback, dequeue, seconds_to_next
+from infrastructure.dispatch.breakers import DialledCall
+from infrastructure.dispatch.due_queue import (
+    DueCallback,
+    FirstRow,
+    QueueTurn,
+    deal,
+    find_startable,
+    lock_turns,
+    pick,
+    postpone,
+    remove,
+    select_first_rows,
+)
 from infrastructure.dispatch.leadership_term import LeadershipTerm
+from infrastructure.dispatch.line_waits import set_apart, take_back
 from infrastructure.dispatch.open_calls import OpenCall
-from infrastructure.dispatch.quarantine import Quarantine
+from infrastructure.dispatch.quarantine import QUARANTINED_FOR, Quarantine
 from infrastructure.event_log.codec import UnknownFact
 from infrastructure.event_log.decisions import decide_and_append, read_streams
 from infrastructure.postgres.sql import statement
 from infrastructure.webhooks.outbox import enqueue
 
 _OPEN = statement("""
-    WITH given AS MATERIALIZED (
+    WITH calls AS MATERIALIZED (
         SELECT *
         FROM unnest(
             %b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::int[], %b::bigint[], %b::text[], %b::bigint[]
@@ -38,14 +55,20 @@ _OPEN = statement("""
             gateway, fence, started_at
         )
         SELECT call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line, %b, %b, %b
-        FROM given
+        FROM calls
     )
     UPDATE {schema}.queue_slots AS s
-    SET taken = s.taken + b.calls,
-        served_at = statement_timestamp() + b.turn * interval '1 microsecond'
-    FROM (SELECT queue_id, count(*)::int AS calls, max(turn) AS turn FROM given GROUP BY queue_id) AS b
-    WHERE s.queue_id = b.queue_id
+    SET taken = s.taken + coalesce(b.calls, 0),
+        served_at = coalesce(statement_timestamp() + b.turn * interval '1 microsecond', s.served_at),
+        next_due_at = coalesce(q.next_due_at, 'infinity'),
+        next_callback_id = q.next_callback_id
+    FROM unnest(%b::bigint[], %b::timestamptz[], %b::bigint[]) AS q (queue_id, next_due_at, next_callback_id)
+    LEFT JOIN (SELECT queue_id, count(*)::int AS calls, max(turn) AS turn FROM calls GROUP BY queue_id) AS b
+        USING (queue_id)
+    WHERE s.queue_id = q.queue_id
 """)
+
+_ORGANIZATIONS_MAX = 100  # that a batch serves; the others have their turn in the next ones
 
 
 class StartedAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +81,26 @@ class StartedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     open_call: OpenCall
 
 
+class Batch(msgspec.Struct, frozen=True):
+    """Attempts that were started together; ``is_any_settled``: a callback was started, or need not be examined again soon."""
+
+    started: Sequence[StartedAttempt] = ()
+    is_any_settled: bool = False
+
+
+class Choice(msgspec.Struct):
+    """The decisions about due callbacks: started, due again later, or set apart until the client's line is free."""
+
+    to_start: list[DueCallback] = []
+    postponed: dict[int, datetime] = {}
+    busy: list[DueCallback] = []
+
+    @property
+    def is_any(self) -> bool:
+        """Return whether anything was decided about any callback."""
+        return bool(self.to_start or self.postponed or self.busy)
+
+
 class AttemptStarter:
     """Starts due attempts batch by batch."""
 
@@ -68,44 +111,97 @@ class AttemptStarter:
 
     async def seconds_to_next(self) -> float:
         """Return the seconds until an attempt can start: 0 or less is at once, infinite is after some change."""
-        async with self._term.pool.connection() as connection:
-            return await seconds_to_next(connection, self._quarantine.ids)
+        turns = self._term.turns
+        while ready := turns.ready(_ORGANIZATIONS_MAX, self._term.may_start):
+            floors = turns.floors(ready)
+            turns.begin_search(ready)
+            async with self._term.pool.connection() as connection:
+                found = await find_startable(connection, ready, floors)
+            turns.synchronize(found.now)
+            turns.end_search(found.next_at)
+            if found.is_any_due:
+                return 0.0
+        return turns.seconds_to_next()
 
-    async def start(self, limit: int) -> Sequence[StartedAttempt]:
+    async def release_lines(self) -> None:
+        """Return the oldest callbacks of clients whose calls have ended to the timetable. Raises Fenced, StorageUnavailable."""
+        lines = self._term.free_lines.copy()
+        if not lines:
+            return
+        async with self._term.transaction() as connection:
+            times = await take_back(connection, lines)
+        self._term.free_lines -= lines
+        for organization_id, due_at in times.items():
+            self._term.turns.lower(organization_id, due_at)
+
+    async def start(self, limit: int) -> Batch:
         """Start at most ``limit`` attempts; none when nothing is due in a queue with a free slot.
 
         They are recorded, and hold their slots, when this returns. A callback whose stream cannot be read is found by
         halving, and quarantined. Raises Fenced, StorageUnavailable.
         """
         limit = min(limit, self._quarantine.batch_max)
-        dequeued: list[DueCallback] = []
+        reserved, choice, batch = Counter[int](), Choice(), Batch()
         try:
             async with self._term.transaction() as connection:
-                dequeued = await dequeue(connection, self._quarantine.ids, limit)
-                started = await self._record(connection, dequeued) if dequeued else []
+                batch = await self._start(connection, limit, reserved, choice)
         except ValueError as error:  # from reading: UnknownFact, or a stream that begins in its middle
-            self._quarantine.batch_failed([due.callback_id for due in dequeued], error)
+            await self._set_aside([due.callback_id for due in choice.to_start], error)
             return await self.start(limit)
+        finally:
+            self._term.pacing.give_back(reserved - Counter(one.open_call.organization_id for one in batch.started))
         self._quarantine.batch_succeeded()
-        if dequeued:
-            self._note(dequeued, started)
-        return started
+        self._note(batch.started)
+        return batch
 
-    async def _record(self, connection: AsyncConnection, dequeued: Sequence[DueCallback]) -> list[StartedAttempt]:
+    async def _start(self, connection: AsyncConnection, limit: int, reserved: Counter[int], choice: Choice) -> Batch:
+        turns = self._term.turns
+        order = self._without_last_probe(turns.ready(_ORGANIZATIONS_MAX, self._term.may_start))
+        locked = await lock_turns(connection, order, turns.floors(order), limit) if order else []
+
+        def has_place(organization_id: int) -> bool:
+            is_taken = self._term.take_place(organization_id)
+            reserved[organization_id] += is_taken
+            return is_taken
+
+        dealt = deal(locked, order, limit, has_place)
+        if not dealt:
+            return Batch()
+        _choose(choice, dealt, await pick(connection, dealt), self._term)
+        return await self._record(connection, dealt, choice)
+
+    def _without_last_probe(self, order: list[int]) -> list[int]:
+        """Leave out the organisation of the last probe, when another is due and the breaker is open."""
+        breaker = self._term.pacing.breakers.gateway
+        others = [one for one in order if one != breaker.probed]
+        return order if breaker.is_closed or not others else others
+
+    async def _record(self, connection: AsyncConnection, dealt: Sequence[QueueTurn], choice: Choice) -> Batch:
         """Record an attempt of each; a callback that waits no more just loses its row of the timetable."""
-        streams = await read_streams(connection, [due.stream for due in dequeued])
-        decisions = [self._decision(due, streams[due.stream]) for due in dequeued]
+        streams = await read_streams(connection, [due.stream for due in choice.to_start])
+        await remove(connection, [due.callback_id for due in choice.to_start])
+        await postpone(connection, choice.postponed)
+        await set_apart(connection, choice.busy)
+        queues = list(dict.fromkeys(dealt))
+        first_rows = await select_first_rows(connection, queues)
+        decisions = [self._decision(due, streams[due.stream]) for due in choice.to_start]
         started = [
             _started(due, streams[due.stream], appended)
-            for due, appended in zip(dequeued, await decide_and_append(connection, decisions), strict=True)
+            for due, appended in zip(choice.to_start, await decide_and_append(connection, decisions), strict=True)
             if appended is not None
         ]
-        if not started:
-            return []
-        await self._open(connection, started)
+        await self._open(connection, started, queues, await first_rows.fetchall())
         if messages := [one.message for one in started if one.message]:
             await enqueue(connection, messages, leased_to=self._term.lease.holder)
-        return started
+        metrics.LINE_HOLDS.inc(len(choice.postponed))
+        return Batch(started, is_any_settled=choice.is_any)
+
+    async def _set_aside(self, callback_ids: Sequence[int], error: ValueError) -> None:
+        """Halve the next batch; postpone the only callback of one, so that it delays no others."""
+        if unreadable := self._quarantine.batch_failed(callback_ids, error):
+            until = self._term.turns.now() + QUARANTINED_FOR
+            async with self._term.transaction() as connection:
+                await postpone(connection, dict.fromkeys(unreadable, until))
 
     def _decision(self, due: DueCallback, facts: Facts) -> Decision:
         return Decision(
@@ -124,21 +220,70 @@ class AttemptStarter:
         callback = replay(facts)
         if callback is None or not callback.waits:
             return []
-        return callback.start_attempt(self._term.call_id(callback.id, callback.attempt + 1))
+        call_id = self._term.call_id(callback.id, callback.attempt + 1)
+        self._term.undialled.add(call_id)  # before the commit, whose result may stay unknown
+        return callback.start_attempt(call_id)
 
-    async def _open(self, connection: AsyncConnection, started: Sequence[StartedAttempt]) -> None:
-        columns = zip(*(msgspec.structs.astuple(one.open_call) for one in started), strict=True)
-        lease, at = self._term.lease, started[0].facts[-1].recorded_at
-        values = (*map(list, columns), lease.gateway, lease.fence, at)
+    async def _open(
+        self,
+        connection: AsyncConnection,
+        started: Sequence[StartedAttempt],
+        queues: Sequence[QueueTurn],
+        first_rows: Iterable[FirstRow],
+    ) -> None:
+        """Store the open calls, take their slots, and note how far each queue was searched."""
+        calls = [msgspec.structs.astuple(one.open_call) for one in started]
+        columns = zip(*calls, strict=True) if calls else repeat((), len(OpenCall.__struct_fields__))
+        lease, at = self._term.lease, started[0].facts[-1].recorded_at if started else None
+        first = {queue_id: (due_at, callback_id) for queue_id, due_at, callback_id in first_rows}
+        nothing = (None, 0)
+        marks = [(turn.queue_id, *first.get(turn.queue_id, nothing)) for turn in queues]
+        values = (*map(list, columns), lease.gateway, lease.fence, at, *map(list, zip(*marks, strict=True)))
         await connection.cursor(binary=True).execute(_OPEN, values, prepare=True)
 
-    def _note(self, dequeued: Sequence[DueCallback], started: Sequence[StartedAttempt]) -> None:
+    def _note(self, started: Sequence[StartedAttempt]) -> None:
         for one in started:
-            self._term.open_calls.add(one.open_call, one.facts)
-        metrics.BATCHES.labels("start").observe(len(dequeued))
+            call = one.open_call
+            self._term.open_calls.add(call, one.facts)
+            lines = [line_key(call.organization_id, number) for number in (one.call.a_number, one.call.b_number)]
+            self._term.pacing.breakers.started(call.call_id, DialledCall(call.organization_id, *lines))
+            self._term.turns.serve(one.open_call.organization_id)
+        if started:
+            metrics.BATCHES.labels("start").observe(len(started))
         metrics.STARTED.inc(len(started))
         metrics.OPEN_CALLS.inc(len(started))
         self._term.pacing.started(len(started))
+
+
+def _choose(
+    choice: Choice, dealt: Sequence[QueueTurn], picked: Sequence[Sequence[DueCallback]], term: LeadershipTerm
+) -> None:
+    """Choose the callbacks to start: for each turn the oldest of its queue that nothing prevents."""
+    lines = set[int]()
+    able = {rows[0].queue_id: _able(rows, choice, lines, term) for rows in picked if rows}
+    for turn in dealt:
+        if due := next(able.get(turn.queue_id, iter(())), None):
+            choice.to_start.append(due)
+
+
+def _able(rows: Iterable[DueCallback], choice: Choice, lines: set[int], term: LeadershipTerm) -> Iterator[DueCallback]:
+    """Yield callbacks that may start; note those that have to wait.
+
+    ``lines`` are those of the batch's calls to clients and probes, of which there is one at a time.
+    """
+    breakers = term.pacing.breakers
+    for due in rows:
+        limited = [due.client_line]
+        if breakers.is_probe_of_line(due.a_line, due.b_line):
+            limited += [due.a_line, due.b_line]
+        single = {line for line in limited if line is not None}
+        if due.is_line_busy:
+            choice.busy.append(due)
+        elif hold_s := breakers.hold_s(due.a_line, due.b_line):
+            choice.postponed[due.callback_id] = term.turns.now() + timedelta(seconds=hold_s)
+        elif lines.isdisjoint(single):
+            lines |= single
+            yield due
 
 
 def _started(due: DueCallback, before: Facts, appended: Appended) -> StartedAttempt:

@@ -1,6 +1,9 @@
 """Cancellation of callbacks that wait in deleted queues."""
 
+import asyncio
 from collections.abc import Sequence
+from datetime import datetime
+from time import monotonic
 
 from psycopg import AsyncConnection
 
@@ -14,34 +17,45 @@ from infrastructure.dispatch.quarantine import Quarantine
 from infrastructure.event_log.decisions import decide_and_append, read_streams
 from infrastructure.postgres.sql import statement
 
+BATCH_MAX = 100
+
+_POLL_S = 1.0
+_RESTS = 4.0  # as many times as a batch takes
+
 _LOCK = statement("""
-    SELECT queue_id
-    FROM {schema}.queue_slots AS s
-    WHERE is_deleted
-        AND EXISTS (
-            SELECT
-            FROM {schema}.timetable AS t
-            WHERE t.queue_id = s.queue_id AND t.callback_id <> ALL(%s)
-        )
+    SELECT queue_id, next_due_at, next_callback_id
+    FROM {schema}.queue_slots
+    WHERE is_deleted AND next_due_at < 'infinity' AND queue_id > %s
     ORDER BY queue_id
+    LIMIT 1
     FOR UPDATE
 """)
 _DEQUEUE = statement("""
     DELETE FROM {schema}.timetable
     WHERE callback_id = ANY(ARRAY(
-        SELECT t.callback_id
-        FROM {schema}.queue_slots AS s,
-            LATERAL (
-                SELECT callback_id
-                FROM {schema}.timetable
-                WHERE queue_id = s.queue_id AND callback_id <> ALL(%(quarantined)s)
-                ORDER BY due_at
-                LIMIT %(limit)s
-            ) AS t
-        WHERE s.is_deleted
+        SELECT callback_id
+        FROM {schema}.timetable
+        WHERE queue_id = %(queue)s
+            AND (due_at, callback_id) >= (%(due)s, %(id)s)
+            AND callback_id <> ALL(%(quarantined)s)
+        ORDER BY due_at, callback_id
         LIMIT %(limit)s
     ))
     RETURNING callback_id, organization_id, position
+""")
+# The rows that are left in the end are those that cannot be read: the next leader begins with them.
+_RAISE = statement("""
+    UPDATE {schema}.queue_slots AS s
+    SET next_due_at = coalesce(t.due_at, 'infinity'), next_callback_id = coalesce(t.callback_id, 0)
+    FROM (VALUES (%(queue)s)) AS q (queue_id)
+    LEFT JOIN LATERAL (
+        SELECT due_at, callback_id
+        FROM {schema}.timetable
+        WHERE queue_id = q.queue_id AND (due_at, callback_id) >= (%(due)s, %(id)s)
+        ORDER BY due_at, callback_id
+        LIMIT 1
+    ) AS t ON true
+    WHERE s.queue_id = q.queue_id
 """)
 
 # callback_id, organization_id, position
@@ -49,33 +63,52 @@ _Row = tuple[int, int, int]
 
 
 class DeletedQueueSweeper:
-    """Cancels waiting callbacks batch by batch. Live calls of the queue are left to end."""
+    """Cancels waiting callbacks in small batches, with rests between them. Live calls of the queue are left to end."""
 
     def __init__(self, term: LeadershipTerm) -> None:
         """Prepare to sweep for as long as the term lasts."""
         self._term = term
         self._quarantine = Quarantine()
+        self._swept = 0  # the queues up to this id have nothing left that can be read
 
-    async def sweep(self) -> int:
-        """Cancel a batch; return how many callbacks waited, 0 when none did. Raises Fenced, StorageUnavailable."""
+    async def run(self) -> None:
+        """Sweep until cancelled. Raises Fenced, StorageUnavailable.
+
+        A batch holds the log's lock for its commit, and the rests leave most of the time to the calls of others.
+        """
+        while True:
+            began = monotonic()
+            is_any = await self.sweep()
+            await asyncio.sleep((monotonic() - began) * _RESTS if is_any else _POLL_S)
+
+    async def sweep(self) -> bool:
+        """Cancel a batch of one queue; return whether there may be more to cancel. Raises Fenced, StorageUnavailable."""
         rows: list[_Row] = []
         try:
             async with self._term.transaction() as connection:
-                rows = await self._dequeue(connection)
+                locked = await connection.execute(_LOCK, (self._swept,), prepare=False)
+                if (queue := await locked.fetchone()) is None:
+                    self._swept = 0
+                    return False
+                rows = await self._dequeue(connection, *queue)
                 await _cancel(connection, rows)
         except ValueError as error:  # from reading: UnknownFact, or a stream that begins in its middle
             self._quarantine.batch_failed([callback_id for callback_id, *_ in rows], error)
-            return await self.sweep()
+            return True
         self._quarantine.batch_succeeded()
-        return len(rows)
+        if not rows:  # only what cannot be read is left
+            self._swept = queue[0]
+        return True
 
-    async def _dequeue(self, connection: AsyncConnection) -> list[_Row]:
-        quarantine = self._quarantine
-        locked = await connection.execute(_LOCK, (quarantine.ids,), prepare=False)
-        if await locked.fetchone() is None:
-            return []
-        values = {"quarantined": quarantine.ids, "limit": quarantine.batch_max}
-        return await (await connection.execute(_DEQUEUE, values, prepare=False)).fetchall()
+    async def _dequeue(
+        self, connection: AsyncConnection, queue_id: int, due_at: datetime, callback_id: int
+    ) -> list[_Row]:
+        limit = min(BATCH_MAX, self._quarantine.batch_max)
+        values = {"queue": queue_id, "due": due_at, "id": callback_id}
+        chosen = values | {"quarantined": self._quarantine.ids, "limit": limit}
+        deleted = await connection.execute(_DEQUEUE, chosen, prepare=False)
+        await connection.execute(_RAISE, values, prepare=False)
+        return await deleted.fetchall()
 
 
 async def _cancel(connection: AsyncConnection, rows: Sequence[_Row]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 
 import psycopg
 import structlog
@@ -12,15 +12,15 @@ from application.ports.call_gateway import CallGateway
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.call_placer import Announce
 from infrastructure.dispatch.gateway_state import read_gateway_state
+from infrastructure.dispatch.handover import Handover
 from infrastructure.dispatch.leader import lead
 from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.lease import Fenced, Lease
 from infrastructure.dispatch.pacing import UNLIMITED, Pace, Pacing
+from infrastructure.dispatch.timetable_news import CHANNEL
 from infrastructure.event_log.identity import read_identity
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.notifications import Listener, wait_or_timeout
-
-CHANNEL = "timetable"
 
 _STAND_BY_S = 0.5
 _CONNECTIONS = 6  # for starter, recorder, lease, and the loops that poll
@@ -50,21 +50,31 @@ async def run_dispatcher(
     pool, timetable = Pool(dsn, size=_CONNECTIONS, name="dispatcher"), Listener(dsn, CHANNEL)
     lease, due, hang_up = Lease(pool, gateway), timetable.subscribe(), timetable.subscribe()
     await pool.open()
-    listening = asyncio.create_task(timetable.run())
+    handover = Handover(pool, gateway)
+    beside = [asyncio.create_task(timetable.run()), asyncio.create_task(handover.run())]
 
     async def serve() -> None:
         async with pool.connection() as connection:
             identity = await read_identity(connection)
             pacing = Pacing(pace, await read_gateway_state(connection, gateway))
         async with connect() as switch:
-            await lead(LeadershipTerm(lease, pool, switch, identity, pacing, due=due, hang_up=hang_up), announce, stop)
+            term = LeadershipTerm(lease, pool, switch, identity, pacing, due=due, hang_up=hang_up)
+            stop_observing = timetable.observe(term.note_news)
+            try:
+                await lead(term, announce, stop)
+            finally:
+                stop_observing()
+                handover.leave(lease.fence, term.undialled)
 
     try:
         while not stop.is_set():
             if not await _one_term(lease, serve):
                 await wait_or_timeout(stop, _STAND_BY_S)
     finally:
-        listening.cancel()
+        for task in beside:
+            task.cancel()
+        with suppress(StorageUnavailable, psycopg.Error):
+            await handover.mark()
         await pool.close()
 
 

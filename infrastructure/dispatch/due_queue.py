@@ -1,116 +1,123 @@
-"""The order of due callbacks: round-robin over organisations, then over their queues; the oldest of a queue is first."""
+"""The order of due callbacks: round-robin over organisations, then over their queues; the oldest of a queue is first.
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+A search names the organisations whose turn it is (``organization_turns``) and reads a bounded number of index entries for
+each, however many queues and callbacks there are.
+"""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import groupby, islice
-from math import inf
+from itertools import islice
 
 import msgspec
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 
 from domain.streams import callback_stream
 from infrastructure.postgres.sql import statement
 
-# Callbacks that wait in a queue. If the queue has a client leg, callbacks whose client has a call now are left out. The
-# call is looked up by index in a subquery. Inside coalesce() the planner does not estimate that the condition is rarely
-# true; with that estimate it would sort all due callbacks.
-_LINE = "CASE s.client_leg WHEN 'a' THEN t.a_line WHEN 'b' THEN t.b_line END"
-_WAITING = f"""
-            FROM {{schema}}.timetable AS t
-            WHERE t.queue_id = s.queue_id
-                AND t.callback_id <> ALL(%(quarantined)s)
-                AND (
-                    s.client_leg IS NULL
-                    OR coalesce((SELECT false FROM {{schema}}.open_calls AS c WHERE c.client_line = {_LINE} LIMIT 1), true)
-                )"""
-_CAN_START = "s.is_on AND NOT s.is_deleted AND s.taken < s.slots"
+BUSY_ROWS_MAX = 200
+"""How many callbacks of a queue a batch examines beyond its share, where the lines of clients may be busy."""
 
-# Planned at each execution: a plan made for an empty timetable would be kept when it is full.
-_NEXT = statement(f"""
-    SELECT min(extract(epoch FROM next.due_at - clock_timestamp()))::float8
-    FROM {{schema}}.queue_slots AS s,
-        LATERAL (
-            SELECT t.due_at {_WAITING}
-            ORDER BY t.due_at
-            LIMIT 1
-        ) AS next
-    WHERE {_CAN_START}
+# Planned at each execution: a plan made for empty tables would be kept when they are full.
+_NEXT = statement("""
+    SELECT o.organization_id, next.startable_at, next.startable_at <= clock_timestamp(), clock_timestamp()
+    FROM unnest(%(organizations)s::bigint[], %(floors)s::timestamptz[]) AS o (organization_id, floor)
+    LEFT JOIN LATERAL (
+        SELECT startable_at
+        FROM {schema}.queue_slots
+        WHERE organization_id = o.organization_id AND startable_at >= o.floor
+        ORDER BY startable_at
+        LIMIT 1
+    ) AS next ON true
 """)
-# At most as many queues as requested calls, in round-robin order; locked in the order that all transactions use.
-_LOCK = statement(f"""
-    WITH organizations AS MATERIALIZED (
-        SELECT organization_id, max(served_at) AS served_at
-        FROM {{schema}}.queue_slots
-        GROUP BY organization_id
-    ), able AS (
-        SELECT s.queue_id, o.served_at, o.organization_id,
-            row_number() OVER (PARTITION BY o.organization_id ORDER BY s.served_at, s.queue_id) AS round
-        FROM {{schema}}.queue_slots AS s
-        JOIN organizations AS o USING (organization_id),
-            LATERAL (
-            SELECT {_WAITING}
-                AND t.due_at <= now()
-            ORDER BY t.due_at
-            LIMIT 1
-        ) AS oldest
-        WHERE {_CAN_START}
-    )
-    SELECT extract(epoch FROM o.served_at)::float8, o.organization_id, extract(epoch FROM s.served_at)::float8,
-        s.queue_id, s.slots - s.taken, s.client_leg,
-        (SELECT settings->>'caller_id' FROM {{schema}}.organizations WHERE id = s.organization_id)
-    FROM {{schema}}.queue_slots AS s
-    JOIN organizations AS o USING (organization_id)
+# Locked in the order that all transactions use.
+_LOCK = statement("""
+    SELECT s.organization_id, s.startable_at, s.queue_id, s.slots - s.taken, s.client_leg,
+        (SELECT settings->>'caller_id' FROM {schema}.organizations WHERE id = s.organization_id),
+        s.next_due_at, s.next_callback_id
+    FROM {schema}.queue_slots AS s
     WHERE s.queue_id = ANY(ARRAY(
-            SELECT queue_id FROM able ORDER BY round, served_at, organization_id LIMIT %(limit)s
+            SELECT turn.queue_id
+            FROM unnest(%(organizations)s::bigint[], %(floors)s::timestamptz[]) AS o (organization_id, floor),
+                LATERAL (
+                SELECT queue_id
+                FROM {schema}.queue_slots
+                WHERE organization_id = o.organization_id
+                    AND startable_at >= o.floor
+                    AND startable_at <= statement_timestamp()
+                ORDER BY startable_at
+                LIMIT %(each)s
+            ) AS turn
         ))
-        AND {_CAN_START}
+        AND s.startable_at <= statement_timestamp()
     ORDER BY s.queue_id
     FOR UPDATE OF s
 """)
-_DEQUEUE = statement(f"""
-    WITH due AS (
-        SELECT next.*
-        FROM unnest(%(queues)s::bigint[], %(shares)s::int[]) AS g (queue_id, share)
-        JOIN {{schema}}.queue_slots AS s USING (queue_id),
-            LATERAL (
-            SELECT t.callback_id, t.due_at, {_LINE} AS client_line {_WAITING}
-                AND t.due_at <= now()
-            ORDER BY t.due_at, t.callback_id
-            LIMIT g.share
-        ) AS next
-    ), clients AS (
-        SELECT callback_id, client_line,
-            row_number() OVER (PARTITION BY client_line ORDER BY due_at, callback_id) AS call
-        FROM due
-    )
-    DELETE FROM {{schema}}.timetable
-    WHERE callback_id = ANY(ARRAY(SELECT callback_id FROM clients WHERE client_line IS NULL OR call = 1))
-    RETURNING due_at, callback_id, queue_id, position, a_line, b_line
+# Rows that keep_timetable is deleting are skipped: it may wait for this transaction.
+_PICK = statement("""
+    SELECT t.due_at, t.callback_id, g.queue_id, t.position, t.a_line, t.b_line,
+        g.leg IS NOT NULL AND coalesce((
+            SELECT true
+            FROM {schema}.open_calls AS c
+            WHERE c.client_line = CASE g.leg WHEN 'a' THEN t.a_line ELSE t.b_line END
+            LIMIT 1
+        ), false)
+    FROM unnest(
+            %(queues)s::bigint[], %(rows)s::int[], %(legs)s::text[], %(due)s::timestamptz[], %(ids)s::bigint[]
+        ) AS g (queue_id, rows, leg, due_at, callback_id),
+        LATERAL (
+        SELECT due_at, callback_id, position, a_line, b_line
+        FROM {schema}.timetable
+        WHERE queue_id = g.queue_id
+            AND (due_at, callback_id) >= (g.due_at, g.callback_id)
+            AND due_at <= statement_timestamp()
+        ORDER BY due_at, callback_id
+        LIMIT g.rows
+        FOR UPDATE SKIP LOCKED
+    ) AS t
+""")
+_FIRST = statement("""
+    SELECT g.queue_id, t.due_at, t.callback_id
+    FROM unnest(%(queues)s::bigint[], %(due)s::timestamptz[], %(ids)s::bigint[]) AS g (queue_id, due_at, callback_id),
+        LATERAL (
+        SELECT due_at, callback_id
+        FROM {schema}.timetable
+        WHERE queue_id = g.queue_id AND (due_at, callback_id) >= (g.due_at, g.callback_id)
+        ORDER BY due_at, callback_id
+        LIMIT 1
+    ) AS t
+""")
+_DELETE = statement("DELETE FROM {schema}.timetable WHERE callback_id = ANY(%s)")
+_POSTPONE = statement("""
+    UPDATE {schema}.timetable AS t
+    SET due_at = p.due_at
+    FROM unnest(%s::bigint[], %s::timestamptz[]) AS p (callback_id, due_at)
+    WHERE t.callback_id = p.callback_id
 """)
 
 
 class QueueTurn(msgspec.Struct, frozen=True, order=True):
-    """A queue with due callbacks and free slots. Turns sort by their fields: the queue served longest ago is first.
+    """A queue whose turn has come, and that has free slots. Turns of an organisation sort by their fields.
 
-    Times are in seconds since 1970.
-
-    ``shown_number`` is the caller number of its organisation, if it has one.
+    ``shown_number`` is the caller number of its organisation, if it has one. No row of the queue in the timetable is before
+    ``next_due_at`` and ``next_callback_id``.
     """
 
-    organization_served_at: float
     organization_id: int
-    served_at: float
+    startable_at: datetime
     queue_id: int
     free: int
     client_leg: str | None
     shown_number: str | None
+    next_due_at: datetime
+    next_callback_id: int
 
 
-class DueCallback(msgspec.Struct, frozen=True):
-    """A row removed from the timetable.
+class DueCallback(msgspec.Struct, frozen=True, kw_only=True):
+    """A due row of the timetable, locked.
 
-    ``client_line`` is the key of the client's phone line, where the queue allows a client one call at a time;
+    ``client_line`` is the key of the client's phone line, where the queue allows a client one call at a time, and
+    ``is_line_busy`` whether a call with it runs; ``a_line`` and ``b_line`` are the keys of both numbers.
     ``shown_number`` as in QueueTurn.
     """
 
@@ -119,7 +126,10 @@ class DueCallback(msgspec.Struct, frozen=True):
     organization_id: int
     due_at: datetime
     position: int
+    a_line: int | None
+    b_line: int | None
     client_line: int | None
+    is_line_busy: bool
     shown_number: str | None
 
     @property
@@ -128,35 +138,55 @@ class DueCallback(msgspec.Struct, frozen=True):
         return callback_stream(self.callback_id)
 
 
-# due_at, callback_id, queue_id, position, a_line, b_line
-_Row = tuple[datetime, int, int, int, int | None, int | None]
+# queue_id, due_at, callback_id
+FirstRow = tuple[int, datetime, int]
+# due_at, callback_id, queue_id, position, a_line, b_line, is_line_busy
+_Row = tuple[datetime, int, int, int, int | None, int | None, bool]
 
 
-async def dequeue(connection: AsyncConnection, quarantined: Sequence[int], limit: int) -> list[DueCallback]:
-    """Remove at most ``limit`` due callbacks from the timetable, in their turn, and lock the slots of their queues.
+class Startable(msgspec.Struct, frozen=True):
+    """Result of a search at the database's time ``now``: when each organisation's next queue may start a call."""
 
-    A queue with fewer due callbacks than its share leaves the rest to the next batch.
-    """
+    next_at: Mapping[int, datetime | None]
+    is_any_due: bool
+    now: datetime
+
+
+async def find_startable(
+    connection: AsyncConnection, organizations: Sequence[int], floors: Sequence[datetime]
+) -> Startable:
+    """Search the queues of at least one organisation from its floor on."""
+    values = {"organizations": organizations, "floors": floors}
+    rows = await (await connection.execute(_NEXT, values, prepare=False)).fetchall()
+    return Startable({row[0]: row[1] for row in rows}, any(row[2] for row in rows), rows[0][3])
+
+
+async def lock_turns(
+    connection: AsyncConnection, organizations: Sequence[int], floors: Sequence[datetime], limit: int
+) -> list[QueueTurn]:
+    """Lock the slots of the queues whose turn it is: for a batch of ``limit`` calls of these organisations."""
+    each = -(-2 * limit // max(1, len(organizations)))  # twice an equal share: some organisations have less than theirs
+    values = {"organizations": organizations, "floors": floors, "each": each}
     cursor = connection.cursor(binary=True)
-    await cursor.execute(_LOCK, {"quarantined": quarantined, "limit": limit}, prepare=False)
-    turns = [*islice(round_robin([QueueTurn(*row) for row in await cursor.fetchall()]), limit)]
-    if not turns:
-        return []
-    shares = Counter(turn.queue_id for turn in turns)
-    values = {"quarantined": quarantined, "queues": [*shares.keys()], "shares": [*shares.values()]}
-    await cursor.execute(_DEQUEUE, values, prepare=False)
-    rows: dict[int, deque[_Row]] = {queue_id: deque() for queue_id in shares}
-    for row in sorted(await cursor.fetchall()):
-        rows[row[2]].append(row)
-    return [_due_callback(rows[turn.queue_id].popleft(), turn) for turn in turns if rows[turn.queue_id]]
+    await cursor.execute(_LOCK, values, prepare=False)
+    return [QueueTurn(*row) for row in await cursor.fetchall()]
 
 
-def round_robin(turns: Iterable[QueueTurn]) -> Iterator[QueueTurn]:
-    """Yield the queue of each next call, until all free slots are assigned."""
-    by_organization = groupby(sorted(turns), key=lambda turn: turn.organization_id)
-    organizations = deque(deque((turn, turn.free) for turn in queues) for _, queues in by_organization)
+def round_robin(
+    turns: Iterable[QueueTurn], order: Sequence[int], has_place: Callable[[int], bool]
+) -> Iterator[QueueTurn]:
+    """Yield the queue of each next call, organisations in ``order``, until all free slots are assigned.
+
+    ``has_place`` takes a place of the organisation for one more call, or returns False: then it has no further turn.
+    """
+    by_organization: dict[int, deque[tuple[QueueTurn, int]]] = defaultdict(deque)
+    for turn in sorted(turns):
+        by_organization[turn.organization_id].append((turn, turn.free))
+    organizations = deque(by_organization[one] for one in order if one in by_organization)
     while organizations:
         queues = organizations.popleft()
+        if not has_place(queues[0][0].organization_id):
+            continue
         turn, free = queues.popleft()
         yield turn
         if free > 1:
@@ -165,13 +195,68 @@ def round_robin(turns: Iterable[QueueTurn]) -> Iterator[QueueTurn]:
             organizations.append(queues)
 
 
-async def seconds_to_next(connection: AsyncConnection, quarantined: Sequence[int]) -> float:
-    """Return the seconds until a callback can be dequeued: 0 or less is at once, infinite is after some change."""
-    row = await (await connection.execute(_NEXT, {"quarantined": quarantined}, prepare=False)).fetchone()
-    return inf if row is None or row[0] is None else row[0]
+def deal(
+    turns: Iterable[QueueTurn], order: Sequence[int], limit: int, has_place: Callable[[int], bool]
+) -> list[QueueTurn]:
+    """Return the queue of each call of a batch, at most ``limit`` of them, in the order of ``round_robin``."""
+    return [*islice(round_robin(turns, order, has_place), limit)]
+
+
+async def pick(connection: AsyncConnection, dealt: Sequence[QueueTurn]) -> list[list[DueCallback]]:
+    """Lock due rows for the calls that were dealt: those of each queue, oldest first, in the order of the queues' turns.
+
+    A queue with fewer due callbacks than its share leaves the rest to the next batch; one that limits the calls of a
+    client may get more rows than its share.
+    """
+    shares = Counter(dealt)
+    values = {
+        "queues": [turn.queue_id for turn in shares],
+        "rows": [share + (BUSY_ROWS_MAX if turn.client_leg else 0) for turn, share in shares.items()],
+        "legs": [turn.client_leg for turn in shares],
+        "due": [turn.next_due_at for turn in shares],
+        "ids": [turn.next_callback_id for turn in shares],
+    }
+    cursor = connection.cursor(binary=True)
+    await cursor.execute(_PICK, values, prepare=False)
+    rows: dict[int, list[_Row]] = {turn.queue_id: [] for turn in shares}
+    for row in await cursor.fetchall():
+        rows[row[2]].append(row)
+    return [[_due_callback(row, turn) for row in sorted(rows[turn.queue_id])] for turn in shares]
+
+
+async def remove(connection: AsyncConnection, callback_ids: Sequence[int]) -> None:
+    """Delete rows of the timetable that are locked."""
+    await connection.execute(_DELETE, (callback_ids,), prepare=True)
+
+
+async def postpone(connection: AsyncConnection, until: Mapping[int, datetime]) -> None:
+    """Make callbacks due at a later time; nothing is recorded."""
+    if until:
+        await connection.execute(_POSTPONE, ([*until.keys()], [*until.values()]), prepare=True)
+
+
+async def select_first_rows(connection: AsyncConnection, turns: Iterable[QueueTurn]) -> AsyncCursor[FirstRow]:
+    """Select the first row of each locked queue that is left; the caller fetches them with a later round trip."""
+    turns = list(turns)
+    values = {
+        "queues": [turn.queue_id for turn in turns],
+        "due": [turn.next_due_at for turn in turns],
+        "ids": [turn.next_callback_id for turn in turns],
+    }
+    return await connection.execute(_FIRST, values, prepare=False)
 
 
 def _due_callback(row: _Row, turn: QueueTurn) -> DueCallback:
-    due_at, callback_id, queue_id, position, a_line, b_line = row
-    line = {"a": a_line, "b": b_line}.get(turn.client_leg or "")
-    return DueCallback(callback_id, queue_id, turn.organization_id, due_at, position, line, turn.shown_number)
+    due_at, callback_id, queue_id, position, a_line, b_line, is_line_busy = row
+    return DueCallback(
+        callback_id=callback_id,
+        queue_id=queue_id,
+        organization_id=turn.organization_id,
+        due_at=due_at,
+        position=position,
+        a_line=a_line,
+        b_line=b_line,
+        client_line={"a": a_line, "b": b_line}.get(turn.client_leg or ""),
+        is_line_busy=is_line_busy,
+        shown_number=turn.shown_number,
+    )

@@ -14,12 +14,17 @@ from infrastructure.dispatch.call_placer import Announce, CallPlacer
 from infrastructure.dispatch.deleted_queue_sweeper import DeletedQueueSweeper
 from infrastructure.dispatch.hangup_loop import HangupLoop
 from infrastructure.dispatch.leadership_term import LeadershipTerm
+from infrastructure.dispatch.line_waits import idle_lines
+from infrastructure.dispatch.organization_turns import read_turns
 from infrastructure.dispatch.outcome_recorder import OutcomeRecorder
 from infrastructure.dispatch.quarantine import BATCH_MAX
 from infrastructure.dispatch.reconciler import Reconciler
 from infrastructure.postgres.notifications import wait_or_timeout
 
 POLL_S = 1.0
+
+_RETRY_S = 0.01  # after a search that found only what another transaction holds
+_READING_SHARE = 0.02  # of the time, at most, for reading the turns of all organisations
 
 _logger = structlog.get_logger(__name__)
 
@@ -39,6 +44,8 @@ async def lead(term: LeadershipTerm, announce: Announce, stop: asyncio.Event) ->
             _receive_events(term, recorder),
             Reconciler(term, recorder, placer).run(),
             HangupLoop(term, placer).run(),
+            _read_turns(term),
+            DeletedQueueSweeper(term).run(),
             _wake_at(stop, term.due),
         )
         tasks = [group.create_task(loop) for loop in loops]
@@ -50,25 +57,37 @@ async def lead(term: LeadershipTerm, announce: Announce, stop: asyncio.Event) ->
 
 
 async def _dispatch(term: LeadershipTerm, placer: CallPlacer, stop: asyncio.Event) -> None:
-    """Start callbacks as soon as they are due and may start; sweep deleted queues each second."""
-    starter, sweeper = AttemptStarter(term), DeletedQueueSweeper(term)
-    swept_at = 0.0
+    """Start callbacks as soon as they are due and may start."""
+    starter = AttemptStarter(term)
     while not stop.is_set():
         term.due.clear()
-        if time.monotonic() >= swept_at + POLL_S:
-            swept_at = time.monotonic() if await sweeper.sweep() == 0 else 0.0
-        room = int(min(BATCH_MAX, placer.room, term.pacing.room(placer.in_flight))) if term.link_is_up else 0
+        await starter.release_lines()
+        room = int(min(BATCH_MAX, term.pacing.room())) if term.link_is_up else 0
         next_in_s = await starter.seconds_to_next() if room else inf  # far cheaper than a start that finds nothing
-        if next_in_s <= 0 and (started := await starter.start(room)):
-            placer.place(started)
-            continue
+        if next_in_s <= 0:
+            batch = await starter.start(room)
+            placer.place(batch.started)
+            if batch.is_any_settled:
+                continue
+            next_in_s = _RETRY_S
         await _save_changed_state(term)
         if room:
             await wait_or_timeout(term.due, min(POLL_S, max(0.0, next_in_s)))
-        elif placer.room:
-            await _wait_while_held(term)
         else:
-            await placer.wait_for_room()
+            await _wait_while_held(term)
+
+
+async def _read_turns(term: LeadershipTerm) -> None:
+    """Read whose turn it may be: when notifications may have been missed, and from time to time, as they may never come."""
+    while True:
+        term.read_turns_now.clear()
+        began = time.monotonic()
+        async with term.pool.connection() as connection:
+            term.turns.load(await read_turns(connection))
+            term.free_lines.update(await idle_lines(connection))
+        term.due.set()
+        rest_s = max(POLL_S, (time.monotonic() - began) / _READING_SHARE)
+        await wait_or_timeout(term.read_turns_now, rest_s)
 
 
 async def _wait_while_held(term: LeadershipTerm) -> None:
@@ -107,7 +126,7 @@ async def _handle_link_event(term: LeadershipTerm, event: LinkUp | LinkDown) -> 
         case LinkUp(started=started):
             _logger.info("switch connected", gateway=term.lease.gateway, started=started)
             term.link_is_up = True
-            term.pacing.breaker.link_up(started)
+            term.pacing.breakers.gateway.link_up(started)
             term.report_breaker()
             await term.lease.save_link(up=True)
             term.reconcile_now.set()
@@ -115,7 +134,7 @@ async def _handle_link_event(term: LeadershipTerm, event: LinkUp | LinkDown) -> 
         case LinkDown():
             _logger.warning("switch disconnected", gateway=term.lease.gateway)
             term.link_is_up = False
-            term.pacing.breaker.link_down()
+            term.pacing.breakers.gateway.link_down()
             term.notify_changed()
             await term.lease.save_link(up=False)
         case _:

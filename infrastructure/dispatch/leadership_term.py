@@ -13,7 +13,9 @@ from domain.streams import callback_stream
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.lease import Lease
 from infrastructure.dispatch.open_calls import OpenCallCache
+from infrastructure.dispatch.organization_turns import OrganizationTurns
 from infrastructure.dispatch.pacing import Pacing
+from infrastructure.dispatch.timetable_news import LONG_AGO, parse_news
 from infrastructure.event_log.identity import LogIdentity
 from infrastructure.event_log.reader import END
 from infrastructure.postgres.connections import Pool
@@ -47,6 +49,11 @@ class LeadershipTerm:
         self.reconcile_now = asyncio.Event()  # set when the open calls must be compared with the switch
         self.open_calls = OpenCallCache()
         self.pacing = pacing
+        self.turns = OrganizationTurns()
+        self.read_turns_now = asyncio.Event()  # set when changes of the timetable may have been missed
+        self.free_lines = set[int]()  # lines of clients whose calls have ended
+        self.undialled = set[str]()
+        """Calls that this worker started, or may have started, and that were certainly not sent to the switch."""
         self.link_is_up = False
         self.changed = asyncio.Event()  # set when the link or the breaker may have changed, and cleared at once
         self._log_id = identity.at(END)
@@ -55,6 +62,21 @@ class LeadershipTerm:
         """Return the id of an attempt's call: the same wherever it is computed, and different in every other log."""
         return call_id(self._log_id, callback_id, attempt)
 
+    def note_news(self, payload: str) -> None:
+        """Note what a notification of the timetable says, or that some were missed."""
+        for organization_id, at in parse_news(payload):
+            self.turns.lower(organization_id, at, is_on=at == LONG_AGO)
+        if not payload:
+            self.read_turns_now.set()
+
+    def may_start(self, organization_id: int) -> bool:
+        """Return whether a call of the organisation may start now, beside those of the others."""
+        return self.pacing.has_place(organization_id, is_alone=self.turns.is_alone(organization_id))
+
+    def take_place(self, organization_id: int) -> bool:
+        """Take the places of a call that is about to be started; return whether there are any for the organisation."""
+        return self.pacing.take_place(organization_id, is_alone=self.turns.is_alone(organization_id))
+
     def notify_changed(self) -> None:
         """Wake all loops, to check again whether a call may start or be dialled."""
         self.due.set()
@@ -62,21 +84,32 @@ class LeadershipTerm:
         self.changed.clear()
 
     def update_breaker(self, event: CallProgressed | CallOver, *, is_found: bool = False) -> None:
-        """Pass an event of the switch to the breaker; ``is_found``: a query found it, after the fact."""
-        breaker = self.pacing.breaker
-        if breaker.observe_found(event) if is_found else breaker.observe(event):
+        """Pass an event of the switch to the breakers; ``is_found``: a query found it, after the fact."""
+        breakers = self.pacing.breakers
+        before = breakers.state
+        if not breakers.observe(event, is_found=is_found):
+            return
+        if breakers.state[:2] != before[:2]:
             self.report_breaker()
-            self.notify_changed()
+        if breakers.state[2] != before[2]:
+            self.report_organizations()
+        self.notify_changed()
 
     def report_breaker(self) -> None:
         """Report the breaker's state to operators, as a metric and in the log."""
-        breaker, gateway = self.pacing.breaker, self.lease.gateway
+        breaker, gateway = self.pacing.breakers.gateway, self.lease.gateway
         metrics.BREAKER_OPEN.labels(gateway).set(not breaker.is_closed)
         if breaker.is_closed:
             _logger.info("breaker closed", gateway=gateway)
         else:
             probe_in_s = round(max(0.0, breaker.paused_s or 0.0), 1)
             _logger.warning("breaker open", gateway=gateway, pauses=breaker.pauses, probe_in_s=probe_in_s)
+
+    def report_organizations(self) -> None:
+        """Report the organisations that are paused, as a metric and in the log."""
+        paused = self.pacing.breakers.paused_organizations
+        metrics.PAUSED_ORGANIZATIONS.labels(self.lease.gateway).set(len(paused))
+        _logger.warning("paused organisations changed", gateway=self.lease.gateway, organizations=sorted(paused))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncConnection]:

@@ -31,7 +31,18 @@ LINK_UP = Gauge("perezvon_gateway_link_up", "1 while this worker reaches the swi
 BREAKER_OPEN = Gauge(
     "perezvon_gateway_breaker_open", "1 while the circuit breaker is open: no call but a probe may start", ["gateway"]
 )
-PAUSES = Counter("perezvon_gateway_pauses", "Pauses of dialling, after congestions in a row or a restart of the switch")
+PAUSED_ORGANIZATIONS = Gauge(
+    "perezvon_gateway_paused_organizations",
+    "Organisations whose own calls met congestion: they start none but a probe",
+    ["gateway"],
+)
+LINE_HOLDS = Counter(
+    "perezvon_callbacks_postponed", "Callbacks made due later, because calls to their number met congestion"
+)
+PAUSES = Counter(
+    "perezvon_gateway_pauses",
+    "Pauses of the gateway, of an organisation or of a number, after congestions in a row or a restart of the switch",
+)
 HELD = Counter("perezvon_dispatcher_held_seconds", "Seconds in which no call could start, due or not, by cause", ["by"])
 OVERDUE = Counter("perezvon_calls_overdue", "Calls hung up because they had exceeded the longest duration")
 UNREADABLE = Counter("perezvon_dispatcher_unreadable", "Callbacks quarantined because their streams cannot be read")
@@ -52,6 +63,6 @@ def count_ended(calls: Mapping[Outcome, int]) -> None:
 
 def reset_gauges(gateway: str) -> None:
     """Set the gauges of a leader to 0."""
-    for gauge in (LEADING, LINK_UP, BREAKER_OPEN):
+    for gauge in (LEADING, LINK_UP, BREAKER_OPEN, PAUSED_ORGANIZATIONS):
         gauge.labels(gateway).set(0)
     OPEN_CALLS.set(0)

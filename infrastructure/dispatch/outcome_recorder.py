@@ -3,11 +3,12 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from time import monotonic
 
 import msgspec
 import structlog
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 
 from application.policies.decision import Decision, Facts
 from application.ports.call_gateway import CallOver, CallProgressed, Progress
@@ -43,9 +44,12 @@ _CLOSE = statement("""
     SET taken = s.taken - g.calls
     FROM (SELECT queue_id, count(*)::int AS calls FROM gone GROUP BY queue_id) AS g
     WHERE s.queue_id = g.queue_id
+    RETURNING s.organization_id, s.startable_at
 """)
 
 CallEvent = CallProgressed | CallOver
+# organization_id, startable_at
+FreedQueue = tuple[int, datetime | None]
 OpenCallWithFacts = tuple[OpenCall, Facts]
 
 _logger = structlog.get_logger(__name__)
@@ -134,15 +138,15 @@ class OutcomeRecorder:
             async with self._term.transaction() as connection:
                 calls = await self._term.open_calls.get(connection, batch)
                 ended = [call for call, _ in calls.values() if batch[call.call_id].end]
-                appended = await self._append(connection, batch, calls, ended)
+                appended, closed = await self._append(connection, batch, calls, ended)
         except ValueError as error:  # from reading: UnknownFact, or a stream that begins in its middle
             await self._record_halves(batch, error)
             return
         self._note(batch, calls, appended)
+        if closed:
+            self._note_freed(ended, await closed.fetchall())
         metrics.BATCHES.labels("record").observe(len(batch))
         self._recorded.set()
-        if ended:
-            self._term.due.set()
 
     async def _append(
         self,
@@ -150,15 +154,15 @@ class OutcomeRecorder:
         batch: Mapping[str, PendingOutcome],
         calls: Mapping[str, OpenCallWithFacts],
         ended: Sequence[OpenCall],
-    ) -> Sequence[Appended | None]:
+    ) -> tuple[Sequence[Appended | None], AsyncCursor[FreedQueue] | None]:
+        """Append the facts and close the calls that ended; return the cursor of their queues, to fetch after the commit."""
         if ended:
             queues = sorted({call.queue_id for call in ended})
             await connection.execute(_LOCK, (queues,))
         decisions = [_decision(call, facts, batch[call.call_id]) for call, facts in calls.values()]
         appended = await decide_and_append(connection, decisions)
-        if ended:
-            await connection.execute(_CLOSE, ([call.call_id for call in ended],))
-        return appended
+        closed = await connection.execute(_CLOSE, ([call.call_id for call in ended],)) if ended else None
+        return appended, closed
 
     def _note(
         self,
@@ -168,14 +172,24 @@ class OutcomeRecorder:
     ) -> None:
         """Update cache, metrics and pacing once the batch is committed."""
         ends: Counter[Outcome] = Counter()
+        places: Counter[int] = Counter()
         for (call, facts), result in zip(calls.values(), appended, strict=True):
             if end := batch[call.call_id].end:
                 self._term.open_calls.discard(call.call_id)
                 ends[end.outcome] += 1
+                places[call.organization_id] += 1
             elif result:
                 self._term.open_calls.update(call, [*facts, *result.events])
         metrics.count_ended(ends)
-        self._term.pacing.ended(ends.total())
+        self._term.pacing.ended(places)
+
+    def _note_freed(self, ended: Iterable[OpenCall], queues: Iterable[FreedQueue]) -> None:
+        """Wake the dispatch loop: a queue may start another call, and so may others of a client."""
+        for organization_id, startable_at in queues:
+            if startable_at:
+                self._term.turns.lower(organization_id, startable_at)
+        self._term.free_lines.update(call.client_line for call in ended if call.client_line is not None)
+        self._term.due.set()
 
     async def _record_halves(self, batch: Mapping[str, PendingOutcome], error: ValueError) -> None:
         """Record the readable calls. One whose stream cannot be read stays open, keeps its slot, and is retried later."""

@@ -1,15 +1,19 @@
 """Pacing of a gateway: rate limit, channel limit and circuit breaker (docs/adr/0011-pacing.md)."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 
 import msgspec
 
-from infrastructure.dispatch.breaker import CircuitBreaker
+from application.fair_share import FairShare
+from infrastructure.dispatch.breakers import Breakers
 from infrastructure.dispatch.gateway_state import GatewayState
 
 CHANNELS_PER_CALL = 2
+IN_FLIGHT_MAX = (
+    4000  # calls that wait for their webhooks, or for the switch's response: of one organisation half as many
+)
 _BURST_S = 0.1
 _START_BURST_S = 0.2
 _BURST_MIN = 2.0
@@ -72,34 +76,71 @@ class Pacing:
     ) -> None:
         """Resume from the last leader's ``state``, read before any call of this term is started."""
         state = state or GatewayState()
-        self.breaker = CircuitBreaker(state.paused_s, state.pauses, clock)
+        self.breakers = Breakers(state.paused_s, state.pauses, state.organizations, clock)
         self.dial_bucket = TokenBucket(pace.calls_per_second, clock)
-        self.open_calls = state.open_calls
+        self._in_flight = FairShare("calls in flight", IN_FLIGHT_MAX)
+        self._channels = None if pace.channels is None else FairShare("channels", pace.channels // CHANNELS_PER_CALL)
+        self.open_calls = 0
         self._start_bucket = TokenBucket(pace.calls_per_second, clock, burst_s=_START_BURST_S)
         self._batch_min = 1.0 if pace.calls_per_second is None else self._start_bucket.capacity / 2
-        self._calls_max = inf if pace.channels is None else pace.channels // CHANNELS_PER_CALL
-        self._reported = (self.breaker.paused_until, state.pauses, state.is_full)
+        for organization_id, calls in state.open_calls.items():
+            self._adopt(organization_id, calls)
+        self._reported = (self.breakers.state, state.is_full)
 
     @property
     def is_full(self) -> bool:
         """Return whether no channels are free for another call."""
-        return self.open_calls >= self._calls_max
+        return self._channels is not None and self._channels.free <= 0
 
-    def room(self, in_flight: int) -> float:
-        """Return how many calls may start now, while ``in_flight`` started calls have not been dialled.
+    @property
+    def in_flight(self) -> int:
+        """Number of calls that were started, or are about to be, and were not yet accepted or refused by the switch."""
+        return self._in_flight.places - self._in_flight.free
+
+    def room(self) -> float:
+        """Return how many calls may start now, of all organisations together.
 
         At high rates tokens accumulate for a tenth of a second, because each start costs a transaction.
         """
-        if not self.breaker.is_closed and (in_flight or not self.breaker.wants_probe):
+        breaker = self.breakers.gateway
+        if not breaker.is_closed and (self.in_flight or not breaker.wants_probe):
             return 0.0
         tokens = self._start_bucket.tokens
-        limit = tokens if self.breaker.is_closed else min(tokens, 1)
-        return max(0.0, min(limit, self._calls_max - self.open_calls)) if tokens >= self._batch_min else 0.0
+        limit = tokens if breaker.is_closed else min(tokens, 1)
+        free = self._in_flight.free if self._channels is None else min(self._in_flight.free, self._channels.free)
+        return max(0.0, min(limit, free)) if tokens >= self._batch_min else 0.0
+
+    def has_place(self, organization_id: int, *, is_alone: bool) -> bool:
+        """Return whether the organisation may start a call, beside the calls of the others; ``is_alone``: there are none."""
+        channels = self._channels
+        if not self._in_flight.room(organization_id):
+            return False
+        if not self.breakers.may_start(organization_id, self._in_flight.held(organization_id)):
+            return False
+        return channels is None or channels.room(organization_id) > 0 or (is_alone and channels.free > 0)
+
+    def take_place(self, organization_id: int, *, is_alone: bool) -> bool:
+        """Take the places of a call that is about to be started, if there are any for the organisation."""
+        if not self.has_place(organization_id, is_alone=is_alone):
+            return False
+        self._in_flight.adopt(organization_id)
+        self._adopt(organization_id, 1)
+        return True
+
+    def give_back(self, calls: Mapping[int, int]) -> None:
+        """Return the places of calls that were not started after all, by organisation."""
+        for organization_id, count in calls.items():
+            self._in_flight.release(organization_id, count)
+        self.ended(calls)
+
+    def dialled(self, organization_id: int) -> None:
+        """Note that the switch has accepted or refused a call, or that it is not going to be dialled."""
+        self._in_flight.release(organization_id)
 
     def held_by(self) -> tuple[str, float]:
         """Return what prevents calls from starting, and for how many seconds unless an event changes it."""
-        if not self.breaker.is_closed:
-            paused_s = self.breaker.paused_s or 0.0
+        if not self.breakers.gateway.is_closed:
+            paused_s = self.breakers.gateway.paused_s or 0.0
             return "breaker", paused_s if paused_s > 0 else inf
         if self.is_full:
             return "channels", inf
@@ -107,17 +148,27 @@ class Pacing:
 
     def started(self, calls: int) -> None:
         """Count attempts that were recorded."""
-        self.open_calls += calls
         self._start_bucket.consume(calls)
 
-    def ended(self, calls: int) -> None:
-        """Count calls whose ends were recorded."""
-        self.open_calls -= calls
+    def ended(self, calls: Mapping[int, int]) -> None:
+        """Return the channels of calls whose ends were recorded, by organisation."""
+        for organization_id, count in calls.items():
+            self.open_calls -= count
+            if self._channels:
+                self._channels.release(organization_id, count)
+
+    def _adopt(self, organization_id: int, calls: int) -> None:
+        self.open_calls += calls
+        if self._channels:
+            self._channels.adopt(organization_id, calls)
 
     def changed_state(self) -> GatewayState | None:
         """Return the gateway's state if it has changed since the last call, else None."""
-        current = (self.breaker.paused_until, self.breaker.pauses, self.is_full)
+        current = (self.breakers.state, self.is_full)
         if current == self._reported:
             return None
         self._reported = current
-        return GatewayState(self.breaker.paused_s, self.breaker.pauses, self.is_full)
+        gateway = self.breakers.gateway
+        return GatewayState(
+            gateway.paused_s, gateway.pauses, self.is_full, organizations=self.breakers.paused_organizations
+        )

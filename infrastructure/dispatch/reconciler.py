@@ -25,6 +25,7 @@ from application.ports.call_gateway import (
 from domain.callback.events import CallEnd, Outcome
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.call_placer import CallPlacer
+from infrastructure.dispatch.handover import undialled
 from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.outcome_recorder import OutcomeRecorder
 from infrastructure.postgres.notifications import wait_or_timeout
@@ -48,6 +49,7 @@ _PAGE = statement("""
 """)
 _FIRST_ID = str(UUID(int=0))
 _LOST = CallEnd(outcome=Outcome.LOST)
+_NOT_DIALLED = CallEnd(outcome=Outcome.NOT_DIALLED)
 
 _logger = structlog.get_logger(__name__)
 
@@ -112,7 +114,7 @@ class Reconciler:
 
     async def _look_up(self, calls: Sequence[_OpenCall]) -> list[_OpenCall]:
         """Record the states that the switch knows; return the calls that are absent there."""
-        calls = [call for call in calls if not self._placer.is_in_flight(call.id)]
+        calls = await self._without_undialled([call for call in calls if not self._placer.is_in_flight(call.id)])
         if not calls:
             return []
         await self._recorder.wait_for_room()
@@ -121,6 +123,15 @@ class Reconciler:
             if call.is_overdue and isinstance(state, Live):
                 await self._hang_up_overdue(call.id)
         return [call for call, state in zip(calls, states, strict=True) if not self._record_state(call, state)]
+
+    async def _without_undialled(self, calls: Sequence[_OpenCall]) -> list[_OpenCall]:
+        """Record calls as not dialled whose worker is certain of it; return the others."""
+        async with self._term.pool.connection() as connection:
+            marked = await undialled(connection, [call.id for call in calls])
+        for call_id in marked:
+            metrics.RECONCILED.labels("not_dialled").inc()
+            self._record(CallOver(call_id, _NOT_DIALLED))
+        return [call for call in calls if call.id not in marked]
 
     async def _hang_up_overdue(self, call_id: str) -> None:
         """Hang up a call that lasts too long, once; its end arrives as any other's, or is found the next time."""

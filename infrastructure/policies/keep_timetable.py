@@ -1,6 +1,7 @@
 """Whenever a callback has to wait, it gets an entry in the timetable, and its queue has slots."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -9,18 +10,24 @@ from psycopg import AsyncConnection
 from application.policies.keep_timetable import Handled, Ignored, TimetableChanges, TimetableEntry, plan_changes
 from domain.model import Recorded
 from domain.streams import CALLBACK_PREFIX
+from infrastructure.dispatch.timetable_news import CHANNEL, LONG_AGO, format_news
 from infrastructure.policies.schedule_cache import ScheduleCache
 from infrastructure.postgres.sql import statement
 from infrastructure.subscriptions.handler import POLICY_TUNING, fact_types, topics_of
 
-CHANNEL = "timetable"
-"""Channel of the notifications that a call may have to be started or hung up."""
-
+# The timetable has rows of a queue whose stream was parked until now.
 _ADD_SLOTS = statement("""
-    INSERT INTO {schema}.queue_slots (queue_id, organization_id, is_on, slots)
-    SELECT queue_id, organization_id, is_on, slots
-    FROM json_populate_recordset(NULL::{schema}.queue_slots, %s::json)
-    ORDER BY queue_id
+    INSERT INTO {schema}.queue_slots (queue_id, organization_id, is_on, slots, next_due_at, next_callback_id)
+    SELECT q.queue_id, q.organization_id, q.is_on, q.slots, coalesce(t.due_at, 'infinity'), coalesce(t.callback_id, 0)
+    FROM json_to_recordset(%s::json) AS q (queue_id bigint, organization_id bigint, is_on boolean, slots int)
+    LEFT JOIN LATERAL (
+        SELECT due_at, callback_id
+        FROM {schema}.timetable
+        WHERE queue_id = q.queue_id
+        ORDER BY due_at, callback_id
+        LIMIT 1
+    ) AS t ON true
+    ORDER BY q.queue_id
     ON CONFLICT DO NOTHING
 """)
 _CHANGE_SLOTS = statement("""
@@ -47,6 +54,27 @@ _CHANGE_SLOTS = statement("""
     FROM given AS g
     JOIN held USING (queue_id)
     WHERE q.queue_id = g.queue_id
+    RETURNING q.organization_id
+""")
+# In the order of all transactions that lock several.
+_LOCK_SLOTS = statement("""
+    SELECT
+    FROM {schema}.queue_slots
+    WHERE queue_id = ANY(%s)
+    ORDER BY queue_id
+    FOR UPDATE
+""")
+# Under other rules nothing waits for a client's line, and in a deleted queue everything is cancelled.
+_END_LINE_WAITS = statement("""
+    WITH free AS (
+        DELETE FROM {schema}.line_waits
+        WHERE queue_id = ANY(%s)
+        RETURNING callback_id, queue_id, organization_id, due_at, position, a_line, b_line
+    )
+    INSERT INTO {schema}.timetable (callback_id, queue_id, organization_id, due_at, position, a_line, b_line)
+    SELECT callback_id, queue_id, organization_id, due_at, position, a_line, b_line
+    FROM free
+    ON CONFLICT DO NOTHING
 """)
 # Only callbacks without a later event wait. As a subquery that event is looked up by index, even when the planner has no statistics.
 _ADD_ENTRIES = statement(
@@ -70,9 +98,12 @@ _ADD_ENTRIES = statement(
         b_line = excluded.b_line
 """.replace("<callback>", CALLBACK_PREFIX)
 )
-_DELETE_ENTRIES = statement("DELETE FROM {schema}.timetable WHERE callback_id = ANY(%b)")
+_DELETE_ENTRIES = statement("""
+    WITH waits AS (DELETE FROM {schema}.line_waits WHERE callback_id = ANY(%(callbacks)b))
+    DELETE FROM {schema}.timetable WHERE callback_id = ANY(%(callbacks)b)
+""")
 _HANG_UP = statement("UPDATE {schema}.open_calls SET hang_up = true WHERE callback_id = ANY(%b) AND NOT hang_up")
-_NOTIFY = f"SELECT pg_notify('{CHANNEL}', '')".encode()
+_NOTIFY = b"SELECT pg_notify(%s, %s)"
 
 
 class KeepTimetable:
@@ -92,24 +123,40 @@ class KeepTimetable:
     async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]]) -> None:
         """See the protocol."""
         changes = plan_changes(events, await self._schedules.load(connection, events))
-        changed_rows = await _write_slots(connection, changes)
+        if changes.slot_changes and changes.entries:
+            queues = {*changes.slot_changes, *(entry.queue_id for entry in changes.entries.values())}
+            await connection.execute(_LOCK_SLOTS, (sorted(queues),))
+        news = await _write_slots(connection, changes)
         if changes.entries:
             cursor = await connection.execute(_ADD_ENTRIES, _columns(changes.entries.values()), prepare=True)
-            changed_rows += cursor.rowcount
+            if cursor.rowcount:
+                _note_entries(news, changes.entries.values())
+        hung_up = 0
         if changes.cancelled:
-            cancelled = (sorted(changes.cancelled),)
-            await connection.execute(_DELETE_ENTRIES, cancelled, prepare=True)
-            changed_rows += (await connection.execute(_HANG_UP, cancelled, prepare=True)).rowcount
-        if changed_rows:
-            await connection.execute(_NOTIFY)
+            cancelled = sorted(changes.cancelled)
+            await connection.execute(_DELETE_ENTRIES, {"callbacks": cancelled}, prepare=True)
+            hung_up = (await connection.execute(_HANG_UP, (cancelled,), prepare=True)).rowcount
+        if news or hung_up:
+            await connection.execute(_NOTIFY, (CHANNEL, format_news(news)))
 
 
-async def _write_slots(connection: AsyncConnection, changes: TimetableChanges) -> int:
+async def _write_slots(connection: AsyncConnection, changes: TimetableChanges) -> dict[int, datetime]:
+    """Write new and changed slots; return their organisations, whose queues may start calls at any time now."""
+    organizations = {new.organization_id for new in changes.new_slots}
     if changes.new_slots:
         await connection.execute(_ADD_SLOTS, (_json(changes.new_slots),))
     if changes.slot_changes:
-        await connection.execute(_CHANGE_SLOTS, (_json(list(changes.slot_changes.values())),))
-    return len(changes.new_slots) + len(changes.slot_changes)
+        changed = await connection.execute(_CHANGE_SLOTS, (_json(list(changes.slot_changes.values())),))
+        organizations |= {organization_id for (organization_id,) in await changed.fetchall()}
+        if freed := [one.queue_id for one in changes.slot_changes.values() if one.rules or one.is_deleted]:
+            await connection.execute(_END_LINE_WAITS, (freed,))
+    return dict.fromkeys(organizations, LONG_AGO)
+
+
+def _note_entries(news: dict[int, datetime], entries: Iterable[TimetableEntry]) -> None:
+    """Note from when on these entries may be dialled."""
+    for entry in entries:
+        news[entry.organization_id] = min(entry.due_at, news.get(entry.organization_id, entry.due_at))
 
 
 def _json(rows: Sequence[msgspec.Struct]) -> str:

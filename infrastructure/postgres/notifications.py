@@ -1,7 +1,9 @@
 """Notifications: wake waiting tasks on Postgres NOTIFY, with polling as fallback."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import psycopg
 import structlog
@@ -26,6 +28,7 @@ class Listener:
         name = "new events" if channel == LOG_TABLE else channel
         self._dsn = make_conninfo(dsn, application_name=f"perezvon {name}", connect_timeout=3)
         self._wakes: set[asyncio.Event] = set()
+        self._observers: list[Callable[[str], None]] = []
 
     def subscribe(self) -> asyncio.Event:
         """Return an event that is set at each notification; the subscriber clears it."""
@@ -33,8 +36,18 @@ class Listener:
         self._wakes.add(wake)
         return wake
 
-    def wake_all(self) -> None:
+    def observe(self, observer: Callable[[str], None]) -> Callable[[], None]:
+        """Call ``observer`` with the payload of each notification, before subscribers wake; return what ends that.
+
+        The payload is empty when notifications may have been missed.
+        """
+        self._observers.append(observer)
+        return partial(self._observers.remove, observer)
+
+    def wake_all(self, payload: str = "") -> None:
         """Wake all subscribers."""
+        for observer in self._observers:
+            observer(payload)
         for wake in self._wakes:
             wake.set()
 
@@ -52,8 +65,8 @@ class Listener:
         async with await AsyncConnection.connect(self._dsn, autocommit=True) as connection:
             await connection.execute(f"LISTEN {self._channel}".encode())
             self.wake_all()
-            async for _ in connection.notifies():
-                self.wake_all()
+            async for notification in connection.notifies():
+                self.wake_all(notification.payload)
 
 
 async def wait_or_timeout(wake: asyncio.Event, seconds: float = _POLL_S) -> None:

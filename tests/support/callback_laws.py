@@ -57,7 +57,7 @@ def check_history(events: Sequence[Recorded[CallbackFact]], policies: Collection
     assert [event.version for event in events] == [*range(1, len(events) + 1)]
     scheduled = events[0].fact
     assert isinstance(scheduled, CallbackScheduled)
-    attempt, forgiven, call_ids = 0, 0, set[str]()
+    attempt, forgiven, congestions, call_ids = 0, 0, 0, set[str]()
     for before, event in itertools.pairwise(events):
         match event.fact:
             case AttemptStarted(attempt=started, call_id=call_id):
@@ -67,10 +67,12 @@ def check_history(events: Sequence[Recorded[CallbackFact]], policies: Collection
             case AttemptSucceeded(attempt=told) | AttemptFailed(attempt=told) | CallEnded(attempt=told):
                 assert told == attempt
             case CallbackDelayed(due_at=due_at, is_free=is_free):
-                again = _Again((due_at - before.recorded_at).total_seconds(), bool(is_free), forgiven)
+                again = _Again((due_at - before.recorded_at).total_seconds(), bool(is_free), congestions)
                 asked = scheduled.try_again_pause
-                assert any(_follows(again, _outcome_of(before), asked, policy) for policy in policies)
+                outcome = _outcome_of(before)
+                assert any(_follows(again, outcome, asked, policy) for policy in policies)
                 forgiven += bool(is_free)
+                congestions += bool(is_free) and outcome is Outcome.CONGESTION
             case CallbackFinished(result=FinishResult.SUCCESS):
                 assert isinstance(before.fact, AttemptSucceeded)
             case CallbackFinished():
@@ -92,6 +94,8 @@ class _Again(NamedTuple):
 
 def _follows(again: _Again, outcome: Outcome, asked: int, policy: RetryPolicy) -> bool:
     """Return whether the policy allows this delay after the outcome, for a callback whose own pause is ``asked``."""
+    if outcome is Outcome.NOT_DIALLED:
+        return again.is_free and again.pause == 0
     rule = _rule(outcome, policy)
     may_be_free = outcome is Outcome.CONGESTION and again.forgiven < policy.free_congestions
     least = asked if rule.pause is None else rule.pause

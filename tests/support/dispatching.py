@@ -12,15 +12,18 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from application.phone_line_key import line_key
 from application.policies.notify_webhooks import Message
 from domain.callback.callback import Callback, replay
 from domain.callback.events import CallbackDetails, CallbackScheduled
 from domain.model import Envelope, Fact, Recorded, tag_of
 from domain.streams import callback_stream
+from infrastructure.dispatch.attempt_starter import AttemptStarter, StartedAttempt
 from infrastructure.dispatch.call_placer import Announce
 from infrastructure.dispatch.dispatcher import Connect, run_dispatcher
 from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.lease import Lease
+from infrastructure.dispatch.organization_turns import read_turns
 from infrastructure.dispatch.pacing import UNLIMITED, Pace, Pacing
 from infrastructure.event_log.append import APPEND, Command, append_batch
 from infrastructure.event_log.codec import encode
@@ -35,6 +38,7 @@ from tests.support.waiting import eventually_async
 
 GATEWAY = "simulated"
 ANSWERS, BUSY, RINGS = "+77010001001", "+77010002001", "+77010003001"
+CALL_CENTRE = "1001"
 FAST = 50.0  # a call rings for 0.04 s a leg, and is talked for 0.2 s
 
 _numbers = count(1)
@@ -42,6 +46,30 @@ _numbers = count(1)
 
 async def tell_nobody(messages: Sequence[Message], leased_to: UUID) -> None:
     """Announce nothing before the dial."""
+
+
+class Starting:
+    """Starts attempts by hand; before each step it reads whose turn it is, as a leader without notifications does."""
+
+    def __init__(self, term: LeadershipTerm) -> None:
+        """Start attempts in the term."""
+        self.starter = AttemptStarter(term)
+        self._term = term
+
+    async def start(self, limit: int) -> Sequence[StartedAttempt]:
+        """Start a batch."""
+        await self._read_turns()
+        return (await self.starter.start(limit)).started
+
+    async def seconds_to_next(self) -> float:
+        """Return the seconds until an attempt can start."""
+        await self._read_turns()
+        return await self.starter.seconds_to_next()
+
+    async def _read_turns(self) -> None:
+        await self.starter.release_lines()
+        async with self._term.pool.connection() as connection:
+            self._term.turns.load(await read_turns(connection))
 
 
 class Exchange:
@@ -89,13 +117,16 @@ class Exchange:
             verdicts = await append_batch(self.owner, commands)
             await self.do(
                 "INSERT INTO perezvon_1.timetable SELECT c.id, %s, %s,"
-                " clock_timestamp() + make_interval(secs => %s + c.n * 0.000001), c.position"
-                " FROM unnest(%s::bigint[], %s::bigint[]) WITH ORDINALITY AS c (id, position, n)",
+                " clock_timestamp() + make_interval(secs => %s + c.n * 0.000001), c.position, c.a_line, c.b_line"
+                " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])"
+                " WITH ORDINALITY AS c (id, position, a_line, b_line, n)",
                 queue_id,
                 organization_id,
                 due_in_s,
                 ids,
                 [position for _, position, _ in verdicts],
+                [line_key(organization_id, number) for number in a_numbers],
+                [line_key(organization_id, CALL_CENTRE)] * len(ids),
             )
             await self.notify()
         return ids
@@ -126,7 +157,10 @@ class Exchange:
             lease, identity = Lease(pool, GATEWAY), await read_identity(self.owner)
             assert await lease.acquire()
             gateway = SimulatedGateway(self.address)
-            yield LeadershipTerm(lease, pool, gateway, identity, Pacing(), due=asyncio.Event(), hang_up=asyncio.Event())
+            term = LeadershipTerm(
+                lease, pool, gateway, identity, Pacing(), due=asyncio.Event(), hang_up=asyncio.Event()
+            )
+            yield term
             await lease.release()
         finally:
             await pool.close()
@@ -201,7 +235,7 @@ class Exchange:
 def _scheduled(
     callback_id: int, queue_id: int, number: str, now: datetime, fields: dict[str, Any]
 ) -> CallbackScheduled:
-    details = CallbackDetails(subject=callback_stream(callback_id), a_number=number, b_number="1001")
+    details = CallbackDetails(subject=callback_stream(callback_id), a_number=number, b_number=CALL_CENTRE)
     defaults: dict[str, Any] = {"try_count": 1, "try_again_pause": 60, "start_time": now}
     return CallbackScheduled(**(defaults | fields), queue_id=queue_id, personal=details)
 

@@ -172,7 +172,7 @@ call_ends = st.builds(
 
 CONTRACT = RetryPolicy()
 """The default policy."""
-RULED = [outcome for outcome in Outcome if outcome not in {Outcome.SUCCESS, Outcome.LOST}]
+RULED = [outcome for outcome in Outcome if outcome not in {Outcome.SUCCESS, Outcome.LOST, Outcome.NOT_DIALLED}]
 """Outcomes for which a policy can have a rule."""
 retry_policies = st.builds(
     RetryPolicy,

@@ -88,7 +88,7 @@ async def counted_notifications(views: Views, channel: str) -> AsyncGenerator[Ca
             nonlocal told
             await views.do("SELECT pg_notify(%s, 'end')", channel)
             async for notice in connection.notifies():
-                if notice.payload:
+                if notice.payload == "end":
                     break
                 told += 1
             return told

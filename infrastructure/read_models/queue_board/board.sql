@@ -21,8 +21,15 @@ SELECT
     switches.are_full
 FROM (
     SELECT count(*) > 0 AS are_there, coalesce(bool_and(is_full), false) AS are_full
-    FROM {schema}.gateway_leases
-    WHERE link_up AND paused_until = '-infinity' AND until > clock_timestamp()
+    FROM {schema}.gateway_leases AS l
+    WHERE link_up
+        AND paused_until = '-infinity'
+        AND until > clock_timestamp()
+        AND NOT EXISTS (
+            SELECT
+            FROM {schema}.organization_pauses AS p
+            WHERE p.gateway = l.gateway AND p.organization_id = %(organization_id)s
+        )
 ) AS switches
 LEFT JOIN (
     SELECT id, name, status, concurrent_task_limit
@@ -34,10 +41,23 @@ LEFT JOIN (
 LEFT JOIN {schema}.callback_counts AS c ON c.queue_id = q.id AND c.organization_id = %(organization_id)s
 LEFT JOIN {schema}.queue_slots AS s ON s.queue_id = q.id AND s.organization_id = %(organization_id)s
 LEFT JOIN LATERAL (
-    SELECT due_at
-    FROM {schema}.timetable
-    WHERE queue_id = q.id AND organization_id = %(organization_id)s
-    ORDER BY due_at, callback_id
-    LIMIT 1
+    SELECT min(due_at) AS due_at
+    FROM (
+        (
+            SELECT due_at
+            FROM {schema}.timetable
+            WHERE queue_id = q.id AND organization_id = %(organization_id)s
+            ORDER BY due_at, callback_id
+            LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT due_at
+            FROM {schema}.line_waits
+            WHERE queue_id = q.id AND organization_id = %(organization_id)s
+            ORDER BY due_at
+            LIMIT 1
+        )
+    ) AS waiting
 ) AS oldest ON true
 ORDER BY q.id

@@ -36,6 +36,7 @@ _RESULTS: dict[Outcome, Result] = {
     Outcome.ABANDONED: "not answered",
     Outcome.CANCELLED: "not answered",
     Outcome.LOST: "failed",
+    Outcome.NOT_DIALLED: "failed",
 }
 
 

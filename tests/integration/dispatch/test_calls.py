@@ -10,11 +10,10 @@ from psycopg import AsyncConnection
 from application.policies.notify_webhooks import Message, WebhookKind
 from domain.callback.events import AttemptStarted, CallbackCancelled, CallEnd, CallEnded, Leg, Outcome
 from domain.model import Recorded
-from infrastructure.dispatch.attempt_starter import AttemptStarter
 from infrastructure.dispatch.leadership_term import call_id
 from infrastructure.event_log.identity import read_identity
 from infrastructure.gateways.simulated.network import Network
-from tests.support.dispatching import ANSWERS, BUSY, RINGS, Exchange, open_exchange
+from tests.support.dispatching import ANSWERS, BUSY, RINGS, Exchange, Starting, open_exchange
 from tests.support.logs import pids_waiting_to_append
 from tests.support.waiting import eventually, eventually_async
 
@@ -304,6 +303,6 @@ async def test_organisations_and_their_queues_take_turns(exchange: Exchange) -> 
         for queue in many:
             await exchange.callbacks(queue, [ANSWERS] * 20, organization_id=1)
         await exchange.callbacks(one, [ANSWERS] * 20, organization_id=2)
-        batch = await AttemptStarter(term).start(12)
+        batch = await Starting(term).start(12)
         by_queue = [sum(due.open_call.queue_id == queue for due in batch) for queue in (*many, one)]
         assert by_queue == [2, 2, 2, 6]

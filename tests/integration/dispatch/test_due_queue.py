@@ -1,13 +1,16 @@
 """The order of due callbacks: turns of organisations and queues, one call at a time per client, caller numbers."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from infrastructure.dispatch import due_queue
-from infrastructure.dispatch.attempt_starter import AttemptStarter, StartedAttempt
-from tests.support.dispatching import ANSWERS, BUSY, RINGS, Exchange, open_exchange
+from infrastructure.dispatch.attempt_starter import StartedAttempt
+from infrastructure.dispatch.line_waits import idle_lines
+from infrastructure.dispatch.timetable_news import LONG_AGO
+from tests.support.dispatching import ANSWERS, BUSY, RINGS, Exchange, Starting, open_exchange
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +21,7 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
         yield opened
 
 
-async def starts(starting: AttemptStarter, *batches: int) -> list[list[StartedAttempt]]:
+async def starts(starting: Starting, *batches: int) -> list[list[StartedAttempt]]:
     return [[*await starting.start(most)] for most in batches]
 
 
@@ -49,7 +52,7 @@ async def test_an_organisation_with_ten_thousand_older_callbacks_has_every_other
     await fill(exchange, large, 10_000)
     await exchange.callbacks(small, [ANSWERS] * 20, organization_id=2)
     async with exchange.leading() as term:
-        served = organizations(await starts(AttemptStarter(term), *batches))
+        served = organizations(await starts(Starting(term), *batches))
     assert served == [1, 2] * 6
 
 
@@ -57,7 +60,7 @@ async def test_queues_of_an_organisation_take_turns_call_by_call(exchange: Excha
     queues = [await exchange.queue() for _ in range(3)]
     ids = [await exchange.callbacks(queue, [ANSWERS] * 4) for queue in queues]
     async with exchange.leading() as term:
-        served = callbacks(await starts(AttemptStarter(term), 1, 1, 2, 2, 1, 2))
+        served = callbacks(await starts(Starting(term), 1, 1, 2, 2, 1, 2))
     assert served == [ids[turn % 3][turn // 3] for turn in range(9)]
 
 
@@ -66,7 +69,7 @@ async def test_many_queues_with_little_are_no_more_turns_for_their_organisation(
         await exchange.callbacks(await exchange.queue(organization_id=1), [ANSWERS], organization_id=1)
     await exchange.callbacks(await exchange.queue(organization_id=2), [ANSWERS] * 6, organization_id=2)
     async with exchange.leading() as term:
-        assert organizations(await starts(AttemptStarter(term), *[1] * 12)) == [1, 2] * 6
+        assert organizations(await starts(Starting(term), *[1] * 12)) == [1, 2] * 6
 
 
 async def test_turns_are_known_to_the_leader_that_follows(exchange: Exchange) -> None:
@@ -76,7 +79,7 @@ async def test_turns_are_known_to_the_leader_that_follows(exchange: Exchange) ->
     served: list[int] = []
     for _ in range(6):
         async with exchange.leading() as term:
-            served += organizations(await starts(AttemptStarter(term), 1))
+            served += organizations(await starts(Starting(term), 1))
     assert served == [1, 2] * 3
 
 
@@ -115,7 +118,7 @@ async def test_of_two_calls_to_a_client_in_one_batch_the_older_is_started(exchan
     await with_option(exchange, [second[0]], leg="b")
     await with_option(exchange, [second[1]], leg="b", line=8)
     async with exchange.leading() as term:
-        assert callbacks(await starts(AttemptStarter(term), 100, 100)) == [first[0], second[1]]
+        assert callbacks(await starts(Starting(term), 100, 100)) == [first[0], second[1]]
         assert await exchange.rows("SELECT client_line FROM perezvon_1.open_calls ORDER BY 1") == [(7,), (8,)]
     assert await exchange.rows("SELECT taken FROM perezvon_1.queue_slots") == [(1,), (1,)]
 
@@ -128,7 +131,7 @@ async def test_who_waits_for_nobody(exchange: Exchange, line: int | None) -> Non
     if line:
         await exchange.do("UPDATE perezvon_1.queue_slots SET client_leg = NULL")
     async with exchange.leading() as term:
-        assert callbacks(await starts(AttemptStarter(term), 1, 100)) == ids
+        assert callbacks(await starts(Starting(term), 1, 100)) == ids
 
 
 async def test_a_queue_in_which_all_wait_for_their_client_has_no_turn_and_wakes_nobody(exchange: Exchange) -> None:
@@ -136,14 +139,51 @@ async def test_a_queue_in_which_all_wait_for_their_client_has_no_turn_and_wakes_
     running, *waiting = await exchange.callbacks(queue, [ANSWERS] * 3)
     await with_option(exchange, [running, *waiting])
     async with exchange.leading() as term:
-        starting = AttemptStarter(term)
-        assert callbacks(await starts(starting, 1)) == [running]
+        starting = Starting(term)
+        assert callbacks(await starts(starting, 1, 1)) == [running]
         assert await starting.seconds_to_next() > 1e9
         theirs = await exchange.callbacks(other, [ANSWERS] * 2)
         await exchange.do("UPDATE perezvon_1.queue_slots SET served_at = now() WHERE queue_id = %s", other)
         assert await starting.seconds_to_next() <= 0
         assert callbacks(await starts(starting, 1, 1, 1)) == theirs
         assert await starting.seconds_to_next() > 1e9
+
+
+async def set_apart(exchange: Exchange) -> list[int]:
+    rows = await exchange.rows("SELECT callback_id FROM perezvon_1.line_waits ORDER BY due_at, callback_id")
+    return [callback_id for (callback_id,) in rows]
+
+
+async def test_many_callbacks_to_one_busy_number_are_passed_over_once(exchange: Exchange) -> None:
+    busy, other = await exchange.queue(), await exchange.queue()
+    running, *waiting = await exchange.callbacks(busy, [ANSWERS] * (3 * due_queue.BUSY_ROWS_MAX))
+    await with_option(exchange, [running, *waiting])
+    async with exchange.leading() as term:
+        starting = Starting(term)
+        assert callbacks(await starts(starting, 1)) == [running]
+        theirs = await exchange.callbacks(other, [ANSWERS] * 4)
+        assert callbacks(await starts(starting, *[2] * 4)) == theirs
+        assert await set_apart(exchange) == waiting
+        await exchange.do("DELETE FROM perezvon_1.open_calls")
+        term.free_lines.add(7)
+        assert callbacks(await starts(starting, 1)) == waiting[:1]
+        assert await set_apart(exchange) == waiting[1:]
+
+
+async def test_callbacks_that_wait_for_a_line_without_a_call_are_found_by_the_next_leader(exchange: Exchange) -> None:
+    queues = [await exchange.queue(), await exchange.queue()]
+    first, second = [await exchange.callbacks(queue, [ANSWERS] * 3) for queue in queues]
+    await with_option(exchange, [*first, *second])
+    async with exchange.leading() as term:
+        starting = Starting(term)
+        await starts(starting, 1, 10)
+        assert await set_apart(exchange) == [*first[1:], *second]
+        assert await idle_lines(exchange.owner) == []
+    await exchange.do("DELETE FROM perezvon_1.open_calls")
+    await exchange.do("UPDATE perezvon_1.queue_slots SET taken = 0")
+    exchange.dispatch()
+    await exchange.all_ended([*first[1:], *second])
+    assert exchange.network.counts().most == 1
 
 
 async def test_the_number_that_an_organisation_shows_is_dialled_with(exchange: Exchange) -> None:
@@ -156,13 +196,47 @@ async def test_the_number_that_an_organisation_shows_is_dialled_with(exchange: E
         queue = await exchange.queue(organization_id=organization_id)
         await exchange.callbacks(queue, [ANSWERS], organization_id=organization_id)
     async with exchange.leading() as term:
-        ((with_number, without),) = await starts(AttemptStarter(term), 10)
+        ((with_number, without),) = await starts(Starting(term), 10)
     assert (with_number.call.a_sees, with_number.call.b_sees) == ("+77172000000", "+77172000000")
     assert (without.call.a_sees, without.call.b_sees) == ("1001", ANSWERS)
 
 
-@pytest.mark.parametrize("query", ["_NEXT", "_LOCK", "_DEQUEUE"])
-async def test_a_client_that_has_a_call_is_found_by_index(exchange: Exchange, query: str) -> None:
+class Plan:
+    """A plan that was run: its indexes, tables that were read whole, and how many pages it touched."""
+
+    def __init__(self, root: dict[str, Any]) -> None:
+        nodes = [*self._nodes(root)]
+        self.indexes = {node["Index Name"] for node in nodes if "Index Name" in node}
+        self.scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
+        self.pages = root["Shared Hit Blocks"] + root["Shared Read Blocks"]
+
+    def _nodes(self, node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield node
+        for child in node.get("Plans", ()):
+            yield from self._nodes(child)
+
+
+def explained(query: str, queue: int) -> tuple[bytes, dict[str, Any]]:
+    values = {
+        "organizations": [1],
+        "floors": [LONG_AGO],
+        "each": 2,
+        "queues": [queue],
+        "rows": [2],
+        "legs": ["b"],
+        "due": [LONG_AGO],
+        "ids": [-(2**62)],
+    }
+    return b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + getattr(due_queue, query), values
+
+
+async def plan_of(exchange: Exchange, query: str, queue: int) -> Plan:
+    async with exchange.owner.transaction(force_rollback=True):
+        ((found,),) = await (await exchange.owner.execute(*explained(query, queue))).fetchall()
+    return Plan(found[0]["Plan"])
+
+
+async def test_a_client_that_has_a_call_is_found_by_index(exchange: Exchange) -> None:
     queue = await exchange.queue()
     await fill(exchange, queue, 20_000)
     await exchange.do("UPDATE perezvon_1.timetable SET b_line = -callback_id")
@@ -174,11 +248,29 @@ async def test_a_client_that_has_a_call_is_found_by_index(exchange: Exchange, qu
         queue,
     )
     await exchange.do("ANALYZE")
-    values = {"quarantined": list[int](), "limit": 2, "queues": [queue], "shares": [2]}
-    async with exchange.owner.transaction(force_rollback=True):
-        rows = await exchange.owner.execute(b"EXPLAIN (ANALYZE, BUFFERS OFF) " + getattr(due_queue, query), values)
-        plan = "\n".join([row[0] for row in await rows.fetchall()])
-    assert "open_calls_client" in plan
-    assert "timetable_due" in plan
-    assert "Seq Scan on open_calls" not in plan
-    assert "Seq Scan on timetable" not in plan
+    plan = await plan_of(exchange, "_PICK", queue)
+    assert plan.indexes == {"open_calls_client", "timetable_due"}
+    assert plan.scanned == set()
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [("_NEXT", "queue_slots_startable"), ("_LOCK", "queue_slots_startable"), ("_FIRST", "timetable_due")],
+)
+async def test_what_a_search_reads_does_not_grow_with_the_queues(exchange: Exchange, query: str, index: str) -> None:
+    mine = await exchange.queue()
+    await fill(exchange, mine, 1)
+    few = (await plan_of(exchange, query, mine)).pages
+    await exchange.do(
+        "INSERT INTO perezvon_1.queue_slots (queue_id, organization_id, is_on, slots, next_due_at)"
+        " SELECT n * 64 + 3, 1 + n %% 2, true, 1, now() + n * interval '1 s' FROM generate_series(1, 2000) AS n",
+    )
+    await exchange.do(
+        "INSERT INTO perezvon_1.timetable (callback_id, queue_id, organization_id, due_at, position)"
+        " SELECT n * 64 + 3, n * 64 + 3, 1 + n %% 2, now() + n * interval '1 s', n FROM generate_series(1, 2000) AS n",
+    )
+    await exchange.do("ANALYZE")
+    plan = await plan_of(exchange, query, mine)
+    assert index in plan.indexes
+    assert plan.scanned <= {"organizations"}
+    assert plan.pages <= few + 8

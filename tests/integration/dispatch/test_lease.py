@@ -1,18 +1,21 @@
 """One worker leads a gateway: others wait, take over when its lease expires, and fence off what it still does."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
 
 import pytest
 from psycopg import AsyncConnection
 
+from application.policies.notify_webhooks import Message
 from domain.callback.events import CallEnd, Outcome
 from infrastructure.dispatch import lease as leases
 from infrastructure.dispatch import reconciler
 from infrastructure.dispatch.attempt_starter import AttemptStarter
+from infrastructure.dispatch.handover import Handover
 from infrastructure.dispatch.lease import Fenced, Lease
 from infrastructure.postgres.connections import Pool, service_dsn
-from tests.support.dispatching import ANSWERS, Exchange, open_exchange
+from tests.support.dispatching import ANSWERS, Exchange, Starting, open_exchange
 from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
@@ -139,7 +142,7 @@ async def test_a_leader_that_another_followed_can_start_nothing(exchange: Exchan
     assert await exchange.tags(one) == ["scheduled"]
 
 
-async def test_a_leader_whose_lease_ran_out_says_nothing_to_the_switch(
+async def test_a_leader_whose_lease_ran_out_says_nothing_to_the_switch_and_says_so_to_the_next(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (one,) = await exchange.callbacks(await exchange.queue(), [ANSWERS])
@@ -151,7 +154,38 @@ async def test_a_leader_whose_lease_ran_out_says_nothing_to_the_switch(
     exchange.dispatch()
     await exchange.all_ended([one])
     assert exchange.network.counts().placed == 0
-    assert (await exchange.callback(one)).last_end == CallEnd(outcome=Outcome.LOST)
+    assert (await exchange.callback(one)).last_end == CallEnd(outcome=Outcome.NOT_DIALLED)
+
+
+async def test_attempts_that_a_term_left_undialled_are_free_whoever_leads_by_then(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Expire the lease before the calls are sent, as a pause of Postgres does; another term begins."""
+
+    async def announce(messages: Sequence[Message], leased_to: UUID) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(reconciler, "RECHECK_AFTER_S", 3.0)
+    ids = await exchange.callbacks(await exchange.queue(), [ANSWERS] * 13, url_before="https://example.com/before")
+    first = exchange.dispatch(announce=announce)
+    await exchange.all_started(ids)
+    await exchange.do("UPDATE perezvon_1.gateway_leases SET fence = fence + 1, until = '-infinity'")
+    await exchange.all_ended(ids)
+    assert {(await exchange.callback(one)).last_end for one in ids} == {CallEnd(outcome=Outcome.NOT_DIALLED)}
+    assert exchange.network.counts().placed == 0
+    first.cancel()
+
+
+async def test_a_mark_of_another_fence_says_nothing(exchange: Exchange, pool: Pool) -> None:
+    (one,) = await exchange.callbacks(await exchange.queue(), [ANSWERS])
+    async with exchange.leading() as term:
+        (started,) = await Starting(term).start(1)
+        handover = Handover(pool, term.lease.gateway)
+        for fence, marked in ((term.lease.fence - 1, []), (term.lease.fence, [(one,)])):
+            handover.leave(fence, [started.call.id])
+            await handover.mark()
+            rows = await exchange.rows("SELECT callback_id FROM perezvon_1.open_calls WHERE is_undialled")
+            assert rows == marked
 
 
 async def test_a_dispatcher_that_stops_lets_another_lead_at_once(exchange: Exchange) -> None:

@@ -190,6 +190,37 @@ async def test_what_has_begun_or_ended_since_does_not_wait(views: Views, since: 
     assert await timetable(views) == {}
 
 
+async def test_a_queue_knows_its_first_callback_at_the_latest_when_it_is_committed(views: Views) -> None:
+    queue_id = await open_queue(views)
+    first = [await schedule(views, queue_id, start_time=at) for at in (LATER, START)][1]
+    await react(views, "keep_timetable")
+    mark = "SELECT next_due_at, next_callback_id FROM perezvon_1.queue_slots"
+    assert await views.rows(mark) == [(START, first)]
+    await schedule(views, queue_id, start_time=LATER)
+    await react(views, "keep_timetable")
+    assert await views.rows(mark) == [(START, first)]
+
+
+@pytest.mark.parametrize("change", [QueueRulesChosen(rules=CallingRules(client_leg=Leg.A)), QueueDeleted()])
+async def test_what_waits_for_a_busy_line_is_due_again_when_its_queue_has_other_rules(
+    views: Views, change: Fact
+) -> None:
+    queue_id = await open_queue(views)
+    waits, gone = await schedule(views, queue_id), await schedule(views, queue_id)
+    await react(views, "keep_timetable")
+    before = await timetable(views)
+    await views.do(
+        "WITH moved AS (DELETE FROM perezvon_1.timetable RETURNING *)"
+        " INSERT INTO perezvon_1.line_waits SELECT *, 7 FROM moved"
+    )
+    await go_on(views, f"callback/{gone}", CallbackCancelled())
+    await react(views, "keep_timetable")
+    await go_on(views, f"queue/{queue_id}", change)
+    await react(views, "keep_timetable")
+    assert await timetable(views) == {waits: before[waits]}
+    assert await views.rows("SELECT FROM perezvon_1.line_waits") == []
+
+
 async def test_what_is_cancelled_waits_no_more(views: Views) -> None:
     queue_id = await open_queue(views)
     kept, gone = await schedule(views, queue_id), await schedule(views, queue_id)

@@ -15,6 +15,7 @@ WORDS = {
     Outcome.ABANDONED: "CANCEL",
     Outcome.CANCELLED: "CANCEL",
     Outcome.LOST: "CANCEL",
+    Outcome.NOT_DIALLED: "CANCEL",
 }
 
 

@@ -24,7 +24,7 @@ from domain.errors import InvalidField
 from domain.limits import BACKOFF_MAX_S, FREE_CONGESTIONS_MAX, JITTER_MAX_PERCENT, PAUSE_MAX_S
 from tests.support.histories import CONTRACT, RULED, call_id_of, callback_after, retry_policies
 
-FAILURES = [outcome for outcome in Outcome if outcome is not Outcome.SUCCESS]
+FAILURES = [outcome for outcome in Outcome if outcome not in {Outcome.SUCCESS, Outcome.NOT_DIALLED}]
 SLOW = RetryPolicy(outcomes={outcome: Rule(pause=900) for outcome in RULED})
 NEVER = RetryPolicy(outcomes={outcome: Rule(retry=False) for outcome in RULED})
 
@@ -39,6 +39,14 @@ def failure(outcome: Outcome, **fields: Any) -> Failure:
 def test_without_a_policy_every_outcome_follows_the_contract(outcome: Outcome) -> None:
     assert next_attempt(failure(outcome, chance=1.0), CONTRACT) == NextAttempt(60)
     assert next_attempt(failure(outcome, tries_left=0), CONTRACT) is None
+
+
+def test_an_attempt_that_was_not_dialled_is_free_and_repeated_at_once_under_every_policy() -> None:
+    for policy in (RetryPolicy(), SLOW, NEVER):
+        for tries_left in (0, 3):
+            assert next_attempt(failure(Outcome.NOT_DIALLED, tries_left=tries_left), policy) == NextAttempt(
+                0, is_free=True
+            )
 
 
 @pytest.mark.parametrize("outcome", RULED)

@@ -4,7 +4,8 @@ import pytest
 
 from application.ports.call_gateway import CallOver, CallProgressed, Progress
 from domain.callback.events import CallEnd, Leg, Outcome
-from infrastructure.dispatch.breaker import CONGESTIONS_TO_OPEN, FIRST_PAUSE_S, LONGEST_PAUSE_S, CircuitBreaker
+from infrastructure.dispatch.breaker import EVIDENCE_S, FIRST_PAUSE_S, LONGEST_PAUSE_S, CircuitBreaker, Congestion
+from infrastructure.dispatch.breakers import CONGESTIONS_TO_OPEN, calls_agree
 
 
 class Clock:
@@ -24,16 +25,19 @@ def clock() -> Clock:
 
 @pytest.fixture
 def breaker(clock: Clock) -> CircuitBreaker:
-    return CircuitBreaker(clock=clock)
+    return CircuitBreaker(calls_agree, clock=clock)
 
 
 def ended(call_id: str, outcome: Outcome, leg: Leg | None = Leg.A) -> CallOver:
     return CallOver(call_id, CallEnd(outcome=outcome, leg=leg))
 
 
-def congest(breaker: CircuitBreaker, *call_ids: str, leg: Leg = Leg.A) -> None:
+def congest(breaker: CircuitBreaker, *call_ids: str, leg: Leg = Leg.A, organization_id: int | None = None) -> None:
+    """End calls in congestion, each of another organisation unless one is given."""
     for call_id in call_ids:
-        breaker.observe(ended(call_id, Outcome.CONGESTION, leg))
+        owner = hash(call_id) if organization_id is None else organization_id
+        found = Congestion(owner, line=7, at=breaker._clock())
+        breaker.observe(ended(call_id, Outcome.CONGESTION, leg), found)
 
 
 def opened(breaker: CircuitBreaker, leg: Leg = Leg.A) -> None:
@@ -75,7 +79,7 @@ def test_what_rings_or_ends_in_another_way_begins_the_row_anew(
     assert breaker.is_closed
 
 
-@pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.LOST])
+@pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.LOST, Outcome.NOT_DIALLED])
 def test_calls_that_were_hung_up_or_lost_say_nothing_of_the_trunks(breaker: CircuitBreaker, outcome: Outcome) -> None:
     congest(breaker, "1", "2", "3", "4")
     breaker.observe(ended("x", outcome))
@@ -88,6 +92,30 @@ def test_a_trunk_to_b_that_is_dead_is_noticed_though_the_phones_of_a_ring(breake
         breaker.observe(CallProgressed(call_id, Progress.RINGING_A))
         congest(breaker, call_id, leg=Leg.B)
     assert not breaker.is_closed
+
+
+def test_congestions_of_long_ago_do_not_count(breaker: CircuitBreaker, clock: Clock) -> None:
+    congest(breaker, "1", "2", "3", "4")
+    clock.now += EVIDENCE_S
+    congest(breaker, "5", "6", "7", "8")
+    assert breaker.is_closed
+    congest(breaker, "9")
+    assert not breaker.is_closed
+
+
+def test_where_organisations_share_it_another_probe_of_the_same_one_does_not_lengthen_the_pause(
+    clock: Clock,
+) -> None:
+    breaker = CircuitBreaker(calls_agree, clock=clock, is_shared=True)
+    opened(breaker)
+    pauses: list[float | None] = []
+    for number, organization_id in enumerate((1, 1, 1, 2, 2, 1)):
+        clock.now += breaker.paused_s or 0.0
+        assert breaker.admits(f"probe {number}")
+        congest(breaker, f"probe {number}", organization_id=organization_id)
+        assert breaker.probed == organization_id
+        pauses.append(breaker.paused_s)
+    assert pauses == [60.0, 60.0, 60.0, 120.0, 120.0, 240.0]
 
 
 def test_when_the_pause_is_over_one_call_tries_and_no_other(breaker: CircuitBreaker, clock: Clock) -> None:
@@ -140,7 +168,7 @@ def test_each_probe_that_meets_congestion_doubles_the_pause_up_to_ten_minutes(
     assert set(pauses[5:]) == {LONGEST_PAUSE_S}
 
 
-@pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.LOST])
+@pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.LOST, Outcome.NOT_DIALLED])
 def test_after_a_probe_that_tells_nothing_the_next_call_tries(
     breaker: CircuitBreaker, clock: Clock, outcome: Outcome
 ) -> None:
@@ -166,7 +194,7 @@ def test_a_pause_for_the_way_to_b_ends_only_when_b_is_reached(breaker: CircuitBr
 
 def test_what_is_found_out_by_asking_is_news_of_the_probe_only(breaker: CircuitBreaker, clock: Clock) -> None:
     for call_id in "12345":
-        assert not breaker.observe_found(ended(call_id, Outcome.CONGESTION))
+        assert not breaker.observe_found(ended(call_id, Outcome.CONGESTION), Congestion(1, 7, clock.now))
     assert breaker.is_closed
     opened(breaker)
     clock.now += FIRST_PAUSE_S
@@ -224,7 +252,7 @@ def test_a_pause_goes_on_when_the_link_is_cut_meanwhile(breaker: CircuitBreaker)
 
 
 def test_a_new_leader_goes_on_with_the_pause(clock: Clock) -> None:
-    breaker = CircuitBreaker(paused_s=7.0, pauses=3, clock=clock)
+    breaker = CircuitBreaker(calls_agree, paused_s=7.0, pauses=3, clock=clock)
     breaker.link_up("monday")
     assert (breaker.is_closed, breaker.paused_s) == (False, 7.0)
     clock.now += 7.0

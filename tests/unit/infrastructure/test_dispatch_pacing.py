@@ -7,8 +7,9 @@ import pytest
 from application.ports.call_gateway import CallOver, CallProgressed, Progress
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.dispatch.breaker import FIRST_PAUSE_S
+from infrastructure.dispatch.breakers import Admission, DialledCall, Pause
 from infrastructure.dispatch.gateway_state import GatewayState
-from infrastructure.dispatch.pacing import Pace, Pacing, TokenBucket
+from infrastructure.dispatch.pacing import IN_FLIGHT_MAX, Pace, Pacing, TokenBucket
 
 
 class Clock:
@@ -59,7 +60,7 @@ def test_leaders_that_follow_one_another_never_exceed_the_rate_and_one_burst(clo
         pacing = Pacing(Pace(calls_per_second=4.0), clock=clock)
         for _ in range(7):
             clock.now += 0.1
-            room = int(pacing.room(0))
+            room = int(pacing.room())
             pacing.started(room)
             started += room
     assert started <= clock.now * 4.0 + 2
@@ -68,60 +69,99 @@ def test_leaders_that_follow_one_another_never_exceed_the_rate_and_one_burst(clo
 def test_at_high_rates_tokens_gather_for_a_tenth_of_a_second(clock: Clock) -> None:
     pacing = Pacing(Pace(calls_per_second=100.0), clock=clock)
     clock.now += 0.099
-    assert pacing.room(0) == 0
+    assert pacing.room() == 0
     by, seconds = pacing.held_by()
     assert (by, seconds) == ("rate", pytest.approx(0.001))
     clock.now += seconds
-    assert int(pacing.room(0)) == 10
+    assert int(pacing.room()) == 10
+
+
+def take(pacing: Pacing, calls: int, organization_id: int = 1, *, is_alone: bool = True) -> int:
+    """Take places of calls; return how many there were."""
+    return sum(pacing.take_place(organization_id, is_alone=is_alone) for _ in range(calls))
 
 
 def test_a_callback_takes_two_channels_until_its_end_is_recorded(clock: Clock) -> None:
-    pacing = Pacing(Pace(channels=7), GatewayState(open_calls=1), clock)
-    assert pacing.room(0) == 2
-    pacing.started(2)
-    assert (pacing.room(0), pacing.is_full, pacing.held_by()) == (0, True, ("channels", inf))
-    pacing.ended(1)
-    assert (pacing.room(0), pacing.is_full) == (1, False)
+    pacing = Pacing(Pace(channels=7), GatewayState(open_calls={1: 1}), clock)
+    assert pacing.room() == 2
+    assert take(pacing, 3) == 2
+    assert (pacing.room(), pacing.is_full, pacing.held_by()) == (0, True, ("channels", inf))
+    pacing.ended({1: 1})
+    assert (pacing.room(), pacing.is_full) == (1, False)
 
 
 def test_where_more_runs_than_there_are_channels_nothing_starts(clock: Clock) -> None:
-    pacing = Pacing(Pace(channels=4), GatewayState(open_calls=5), clock)
-    assert (pacing.room(0), pacing.is_full) == (0, True)
+    pacing = Pacing(Pace(channels=4), GatewayState(open_calls={1: 5}), clock)
+    assert (pacing.room(), pacing.is_full) == (0, True)
 
 
-def test_without_bounds_there_is_always_room() -> None:
-    pacing = Pacing()
-    pacing.started(100_000)
-    assert (pacing.room(2000), pacing.is_full) == (inf, False)
+def test_beside_others_an_organisation_leaves_them_channels() -> None:
+    pacing = Pacing(Pace(channels=40))
+    assert [take(pacing, 20, one, is_alone=False) for one in (1, 2, 3, 4, 5)] == [10, 5, 3, 1, 1]
+    assert pacing.is_full
+
+
+def test_who_is_alone_has_all_channels_until_another_comes() -> None:
+    pacing = Pacing(Pace(channels=20))
+    assert take(pacing, 9) == 9
+    assert take(pacing, 9, is_alone=False) == 0
+    assert take(pacing, 9, 2, is_alone=False) == 1
+
+
+def test_places_of_calls_that_were_not_started_are_free_again() -> None:
+    pacing = Pacing(Pace(channels=8))
+    assert take(pacing, 4) == 4
+    pacing.give_back({1: 3})
+    assert (pacing.room(), pacing.in_flight, pacing.open_calls) == (3, 1, 1)
+    pacing.dialled(1)
+    assert pacing.in_flight == 0
+
+
+def test_without_bounds_an_organisation_has_half_of_the_calls_in_flight(clock: Clock) -> None:
+    pacing = Pacing(clock=clock)
+    assert take(pacing, IN_FLIGHT_MAX) == IN_FLIGHT_MAX // 2
+    assert take(pacing, 1, 2) == 1
+    assert (pacing.room(), pacing.is_full) == (IN_FLIGHT_MAX // 2 - 1, False)
 
 
 def open_breaker(pacing: Pacing) -> None:
-    for call_id in "12345":
-        pacing.breaker.observe(CallOver(call_id, CallEnd(outcome=Outcome.CONGESTION, leg=Leg.A)))
+    for number in range(6):
+        pacing.breakers.started(f"{number}", DialledCall(number % 3, number, number))
+        pacing.breakers.observe(CallOver(f"{number}", CallEnd(outcome=Outcome.CONGESTION, leg=Leg.A)))
 
 
 def test_while_the_breaker_is_open_nothing_starts_and_then_a_single_call(clock: Clock) -> None:
     pacing = Pacing(clock=clock)
     open_breaker(pacing)
-    assert (pacing.room(0), pacing.held_by()) == (0, ("breaker", FIRST_PAUSE_S))
+    assert (pacing.room(), pacing.held_by()) == (0, ("breaker", FIRST_PAUSE_S))
     clock.now += FIRST_PAUSE_S
-    assert pacing.room(1) == 0
-    assert pacing.room(0) == 1
-    assert pacing.breaker.admits("probe")
-    assert (pacing.room(0), pacing.held_by()) == (0, ("breaker", inf))
-    pacing.breaker.observe(CallProgressed("probe", Progress.RINGING_A))
-    assert pacing.room(0) == inf
+    assert take(pacing, 1) == 1
+    assert pacing.room() == 0
+    pacing.dialled(1)
+    assert pacing.room() == 1
+    assert pacing.breakers.admission("probe") is Admission.NOW
+    assert (pacing.room(), pacing.held_by()) == (0, ("breaker", inf))
+    pacing.breakers.observe(CallProgressed("probe", Progress.RINGING_A))
+    assert pacing.room() == IN_FLIGHT_MAX
 
 
 def test_a_standing_is_news_once_it_has_changed(clock: Clock) -> None:
     pacing = Pacing(Pace(channels=2), GatewayState(is_full=True), clock)
     assert pacing.changed_state() == GatewayState()
     assert pacing.changed_state() is None
-    pacing.started(1)
+    assert take(pacing, 1) == 1
     assert pacing.changed_state() == GatewayState(is_full=True)
-    pacing.ended(1)
+    pacing.ended({1: 1})
     open_breaker(pacing)
     clock.now += 1.0
     assert pacing.changed_state() == GatewayState(paused_s=FIRST_PAUSE_S - 1.0, pauses=1)
     clock.now += 1.0
     assert pacing.changed_state() is None
+
+
+def test_an_organisation_that_is_paused_has_no_place_and_others_have(clock: Clock) -> None:
+    pacing = Pacing(state=GatewayState(organizations={1: Pause(30.0, 1)}), clock=clock)
+    assert [pacing.has_place(one, is_alone=False) for one in (1, 2)] == [False, True]
+    assert pacing.changed_state() is None
+    clock.now += 30.0
+    assert [take(pacing, 9, one, is_alone=False) for one in (1, 2)] == [1, 9]
