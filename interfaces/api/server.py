@@ -1,98 +1,35 @@
 """The process ``serve``: uvicorn with additional bounds, and a shutdown that first finishes the requests in flight."""
 
 import asyncio
+import resource
 import signal
 import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from interfaces.api.app import create_app
+from interfaces.api.web.connections import Connections
 from interfaces.api.web.context import ApiState
+from interfaces.api.web.http_protocol import BoundedProtocol
 from interfaces.bootstrap.services import services
 from interfaces.config.limits import limits_of
 from interfaces.config.settings import Settings
 from interfaces.config.webhooks import webhook_options
 from interfaces.processes.event_loop import loop_factory
+from interfaces.processes.metrics_server import serving_metrics
 
 _KEEP_ALIVE_SECONDS = 75  # longer than the idle timeout of proxies, or they would send into a closing connection
 
+_OTHER_DESCRIPTORS = 100  # of the database, the log, and files that are read meanwhile
+
 _log = structlog.get_logger("perezvon.serve")
-
-
-class BoundedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with bounds on the request head that uvicorn lacks: time, bytes and number of fields.
-
-    Overrides callbacks of uvicorn by name: its version is pinned, and tests check all bounds over a socket.
-    """
-
-    head_seconds = 5.0
-    head_bytes = 32_768
-    head_fields = 100
-
-    _timer: asyncio.TimerHandle | None = None
-    _bytes_seen = 0
-    _head_size = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        """Start the timer of the first head."""
-        super().connection_made(transport)
-        self._start_timer()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer."""
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Pass bytes on, unless they belong to a head that is too large.
-
-        The limit is checked before the new bytes are counted: one read may hold a head and a long body.
-        """
-        if self._timer and self._bytes_seen > self.head_bytes:
-            self._refuse()
-            return
-        self._bytes_seen += len(data)
-        if not self.transport.is_closing():
-            super().data_received(data)
-
-    def on_message_begin(self) -> None:
-        """Start a head."""
-        self._bytes_seen = self._head_size = 0
-        self._start_timer()
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Pass a header field on, unless the head is too large with it."""
-        self._head_size += len(name) + len(value) + 4
-        if self._head_size > self.head_bytes or len(self.headers) >= self.head_fields:
-            self._refuse()
-            raise RuntimeError("The request head is too large")
-        super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        """Stop the timer: the head is complete."""
-        self._stop_timer()
-        super().on_headers_complete()
-
-    def _start_timer(self) -> None:
-        self._stop_timer()
-        self._timer = self.loop.call_later(self.head_seconds, self._refuse, b"408 Request Timeout")
-
-    def _stop_timer(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-
-    def _refuse(self, status: bytes = b"431 Request Header Fields Too Large") -> None:
-        self._stop_timer()
-        if not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status)
-            self.transport.close()
 
 
 class DrainingServer(uvicorn.Server):
@@ -131,28 +68,43 @@ class DrainingServer(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-def serve(dsn: str, settings: Settings, listener: socket.socket, ready: Callable[[], None] = lambda: None) -> None:
+def serve(
+    dsn: str,
+    settings: Settings,
+    listener: socket.socket,
+    metrics: socket.socket,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
     """Serve the API until SIGTERM or SIGINT, then drain; on the second signal, stop at once.
 
     Args:
         dsn: the database, with the service's role.
         settings: the deployment's settings.
         listener: a listening socket; it is closed at the end.
+        metrics: a listening socket on which metrics are served without authentication; it is closed at the end.
         ready: called once connections are accepted.
     """
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(serve_in_loop(dsn, settings, listener, ready))
+        runner.run(_serve(dsn, settings, listener, metrics, ready))
+
+
+async def _serve(
+    dsn: str, settings: Settings, listener: socket.socket, metrics: socket.socket, ready: Callable[[], None]
+) -> None:
+    async with serving_metrics(metrics, "serve"):
+        await serve_in_loop(dsn, settings, listener, ready)
 
 
 async def serve_in_loop(
     dsn: str, settings: Settings, listener: socket.socket, ready: Callable[[], None] = lambda: None
 ) -> None:
-    """Serve as ``serve`` does, in the running event loop."""
+    """Serve as ``serve`` does, in the running event loop and without metrics."""
     async with services(dsn, webhook_options(settings), limits_of(settings)) as opened:
         app = create_app(settings, opened)
+        _allow_descriptors(settings.connections)
         config = uvicorn.Config(
             app,
-            http=BoundedProtocol,
+            http=cast("Any", partial(BoundedProtocol, connections=_connections(app, settings))),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -165,3 +117,19 @@ async def serve_in_loop(
         )
         server = DrainingServer(config, app.state.api, ready)
         await server.serve(sockets=[listener])
+
+
+def _connections(app: Any, settings: Settings) -> Connections:
+    trusted = ProxyHeadersMiddleware(app, settings.trusted_proxies).trusted_hosts if settings.trusted_proxies else ()
+    return Connections(settings.connections, settings.connections_per_address, trusted)
+
+
+def _allow_descriptors(connections: int) -> None:
+    """Raise the soft limit of file descriptors as far as the connections need; log a warning if it stays too low."""
+    needed = connections + _OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        _log.warning("too few file descriptors", allowed=hard, needed=needed, setting="PEREZVON_CONNECTIONS")

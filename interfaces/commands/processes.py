@@ -1,6 +1,7 @@
 """Commands that run processes: up, serve, work; and migrate, which prepares the database."""
 
 import os
+import socket
 from pathlib import Path
 
 import click
@@ -9,8 +10,9 @@ from interfaces.bootstrap.database import migrate_database, process_address
 from interfaces.bootstrap.gateways import asterisk_environment
 from interfaces.commands.common import data_dir_option, json_option
 from interfaces.commands.output import show_json
-from interfaces.config.settings import from_environment
+from interfaces.config.settings import Settings, from_environment
 from interfaces.demo.environment import demo_environment
+from interfaces.processes.metrics_server import OF_API, OF_WORKER, open_metrics
 from interfaces.processes.parent_watch import end_with_parent
 from interfaces.processes.sockets import adopt, listen
 from interfaces.processes.worker import work as run_work
@@ -20,6 +22,13 @@ _host = click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every interface."
 )
 _port = click.option("--port", type=_PORT, default=8080, show_default=True, help="0 takes any free port.")
+_metrics_socket = click.option(
+    "--metrics-socket",
+    "metrics_descriptor",
+    type=int,
+    hidden=True,
+    help="File descriptor of a listening socket for the metrics that is already open.",
+)
 _attached = click.option("--attached", is_flag=True, hidden=True, help="End when standard input ends.")
 
 
@@ -69,13 +78,23 @@ def up(data_dir: Path | None, host: str, port: int, asterisk: str | None, *, dem
 @click.option(
     "--socket", "descriptor", type=int, hidden=True, help="File descriptor of a listening socket that is already open."
 )
+@_metrics_socket
 @_attached
-def serve(host: str, port: int, data_dir: Path | None, descriptor: int | None, *, attached: bool) -> None:
+def serve(
+    host: str,
+    port: int,
+    data_dir: Path | None,
+    descriptor: int | None,
+    metrics_descriptor: int | None,
+    *,
+    attached: bool,
+) -> None:
     """Serve the HTTP API.
 
     Any number of these processes may run, on one machine or several.
 
-    The database must be migrated. SIGTERM drains and stops.
+    The database must be migrated. SIGTERM drains and stops. Prometheus metrics are at PEREZVON_METRICS_ADDRESS, by default
+    127.0.0.1:9464.
 
     \b
     Example:
@@ -85,19 +104,25 @@ def serve(host: str, port: int, data_dir: Path | None, descriptor: int | None, *
         end_with_parent()
     from interfaces.api.server import serve as run_server  # noqa: PLC0415 - imports the web framework
 
-    with adopt(descriptor) if descriptor is not None else listen(host, port) as listener:
-        run_server(process_address(data_dir), from_environment(), listener)
+    settings = from_environment()
+    with (
+        adopt(descriptor) if descriptor is not None else listen(host, port) as listener,
+        _metrics(metrics_descriptor, settings, OF_API) as metrics,
+    ):
+        run_server(process_address(data_dir), settings, listener, metrics)
 
 
 @click.command()
 @data_dir_option
+@_metrics_socket
 @_attached
-def work(data_dir: Path | None, *, attached: bool) -> None:
+def work(data_dir: Path | None, metrics_descriptor: int | None, *, attached: bool) -> None:
     """Update views, dial callbacks, deliver webhooks.
 
     Any number of these processes may run; they divide the work. Callbacks are dialled only with PEREZVON_GATEWAY set.
 
-    The database must be migrated. SIGTERM drains and stops. PEREZVON_METRICS_PORT serves Prometheus metrics.
+    The database must be migrated. SIGTERM drains and stops. Prometheus metrics are at PEREZVON_METRICS_ADDRESS, by default
+    127.0.0.1:9465.
 
     \b
     Example:
@@ -105,7 +130,13 @@ def work(data_dir: Path | None, *, attached: bool) -> None:
     """
     if attached:
         end_with_parent()
-    run_work(process_address(data_dir), from_environment())
+    settings = from_environment()
+    with _metrics(metrics_descriptor, settings, OF_WORKER) as metrics:
+        run_work(process_address(data_dir), settings, metrics)
+
+
+def _metrics(descriptor: int | None, settings: Settings, default: str) -> socket.socket:
+    return adopt(descriptor) if descriptor is not None else open_metrics(settings.metrics_address, default)
 
 
 @click.command()

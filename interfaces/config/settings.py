@@ -14,6 +14,9 @@ from domain.organization.limits import Limits
 ADDRESS = (
     r"^([^:/]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|.*/.+)$"  # a host and a port, or the path of a Unix socket
 )
+HOST_AND_PORT = (
+    r"^([^:/]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$"
+)
 SIMULATOR = "127.0.0.1:8078"
 
 OTHER_VARIABLES = frozenset({"PEREZVON_DB_PASSWORD", "PEREZVON_APP_PASSWORD"})
@@ -29,6 +32,9 @@ Count = Annotated[int, Meta(ge=0, le=OWN_LIMIT_MAX)]
 Positive = Annotated[int, Meta(ge=1, le=OWN_LIMIT_MAX)]
 SimulatorAddress = Annotated[
     str, Meta(pattern=ADDRESS, description="a host and a port, such as 127.0.0.1:8078, or the path of a Unix socket")
+]
+MetricsAddress = Annotated[
+    str, Meta(pattern=HOST_AND_PORT, description="a host and a port, such as 127.0.0.1:9464 or [::1]:9464")
 ]
 
 _LIMITS = Limits()
@@ -56,10 +62,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     waiting: Count = _LIMITS.waiting
     organization_rate: Positive = _LIMITS.organization_rate
     organization_burst: Positive = _LIMITS.organization_burst
+    connections: Annotated[int, Meta(ge=10)] = 1000
+    connections_per_address: Annotated[int, Meta(ge=1)] = 200
     trusted_proxies: str = ""
     ready_lag_seconds: Annotated[float, Meta(ge=0)] = 10.0
     shutdown_seconds: Annotated[int, Meta(ge=0)] = 10
-    metrics_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
+    metrics_address: MetricsAddress | None = None
     secrets_key: str | None = None
     webhook_allow_nets: str = ""
     webhook_deny_nets: str = ""

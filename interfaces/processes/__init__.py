@@ -3,5 +3,6 @@
 - ``up``: everything on one machine, under ``supervisor``; children end with their parent (``parent_watch``)
 - ``worker``: views, policies, dispatcher and webhooks
 - ``simulator``: the simulated phone network
+- ``metrics_server``: Prometheus metrics of ``serve`` and ``work``, and those of the fair shares
 - ``sockets``, ``event_loop``: listening sockets, and the event loop that all of them use
 """

@@ -18,6 +18,7 @@ from interfaces.bootstrap.gateways import gateway_of, needs_own_network, require
 from interfaces.bootstrap.simulator import open_listener
 from interfaces.config.settings import Settings
 from interfaces.demo.story import run_demo
+from interfaces.processes.metrics_server import FREE_PORT, open_metrics
 from interfaces.processes.sockets import url_of
 from interfaces.processes.supervisor import Child, supervise
 
@@ -49,8 +50,8 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
     database = DatabaseHome(settings, data_dir, temporary=with_demo)
     database.prepare()
     url = url_of(listener)
-    descriptor = listener.fileno()
     network = None
+    api_metrics, worker_metrics = (open_metrics(None, FREE_PORT) for _ in range(2))  # open when a child is restarted
     if needs_own_network(settings):
         network, address = open_listener("127.0.0.1:0")
         gateway = gateway_of(replace(settings, simulator_address=address))
@@ -58,12 +59,17 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
     children = (
         _child(
             "api",
-            *database.arguments("serve", "--socket", str(descriptor)),
-            descriptors=(descriptor,),
+            *database.arguments("serve"),
+            sockets={"--socket": listener, "--metrics-socket": api_metrics},
             environment=database.environment(),
         ),
         *_network_children(network),
-        _child("worker", *database.arguments("work"), environment={**database.environment(), **gateway.environment()}),
+        _child(
+            "worker",
+            *database.arguments("work"),
+            sockets={"--metrics-socket": worker_metrics},
+            environment={**database.environment(), **gateway.environment()},
+        ),
     )
 
     async def announce_and_demo() -> None:
@@ -74,7 +80,8 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
                 await run_demo(url, database.service_dsn, gateway)
             await asyncio.Event().wait()
         finally:
-            listener.close()  # clients get a refusal instead of waiting in the backlog of a stopped server
+            for one in (listener, api_metrics, worker_metrics):
+                one.close()  # clients get a refusal instead of waiting in the backlog of a stopped server
             if network:
                 network.close()
 
@@ -103,11 +110,10 @@ def _warn_of_phones(gateway: GatewayKind) -> None:
 def _network_children(listener: socket.socket | None) -> list[Child]:
     if listener is None:
         return []
-    descriptor = listener.fileno()
     network = _child(
         "simulator",
-        *("simulator", "--socket", str(descriptor)),
-        descriptors=(descriptor,),
+        "simulator",
+        sockets={"--socket": listener},
         environment={"PEREZVON_DATABASE_URL": "", "PEREZVON_OWNER_URL": ""},  # it uses no database
     )
     return [
@@ -116,10 +122,13 @@ def _network_children(listener: socket.socket | None) -> list[Child]:
 
 
 def _child(
-    name: str, *arguments: str, descriptors: tuple[int, ...] = (), environment: Mapping[str, str] | None = None
+    name: str, *arguments: str, sockets: Mapping[str, socket.socket], environment: Mapping[str, str] | None = None
 ) -> Child:
-    command = (sys.executable, "-P", "-m", "interfaces.cli", *arguments, "--attached")
-    return Child(name=name, command=command, descriptors=descriptors, environment=environment or {})
+    """Return a child process that gets the descriptors of the sockets as values of these options."""
+    passed = {option: listener.fileno() for option, listener in sockets.items()}
+    options = [word for option, descriptor in passed.items() for word in (option, str(descriptor))]
+    command = (sys.executable, "-P", "-m", "interfaces.cli", *arguments, *options, "--attached")
+    return Child(name=name, command=command, descriptors=tuple(passed.values()), environment=environment or {})
 
 
 async def _ready(url: str) -> None:

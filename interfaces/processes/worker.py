@@ -3,15 +3,15 @@
 import asyncio
 import gc
 import signal
+import socket
 from collections.abc import Awaitable
 
 import structlog
-from prometheus_client import start_http_server
 
 from interfaces.bootstrap.worker import worker_parts
 from interfaces.config.settings import Settings
 from interfaces.processes.event_loop import loop_factory
-from interfaces.processes.sockets import CannotListen
+from interfaces.processes.metrics_server import serving_metrics
 
 # Batches create and drop facts by the thousand, none of them in reference cycles: the collector took a third of the CPU.
 _GC_THRESHOLDS = (50_000, 50, 100)
@@ -23,35 +23,26 @@ class PartEnded(Exception):
     """A part of the worker ended without being stopped; the supervisor must restart the whole process."""
 
 
-def work(dsn: str, settings: Settings) -> None:
+def work(dsn: str, settings: Settings, metrics: socket.socket) -> None:
     """Run until SIGTERM or SIGINT, then finish the current batches. Wait for a database that is lost.
 
-    ``dsn`` is for the service's role. With ``metrics_port`` set, metrics are served there without authentication. Without
-    a ``gateway`` nothing is dialled. Raises CannotListen when that port is in use, and the error that ended a part.
+    ``dsn`` is for the service's role. Metrics are served on the listening socket ``metrics``, without authentication.
+    Without a ``gateway`` nothing is dialled. Raises the error that ended a part.
     """
-    if settings.metrics_port is not None:
-        _serve_metrics(settings.metrics_port)
     gc.freeze()  # imported modules are never collected
     gc.set_threshold(*_GC_THRESHOLDS)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_run(dsn, settings))
+        runner.run(_run(dsn, settings, metrics))
 
 
-def _serve_metrics(port: int) -> None:
-    try:
-        start_http_server(port)
-    except OSError as error:
-        raise CannotListen(f"PEREZVON_METRICS_PORT {port}: {error.strerror}") from error
-
-
-async def _run(dsn: str, settings: Settings) -> None:
+async def _run(dsn: str, settings: Settings, metrics: socket.socket) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _log.info("worker ready", gateway=settings.gateway)
     try:
-        async with asyncio.TaskGroup() as group:
+        async with serving_metrics(metrics, "work"), asyncio.TaskGroup() as group:
             for name, part in worker_parts(dsn, settings, stop).items():
                 group.create_task(_run_part(name, part, stop), name=name)
     except ExceptionGroup as failures:

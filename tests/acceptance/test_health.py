@@ -1,8 +1,9 @@
-"""Liveness, readiness, metrics."""
+"""Liveness, readiness, and the metrics of requests."""
 
 import asyncio
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from infrastructure.operations.subscribers import HANDLERS
@@ -84,22 +85,26 @@ async def test_a_draining_process_is_not_ready(service: Service) -> None:
     assert (response.status_code, response.json()["reasons"]) == (503, ["draining"])
 
 
+async def test_the_port_of_the_api_shows_no_metrics(office: Office) -> None:
+    assert (await office.client.get("/metrics")).status_code == 404
+
+
 async def test_metrics_count_requests_by_route_and_what_the_log_did(office: Office) -> None:
-    async def counted(name: str, **labels: str) -> float:
-        text = (await office.client.get("/metrics")).text
+    def counted(name: str, **labels: str) -> float:
+        text = generate_latest().decode()
         samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
         return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
 
     route = {"method": "GET", "route": "/api/tasks/{task_id}"}
-    before = await counted("perezvon_http_requests_total", **route, status="404")
-    appended = await counted("perezvon_log_commands_total", verdict="appended")
-    batches = await counted("perezvon_log_batch_commands_count")
+    before = counted("perezvon_http_requests_total", **route, status="404")
+    appended = counted("perezvon_log_commands_total", verdict="appended")
+    batches = counted("perezvon_log_batch_commands_count")
     await office.get("/api/tasks/nonsense")
     await office.client.request("BREW", "/coffee/" + "x" * 50)
     await office.file_task()
-    assert await counted("perezvon_http_requests_total", **route, status="404") == before + 1
-    assert await counted("perezvon_http_request_seconds_count", **route) > 0
-    assert await counted("perezvon_http_requests_total", route="unrouted", method="other") > 0
-    assert await counted("perezvon_log_commands_total", verdict="appended") > appended
-    assert await counted("perezvon_log_batch_commands_count") > batches
-    assert "coffee" not in (await office.client.get("/metrics")).text
+    assert counted("perezvon_http_requests_total", **route, status="404") == before + 1
+    assert counted("perezvon_http_request_seconds_count", **route) > 0
+    assert counted("perezvon_http_requests_total", route="unrouted", method="other") > 0
+    assert counted("perezvon_log_commands_total", verdict="appended") > appended
+    assert counted("perezvon_log_batch_commands_count") > batches
+    assert "coffee" not in generate_latest().decode()

@@ -110,17 +110,30 @@ def test_who_waits_in_vain_says_so_and_ends(bare_shell: Shell, monkeypatch: pyte
 
 
 def test_the_worker_shows_its_metrics_where_it_is_told_to(start: Start, database: str, port: int) -> None:
-    start("work", PEREZVON_DATABASE_URL=service_dsn(database), PEREZVON_METRICS_PORT=str(port))
+    start("work", PEREZVON_DATABASE_URL=service_dsn(database), PEREZVON_METRICS_ADDRESS=f"127.0.0.1:{port}")
     shown = 'perezvon_handler_lag_events{handler="task_list"}'
-    eventually(lambda: shown in _get(f"http://127.0.0.1:{port}"), timeout=60)
+    eventually(lambda: shown in _get(f"http://127.0.0.1:{port}/metrics"), timeout=60)
 
 
-def test_a_metrics_port_in_use_is_a_sentence(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("", 0)) as other:
-        monkeypatch.setenv("PEREZVON_METRICS_PORT", str(other.getsockname()[1]))
-        code, _, err = shell.run("work")
+def test_the_api_shows_its_metrics_at_an_address_of_their_own(start: Start, database: str, port: int) -> None:
+    place = f"127.0.0.1:{port}"
+    serving = start("serve", "--port", "0", PEREZVON_DATABASE_URL=service_dsn(database), PEREZVON_METRICS_ADDRESS=place)
+    shown = 'perezvon_share_places{resource="connections",state="free"} 1000.0'
+    eventually(lambda: shown in _get(f"http://{place}/metrics"), timeout=60)
+    assert _get(f"http://{place}/") == ""
+    assert serving.end() == 0
+
+
+@pytest.mark.parametrize("words", [("serve", "--port", "0"), ("work",)])
+def test_a_metrics_address_in_use_is_a_sentence(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        monkeypatch.setenv("PEREZVON_METRICS_ADDRESS", address)
+        code, _, err = shell.run(*words)
     assert code == 1
-    assert err.startswith("PEREZVON_METRICS_PORT ")
+    assert err.startswith(f"PEREZVON_METRICS_ADDRESS: cannot listen on {address}: ")
 
 
 @pytest.mark.parametrize("words", [("serve", "--port", "0"), ("work",)])

@@ -46,7 +46,7 @@ async def test_operators_do_not_pay_for_one_another_nor_their_address_for_them(
     assert statuses([await foreign.post_task() for _ in range(4)]) == [200, 200, 200, 429]
     unknown = await limited.post_task(operator_id="op_unknown")
     assert unknown.status_code == 422
-    assert unknown.headers["X-RateLimit-Remaining"] == "4"
+    assert unknown.headers["X-RateLimit-Remaining"] == "2"  # the two refused ones are paid by the address
 
 
 async def test_a_token_is_limited_on_all_its_requests_the_refused_ones_too(limited: Office) -> None:
@@ -90,9 +90,67 @@ async def test_a_change_of_key_does_not_refill_an_operators_bucket(limited: Offi
     assert (await limited.post_task()).status_code == 429
 
 
-async def test_health_metrics_and_documentation_are_not_limited(limited: Office) -> None:
-    for path in ("/health/live", "/health/ready", "/metrics", "/openapi.json"):
-        assert statuses([await limited.get(path, {}) for _ in range(6)]) == [200] * 6
+async def test_liveness_is_not_limited(limited: Office) -> None:
+    assert statuses([await limited.get("/health/live", {}) for _ in range(10)]) == [200] * 10
+
+
+@pytest.mark.parametrize("path", ["/health/ready", "/openapi.json", "/docs", "/docs/static/docs.js"])
+async def test_readiness_and_documentation_have_a_limit_of_their_own(limited: Office, path: str) -> None:
+    assert statuses([await limited.get(path, {}) for _ in range(6)]) == [200] * 5 + [429]
+    assert statuses([await limited.get("/api/tasks", {}), await limited.post_task()]) == [401, 200]
+
+
+@pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Bearer pz_a_b"}])
+async def test_bad_tokens_do_not_lock_out_who_is_behind_the_same_address(
+    limited: Office, header: dict[str, str]
+) -> None:
+    assert statuses([await limited.get("/api/tasks", header) for _ in range(6)])[-1] == 429
+    assert (await limited.get("/api/tasks")).status_code == 200
+    assert (await limited.post_task()).status_code == 200
+
+
+async def test_unknown_keys_lock_out_only_operators_that_nobody_knows_behind_the_same_address(
+    limited: Office, foreign: Office
+) -> None:
+    foreign.client = limited.client
+    assert (await limited.post_task()).status_code == 200
+    assert statuses([await limited.post_task(operator_id="op_unknown") for _ in range(6)]) == [422] * 5 + [429]
+    assert statuses([await limited.post_task() for _ in range(3)]) == [200, 200, 429]
+    assert (await foreign.post_task()).status_code == 429
+    assert (await limited.post_task(call_transcription="x" * 70_000)).status_code == 429
+
+
+async def test_an_operator_over_its_limit_is_paid_by_its_address(limited: Office) -> None:
+    responses = [await limited.post_task() for _ in range(9)]
+    assert statuses(responses) == [200] * 3 + [429] * 6
+    assert {response.headers["X-RateLimit-Limit"] for response in responses} == {"3"}
+    unknown = await limited.post_task(operator_id="op_unknown")
+    assert (unknown.status_code, unknown.headers["X-RateLimit-Limit"]) == (429, "5")
+
+
+async def test_an_organisation_is_limited_over_all_its_tokens_and_operators(
+    service: Service, office: Office, foreign: Office
+) -> None:
+    async with served(service.services, service.dsn, Settings(organization_rate=1, organization_burst=4)) as found:
+        office.client = foreign.client = found.client
+        responses = [
+            await office.get("/api/tasks"),
+            await office.get("/api/tasks", office.admin),
+            await office.post_task(),
+            await office.post_task(office.admin),
+            await office.get("/api/tasks"),
+        ]
+        assert statuses(responses) == [200, 200, 200, 200, 429]
+        assert {response.headers["X-RateLimit-Limit"] for response in responses[:2]} == {"4"}
+        assert (await foreign.get("/api/tasks")).status_code == 200
+
+
+async def test_an_organisation_may_have_a_rate_of_its_own(service: Service, office: Office) -> None:
+    await office.change_settings(limits={"organization_rate": 1, "organization_burst": 2})
+    async with served(service.services, service.dsn, Settings()) as found:
+        office.client = found.client
+        assert statuses([await office.get("/api/tasks") for _ in range(3)]) == [200, 200, 429]
+        assert (await office.post_task()).status_code == 429
 
 
 async def test_settings_end_all_limits(service: Service, office: Office) -> None:

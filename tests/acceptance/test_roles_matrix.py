@@ -148,7 +148,6 @@ ROUTES = {
     ("POST", "/v1/webhook-secret/rotate"): Access(_ADMIN, nothing, {"overlap_s": 60}),
     ("GET", "/health/live"): _PUBLIC,
     ("GET", "/health/ready"): _PUBLIC,
-    ("GET", "/metrics"): _PUBLIC,
     ("GET", "/openapi.json"): _PUBLIC,
     ("GET", "/docs"): _PUBLIC,
     ("GET", "/docs/static/{name}"): _PUBLIC,

@@ -7,30 +7,34 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from infrastructure.postgres.connections import service_dsn
-from interfaces.api.server import BoundedProtocol, serve_in_loop
+from interfaces.api.server import serve_in_loop
+from interfaces.api.web.http_protocol import BoundedProtocol
 from interfaces.api.web.json_body import JsonRequest
-from tests.support.office import UNLIMITED, Office, Service
-from tests.support.waiting import eventually
+from interfaces.config.settings import Settings
+from tests.support.office import UNLIMITED, Office, Service, changed
+from tests.support.waiting import eventually, eventually_async
 
 pytestmark = pytest.mark.anyio
 
 SECONDS = 0.3
 HEAD = b"POST /api/tasks HTTP/1.1\r\nhost: test\r\n"
+LIVE = b"GET /health/live HTTP/1.1\r\nhost: test\r\n"
 
 
 @asynccontextmanager
-async def running(service: Service) -> AsyncGenerator[int]:
+async def running(service: Service, settings: Settings = UNLIMITED) -> AsyncGenerator[int]:
     """Serve on a port in this process, and drain at the end."""
     listener, ready = socket.create_server(("127.0.0.1", 0)), asyncio.Event()
     port = listener.getsockname()[1]
-    server = asyncio.create_task(serve_in_loop(service_dsn(service.dsn), UNLIMITED, listener, ready.set))
+    server = asyncio.create_task(serve_in_loop(service_dsn(service.dsn), settings, listener, ready.set))
     await asyncio.wait_for(ready.wait(), 10)
     try:
         yield port
@@ -76,12 +80,12 @@ async def test_a_head_that_does_not_come_in_time_is_408(port: int, piece: bytes)
 async def test_a_head_that_is_too_large_is_431(port: int, fields: bytes) -> None:
     pieces = [fields[at : at + 16_384] for at in range(0, len(fields), 16_384)]
     response = await send_and_read(port, HEAD, *pieces, b"\r\n")
-    assert response == b"" or response.startswith(b"HTTP/1.1 431 ")
+    assert response.startswith(b"HTTP/1.1 431 ")
 
 
 async def test_a_head_that_is_just_small_enough_is_served(port: int) -> None:
     fields = b"".join(b"x-%d: %s\r\n" % (n, b"y" * 300) for n in range(90))
-    response = await send_and_read(port, b"GET /health/live HTTP/1.1\r\nconnection: close\r\n", fields, b"\r\n")
+    response = await send_and_read(port, LIVE + b"connection: close\r\n", fields, b"\r\n")
     assert response.startswith(b"HTTP/1.1 200 ")
 
 
@@ -106,7 +110,7 @@ async def test_an_endless_body_is_413(port: int) -> None:
     response = await send_and_read(
         port, HEAD + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n", *[chunk] * 130
     )
-    assert response == b"" or response.startswith(b"HTTP/1.1 413 ")
+    assert response.startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize(
@@ -141,6 +145,177 @@ async def test_head_has_the_length_of_get_and_no_body(port: int) -> None:
 async def test_an_answer_does_not_tell_what_server_it_is(port: int) -> None:
     response = await send_and_read(port, b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
     assert b"\r\nserver:" not in response.lower()
+
+
+@pytest.mark.parametrize(
+    ("version", "fields", "status"),
+    [
+        (b"1.1", b"", 400),
+        (b"1.1", b"host: a\r\nHost: b\r\n", 400),
+        (b"1.1", b"host: a\r\nhost: a\r\n", 400),
+        (b"1.1", b"host: a, b\r\n", 400),
+        (b"1.1", b"host: user@a\r\n", 400),
+        (b"1.1", b"HOST: [::1]:8080\r\n", 200),
+        (b"1.1", b"host:\r\n", 200),
+        (b"1.0", b"", 200),
+        (b"1.0", b"host: a\r\n", 200),
+        (b"1.0", b"host: a\r\nhost: b\r\n", 400),
+    ],
+)
+async def test_a_request_has_exactly_one_host_unless_it_is_http_1_0(
+    port: int, version: bytes, fields: bytes, status: int
+) -> None:
+    response = await send_and_read(port, b"GET /health/live HTTP/%s\r\nconnection: close\r\n%s\r\n" % (version, fields))
+    assert response.startswith(b"HTTP/1.1 %d " % status)
+    assert status == 200 or b"Send exactly one Host field" in response
+
+
+@pytest.mark.parametrize("cut", [0, 25, 40])
+async def test_a_query_in_plain_utf_8_is_read(port: int, service: Service, cut: int) -> None:
+    office = await service.office()
+    task = await office.file_task(title="Доставка")
+    await office.file_task(title="Возврат")
+    head = "GET /api/tasks?search=достав HTTP/1.1\r\nhost: test\r\nconnection: close\r\n".encode()
+    head += b"authorization: %s\r\nperezvon-position: 999999\r\n\r\n" % office.agent["Authorization"].encode()
+    response = await send_and_read(port, *([head[:cut], head[cut:]] if cut else [head]))
+    assert [one["id"] for one in json.loads(response.partition(b"\r\n\r\n")[2])["items"]] == [task["id"]]
+
+
+@pytest.mark.parametrize("length", [b"content-length: 1000000", b"transfer-encoding: chunked"])
+@pytest.mark.parametrize("method", [b"GET /health/live", b"POST /v1/tokens", b"POST /nowhere"])
+async def test_a_connection_whose_body_trickles_after_the_response_is_closed(
+    port: int, monkeypatch: pytest.MonkeyPatch, method: bytes, length: bytes
+) -> None:
+    monkeypatch.setattr(BoundedProtocol, "linger_seconds", SECONDS)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(method + b" HTTP/1.1\r\nhost: test\r\n" + length + b"\r\n\r\n1")
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert b"\r\nconnection: close\r\n" in head
+    await asyncio.wait_for(reader.read(), 20)
+
+    async def closed() -> bool:
+        try:
+            writer.write(b"1")
+            await writer.drain()
+        except ConnectionError:
+            return True
+        return writer.is_closing()
+
+    await eventually_async(closed)
+    writer.close()
+
+
+async def test_a_long_body_that_is_not_read_does_not_cost_the_client_its_response(port: int) -> None:
+    head = b"POST /v1/tokens HTTP/1.1\r\nhost: test\r\ncontent-length: 8000000\r\n\r\n"
+    response = await send_and_read(port, head, *[b" " * 1_000_000] * 8)
+    assert response.startswith(b"HTTP/1.1 401 ")
+    assert b'"code":"unauthenticated"' in response
+
+
+async def test_a_request_behind_a_body_that_was_not_read_is_not_served(port: int) -> None:
+    head = b"POST /v1/tokens HTTP/1.1\r\nhost: test\r\ncontent-length: 3\r\n\r\n1"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head)
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"23" + LIVE + b"\r\n")
+    assert b"HTTP/1.1" not in await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+
+
+async def test_a_client_that_does_not_accept_a_long_response_loses_its_connection(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedProtocol, "write_seconds", SECONDS)
+
+    def aborted() -> float:
+        return REGISTRY.get_sample_value("perezvon_http_refusals_total", {"reason": "response_stalled"}) or 0
+
+    before = aborted()
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /docs/static/swagger-ui-bundle.js HTTP/1.1\r\nhost: test\r\n\r\n" * 20)
+
+        async def is_aborted() -> bool:
+            return aborted() > before
+
+        await eventually_async(is_aborted)
+
+
+class Client:
+    """A connection that stays open."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def live(self) -> int:
+        """Return the status of a request; 0 if the connection is closed."""
+        try:
+            self.writer.write(LIVE + b"\r\n")
+            head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 20)
+            await self.reader.read(17)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return 0
+        return int(head.split()[1])
+
+
+@pytest.fixture
+async def connect(service: Service) -> AsyncGenerator[Callable[[], Awaitable[Client]]]:
+    """Yield a function that connects to a server with ten places, three for each address."""
+    settings = changed(UNLIMITED, connections=10, connections_per_address=3)
+    clients: list[Client] = []
+    async with running(service, settings) as port:
+
+        async def connected(address: str = "127.0.0.1") -> Client:
+            clients.append(Client(*await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))))
+            return clients[-1]
+
+        yield connected
+        for client in clients:
+            client.writer.close()
+
+
+async def test_an_address_has_its_share_of_the_connections_and_another_finds_a_place(
+    connect: Callable[..., Awaitable[Client]],
+) -> None:
+    busy = [await connect() for _ in range(3)]
+    for client in busy:
+        client.writer.write(HEAD + b"content-length: 9\r\n\r\n")
+        await client.writer.drain()
+    assert await (await connect("127.0.0.2")).live() == 200
+    assert await (await connect()).live() == 503
+    for client in busy:
+        client.writer.close()
+
+    async def free_again() -> bool:
+        return await (await connect()).live() == 200
+
+    await eventually_async(free_again)
+
+
+async def test_an_idle_connection_makes_room_for_a_new_one(connect: Callable[..., Awaitable[Client]]) -> None:
+    clients = [await connect() for _ in range(3)]
+    assert [await client.live() for client in clients] == [200] * 3
+    assert await clients[0].live() == 200  # the second one is idle for the longest time now
+    assert await (await connect()).live() == 200
+    assert [await client.live() for client in clients] == [200, 0, 200]
+
+
+async def test_when_all_places_are_taken_the_oldest_idle_connection_makes_room(
+    connect: Callable[..., Awaitable[Client]],
+) -> None:
+    clients = [await connect(f"127.0.0.{n}") for n in range(1, 11)]
+    assert [await client.live() for client in clients] == [200] * 10
+    assert await (await connect("127.0.0.11")).live() == 200
+    assert [await client.live() for client in clients] == [0] + [200] * 9
+
+
+async def test_all_clients_behind_a_trusted_proxy_find_a_place(service: Service) -> None:
+    settings = changed(UNLIMITED, connections=10, connections_per_address=3, trusted_proxies="127.0.0.0/8")
+    async with running(service, settings) as port:
+        clients = [Client(*await asyncio.open_connection("127.0.0.1", port)) for _ in range(9)]
+        assert [await client.live() for client in clients] == [200] * 9
+        for client in clients:
+            client.writer.close()
 
 
 @pytest.fixture

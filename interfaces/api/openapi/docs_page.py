@@ -10,6 +10,8 @@ from litestar.params import FromPath
 
 from interfaces.api.openapi.document import document
 from interfaces.api.routes.registry import api_routers
+from interfaces.api.web.authentication import charge_public
+from interfaces.api.web.context import AnyRequest
 from interfaces.api.web.error_responses import exception_handlers, format_problem
 
 _MEDIA_TYPES = {
@@ -47,8 +49,15 @@ async def static(name: FromPath[str]) -> Response[bytes]:
 def docs_router() -> Router:
     """Return the router of the documentation, which needs no token."""
     return Router(
-        "/", route_handlers=[openapi_json, docs, static], exception_handlers=exception_handlers(format_problem)
+        "/",
+        route_handlers=[openapi_json, docs, static],
+        before_request=_charge,
+        exception_handlers=exception_handlers(format_problem),
     )
+
+
+async def _charge(request: AnyRequest) -> None:
+    charge_public(request)
 
 
 @cache

@@ -1,8 +1,9 @@
 """The body of up to 10,000 callbacks, decoded in small steps: other requests are served between them, and memory is bounded."""
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -11,15 +12,14 @@ from application.new_callbacks import ERRORS_MAX, NewCallback
 from domain.errors import InvalidField
 from domain.limits import NEW_CALLBACKS_MAX
 from interfaces.api.routes.queue_bodies import NewCallbackBody, to_new_callback
-from interfaces.api.web.json_body import JsonRequest, decode_json
+from interfaces.api.web.json_body import EXAMINED_BYTES_MAX, JsonRequest, decode_json
 from interfaces.api.web.request_errors import FieldError, InvalidRequest
 
-_COMMAS_UNSUSPICIOUS = 500_000
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]')
+_SHORT_BYTES = 64 << 10
 
 
 class _Envelope(msgspec.Struct):
-    tasks: msgspec.Raw
+    tasks: list[msgspec.Raw]
 
 
 async def decode_callbacks(request: JsonRequest) -> Sequence[NewCallback]:
@@ -27,20 +27,19 @@ async def decode_callbacks(request: JsonRequest) -> Sequence[NewCallback]:
 
     Raises UnsupportedMediaType, and InvalidRequest with up to 50 field errors, such as at ``tasks``, 3, ``a_number``.
     """
-    tasks = decode_json(await request.json_text(), _Envelope).tasks
-    if _has_too_many(tasks):
-        raise _wrong_number()
-    elements: list[msgspec.Raw] = decode_json(tasks, list[msgspec.Raw], ("body", "tasks"))
-    if not 1 <= len(elements) <= NEW_CALLBACKS_MAX:
-        raise _wrong_number()
+    elements = elements_of(await request.json_text())
     now, callbacks, errors = datetime.now(UTC), list[NewCallback](), list[FieldError]()
+    examined_max = EXAMINED_BYTES_MAX
     async for index, element in yielding(enumerate(elements)):
+        at = ("body", "tasks", index)
         try:
-            callbacks.append(to_new_callback(decode_json(element, NewCallbackBody, ("body", "tasks", index)), now))
+            body = decode_json(element, NewCallbackBody, at, examined_max=examined_max)
+            callbacks.append(to_new_callback(body, now))
         except InvalidRequest as error:
             errors.extend(error.field_errors)
+            examined_max = max(0, examined_max - len(memoryview(element)))
         except InvalidField as error:
-            errors.append(FieldError(("body", "tasks", index, error.field), str(error), error.kind))
+            errors.append(FieldError((*at, error.field), str(error), error.kind))
         if len(errors) >= ERRORS_MAX:
             break
     if errors:
@@ -48,31 +47,36 @@ async def decode_callbacks(request: JsonRequest) -> Sequence[NewCallback]:
     return callbacks
 
 
+def elements_of(body: bytes) -> Sequence[msgspec.Raw]:
+    """Return the elements of ``tasks``. Raises InvalidRequest, for too many elements before they are created.
+
+    A body has room for millions of elements, and each would take much more memory than its text.
+    """
+    elements = _elements_of_long_body(body) if len(body) > _SHORT_BYTES else decode_json(body, _Envelope).tasks
+    if not 1 <= len(elements) <= NEW_CALLBACKS_MAX:
+        raise _wrong_number()
+    return elements
+
+
+def _elements_of_long_body(body: bytes) -> Sequence[msgspec.Raw]:
+    try:
+        array = decode_json(body, _bounded_envelope(), examined_max=0).tasks
+    except InvalidRequest as error:
+        if "at most length" in error.field_errors[0].message:
+            raise _wrong_number() from error
+        raise
+    return [element for element in msgspec.structs.astuple(array) if element]
+
+
+@cache
+def _bounded_envelope() -> Any:
+    """Return an envelope whose decoding stops behind the greatest number of elements; that of a list creates all of them."""
+    fields = [(f"element_{index}", msgspec.Raw, msgspec.Raw()) for index in range(NEW_CALLBACKS_MAX)]
+    array = msgspec.defstruct("BoundedArray", fields, array_like=True, forbid_unknown_fields=True, gc=False)
+    return msgspec.defstruct("BoundedEnvelope", [("tasks", array)])
+
+
 def _wrong_number() -> InvalidRequest:
     return InvalidRequest(
         [FieldError(("body", "tasks"), f"Expected 1 to {NEW_CALLBACKS_MAX} callbacks", "list_length")]
     )
-
-
-def _has_too_many(array: msgspec.Raw) -> bool:
-    """Count the elements of an array with very many commas before any is created.
-
-    A body has room for millions of elements, and each would take much more memory than its text.
-    """
-    text = memoryview(array)
-    if bytes(text).count(b",") < _COMMAS_UNSUSPICIOUS:
-        return False
-    depth = elements = 0
-    for token in _TOKEN.finditer(text):
-        match token[0]:
-            case b"[" | b"{":
-                depth += 1
-            case b"]" | b"}":
-                depth -= 1
-            case b"," if depth == 1:
-                elements += 1
-                if elements >= NEW_CALLBACKS_MAX:
-                    return True
-            case _:
-                pass
-    return False

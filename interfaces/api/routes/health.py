@@ -1,13 +1,13 @@
-"""``/health`` and ``/metrics``: liveness, readiness and Prometheus metrics of the process."""
+"""``/health``: liveness and readiness of the process."""
 
 from collections.abc import Sequence
 
 import msgspec
 from litestar import Response, Router, get
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from application.errors import StorageUnavailable
 from application.queries.view_lag import Lag
+from interfaces.api.web.authentication import charge_public
 from interfaces.api.web.context import ApiState, context_of
 from interfaces.api.web.error_responses import exception_handlers, format_problem
 from interfaces.api.web.json_body import JsonRequest
@@ -35,17 +35,18 @@ async def live() -> LivenessResponse:
 
 @get(
     "/health/ready",
-    opt={"other_responses": {503: "Not ready, with the reasons."}},
+    opt={"errors": {429}, "other_responses": {503: "Not ready, with the reasons."}},
     operation_id="getReadiness",
     summary="Check readiness",
 )
 async def ready(request: JsonRequest) -> Response[ReadinessResponse]:
     """Return 200 with the lag of each view if the process is ready for requests, otherwise 503 with the reasons."""
+    charge_public(request)
     api = context_of(request).api
     reasons = ["draining"] if api.draining else []
     lags: Sequence[Lag] = []
     try:
-        lags = await api.services.views.lags()
+        lags = await api.recent_lags.get()
     except StorageUnavailable:
         reasons.append("database unavailable")
     else:
@@ -63,17 +64,11 @@ def _behind(api: ApiState, lags: Sequence[Lag]) -> list[str]:
     ]
 
 
-@get("/metrics", media_type=CONTENT_TYPE_LATEST, include_in_schema=False)
-async def metrics() -> bytes:
-    """Return the process's metrics in the Prometheus text format."""
-    return generate_latest()
-
-
 def health_router() -> Router:
-    """Return the router of health and metrics, which need no token and have no rate limit."""
+    """Return the router of health, which needs no token."""
     return Router(
         "/",
-        route_handlers=[live, ready, metrics],
+        route_handlers=[live, ready],
         exception_handlers=exception_handlers(format_problem),
         tags=["health"],
     )

@@ -22,6 +22,7 @@ _SECURITY_HEADERS = (
 )
 _SECURITY_HEADER_NAMES = frozenset(name for name, _ in _SECURITY_HEADERS)
 _METHOD_NOT_ALLOWED = 405
+_REFUSED = frozenset({401, 403, 408, 413, 429, 503})  # logged as warnings
 
 _log = structlog.get_logger("perezvon.http")
 
@@ -45,10 +46,17 @@ class RequestMiddleware:
             scope = cast("HTTPScope", {**scope, "method": "GET"})
         request_headers = dict(scope["headers"])
         context = RequestContext(self._api, request_ids(request_headers.get(b"x-request-id")), request_headers)
-        scope.setdefault("state", {})["context"] = context
+        state = scope.setdefault("state", {})
+        state["context"], exchange = (
+            context,
+            state.get("exchange"),
+        )  # the server's own view of the request, if it has one
         clear_contextvars()
         ids = context.ids
-        bind_contextvars(request_id=ids.shown, **({"correlation": ids.recorded} if ids.are_different else {}))
+        client = scope["client"][0] if scope["client"] else None
+        bind_contextvars(
+            request_id=ids.shown, client=client, **({"correlation": ids.recorded} if ids.are_different else {})
+        )
         status = 500
 
         async def send_with_headers(message: Message) -> None:
@@ -56,6 +64,8 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = self._headers(list(message["headers"]), scope, method, status, context)
+                if exchange is not None and exchange.more_body:
+                    message["headers"].append((b"connection", b"close"))
             elif message["type"] == "http.response.body" and method == "HEAD":
                 message["body"] = b""
             await send(message)
@@ -63,10 +73,13 @@ class RequestMiddleware:
         try:
             await self._inner(scope, receive, send_with_headers)
         finally:
+            if context.body_bytes is not None:
+                context.body_bytes.release()
             seconds = perf_counter() - started
             template = scope["path_template"] if "path_template" in scope else "unrouted"  # noqa: SIM401 - its get() is badly typed
             http_metrics.count_request(method, template, status, seconds)
-            _log.info("request", method=method, route=template, status=status, ms=round(seconds * 1e3, 1))
+            log = _log.warning if status in _REFUSED else _log.info
+            log("request", method=method, route=template, status=status, ms=round(seconds * 1e3, 1))
 
     def _headers(
         self, headers: list[tuple[bytes, bytes]], scope: HTTPScope, method: str, status: int, context: RequestContext

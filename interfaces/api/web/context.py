@@ -5,7 +5,9 @@ from typing import Any
 import litestar
 
 from application.callers import Caller, Request
-from interfaces.api.web.rate_limit import RateLimits, RateLimitStatus
+from interfaces.api.web.body_budget import BodyBudget, BodyBytes
+from interfaces.api.web.rate_limit import RateLimits, RateLimitStatus, RecentKeys, address_key
+from interfaces.api.web.recent_lags import RecentLags
 from interfaces.api.web.request_errors import Unauthenticated
 from interfaces.api.web.request_ids import RequestIds
 from interfaces.api.web.written_positions import WrittenPositions
@@ -23,6 +25,9 @@ class ApiState:
         self.settings = settings
         self.services = services
         self.limits = RateLimits(settings)
+        self.recent_operator_keys = RecentKeys()
+        self.recent_lags = RecentLags(services.views)
+        self.bodies = BodyBudget()
         self.written_positions = WrittenPositions()
         self.tokens_used: set[str] = set()
         self.draining = False
@@ -32,10 +37,21 @@ class RequestContext:
     """Data that the layers of one request share.
 
     ``if_match`` is the version that ``If-Match`` names, ``rate_limit`` the bucket that was charged, ``charged_address``
-    the address while it is the one that was charged, ``ignored_params`` names the query parameters that were ignored.
+    the address while it is the one that was charged, ``ignored_params`` names the query parameters that were ignored,
+    ``body_bytes`` the memory that the body holds until the response is sent.
     """
 
-    __slots__ = ("api", "caller", "charged_address", "headers", "ids", "if_match", "ignored_params", "rate_limit")
+    __slots__ = (
+        "api",
+        "body_bytes",
+        "caller",
+        "charged_address",
+        "headers",
+        "ids",
+        "if_match",
+        "ignored_params",
+        "rate_limit",
+    )
 
     def __init__(self, api: ApiState, ids: RequestIds, headers: dict[bytes, bytes]) -> None:
         """Start with the request's ids and headers."""
@@ -47,6 +63,7 @@ class RequestContext:
         self.ignored_params = ""
         self.rate_limit: RateLimitStatus | None = None
         self.charged_address: str | None = None
+        self.body_bytes: BodyBytes | None = None
 
     @property
     def token_holder(self) -> Caller:
@@ -68,3 +85,8 @@ class RequestContext:
 def context_of(request: AnyRequest) -> RequestContext:
     """Return the context that the ASGI middleware created for the request."""
     return request.scope["state"]["context"]
+
+
+def address_of(request: AnyRequest) -> str:
+    """Return the key of the client's address (``rate_limit.address_key``)."""
+    return address_key(request.client.host if request.client else "")

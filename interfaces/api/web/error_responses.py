@@ -88,7 +88,11 @@ ERROR_RESPONSES: dict[type[Exception], tuple[int, str, str]] = {
     ),
     IfMatchOnCreation: (412, "precondition_failed", "If-Match cannot match: a new task has no version yet"),
     KeyReused: (422, "idempotency_key_reused", "Validation failed"),
-    ShareExhausted: (503, "busy", "Too many requests of your organisation are in progress; try again in a second"),
+    ShareExhausted: (
+        503,
+        "busy",
+        "Too many requests of your organisation or address are in progress; try again in a second",
+    ),
     StorageUnavailable: (503, "storage_away", "The service is temporarily unavailable; try again in a second"),
     SecretUnreadable: (
         503,
@@ -224,8 +228,6 @@ def _headers_of(error: Exception, status: int) -> dict[str, str]:
             return {"Retry-After": "1"}
         case UnsupportedContentCoding():
             return {"Accept-Encoding": "identity"}
-        case RequestTimeout():
-            return {"Connection": "close"}
         case _:
             return {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
 

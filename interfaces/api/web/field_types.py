@@ -44,8 +44,10 @@ POSITION_MAX = 2**53 - 1
 NUMBER_MAX = 10**18 - 1
 """The greatest number of a queue or callback."""
 
-Title = Annotated[str, Meta(pattern=TITLE, examples=["Перезвонить по поводу счёта"])]
-Name = Annotated[str, Meta(pattern=NAME, examples=["Айгуль Сатпаева"])]
+_UNTRIMMED_MAX = 10_000  # characters with surrounding white space: the pattern takes 0.1 s for a text of 8 MiB
+
+Title = Annotated[str, Meta(pattern=TITLE, max_length=_UNTRIMMED_MAX, examples=["Перезвонить по поводу счёта"])]
+Name = Annotated[str, Meta(pattern=NAME, max_length=_UNTRIMMED_MAX, examples=["Айгуль Сатпаева"])]
 Phone = Annotated[str, Meta(pattern=PHONE, max_length=PHONE_MAX, examples=["+77011234567"])]
 Line = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=PHONE_MAX, examples=["1001"])]
 RecordingUrl = Annotated[str, Meta(pattern=URL, max_length=URL_MAX, examples=["https://calls.example/4711.mp3"])]

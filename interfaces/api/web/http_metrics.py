@@ -14,6 +14,11 @@ _durations = Histogram(
     ("method", "route"),
     buckets=_SECONDS,
 )
+_refusals = Counter(
+    "perezvon_http_refusals",
+    "Connections and requests that the server refused before the application saw them",
+    ("reason",),
+)
 _children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
 
@@ -25,3 +30,8 @@ def count_request(method: str, route: str, status: int, seconds: float) -> None:
         children = _children[key] = (_requests.labels(*map(str, key)), _durations.labels(label, route))
     children[0].inc()
     children[1].observe(seconds)
+
+
+def count_refusal(reason: str) -> None:
+    """Count a connection or request that the server refused by itself."""
+    _refusals.labels(reason).inc()

@@ -1,6 +1,7 @@
-"""JSON bodies: strict decoding that reports every field error.
+"""JSON bodies: strict decoding that reports every field error of an ordinary body, and the first one of a long body.
 
-The framework's own decoding is lax, reports one error only, and fails with 500 on invalid UTF-8 and deep nesting.
+The framework's own decoding is lax, reports one error only, and fails with 500 on invalid UTF-8 and deep nesting. A body
+is read only as far as its share of the memory for bodies allows (``body_budget``).
 """
 
 import asyncio
@@ -17,7 +18,9 @@ from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 from litestar.types import Empty
 
+from interfaces.api.web.body_budget import UNBUDGETED_BYTES
 from interfaces.api.web.body_encoding import check_content_coding, malformed_json
+from interfaces.api.web.context import address_of, context_of
 from interfaces.api.web.request_errors import (
     ClientDisconnected,
     FieldError,
@@ -31,10 +34,18 @@ from interfaces.api.web.times import decode_time
 
 BODY_BYTES_MAX = 8 << 20
 
+EXAMINED_BYTES_MAX = 256 << 10
+"""Bytes of a body that are examined for its field errors: decoding 8 MiB once more, into objects, took up to 10 seconds."""
+
 _ERRORS_MAX = 50
 _KEY_MAX = 100
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PATH_STEP = re.compile(r"\.([^.\[\]]+)|\[([0-9]+)\]")
+_MEMBER_ERRORS = (  # msgspec's messages that name a member of the object at the path, and the field errors of these members
+    (re.compile("Object missing required field `(.*)`", re.DOTALL), "Field required", "missing"),
+    (re.compile("Object contains unknown field `(.*)`", re.DOTALL), "Unknown field", "extra_forbidden"),
+)
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
@@ -45,16 +56,27 @@ class JsonRequest(Request[None, None, State]):
     """Seconds within which the whole body must arrive: the server itself has no limit for a slow body."""
 
     async def body(self) -> bytes:
-        """Return the body. Raises RequestTimeout, ClientDisconnected, and the framework's 413."""
-        if self._body is not Empty:
-            return self._body
-        try:
-            async with asyncio.timeout(self.seconds):
-                return await super().body()
-        except TimeoutError as error:
-            raise RequestTimeout from error
-        except InternalServerException as error:
-            raise ClientDisconnected from error
+        """Return the body. Raises RequestTimeout, ClientDisconnected, ShareExhausted, and the framework's 413."""
+        if self._body is Empty:
+            try:
+                async with asyncio.timeout(self.seconds):
+                    self._body = await self._read()
+            except TimeoutError as error:
+                raise RequestTimeout from error
+            except InternalServerException as error:
+                raise ClientDisconnected from error
+        return self._body
+
+    async def _read(self) -> bytes:
+        """Read the body. The bytes that it may have are taken from the budget before more than a read buffer is read."""
+        limit = self.route_handler.resolve_request_max_body_size() or BODY_BYTES_MAX
+        context, announced, chunks, size = context_of(self), self.content_length, list[bytes](), 0
+        async for chunk in self.stream():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > UNBUDGETED_BYTES and context.body_bytes is None:
+                context.body_bytes = await context.api.bodies.take(context.caller, address_of(self), announced or limit)
+        return b"".join(chunks)
 
     async def json(self) -> Any:
         """Return the decoded body. Raises UnsupportedMediaType, and InvalidRequest with up to 50 field errors."""
@@ -72,20 +94,38 @@ class JsonRequest(Request[None, None, State]):
         return await self.body()
 
 
-def decode_json(body: bytes | msgspec.Raw, tp: Any, at: Loc = ("body",)) -> Any:
-    """Decode JSON into a ``tp``; ``at`` is its location in the request. Raises InvalidRequest with up to 50 field errors."""
+def decode_json(
+    body: bytes | msgspec.Raw, tp: Any, at: Loc = ("body",), *, examined_max: int = EXAMINED_BYTES_MAX
+) -> Any:
+    """Decode JSON into a ``tp``; ``at`` is its location in the request.
+
+    Raises InvalidRequest: with up to 50 field errors, of a body longer than ``examined_max`` bytes with the first one.
+    """
     decoder = _decoders.get(tp)
     if decoder is None:
         decoder = _decoders[tp] = msgspec.json.Decoder(tp, strict=True, dec_hook=decode_time)
+    is_short = len(memoryview(body)) <= examined_max
     try:
         try:
             return decoder.decode(body)
         except msgspec.ValidationError as error:
+            if not is_short:
+                raise InvalidRequest([_first_error(at, str(error))]) from error
             found = list(islice(_field_errors(msgspec.json.decode(body), tp, at), _ERRORS_MAX))
             raise InvalidRequest(found or [to_field_error(at, str(error))]) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        found = list(islice(_surrogates(bytes(body), at), _ERRORS_MAX))
+        found = list(islice(_surrogates(bytes(body), at), _ERRORS_MAX)) if is_short else []
         raise InvalidRequest(found or [malformed_json(memoryview(body), error, at)]) from error
+
+
+def _first_error(at: Loc, message: str) -> FieldError:
+    """Return the field error of msgspec's message, which ends with the path of the invalid part."""
+    reason, _, path = message.partition(" - at `$")
+    inside = [name[:_KEY_MAX] if name else int(index) for name, index in _PATH_STEP.findall(path.removesuffix("`"))]
+    for known, text, kind in _MEMBER_ERRORS:
+        if member := known.fullmatch(reason):
+            return FieldError((*at, *inside, member[1][:_KEY_MAX]), text, kind)
+    return to_field_error((*at, *inside), reason)
 
 
 def _field_errors(value: Any, tp: Any, at: Loc) -> Iterator[FieldError]:

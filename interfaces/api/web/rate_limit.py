@@ -1,16 +1,21 @@
-"""Rate limits: a bucket for each operator, token and address, in this process (``docs/contracts/tasks.md``, Rate limits)."""
+"""Rate limits: a bucket for each operator, token, organisation and address (``docs/contracts/tasks.md``, Rate limits).
+
+They are those of this process.
+"""
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv6Address, ip_network
 from math import ceil
+from operator import attrgetter
 from typing import NamedTuple
 
 from interfaces.api.web.request_errors import TooManyRequests
 from interfaces.config.settings import Settings
 
 _KEYS_MAX = 100_000
+_RECENT_KEYS_MAX = 10_000
 _DROPPED_AT_ONCE = 2
 _HOST_BITS = 64
 
@@ -23,6 +28,21 @@ class RateLimitStatus(NamedTuple):
     reset: int
 
 
+_REMAINING_REQUESTS = attrgetter("remaining")
+
+
+class _Bucket(NamedTuple):
+    """A bucket that had ``level`` requests at the time ``since``, in seconds."""
+
+    level: float
+    since: float
+    rate: float
+    burst: int
+
+    def level_at(self, now: float) -> float:
+        return min(self.burst, self.level + (now - self.since) * self.rate)
+
+
 class Buckets:
     """A token bucket for each key. It refills at ``rate`` a second up to ``burst``; full buckets are dropped."""
 
@@ -31,54 +51,110 @@ class Buckets:
         self._rate = rate
         self._burst = burst
         self._clock = clock
-        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def __len__(self) -> int:
         """Return the number of buckets in memory."""
-        return len(self._levels)
+        return len(self._buckets)
 
-    def take(self, key: str) -> RateLimitStatus:
-        """Take one request from the key's bucket. Raises TooManyRequests when it is empty."""
-        now = self._clock()
-        level = self._level(key, now)
-        self._levels.pop(key, None)
-        self._levels[key] = (level - 1 if level >= 1 else level, now)
+    def take(self, key: str, rate: float | None = None, burst: int | None = None) -> RateLimitStatus:
+        """Take one request from the key's bucket, which may have its own rate and burst.
+
+        Raises TooManyRequests when it is empty.
+        """
+        now, rate, burst = self._clock(), rate or self._rate, burst or self._burst
+        bucket = self._buckets.pop(key, None)
+        level = burst if bucket is None else min(burst, bucket.level + (now - bucket.since) * rate)
+        self._buckets[key] = _Bucket(level - 1 if level >= 1 else level, now, rate, burst)
         self._drop_full(now)
         if level < 1:
-            raise TooManyRequests(self._burst, (1 - level) / self._rate, (self._burst - level) / self._rate)
-        return RateLimitStatus(self._burst, int(level - 1), ceil((self._burst - level + 1) / self._rate))
+            raise TooManyRequests(burst, (1 - level) / rate, (burst - level) / rate)
+        return RateLimitStatus(burst, int(level - 1), ceil((burst - level + 1) / rate))
 
     def refund(self, key: str) -> None:
         """Return one request to the key's bucket, because another bucket is charged for it."""
-        now = self._clock()
-        if key in self._levels:
-            self._levels[key] = (min(self._burst, self._level(key, now) + 1), now)
-            self._levels.move_to_end(key)
-
-    def _level(self, key: str, now: float) -> float:
-        level, then = self._levels.get(key, (self._burst, now))
-        return min(self._burst, level + (now - then) * self._rate)
+        if bucket := self._buckets.get(key):
+            now = self._clock()
+            self._buckets[key] = _Bucket(min(bucket.burst, bucket.level_at(now) + 1), now, bucket.rate, bucket.burst)
+            self._buckets.move_to_end(key)
 
     def _drop_full(self, now: float) -> None:
         # The first bucket was used longest ago. It is dropped when it is full again, or when there are too many.
         for _ in range(_DROPPED_AT_ONCE):
-            key = next(iter(self._levels))
-            if self._level(key, now) < self._burst and len(self._levels) <= _KEYS_MAX:
+            key, bucket = next(iter(self._buckets.items()))
+            if bucket.level_at(now) < bucket.burst and len(self._buckets) <= _KEYS_MAX:
                 return
-            del self._levels[key]
-            if not self._levels:
+            del self._buckets[key]
+            if not self._buckets:
                 return
 
 
 class RateLimits:
-    """The buckets of operators, tokens and addresses."""
+    """The buckets of a process.
+
+    ``addresses`` are charged for requests to the open intake until their operator is known, ``strangers`` for requests
+    without a valid token where one is required, ``public`` for readiness and documentation: all three by address. They are
+    apart, so that bad tokens do not use up what operators behind the same address need.
+    """
 
     def __init__(self, settings: Settings) -> None:
         """Use the rates of the settings. Without ``rate_limits`` nothing is counted."""
         self.enabled = settings.rate_limits
-        self.operators = Buckets(settings.operator_rate, settings.operator_burst)
-        self.tokens = Buckets(settings.token_rate, settings.token_burst)
         self.addresses = Buckets(settings.address_rate, settings.address_burst)
+        self.strangers = Buckets(settings.address_rate, settings.address_burst)
+        self.public = Buckets(settings.address_rate, settings.address_burst)
+        self._operators = Buckets(settings.operator_rate, settings.operator_burst)
+        self._tokens = Buckets(settings.token_rate, settings.token_burst)
+        self._organizations = Buckets(settings.organization_rate, settings.organization_burst)
+
+    def take_for_token(self, token_id: str, organization_id: int, own: Mapping[str, int]) -> RateLimitStatus:
+        """Take a request from a token and its organisation, which may have limits of its own; return the emptier bucket.
+
+        Raises TooManyRequests.
+        """
+        return min(
+            self._tokens.take(token_id), self._take_for_organization(organization_id, own), key=_REMAINING_REQUESTS
+        )
+
+    def take_for_operator(
+        self, number: int, organization_id: int, own: Mapping[str, int], *, has_token: bool
+    ) -> RateLimitStatus:
+        """Take a request from an operator, and from its organisation unless the token of the request charged it already.
+
+        Returns the emptier bucket. Raises TooManyRequests.
+        """
+        status = self._operators.take(f"{organization_id}/{number}")
+        if has_token:
+            return status
+        return min(status, self._take_for_organization(organization_id, own), key=_REMAINING_REQUESTS)
+
+    def _take_for_organization(self, organization_id: int, own: Mapping[str, int]) -> RateLimitStatus:
+        return self._organizations.take(
+            str(organization_id), own.get("organization_rate"), own.get("organization_burst")
+        )
+
+
+class RecentKeys:
+    """Hashes of operator keys that filed tasks lately; above 10,000, the one used longest ago is forgotten."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._hashes: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, key_hash: str) -> bool:
+        """Return whether a key with this hash filed a task lately."""
+        return key_hash in self._hashes
+
+    def add(self, key_hash: str) -> None:
+        """Remember a key."""
+        self._hashes[key_hash] = None
+        self._hashes.move_to_end(key_hash)
+        if len(self._hashes) > _RECENT_KEYS_MAX:
+            self._hashes.popitem(last=False)
+
+    def discard(self, key_hash: str) -> None:
+        """Forget a key, which is no longer valid."""
+        self._hashes.pop(key_hash, None)
 
 
 def address_key(host: str) -> str:

@@ -4,6 +4,7 @@ A handler states in ``opt`` what ``authorize`` and the OpenAPI document need to 
 
 - ``permission``: the permission that the caller's role must have; without it every request is refused.
 - ``token_optional``: True if requests without a token are served too.
+- ``is_known``: a coroutine that returns whether such a request is served although its address is over its limit.
 - ``checks``: coroutines that run before the body is read, and raise to refuse the request.
 - ``query``: the struct of its query parameters and headers (``query_params.decode_params``).
 - ``body``: the type of a body that the handler decodes by itself.

@@ -10,7 +10,7 @@ import pytest
 from msgspec import Meta
 
 from interfaces.api.web.field_types import NO_NUL, TITLE
-from interfaces.api.web.json_body import decode_json
+from interfaces.api.web.json_body import EXAMINED_BYTES_MAX, decode_json
 from interfaces.api.web.request_errors import FieldError, InvalidRequest
 from interfaces.api.web.times import RequestTime, parse_time
 
@@ -192,3 +192,40 @@ def test_second_60_is_nowhere_else(text: str) -> None:
 def test_a_time_is_text(value: Any) -> None:
     (fault,) = faults_of(msgspec.json.encode({"title": "x", "due": value}))
     assert (fault.loc, fault.kind) == (("body", "due"), "datetime_parsing")
+
+
+NOT_A_TIME = "Expected a time in RFC 3339 such as 2026-11-27T09:30:00+05:00, not 'soon'"
+LONG = b'"surprise": "' + b" " * EXAMINED_BYTES_MAX + b'"'
+
+
+@pytest.mark.parametrize(
+    ("members", "fault"),
+    [
+        (b'"title": 1, "first": {}', FieldError(("body", "title"), "Expected `str`, got `int`", "string_type")),
+        (
+            b'"legs": [{"number": "1"}, {"number": "1", "tries": 0}]',
+            FieldError(("body", "legs", 1, "tries"), "Expected `int` >= 1", "greater_than_equal"),
+        ),
+        (b'"legs": [{}]', FieldError(("body", "legs", 0, "number"), "Field required", "missing")),
+        (
+            b'"first": {"number": "1", "%s": 1}' % (b"x" * 1000),
+            FieldError(("body", "first", "x" * 100), "Unknown field", "extra_forbidden"),
+        ),
+        (b'"legs": {}', FieldError(("body", "legs"), "Expected `array`, got `object`", "model_type")),
+        (b'"x": 1', FieldError(("body", "title"), "Field required", "missing")),
+        (b'"title": "x", "due": "soon"', FieldError(("body", "due"), NOT_A_TIME, "datetime_parsing")),
+        (b'"x"', FieldError(("body",), "Malformed JSON: expected ':' (byte 4)", "json_invalid")),
+    ],
+)
+def test_of_a_long_body_the_first_fault_is_told_with_its_place(members: bytes, fault: FieldError) -> None:
+    assert faults_of(b"{%s, %s}" % (members, LONG)) == [fault]
+
+
+def test_a_long_body_is_not_decoded_a_second_time_for_its_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decoded(*_: object, **__: object) -> None:
+        pytest.fail("the body was decoded into objects")
+
+    for module in ("msgspec.json.decode", "json.loads"):
+        monkeypatch.setattr(module, decoded)
+    for body in (b'{"title": 1, %s}' % LONG, b'{"title": "x", %s' % LONG, rb'{"title": "\ud800", ' + LONG + b"}"):
+        faults_of(body)

@@ -3,7 +3,7 @@
 import pytest
 
 from interfaces.api.web import rate_limit
-from interfaces.api.web.rate_limit import Buckets, address_key
+from interfaces.api.web.rate_limit import Buckets, RecentKeys, address_key
 from interfaces.api.web.request_errors import TooManyRequests
 
 
@@ -52,6 +52,27 @@ def test_what_is_given_back_can_be_taken_again_but_never_more_than_the_burst() -
     buckets.refund("a")
     buckets.refund("nobody")
     assert [buckets.take("a").remaining for _ in range(2)] == [1, 0]
+
+
+def test_a_key_may_have_a_rate_and_a_burst_of_its_own() -> None:
+    clock = Clock()
+    buckets = Buckets(1.0, 1, clock)
+    assert [buckets.take("a", 4.0, 3).remaining for _ in range(3)] == [2, 1, 0]
+    clock.now += 0.25
+    assert buckets.take("a", 4.0, 3) == (3, 0, 1)
+    clock.now += 10
+    assert buckets.take("a").limit == 1
+
+
+def test_of_the_recent_keys_the_one_used_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limit, "_RECENT_KEYS_MAX", 2)
+    keys = RecentKeys()
+    for key in ("a", "b", "a", "c"):
+        keys.add(key)
+    assert [key in keys for key in ("a", "b", "c")] == [True, False, True]
+    keys.discard("a")
+    keys.discard("nobody")
+    assert "a" not in keys
 
 
 def test_full_buckets_are_forgotten() -> None:

@@ -16,6 +16,7 @@ from infrastructure.gateways.simulated.kind import SimulatedGatewayKind
 from interfaces.bootstrap.gateways import gateway_of
 from interfaces.bootstrap.worker import run_dispatching
 from interfaces.config.settings import BadSetting, Settings
+from interfaces.processes.sockets import listen
 from interfaces.processes.worker import PartEnded, work
 
 PARTS = ["run_projections", "run_deliveries", "run_dispatching"]
@@ -49,7 +50,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def running(settings: Settings | None = None, **parts: object) -> None:
         for part in PARTS:
             monkeypatch.setattr(f"interfaces.bootstrap.worker.{part}", parts.get(part, run_until_stopped))
-        work("", settings or Settings(gateway="simulated"))
+        with listen("127.0.0.1", 0) as metrics:
+            work("", settings or Settings(gateway="simulated"), metrics)
 
     return running
 
