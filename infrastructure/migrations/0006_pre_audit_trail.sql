@@ -14,6 +14,7 @@ CREATE TABLE {schema}.audit_trail (
 );
 CREATE UNIQUE INDEX audit_trail_position ON {schema}.audit_trail (position);
 CREATE INDEX audit_trail_time ON {schema}.audit_trail (organization_id, recorded_at, position);
-CREATE INDEX audit_trail_actor ON {schema}.audit_trail (organization_id, actor, recorded_at, position);
-CREATE INDEX audit_trail_stream ON {schema}.audit_trail (organization_id, stream, recorded_at, position);
-CREATE INDEX audit_trail_type ON {schema}.audit_trail (organization_id, type, recorded_at, position);
+-- One index has the times: a time is looked up in it as a position.
+CREATE INDEX audit_trail_actor ON {schema}.audit_trail (organization_id, actor, position);
+CREATE INDEX audit_trail_stream ON {schema}.audit_trail (organization_id, stream, position);
+CREATE INDEX audit_trail_type ON {schema}.audit_trail (organization_id, type, position);

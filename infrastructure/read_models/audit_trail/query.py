@@ -14,9 +14,12 @@ _FILTERS = {
     "stream": "stream = %(stream)s",
     "actor": "actor = %(actor)s",
     "type": "type = %(type)s",
+}
+# Times never run backwards along the positions, so a place in one order is a place in the other. The index of all events is
+# in the order of times, the indexes of the filters are in the order of positions.
+_BY_TIME = {
     "since": "recorded_at >= %(since)s",
     "until": "recorded_at < %(until)s",
-    # Times never run backwards along the positions, so a place in one order is a place in the other, and in the index.
     "after": """(recorded_at, position) > (
             coalesce((
                 SELECT recorded_at
@@ -28,17 +31,30 @@ _FILTERS = {
             %(after)s
         )""",
 }
+_END = (1 << 63) - 1
+_FIRST_AT = f"""coalesce((
+            SELECT position
+            FROM {{schema}}.audit_trail
+            WHERE organization_id = %(organization_id)s AND recorded_at >= %(<time>)s
+            ORDER BY recorded_at, position
+            LIMIT 1
+        ), {_END})"""
+# Compared as a row: a walk along another index, over the events of other organisations, would not be in this order.
+_BY_POSITION = """
+    (organization_id, <name>, position) > (%(organization_id)s, %(<name>)s, <from>)
+    AND (organization_id, <name>, position) < (%(organization_id)s, %(<name>)s, <until>)
+"""
 _PAGE = """
     SELECT coalesce((SELECT position FROM {schema}.checkpoints WHERE name = 'audit_trail'), 0), found.*
     FROM (SELECT) AS always
     LEFT JOIN (
         SELECT <columns>
         FROM {schema}.audit_trail
-        WHERE organization_id = %(organization_id)s <filter>
-        ORDER BY recorded_at, position
+        WHERE <condition>
+        ORDER BY <order>
         LIMIT %(limit)s
     ) AS found ON true
-    ORDER BY found.recorded_at, found.position
+    ORDER BY found.position
 """.replace("<columns>", ", ".join(_COLUMNS))
 
 
@@ -66,5 +82,17 @@ class PostgresAuditTrail:
 
 def page_statement(filters: AbstractSet[str]) -> bytes:
     """Return the statement of a page that is filtered by these fields; ``after`` is one of them."""
-    conditions = " ".join(f"AND {condition}" for name, condition in _FILTERS.items() if name in filters)
-    return statement(_PAGE.replace("<filter>", conditions))
+    if len(names := [name for name in _FILTERS if name in filters]) == 1:
+        condition, order = _position_range(names[0], filters), f"organization_id, {names[0]}, position"
+    else:
+        chosen = [text for name, text in (_FILTERS | _BY_TIME).items() if name in filters]
+        condition, order = " AND ".join(["organization_id = %(organization_id)s", *chosen]), "recorded_at, position"
+    return statement(_PAGE.replace("<condition>", condition).replace("<order>", order))
+
+
+def _position_range(name: str, filters: AbstractSet[str]) -> str:
+    """Return the condition of one filter, in the order of its index."""
+    since = f"{_FIRST_AT.replace('<time>', 'since')} - 1" if "since" in filters else "0"
+    start = f"greatest(%(after)s, {since})" if "after" in filters else since
+    until = _FIRST_AT.replace("<time>", "until") if "until" in filters else str(_END)
+    return _BY_POSITION.replace("<name>", name).replace("<from>", start).replace("<until>", until)

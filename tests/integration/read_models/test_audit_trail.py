@@ -77,6 +77,10 @@ async def test_it_is_filtered_by_time(views: Views) -> None:
     assert await positions(views, since=at[2], until=at[6]) == [2, 3, 5]
     assert await positions(views, since=at[7] + timedelta(microseconds=1)) == []
     assert await positions(views, until=datetime(2020, 1, 1, tzinfo=UTC)) == []
+    assert await positions(views, actor="member/m1", since=at[3], until=at[5]) == [3]
+    assert await positions(views, stream="task/a", since=at[2]) == [3, 5]
+    assert await positions(views, stream="task/a", until=at[7] + timedelta(hours=1), after=1) == [3, 5]
+    assert await positions(views, type="task.completed.v1", since=at[7] + timedelta(microseconds=1)) == []
 
 
 async def test_the_last_position_seen_is_where_to_go_on(views: Views) -> None:
