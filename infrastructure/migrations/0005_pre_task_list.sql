@@ -14,6 +14,7 @@ CREATE TABLE {schema}.task_list (
     priority              text COLLATE "C" NOT NULL,
     title                 text NOT NULL,
     title_folded          text NOT NULL, -- for the search: folding each title during a search is slow
+    title_grams           int[], -- of searches that are too short for trigrams: see read_models/task_list/grams.py
     description           text,
     caller_phone          text COLLATE "C",
     caller_name           text,
@@ -45,6 +46,8 @@ CREATE INDEX task_list_caller ON {schema}.task_list (organization_id, caller_pho
     WHERE caller_phone IS NOT NULL;
 -- Each search reads the pending list of this index: large enough that batched inserts pay off, and no larger.
 CREATE INDEX task_list_title ON {schema}.task_list USING gin (title_folded gin_trgm_ops)
+    WITH (gin_pending_list_limit = 1024);
+CREATE INDEX task_list_grams ON {schema}.task_list USING gin (title_grams)
     WITH (gin_pending_list_limit = 1024);
 
 -- The number of tasks of each kind, of all members ('') and of each: totals without counting rows.

@@ -25,6 +25,7 @@ from infrastructure.read_models.audit_trail.query import PostgresAuditTrail
 from infrastructure.read_models.callback_list.query import PostgresCallbackList
 from infrastructure.read_models.queue_board.query import PostgresQueueBoard
 from infrastructure.read_models.registry import PROJECTIONS
+from infrastructure.read_models.task_list.grams import title_grams
 from infrastructure.read_models.task_list.query import PostgresTaskList
 from infrastructure.subscriptions import checkpoints
 from infrastructure.subscriptions.batch_handling import BatchHandler
@@ -183,4 +184,17 @@ async def fill_task_list(views: Views, tasks: int, organization_id: int = 1) -> 
         FROM perezvon_1.task_list, LATERAL (VALUES (''), (assigned_user_id)) AS w (who)
         WHERE organization_id = %s GROUP BY 1, 2, 3, 4, 5""",
         organization_id,
+    )
+
+
+async def add_grams(views: Views) -> None:
+    """Add the grams of their titles to the rows of task_list that were inserted without them."""
+    found = await views.rows(
+        "SELECT id, organization_id, title_folded FROM perezvon_1.task_list WHERE title_grams IS NULL"
+    )
+    grams = [{"id": task_id, "grams": title_grams(number, folded)} for task_id, number, folded in found]
+    await views.do(
+        "UPDATE perezvon_1.task_list AS t SET title_grams = g.grams"
+        " FROM json_to_recordset(%s) AS g (id text, grams int[]) WHERE t.id = g.id",
+        msgspec.json.encode(grams).decode(),
     )

@@ -27,6 +27,7 @@ from domain.task.events import (
 from domain.task.task import Status, Task, evolve
 from infrastructure.postgres.sql import statement
 from infrastructure.read_models.task_list.folding import fold
+from infrastructure.read_models.task_list.grams import title_grams
 from infrastructure.subscriptions.handler import VIEW_TUNING, fact_types
 from infrastructure.subscriptions.projection import Table, VersionGap
 
@@ -43,6 +44,7 @@ _COLUMNS = {
     "priority": "text",
     "title": "text",
     "title_folded": "text",
+    "title_grams": "int4[]",
     "description": "text",
     "caller_phone": "text",
     "caller_name": "text",
@@ -245,6 +247,7 @@ def _change(task: Task) -> _Change:
 
 def _row(task: Task) -> tuple[Any, ...]:
     details = task.details
+    folded = fold(details.title)
     return (
         task.id,
         task.organization_id,
@@ -255,7 +258,8 @@ def _row(task: Task) -> tuple[Any, ...]:
         task.task_type,
         task.priority,
         details.title,
-        fold(details.title),
+        folded,
+        title_grams(task.organization_id, folded),
         details.description,
         details.caller_phone,
         details.caller_name,

@@ -11,6 +11,7 @@ from application.queries.task_list import TaskListFilter, TaskPage, TaskRow
 from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import statement
 from infrastructure.read_models.task_list.folding import fold
+from infrastructure.read_models.task_list.grams import search_grams
 from infrastructure.read_models.view_reader import read_view
 
 COUNTED = 10_000
@@ -23,8 +24,8 @@ FILTERS = {
     "assigned_user_id": "assigned_user_id = %(assigned_user_id)s AND assigned_user_id <> ''",
     "caller_phone": "caller_phone = %(caller_phone)s",
     "search": "title_folded LIKE %(search)s",
-    # Not the index's collation: without trigrams, the whole index would be read, and then the whole table.
-    "short_search": 'title_folded COLLATE "C" LIKE %(short_search)s',
+    # Not the collation of the trigrams' index: it would be read as a whole, and then the whole table.
+    "short_search": 'title_grams @> %(grams)s::int[] AND title_folded COLLATE "C" LIKE %(short_search)s',
 }
 _TRIGRAM = re.compile(r"[^\W_]{3}")
 _COUNTING = frozenset({"search", "short_search", "caller_phone"})
@@ -164,15 +165,14 @@ class PostgresTaskList:
         """See the port.
 
         The total is exact without ``search`` and ``caller_phone``; with one of them it is counted up to 10,000.
-        No index helps a ``search`` of fewer than three letters or digits in a row: it reads tasks of the organisation
-        until page and count are full, so all of them when few or none match (about a second for a million tasks).
+        A ``search`` of fewer than three letters or digits in a row uses the index of single and paired characters.
         """
         values: dict[str, Any] = {name: getattr(matching, name, None) for name in FILTERS}
         if matching.search is not None:
             folded = fold(matching.search)
             kind = "search" if _TRIGRAM.search(folded) else "short_search"
-            values |= {"search": None, kind: f"%{_escaped(folded)}%"}
-        filters = {name for name, value in values.items() if value is not None}
+            values |= {"search": None, kind: f"%{_escaped(folded)}%", "grams": search_grams(organization_id, folded)}
+        filters = {name for name in FILTERS if values[name] is not None}
         values |= {"organization_id": organization_id, "limit": per_page, "offset": (page - 1) * per_page}
         query = page_statement(filters, include_cancelled=matching.include_cancelled)
         searching = not filters.isdisjoint(_COUNTING)

@@ -28,7 +28,7 @@ from infrastructure.read_models.task_list.projection import TaskListProjection
 from infrastructure.subscriptions.projection import VersionGap
 from tests.support.histories import TASK_ID, filed
 from tests.support.logs import open_log
-from tests.support.views import Views, fill_task_list, new_task, open_views, row_of
+from tests.support.views import Views, add_grams, fill_task_list, new_task, open_views, row_of
 
 pytestmark = pytest.mark.anyio
 
@@ -233,6 +233,9 @@ async def test_an_empty_list_has_a_position(views: Views) -> None:
         ("а б", "а б"),
         ("№ 5", "№"),
         ("Ёлка", "ёл"),
+        ("эй", "й"),
+        ("щука", "Щ"),
+        ("№ 7 - 8", " - "),
     ],
 )
 async def test_a_search_finds_the_text_itself_in_either_case(views: Views, title: str, search: str) -> None:
@@ -244,6 +247,7 @@ async def test_a_search_finds_the_text_itself_in_either_case(views: Views, title
 @pytest.mark.parametrize("search", ["заяв", "за"])
 async def test_more_than_ten_thousand_matches_are_at_least_ten_thousand(views: Views, search: str) -> None:
     await fill_task_list(views, 10_000)
+    await add_grams(views)
     page = await views.task_list.page(1, TaskListFilter(search=search, include_cancelled=True), page=1, per_page=20)
     assert (page.total, page.total_is_exact) == (10_000, True)
     (newest,) = await file(views, "Ещё одна заявка")
@@ -251,6 +255,14 @@ async def test_more_than_ten_thousand_matches_are_at_least_ten_thousand(views: V
     assert (page.total, page.total_is_exact, page.items[0].id, len(page.items)) == (10_000, False, newest, 20)
     last = await views.task_list.page(1, TaskListFilter(search=search, include_cancelled=True), page=501, per_page=20)
     assert len(last.items) == 1
+
+
+async def test_a_short_search_finds_only_what_is_the_organisations_own(views: Views) -> None:
+    (own,) = await file(views, "Щука")
+    await views.record(f"task/{new_task()}", filed("Щука"), organization_id=65)
+    await views.catch_up("task_list")
+    page = await views.task_list.page(1, TaskListFilter(search="щу"), page=1, per_page=20)
+    assert ([row.id for row in page.items], page.total) == ([own], 1)
 
 
 async def test_facts_that_are_folded_already_change_nothing(views: Views) -> None:
