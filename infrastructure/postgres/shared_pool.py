@@ -17,7 +17,7 @@ class SharedPool:
     def __init__(self, pool: Pool, *, size: int, resource: str) -> None:
         """Share the ``size`` connections of ``pool``; ``resource`` is their name in metrics."""
         self._pool = pool
-        self._share = FairShare(resource, size)
+        self.share = FairShare(resource, size)
 
     @asynccontextmanager
     async def connection(self, organization_id: int | None) -> AsyncGenerator[AsyncConnection]:
@@ -25,5 +25,5 @@ class SharedPool:
 
         Raises ShareExhausted when none is free for it within three seconds, and StorageUnavailable as the pool does.
         """
-        async with self._share.place(organization_id, timeout_s=WAIT_S), self._pool.connection() as connection:
+        async with self.share.place(organization_id, timeout_s=WAIT_S), self._pool.connection() as connection:
             yield connection
