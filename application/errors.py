@@ -93,6 +93,19 @@ class StorageUnavailable(Exception):
     code = "storage_away"
 
 
+class StorageNeedsAttention(StorageUnavailable):
+    """The database responds and refuses; a retry succeeds only after a person has acted.
+
+    ``sqlstate`` is the code of Postgres: 25006 for a read-only database, 53100 for a full disk.
+    """
+
+    code = "storage_needs_attention"
+
+    def __init__(self, reason: str, *, sqlstate: str = "") -> None:
+        super().__init__(reason)
+        self.sqlstate = sqlstate
+
+
 class DeliveryNotFound(NotFound):
     """The delivery does not exist, or its retention period has ended."""
 

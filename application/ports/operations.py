@@ -16,6 +16,12 @@ class ServerTooOld(Exception):
     """The server is older than the oldest supported version of Postgres."""
 
 
+class UnsuitableDatabase(Exception):
+    """The service cannot keep its promises on this database; the text says why, and what to do."""
+
+    code = "unsuitable_database"
+
+
 class SchemaTooOld(Exception):
     """The database's schema is older than this program; ``perezvon migrate`` updates it."""
 

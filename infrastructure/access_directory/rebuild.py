@@ -1,13 +1,11 @@
 """Rebuild of the access directory. Its tables are written together with the log, so it takes the log's lock."""
 
-from psycopg import AsyncConnection
-
 from domain.streams import ORGANIZATION_PREFIX
 from infrastructure.access_directory import projection
 from infrastructure.event_log.append import append_batch
 from infrastructure.event_log.codec import COLUMNS, decode_row
 from infrastructure.event_log.identity import read_identity
-from infrastructure.postgres.connections import translate_connection_errors
+from infrastructure.postgres.sessions import MAINTENANCE, open_connection
 from infrastructure.postgres.sql import statement
 
 ACCESS_DIRECTORY = "access_directory"
@@ -43,8 +41,7 @@ async def rebuild_access_directory(dsn: str) -> tuple[int, int]:
     on. Raises StorageUnavailable, and UnknownFact when a fact cannot be decoded; then nothing is changed.
     """
     async with (
-        translate_connection_errors(),
-        await AsyncConnection.connect(dsn, autocommit=True) as connection,
+        open_connection(dsn, MAINTENANCE, "rebuild access_directory") as connection,
         connection.transaction(),
     ):
         await append_batch(connection, [])  # an empty batch takes the log's lock, too

@@ -21,6 +21,7 @@ from infrastructure.dispatch.timetable_news import CHANNEL
 from infrastructure.event_log.identity import read_identity
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.notifications import Listener, wait_or_timeout
+from infrastructure.postgres.sessions import BATCH
 
 _STAND_BY_S = 0.5
 _CONNECTIONS = 6  # for starter, recorder, lease, and the loops that poll
@@ -47,9 +48,8 @@ async def run_dispatcher(
             longer.
         pace: the limits of the switch and its trunks.
     """
-    pool, timetable = Pool(dsn, size=_CONNECTIONS, name="dispatcher"), Listener(dsn, CHANNEL)
+    pool, timetable = Pool(dsn, size=_CONNECTIONS, name="dispatcher", purpose=BATCH), Listener(dsn, CHANNEL)
     lease, due, hang_up = Lease(pool, gateway), timetable.subscribe(), timetable.subscribe()
-    await pool.open()
     handover = Handover(pool, gateway)
     beside = [asyncio.create_task(timetable.run()), asyncio.create_task(handover.run())]
 

@@ -16,6 +16,7 @@ from infrastructure.postgres.sql import statement
 
 LEASE_S = 2.0
 RENEW_S = 0.5
+_ANSWER_S = 5.0
 
 _MAKE = statement("INSERT INTO {schema}.gateway_leases (gateway) VALUES (%s) ON CONFLICT DO NOTHING")
 _FREE = statement("""
@@ -89,7 +90,7 @@ class Lease:
     async def acquire(self) -> bool:
         """Acquire the lease if it is free; return whether this worker leads. Raises StorageUnavailable."""
         began = time.monotonic()
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(within_s=_ANSWER_S) as connection:
             await connection.execute(_MAKE, (self.gateway,))
             # Checked first: locking the row would wait for the transactions of an active leader.
             if await (await connection.execute(_FREE, (self.gateway, self.holder))).fetchone() is None:
@@ -134,19 +135,17 @@ class Lease:
         """Release the lease, so that another worker leads at once; without Postgres it expires by itself."""
         self._until = 0.0
         with suppress(StorageUnavailable, psycopg.Error):
-            async with self._pool.connection() as connection:
+            async with self._pool.connection(within_s=_ANSWER_S) as connection:
                 await connection.execute(_RELEASE, (self.gateway, self.fence))
 
     async def _renew(self) -> None:
         began = time.monotonic()
         try:
-            async with asyncio.timeout(max(0.0, self._until - began)), self._pool.connection() as connection:
+            async with self._pool.connection(within_s=max(0.0, self._until - began)) as connection:
                 row = await (await connection.execute(_RENEW, (self.gateway, self.fence))).fetchone()
         except StorageUnavailable:
             if self.is_held:
                 return
-            raise
-        except TimeoutError:
             row = None
         if row is None:
             metrics.FENCED.labels("renewal").inc()

@@ -18,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 from application.ports.operations import LocalPostgresError
 from infrastructure.local_postgres import programs
 from infrastructure.local_postgres.programs import Programs
+from infrastructure.postgres.sessions import MAINTENANCE, open_blocking_connection
 
 _PORT = "5432"  # names the socket only; stated because PGPORT would change it
 _LONGEST_FOLDER = 103 - len(f"/.s.PGSQL.{_PORT}")  # on macOS; Linux allows four bytes more
@@ -105,7 +106,7 @@ class Server:
 
     def prepare(self) -> None:
         """Create our two logins and our database, unless they exist. Neither login is a superuser."""
-        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
+        with open_blocking_connection(self.dsn("postgres"), MAINTENANCE, "up") as connection:
             if connection.execute(_IS_PREPARED).fetchone() == (True,):
                 return
             for step in (

@@ -12,6 +12,7 @@ from infrastructure.operations.subscribers import HANDLERS, handlers
 from infrastructure.operations.view_lag import READERS, PostgresViewLag
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.notifications import Listener, wait_or_timeout
+from infrastructure.postgres.sessions import BATCH
 from infrastructure.subscriptions import metrics
 from infrastructure.subscriptions.runner import Runner
 
@@ -27,7 +28,7 @@ async def run_projections(dsn: str, stop: asyncio.Event) -> None:
     Meanwhile show their lag in the metrics, and delete expired idempotency keys. ``dsn`` is for the service's role.
     A batch that is being handled is finished first. Recovers when Postgres becomes available again.
     """
-    pool = Pool(dsn, size=len(HANDLERS) + 1, name="projections")
+    pool = Pool(dsn, size=len(HANDLERS) + 1, name="projections", purpose=BATCH)
     new_events, readers = Listener(dsn), Listener(dsn, READERS)
     view_lag = PostgresViewLag(pool)
 
@@ -38,7 +39,6 @@ async def run_projections(dsn: str, stop: asyncio.Event) -> None:
     async def clean_up() -> None:
         await delete_expired_idempotency_keys(pool)
 
-    await pool.open()
     try:
         async with asyncio.TaskGroup() as group:
             listening = [group.create_task(listener.run()) for listener in (new_events, readers)]

@@ -19,7 +19,7 @@ from infrastructure.access_directory.rebuild import ACCESS_DIRECTORY, SUMMARY, r
 from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import Batch, BatchReader
 from infrastructure.operations.shadow_tables import NEW, ShadowTables
-from infrastructure.postgres.connections import translate_connection_errors
+from infrastructure.postgres.sessions import MAINTENANCE, open_connection
 from infrastructure.postgres.sql import statement
 from infrastructure.read_models.registry import PROJECTIONS, VIEWS
 from infrastructure.subscriptions import checkpoints
@@ -74,9 +74,8 @@ async def rebuild(dsn: str, name: str, *, accept: bool, progress: RebuildProgres
         )
     projection = PROJECTIONS[name]
     async with (
-        translate_connection_errors(),
-        await AsyncConnection.connect(dsn, autocommit=True) as writing,
-        await AsyncConnection.connect(dsn, autocommit=True) as reading,
+        open_connection(dsn, MAINTENANCE, f"rebuild {name}") as writing,
+        open_connection(dsn, MAINTENANCE, "rebuild reader") as reading,
     ):
         await writing.execute(_SETTINGS)
         if await (await writing.execute(_TRY_REBUILD_LOCK, (_REBUILDS, name))).fetchone() != (True,):

@@ -6,7 +6,7 @@ from application.ports.operations import RetryReport, StillParked
 from infrastructure.event_log.identity import LogIdentity, read_identity
 from infrastructure.event_log.reader import BatchReader
 from infrastructure.operations.subscribers import handlers
-from infrastructure.postgres.connections import translate_connection_errors
+from infrastructure.postgres.sessions import MAINTENANCE, open_connection
 from infrastructure.postgres.sql import statement
 from infrastructure.subscriptions import checkpoints
 from infrastructure.subscriptions.batch_handling import BatchHandler
@@ -29,7 +29,7 @@ async def retry_parked(dsn: str, name: str, stream: str | None = None) -> RetryR
     with the new error. Raises KeyError for an unknown name, StorageUnavailable.
     """
     handler, report = handlers()[name], RetryReport(name, [], [])
-    async with translate_connection_errors(), await AsyncConnection.connect(dsn, autocommit=True) as connection:
+    async with open_connection(dsn, MAINTENANCE, "retry-parked") as connection:
         identity = await read_identity(connection)
         for (parked,) in await (await connection.execute(_LIST, (name, stream, stream))).fetchall():
             error = await _retry(connection, handler, identity, parked)

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import Context
 
 import msgspec
 
 from application.errors import StorageUnavailable
 from application.queries.view_lag import Lag
+from application.time_budget import within_budget
 from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
@@ -71,10 +73,10 @@ class PostgresViewLag:
         self._waiters.add(waiter)
         self._has_new_waiter = True
         if self._poll is None:
-            self._poll = asyncio.create_task(self._poll_while_readers_wait())
+            self._poll = asyncio.create_task(self._poll_while_readers_wait(), context=Context())
         try:
             async with asyncio.timeout(timeout_s):
-                await waiter.arrived
+                await within_budget(waiter.arrived)
         except TimeoutError:
             return False
         finally:

@@ -1,6 +1,8 @@
 """Postgres access that all adapters share.
 
-connections    the pool; the service's connection string; lost connections as StorageUnavailable
+sessions       the one place that connects: settings, deadlines by purpose, refused databases
+connections    the pool; the service's connection string
+errors         errors sorted by SQLSTATE: retry, page an operator, or a bug
 migrations     bring the schema up to date
 roles          the owner's login and the service's, and what the service may do
 service_login  create the service's login where only the owner's is known

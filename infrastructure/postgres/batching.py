@@ -3,9 +3,11 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from application.errors import StorageUnavailable
+from application.time_budget import within_budget
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -43,7 +45,8 @@ class Batcher(Generic[Item, Outcome]):
     async def submit(self, item: Item) -> Outcome:
         """Return the outcome of the item.
 
-        Raises what ``work`` raised or returned for it, and StorageUnavailable when too many bytes wait already.
+        Raises what ``work`` raised or returned for it, and StorageUnavailable when too many bytes wait already or the
+        request's time budget is spent. An item whose submitter has given up before its batch began is left out.
         """
         size = self._size_of(item)
         if self._bytes + size > WAITING_BYTES:
@@ -52,8 +55,9 @@ class Batcher(Generic[Item, Outcome]):
         self._waiting.append((item, size, future))
         self._bytes += size
         if self._runner is None:
-            self._runner = asyncio.create_task(self._run())
-        return await future
+            # The batch belongs to all submitters: it must not have the time budget of the first one.
+            self._runner = asyncio.create_task(self._run(), context=Context())
+        return await within_budget(future)
 
     async def drain(self) -> None:
         """Wait until no item is waiting or in progress."""
@@ -66,8 +70,12 @@ class Batcher(Generic[Item, Outcome]):
         while self._waiting and len(batch) < self._max_items:
             if batch and size + self._waiting[0][1] > BATCH_BYTES:
                 break
-            batch.append(self._waiting.popleft())
-            size += batch[-1][1]
+            item = self._waiting.popleft()
+            if item[2].done():
+                self._bytes -= item[1]
+            else:
+                batch.append(item)
+                size += item[1]
         return batch
 
     async def _run(self) -> None:

@@ -1,16 +1,27 @@
-"""Connections: the pool, the service's connection string, and the translation of lost connections."""
+"""Connections: the pool, and the service's connection string."""
 
+import asyncio
+import time
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import psycopg
-from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg.pq import TransactionStatus
 
-from application.errors import StorageUnavailable
+from application.errors import StorageNeedsAttention, StorageUnavailable
+from application.ports.operations import UnsuitableDatabase
+from application.time_budget import current_budget
+from infrastructure.postgres import metrics
 from infrastructure.postgres.cancellation import propagate_cancellation
+from infrastructure.postgres.errors import translate_errors
 from infrastructure.postgres.roles import APP_ROLE
+from infrastructure.postgres.sessions import REQUEST, Purpose, ServiceConnection, connect
+
+_PROVED_S = 1.0
+_PING_S = 2.0
+_LIFETIME_S = 3600.0
 
 
 def service_dsn(owner: str, password: str | None = None) -> str:
@@ -22,49 +33,152 @@ def service_dsn(owner: str, password: str | None = None) -> str:
     return make_conninfo(owner, user=APP_ROLE, **secret)
 
 
-@asynccontextmanager
-async def translate_connection_errors() -> AsyncGenerator[None]:
-    """Raise StorageUnavailable instead of the errors of a lost connection, an exhausted pool and a stopping server."""
-    try:
-        yield
-    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
-        raise StorageUnavailable(type(error).__name__) from error
-
-
 class Pool:
-    """A small pool of connections, opened at first use and reopened after they were lost."""
+    """A small pool of connections, which are opened when they are needed; a lost or silent one is replaced.
 
-    def __init__(self, dsn: str, *, size: int, name: str) -> None:
-        """Keep at most ``size`` connections to ``dsn``; Postgres shows ``name`` as the application's name."""
-        self._pool = AsyncConnectionPool(
-            make_conninfo(dsn, application_name=f"perezvon {name}"),
-            min_size=1,
-            max_size=size,
-            open=False,
-            timeout=3.0,
-            reconnect_timeout=2.0,
-            kwargs={"autocommit": True, "connect_timeout": 3},
-            configure=_configure,
-        )
+    A connection that has not responded within the last second is pinged before use: a round trip that only a quiet pool
+    pays. The connections are given in the order of the requests.
+    """
 
-    async def open(self) -> None:
-        """Start connecting; does not wait."""
-        await self._pool.open(wait=False)
+    def __init__(self, dsn: str, *, size: int, name: str, purpose: Purpose = REQUEST) -> None:
+        """Keep at most ``size`` connections to ``dsn``; Postgres shows ``perezvon <name>`` as the application's name."""
+        self._dsn = dsn
+        self._name = name
+        self._purpose = purpose
+        self._free = size
+        self._idle: list[ServiceConnection] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._is_closed = False
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._pool.close(timeout=2.0)
+        """Close the idle connections now, and the others when they are returned."""
+        self._is_closed = True
+        await self._close_idle()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncGenerator[AsyncConnection]:
-        """Yield a connection in autocommit mode. Raises StorageUnavailable when none is free within three seconds.
+    async def connection(self, within_s: float | None = None) -> AsyncGenerator[ServiceConnection]:
+        """Yield a connection in autocommit mode.
 
-        A cancellation that arrives meanwhile is raised at the end.
+        The deadline of the pool's purpose bounds the use, from waiting for a connection on; so do ``within_s`` seconds,
+        and what is left of the request's time budget. After it the connection is closed, and what it waits for fails.
+        Raises StorageUnavailable. A cancellation that arrives meanwhile is raised at the end.
         """
-        with propagate_cancellation():
-            async with translate_connection_errors(), self._pool.connection() as connection:
-                yield connection
+        loop, budget = asyncio.get_running_loop(), current_budget()
+        seconds = min(self._purpose.deadline_s or 60.0, 3600.0 if within_s is None else within_s)
+        if budget is not None and budget.left < seconds:
+            seconds = budget.left
+        if seconds <= 0:
+            raise StorageUnavailable("No time is left to ask the database")
+        began = loop.time()
+        try:
+            with propagate_cancellation(), translate_errors():
+                connection = await self._take(began + seconds)
+                timer = loop.call_at(began + seconds, self._abort, connection)
+                try:
+                    yield connection
+                except psycopg.Error as error:
+                    if connection.is_aborted:
+                        raise StorageUnavailable(f"The database did not respond within {seconds:.1f} s") from error
+                    raise
+                finally:
+                    timer.cancel()
+                    await self._put_back(connection)
+        finally:
+            if budget is not None:
+                budget.left -= loop.time() - began
+
+    def _abort(self, connection: ServiceConnection) -> None:
+        metrics.SILENT.labels(self._name).inc()
+        connection.abort()
+
+    async def _take(self, until: float) -> ServiceConnection:
+        await self._take_place(until)
+        try:
+            return await self._idle_connection(until) or await self._new_connection(until)
+        except BaseException:
+            self._give_place()
+            raise
+
+    async def _take_place(self, until: float) -> None:
+        if self._free > 0 and not self._waiting:
+            self._free -= 1
+            return
+        loop = asyncio.get_running_loop()
+        place: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(place)
+        timer = loop.call_at(until, _refuse, place)
+        try:
+            await place
+        except BaseException:
+            if place in self._waiting:
+                self._waiting.remove(place)
+            elif not place.cancelled() and place.exception() is None:  # cancelled in the turn in which it was given
+                self._give_place()
+            raise
+        finally:
+            timer.cancel()
+
+    def _give_place(self) -> None:
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1
+
+    async def _idle_connection(self, until: float) -> ServiceConnection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if time.monotonic() - connection.proved_at < _PROVED_S and not connection.has_input():
+                return connection
+            if await self._responds(connection, until):
+                return connection
+        return None
+
+    async def _responds(self, connection: ServiceConnection, until: float) -> bool:
+        """Return whether the connection works. When it is silent, the other idle ones are closed with it."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_at(min(until, loop.time() + _PING_S), self._abort, connection)
+        try:
+            await connection.execute(b"")
+        except BaseException as error:
+            await connection.close()
+            if not isinstance(error, psycopg.Error):
+                raise
+            if connection.is_aborted:
+                await self._close_idle()
+            return False
+        finally:
+            timer.cancel()
+        return True
+
+    async def _new_connection(self, until: float) -> ServiceConnection:
+        try:
+            async with asyncio.timeout_at(until):
+                return await connect(self._dsn, self._purpose, self._name)
+        except TimeoutError as error:
+            raise StorageUnavailable("The database did not accept a connection in time") from error
+        except UnsuitableDatabase as error:
+            raise StorageNeedsAttention(str(error)) from error
+
+    async def _put_back(self, connection: ServiceConnection) -> None:
+        is_usable = (
+            not connection.is_aborted
+            and not self._is_closed
+            and connection.pgconn.transaction_status == TransactionStatus.IDLE
+            and time.monotonic() - connection.opened_at < _LIFETIME_S
+        )
+        if is_usable:
+            self._idle.append(connection)
+        else:
+            await connection.close()
+        self._give_place()
+
+    async def _close_idle(self) -> None:
+        while self._idle:
+            await self._idle.pop().close()
 
 
-async def _configure(connection: AsyncConnection) -> None:
-    await connection.execute("SET idle_in_transaction_session_timeout = '5s'")
+def _refuse(place: asyncio.Future[None]) -> None:
+    if not place.done():
+        place.set_exception(StorageUnavailable("No connection was free in time"))

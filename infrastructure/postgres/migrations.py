@@ -1,20 +1,36 @@
 """Migrations: bring the schema up to date and grant the service's login what it needs."""
 
 import re
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 
 import psycopg
+import structlog
 from psycopg import sql
 
 from application.ports.operations import SchemaTooOld
 from infrastructure.postgres.roles import ensure_service_login, grant_to_service
+from infrastructure.postgres.sessions import MAINTENANCE, open_blocking_connection
 from infrastructure.postgres.sql import LOG_TABLE, SCHEMA, quoted, statement
 
 _LOG_LOCK_CLASS = 0x7065_7265  # "pere": separates the log's advisory locks from those of other programs
 _MIGRATION_LOCK = 0x7065_7265_7A76_6F6E
 _MIGRATION_NAME = re.compile(r"(\d{4})_(?:pre|post)_[a-z0-9_]+\.sql")
 
+_LOCK_TRIES = 60  # of five seconds each: the lock_timeout of maintenance
+_PAUSE_S = 0.5
+
+_logger = structlog.get_logger(__name__)
+
+# An extension that exists already may be in a schema of its own.
+_PREPARE = b"""
+    SET client_min_messages = warning;
+    SELECT set_config('search_path', concat_ws(', ', 'public', quote_ident(n.nspname)), false)
+    FROM pg_extension AS e
+    JOIN pg_namespace AS n ON n.oid = e.extnamespace
+    WHERE e.extname = 'pg_trgm'
+"""
 _CREATE_SCHEMA = statement("CREATE SCHEMA IF NOT EXISTS {schema}")
 _CREATE_MIGRATIONS = statement("""
     CREATE TABLE IF NOT EXISTS {schema}.migrations (
@@ -61,9 +77,10 @@ def migrate(dsn: str, service_password: str | None = None) -> list[str]:
     under a lock: several processes may call this at once. Raises ServiceLoginMissing before anything is changed.
     """
     applied: list[str] = []
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
-        connection.execute("SET client_min_messages = warning")
+    with open_blocking_connection(dsn, MAINTENANCE, "migrate") as connection:
+        while connection.execute("SELECT pg_try_advisory_lock(%s)", (_MIGRATION_LOCK,)).fetchone() != (True,):
+            time.sleep(_PAUSE_S)  # another process migrates
+        connection.execute(_PREPARE)
         ensure_service_login(connection, service_password)
         connection.execute(_CREATE_SCHEMA)
         connection.execute(_CREATE_MIGRATIONS)
@@ -71,12 +88,26 @@ def migrate(dsn: str, service_password: str | None = None) -> list[str]:
         for number, name in migrations():
             if number in done:
                 continue
-            with connection.transaction():
-                connection.execute(_migration_sql(number, name).encode())
-                connection.execute(_NOTE_APPLIED, (number, name))
+            _apply(connection, number, name)
             applied.append(name)
         grant_to_service(connection)
     return applied
+
+
+def _apply(connection: psycopg.Connection, number: int, name: str) -> None:
+    """Apply a migration in a transaction of its own; try again while others hold locks on what it changes."""
+    for left in reversed(range(_LOCK_TRIES)):
+        try:
+            with connection.transaction():
+                connection.execute(_migration_sql(number, name).encode())
+                connection.execute(_NOTE_APPLIED, (number, name))
+        except psycopg.errors.LockNotAvailable:
+            if not left:
+                raise
+            _logger.warning("migration waits for a lock", migration=name, tries_left=left)
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def _migration_sql(number: int, name: str) -> str:

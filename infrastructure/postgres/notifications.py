@@ -5,28 +5,30 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-import psycopg
 import structlog
-from psycopg import AsyncConnection
-from psycopg.conninfo import make_conninfo
 
+from application.errors import StorageUnavailable
+from application.ports.operations import UnsuitableDatabase
 from infrastructure.postgres.cancellation import propagate_cancellation
+from infrastructure.postgres.sessions import LISTEN, deadline, open_connection
 from infrastructure.postgres.sql import LOG_TABLE
 
 _POLL_S = 1.0
 _RECONNECT_S = 1.0
+_PING_EVERY_S = 5.0
+_PING_S = 3.0
 
 _logger = structlog.get_logger(__name__)
 
 
 class Listener:
-    """Wakes its subscribers on NOTIFY. Where a pooler prevents LISTEN, each poll of a subscriber wakes it instead."""
+    """Wakes its subscribers on NOTIFY; while there is no connection, each poll of a subscriber wakes it instead."""
 
     def __init__(self, dsn: str, channel: str = LOG_TABLE) -> None:
         """Listen to a channel, by default the log's, over a connection of its own to ``dsn``."""
         self._channel = channel
-        name = "new events" if channel == LOG_TABLE else channel
-        self._dsn = make_conninfo(dsn, application_name=f"perezvon {name}", connect_timeout=3)
+        self._name = "new events" if channel == LOG_TABLE else channel
+        self._dsn = dsn
         self._wakes: set[asyncio.Event] = set()
         self._observers: list[Callable[[str], None]] = []
 
@@ -57,16 +59,19 @@ class Listener:
             try:
                 with propagate_cancellation():
                     await self._listen()
-            except psycopg.Error as error:
-                _logger.warning("listener disconnected", channel=self._channel, error=type(error).__name__)
+            except (StorageUnavailable, UnsuitableDatabase) as error:
+                _logger.warning("listener disconnected", channel=self._channel, error=str(error))
                 await asyncio.sleep(_RECONNECT_S)
 
     async def _listen(self) -> None:
-        async with await AsyncConnection.connect(self._dsn, autocommit=True) as connection:
+        async with open_connection(self._dsn, LISTEN, self._name) as connection:
             await connection.execute(f"LISTEN {self._channel}".encode())
             self.wake_all()
-            async for notification in connection.notifies():
-                self.wake_all(notification.payload)
+            while True:
+                async for notification in connection.notifies(timeout=_PING_EVERY_S):
+                    self.wake_all(notification.payload)
+                with deadline(connection, _PING_S):
+                    await connection.execute(b"")  # a silent connection would be waited for without an end
 
 
 async def wait_or_timeout(wake: asyncio.Event, seconds: float = _POLL_S) -> None:

@@ -1,5 +1,7 @@
 """Probes of a server: whether a connection string leads to a suitable one, and when its connection is lost."""
 
+from contextlib import suppress
+
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
@@ -7,6 +9,7 @@ from application.errors import StorageUnavailable
 from application.ports.operations import InvalidDsn, ServerTooOld
 from infrastructure.postgres.migrations import check_schema
 from infrastructure.postgres.roles import excess_of
+from infrastructure.postgres.sessions import LISTEN, REQUEST, open_blocking_connection, open_connection
 
 MIN_SERVER_VERSION = 14
 _VERSION_FACTOR = 10_000  # PostgreSQL 14.5 reports 140005
@@ -19,16 +22,14 @@ def probe_server(dsn: str) -> None:
         InvalidDsn: ``dsn`` is not a connection string.
         StorageUnavailable: no server responds there, or it rejects the connection; the message says why.
         ServerTooOld: the server is older than PostgreSQL 14.
+        UnsuitableDatabase: the database is not UTF8, or the connection leads to a pooler.
     """
     try:
         conninfo_to_dict(dsn)
     except psycopg.ProgrammingError as error:
         raise InvalidDsn("Expected a connection string such as postgresql://user:password@host/database") from error
-    try:
-        with psycopg.connect(dsn, connect_timeout=5) as connection:
-            version = connection.info.server_version
-    except psycopg.OperationalError as error:
-        raise StorageUnavailable(str(error).strip()) from error
+    with open_blocking_connection(dsn, REQUEST, "start") as connection:
+        version = connection.info.server_version
     if version < MIN_SERVER_VERSION * _VERSION_FACTOR:
         found = version // _VERSION_FACTOR
         raise ServerTooOld(f"The server is PostgreSQL {found}; PostgreSQL {MIN_SERVER_VERSION} or newer is required")
@@ -39,20 +40,14 @@ def examine_login(dsn: str) -> str | None:
 
     Raises StorageUnavailable when the database cannot be reached, SchemaTooOld when it must be migrated first.
     """
-    try:
-        with psycopg.connect(dsn, connect_timeout=5) as connection:
-            check_schema(connection)
-            return excess_of(connection)
-    except psycopg.OperationalError as error:
-        raise StorageUnavailable(str(error).strip()) from error
+    with open_blocking_connection(dsn, REQUEST, "start") as connection:
+        check_schema(connection)
+        return excess_of(connection)
 
 
 async def wait_until_lost(dsn: str) -> None:
     """Hold a connection; return when the server has ended it, or at once when the server cannot be reached."""
-    try:
-        connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True, application_name="perezvon up")
-        async with connection:
+    with suppress(StorageUnavailable):
+        async with open_connection(dsn, LISTEN, "up") as connection:
             async for _ in connection.notifies():
                 pass  # no channel is listened to: the wait ends with the connection
-    except psycopg.OperationalError:
-        return

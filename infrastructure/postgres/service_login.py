@@ -9,9 +9,11 @@ import psycopg
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
+from application.errors import StorageUnavailable
 from application.ports.operations import ServiceLoginMissing
 from infrastructure.postgres.connections import service_dsn
 from infrastructure.postgres.roles import APP_ROLE, set_up_service_login
+from infrastructure.postgres.sessions import BATCH, REQUEST, open_blocking_connection
 
 _PASSWORD_BYTES = 24
 _LOCK = "SELECT pg_advisory_lock(%s)"  # held until the connection is closed
@@ -31,7 +33,7 @@ def log_in_as_service(owner: str, folder: Path, *, renew: bool) -> str:
         ServiceLoginMissing: no password is known, and none may be set: the owner lacks the right, or processes use the
             login and ``renew`` is not set.
     """
-    with psycopg.connect(owner, connect_timeout=5, autocommit=True) as connection:
+    with open_blocking_connection(owner, BATCH, "start") as connection:
         user = connection.info.user
         connection.execute(_LOCK, (_LOGINS,))
         # A login holds for all databases of a server.
@@ -71,6 +73,6 @@ def _with_new_password(connection: Connection, owner: str, file: Path) -> str | 
 
 def _working(owner: str, password: str | None) -> str | None:
     dsn = service_dsn(owner, password)
-    with suppress(psycopg.OperationalError), psycopg.connect(dsn, connect_timeout=5):
+    with suppress(StorageUnavailable), open_blocking_connection(dsn, REQUEST, "start"):
         return dsn
     return None

@@ -11,6 +11,7 @@ import structlog
 from psycopg import AsyncConnection
 
 from infrastructure.event_log.reader import LogEntry
+from infrastructure.postgres.errors import Action, action_of
 from infrastructure.postgres.sql import statement
 
 _PARKED = statement("""
@@ -45,9 +46,7 @@ def is_caused_by_events(error: Exception) -> bool:
 
     Rejected values have SQLSTATE class 22 or 23, or 54 when a value is too long for an index.
     """
-    if isinstance(error, psycopg.Error):
-        return isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.errors.ProgramLimitExceeded)
-    return True
+    return action_of(error) is Action.CHANGE_VALUES if isinstance(error, psycopg.Error) else True
 
 
 def _message(error: Exception) -> str:

@@ -12,6 +12,7 @@ from application.fair_share import FairShare
 from application.webhook_options import WebhookOptions
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.notifications import Listener, wait_or_timeout
+from infrastructure.postgres.sessions import BATCH
 from infrastructure.webhooks.attempt import AttemptSender
 from infrastructure.webhooks.delivery_loop import DeliveryLoop
 from infrastructure.webhooks.first_attempts import FirstAttemptSender
@@ -32,8 +33,7 @@ _logger = structlog.get_logger(__name__)
 @asynccontextmanager
 async def open_first_attempt_sender(dsn: str, options: WebhookOptions) -> AsyncGenerator[FirstAttemptSender]:
     """Yield a sender of first attempts; at the end, finish and record those in flight. ``dsn`` is the service's."""
-    pool = Pool(dsn, size=2, name="first webhooks")
-    await pool.open()
+    pool = Pool(dsn, size=2, name="first webhooks", purpose=BATCH)
     try:
         places = FairShare("DNS look-ups of first attempts", LOOKUPS_MAX)
         async with open_sender(options, places=places) as sender:
@@ -55,9 +55,8 @@ async def run_deliveries(dsn: str, stop: asyncio.Event, options: WebhookOptions,
     """
     if networks := options.targets.allowed:
         _logger.warning("webhooks may go to private networks", networks=[str(network) for network in networks])
-    pool = Pool(dsn, size=4, name="webhooks")
+    pool = Pool(dsn, size=4, name="webhooks", purpose=BATCH)
     listener = Listener(dsn, CHANNEL)
-    await pool.open()
     try:
         async with open_sender(options, lookup) as sender, asyncio.TaskGroup() as group:
             attempts = AttemptSender(sender, SigningKeys(pool, options.secrets_key))

@@ -37,7 +37,8 @@ def owner_address(data_dir: Path | None) -> str:
     """Return the address of the database for its owner, after a successful connection.
 
     It is ``PEREZVON_OWNER_URL``, else a lone ``PEREZVON_DATABASE_URL``, else the running server of the data folder, which by
-    default is the user's own. Raises NoDatabase, BadSetting, LocalPostgresError, StorageUnavailable, ServerTooOld.
+    default is the user's own. Raises NoDatabase, BadSetting, LocalPostgresError, StorageUnavailable, ServerTooOld,
+    UnsuitableDatabase.
     """
     settings = from_environment()
     if settings.owner_url:

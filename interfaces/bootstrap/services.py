@@ -74,8 +74,6 @@ async def services(
     directory_pool, read_pool = Pool(dsn, size=2, name="directory"), Pool(dsn, size=2, name="reads")
     list_pool, search_pool = Pool(dsn, size=_LISTS, name="lists"), Pool(dsn, size=_SEARCHES, name="searches")
     pools = (log_pool, admin_pool, directory_pool, read_pool, list_pool, search_pool)
-    for pool in pools:
-        await pool.open()
     lists = SharedPool(list_pool, size=_LISTS, resource="lists")
     searches = SharedPool(search_pool, size=_SEARCHES, resource="searches")
     log = PostgresEventLog(log_pool, read_pool, lists)

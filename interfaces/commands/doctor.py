@@ -9,7 +9,7 @@ import click
 
 from application.errors import StorageUnavailable
 from application.ports.diagnosis import Check
-from application.ports.operations import LocalPostgresError, ServerTooOld
+from application.ports.operations import LocalPostgresError, ServerTooOld, UnsuitableDatabase
 from interfaces.bootstrap.database import NoDatabase, address_to_examine
 from interfaces.bootstrap.gateways import gateway_of
 from interfaces.bootstrap.maintenance import diagnose
@@ -46,7 +46,7 @@ def doctor(data_dir: Path | None, *, as_json: bool) -> None:
 def _database_checks(data_dir: Path | None) -> Iterator[Check]:
     try:
         dsn = address_to_examine(data_dir)
-    except (NoDatabase, LocalPostgresError, BadSetting, StorageUnavailable, ServerTooOld) as error:
+    except (NoDatabase, LocalPostgresError, BadSetting, StorageUnavailable, ServerTooOld, UnsuitableDatabase) as error:
         advice = "Check that Postgres runs, and that PEREZVON_DATABASE_URL or --data-dir names it"
         yield Check(name="database", state="fail", message=str(error), advice=advice)
         return

@@ -8,6 +8,7 @@ from application.errors import (
     NotFound,
     OrganizationNotFound,
     SecretUnreadable,
+    StorageNeedsAttention,
     StorageUnavailable,
     TokenNotFound,
 )
@@ -18,6 +19,7 @@ from application.ports.operations import (
     SchemaTooOld,
     ServerTooOld,
     ServiceLoginMissing,
+    UnsuitableDatabase,
 )
 from domain.errors import InvalidField, Refused
 from interfaces.bootstrap.database import NoDatabase
@@ -62,9 +64,18 @@ def command_error(error: Exception) -> CommandError:
             return CommandError(BAD_INPUT, error.code, message)
         case BadSetting():
             return CommandError(BAD_INPUT, "bad_setting", message)
+        case StorageNeedsAttention():
+            return CommandError(FAILED, error.code, f"The database needs attention: {message}")
         case StorageUnavailable():
             return CommandError(FAILED, error.code, f"The database cannot be reached: {message}")
-        case NoDatabase() | CannotListen() | ConcurrentUpdate() | SecretUnreadable() | SwitchNotReady():
+        case (
+            UnsuitableDatabase()
+            | NoDatabase()
+            | CannotListen()
+            | ConcurrentUpdate()
+            | SecretUnreadable()
+            | SwitchNotReady()
+        ):
             return CommandError(FAILED, error.code, message)
         case RebuildUnderWay():
             return CommandError(FAILED, "rebuild_under_way", message)

@@ -152,7 +152,6 @@ class Exchange:
     async def leading(self) -> AsyncGenerator[LeadershipTerm]:
         """Lead the gateway without running any loop."""
         pool = Pool(service_dsn(self.dsn), size=3, name="test")
-        await pool.open()
         try:
             lease, identity = Lease(pool, GATEWAY), await read_identity(self.owner)
             assert await lease.acquire()

@@ -26,8 +26,6 @@ ENVELOPE = Envelope(
 async def open_log(dsn: str) -> AsyncGenerator[PostgresEventLog]:
     """Yield the log, opened with the role of the service."""
     writing, reading = (Pool(service_dsn(dsn), size=size, name="test") for size in (1, 2))
-    await writing.open()
-    await reading.open()
     try:
         yield PostgresEventLog(writing, reading, SharedPool(reading, size=2, resource="histories"))
     finally:

@@ -1,4 +1,4 @@
-"""A relay to a server that can be closed and opened: the server becomes unreachable without being stopped."""
+"""A relay to a server that can be closed, opened and silenced: the server becomes unreachable without being stopped."""
 
 import socket
 import threading
@@ -16,6 +16,7 @@ class Relay:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = int(probe.getsockname()[1])
         self._sockets: list[socket.socket] = []
+        self._carries: list[threading.Event] = []
         self.dsn = make_conninfo(dsn, host="127.0.0.1", port=self.port)
 
     def open(self) -> None:
@@ -29,14 +30,22 @@ class Relay:
             with suppress(OSError), self._sockets.pop() as one:
                 one.shutdown(socket.SHUT_RDWR)
 
+    def silence(self) -> None:
+        """Carry no more data over the existing connections, which stay open; new ones work."""
+        while self._carries:
+            self._carries.pop().clear()
+
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
                 server = self._to_server()
                 self._sockets += (client, server)
+                carries = threading.Event()
+                carries.set()
+                self._carries.append(carries)
                 for pair in ((client, server), (server, client)):
-                    threading.Thread(target=_pump, args=pair, daemon=True).start()
+                    threading.Thread(target=_pump, args=(*pair, carries), daemon=True).start()
 
     def _to_server(self) -> socket.socket:
         if not self._host.startswith("/"):
@@ -46,8 +55,9 @@ class Relay:
         return server
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
+def _pump(source: socket.socket, target: socket.socket, carries: threading.Event) -> None:
     with suppress(OSError):
         while data := source.recv(65536):
-            target.sendall(data)
+            if carries.is_set():
+                target.sendall(data)
         target.shutdown(socket.SHUT_WR)

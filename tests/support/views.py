@@ -143,7 +143,6 @@ def _command(stream: str, version: int, facts: Sequence[Fact], organization_id: 
 async def open_views(dsn: str) -> AsyncGenerator[Views]:
     """Open the views of a database for the service's role; close them when the context ends."""
     pool = Pool(service_dsn(dsn), size=4, name="test")
-    await pool.open()
     shared = SharedPool(pool, size=4, resource="views")
     async with await AsyncConnection.connect(dsn, autocommit=True) as owner:
         try:

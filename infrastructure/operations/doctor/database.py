@@ -10,6 +10,7 @@ from psycopg import Connection, sql
 from application.ports.diagnosis import Check, passed
 from infrastructure.postgres.migrations import migrations
 from infrastructure.postgres.roles import APP_ROLE, excess_of
+from infrastructure.postgres.sessions import BATCH, open_blocking_connection
 from infrastructure.postgres.sql import LOG_TABLE, SCHEMA, statement
 
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
@@ -48,9 +49,10 @@ _WORKERS = b"""
 def examine(dsn: str, *, allow_owner: bool) -> Iterator[Check]:
     """Run the checks in order, with the login of the service; those that depend on a failed one are skipped.
 
-    ``allow_owner``: a login with the owner's rights is a warning, not a failure. Nothing is changed. Raises psycopg.OperationalError when the connection is lost in between.
+    ``allow_owner``: a login with the owner's rights is a warning, not a failure. Nothing is changed. Raises
+    StorageUnavailable when the connection is lost in between.
     """
-    with psycopg.connect(dsn, connect_timeout=5, autocommit=True) as connection:
+    with open_blocking_connection(dsn, BATCH, "doctor") as connection:
         yield passed("database", f"PostgreSQL {connection.info.parameter_status('server_version')} responds")
         yield _durability(connection)
         schema = _schema(connection)

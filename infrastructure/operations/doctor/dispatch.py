@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
-import psycopg
 from psycopg.rows import class_row
 
 from application.ports.diagnosis import Check, passed
+from infrastructure.postgres.sessions import BATCH, open_blocking_connection
 from infrastructure.postgres.sql import statement
 
 _OVERDUE_S = 30
@@ -46,9 +46,9 @@ class _Gateway(msgspec.Struct, frozen=True, kw_only=True):
 def examine_dispatch(dsn: str) -> Iterator[Check]:
     """Check each gateway that has a leader or open calls, and whether a worker dials due callbacks.
 
-    Nothing is changed. Raises psycopg.OperationalError.
+    Nothing is changed. Raises StorageUnavailable.
     """
-    with psycopg.connect(dsn, connect_timeout=5, autocommit=True) as connection:
+    with open_blocking_connection(dsn, BATCH, "doctor") as connection:
         gateways = connection.cursor(row_factory=class_row(_Gateway)).execute(_GATEWAYS).fetchall()
         overdue = connection.execute(_OVERDUE).fetchone() or (0,)
     yield from (_check(gateway) for gateway in gateways if gateway.is_led or gateway.calls)

@@ -9,6 +9,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from application.time_budget import start_budget
 from interfaces.api.web import http_metrics
 from interfaces.api.web.context import ApiState, RequestContext
 from interfaces.api.web.request_ids import request_ids
@@ -51,6 +52,7 @@ class RequestMiddleware:
             context,
             state.get("exchange"),
         )  # the server's own view of the request, if it has one
+        start_budget()
         clear_contextvars()
         ids = context.ids
         client = scope["client"][0] if scope["client"] else None

@@ -24,6 +24,7 @@ from application.errors import (
     QueueNotFound,
     SecretUnreadable,
     ShareExhausted,
+    StorageNeedsAttention,
     StorageUnavailable,
 )
 from application.tasks import IntakeClosed
@@ -92,6 +93,11 @@ ERROR_RESPONSES: dict[type[Exception], tuple[int, str, str]] = {
         503,
         "busy",
         "Too many requests of your organisation or address are in progress; try again in a second",
+    ),
+    StorageNeedsAttention: (
+        503,
+        "storage_needs_attention",
+        "The database does not accept this until an operator of the service has acted; try again later",
     ),
     StorageUnavailable: (503, "storage_away", "The service is temporarily unavailable; try again in a second"),
     SecretUnreadable: (
@@ -224,6 +230,8 @@ def _headers_of(error: Exception, status: int) -> dict[str, str]:
                 "X-RateLimit-Remaining": "0",
                 "X-RateLimit-Reset": str(ceil(reset)),
             }
+        case StorageNeedsAttention():
+            return {"Retry-After": "10"}
         case StorageUnavailable() | ShareExhausted():
             return {"Retry-After": "1"}
         case UnsupportedContentCoding():

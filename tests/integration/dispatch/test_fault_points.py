@@ -15,6 +15,7 @@ from application.ports.call_gateway import Call, CallState, PlaceResult
 from infrastructure.dispatch import reconciler
 from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.network import Network
+from infrastructure.postgres.sessions import ServiceConnection
 from tests.support.callback_laws import check_history
 from tests.support.dispatching import ANSWERS, BUSY, Exchange, open_exchange
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.anyio
 LIMIT = 2
 LEAST_STATEMENTS = 40  # of a worker that is not interrupted
 _STATEMENTS = {"_execute_gen", "_enter_gen", "_exit_gen"}  # of psycopg: a statement, BEGIN, COMMIT or ROLLBACK
-_wait = AsyncConnection.wait
+_wait = ServiceConnection.wait
 _kill_of_this_worker: ContextVar["Kill | None"] = ContextVar("kill", default=None)
 
 
@@ -38,7 +39,7 @@ class Kill:
         self._connections: set[AsyncConnection] = set()
         self.struck = asyncio.Event()
 
-    async def wait(self, connection: AsyncConnection, generator: Any, *more: Any, **named: Any) -> Any:
+    async def wait(self, connection: ServiceConnection, generator: Any, *more: Any, **named: Any) -> Any:
         """Forward to psycopg, until the statement of the kill."""
         if self.struck.is_set():
             raise OperationalError("the worker is dead")
@@ -84,11 +85,11 @@ class Mortal(SimulatedGateway):
 
 @pytest.fixture(autouse=True)
 def killing(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def wait(self: AsyncConnection, generator: Any, *more: Any, **named: Any) -> Any:
+    async def wait(self: ServiceConnection, generator: Any, *more: Any, **named: Any) -> Any:
         kill = _kill_of_this_worker.get()
         return await (kill.wait if kill else _wait)(self, generator, *more, **named)
 
-    monkeypatch.setattr(AsyncConnection, "wait", wait)
+    monkeypatch.setattr(ServiceConnection, "wait", wait)
     monkeypatch.setattr(reconciler, "RECHECK_AFTER_S", 0.05)
 
 

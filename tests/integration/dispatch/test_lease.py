@@ -24,7 +24,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
     opened = Pool(service_dsn(database), size=4, name="test")
-    await opened.open()
     yield opened
     await opened.close()
 
@@ -121,7 +120,6 @@ async def test_without_postgres_a_lease_lasts_until_it_runs_out(database: str, m
     monkeypatch.setattr(leases, "LEASE_S", 0.3)
     monkeypatch.setattr(leases, "RENEW_S", 0.01)
     pool = Pool(service_dsn(database), size=1, name="test")
-    await pool.open()
     lease = Lease(pool, "g")
     assert await lease.acquire()
     async with pool.connection():  # all others wait for a connection

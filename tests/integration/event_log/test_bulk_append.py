@@ -30,7 +30,6 @@ async def log(database: str) -> AsyncIterator[PostgresEventLog]:
 @pytest.fixture
 async def sequences(database: str) -> AsyncIterator[PostgresIdSequences]:
     pool = Pool(service_dsn(database), size=4, name="numbers")
-    await pool.open()
     yield PostgresIdSequences(pool)
     await pool.close()
 

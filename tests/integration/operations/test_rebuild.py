@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from application.errors import StorageUnavailable
+from application.errors import StorageNeedsAttention, StorageUnavailable
 from application.ids import digest_of
 from application.ports.operations import Difference, RebuildReport, RebuildUnderWay
 from application.queries.task_list import TaskListFilter
@@ -322,5 +322,5 @@ async def test_the_access_directory_is_rebuilt_from_the_log(database: str) -> No
 
 
 async def test_only_the_owner_can_rebuild(views: Views) -> None:
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+    with pytest.raises(StorageNeedsAttention, match="permission denied"):
         await rebuild(service_dsn(views.dsn), "task_list", accept=False, progress=ignore)

@@ -100,7 +100,6 @@ async def test_one_query_serves_all_who_wait(views: Views, monkeypatch: pytest.M
 
 async def test_when_the_database_is_lost_who_waits_is_told_so(views: Views) -> None:
     pool = Pool(service_dsn(views.dsn), size=1, name="doomed")
-    await pool.open()
     waiting = asyncio.create_task(PostgresViewLag(pool).wait_for("task_list", 1, 10))
     try:
         while not waiting.done():

@@ -171,7 +171,6 @@ async def test_concurrent_attempts_share_one_read_of_the_secrets(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = Pool(service_dsn(database), size=1, name="test")
-    await pool.open()
     keys = SigningKeys(pool, KEY)
     reads: list[int] = []
     read_keys = keys.read_keys

@@ -1,0 +1,300 @@
+"""Sessions: the one place that connects to Postgres, sets what the service relies on, and bounds every wait.
+
+The environment of the process (PGOPTIONS, PGSERVICE …) and the settings of the database and the role (``ALTER ROLE … SET``)
+have no effect on a session: one statement after connecting overrides them.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from select import POLLIN, poll
+from typing import Any, TypeVar
+
+import msgspec
+import psycopg
+import structlog
+from psycopg import AsyncConnection, pq, waiting
+from psycopg.abc import PQGen
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import AsyncRowFactory, TupleRow, tuple_row
+
+from application.errors import StorageUnavailable
+from application.ports.operations import UnsuitableDatabase
+from infrastructure.postgres.errors import translate_errors
+
+T = TypeVar("T")
+
+_FOREIGN = (
+    "PGOPTIONS",
+    "PGSERVICE",
+    "PGHOSTADDR",
+    "PGTARGETSESSIONATTRS",
+    "PGLOADBALANCEHOSTS",
+    "PGDATESTYLE",
+    "PGTZ",
+    "PGGEQO",
+    "PGCLIENTENCODING",
+)
+"""Variables of libpq that would change where a connection string leads, or what a session does."""
+
+_SETTINGS = {
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "standard_conforming_strings": "on",
+    "default_transaction_isolation": "read committed",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "array_nulls": "on",
+    "search_path": "public",  # our own names are qualified; extensions are installed here
+    "idle_session_timeout": "0",
+    # The server notices within half a minute that the machine of a client is gone, and drops its locks.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+# An acknowledged change is on disk. Stricter levels (remote_apply …) are the choice of the deployment.
+_DURABLE = """
+    CASE pg_catalog.current_setting('synchronous_commit')
+        WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit')
+    END
+"""
+_TRANSACTION_TIMEOUT_SINCE = 170000
+_INTERVAL_S = 0.1
+_PROGRESS_S = 10.0
+
+_logger = structlog.get_logger(__name__)
+
+
+class Purpose(msgspec.Struct, frozen=True, kw_only=True):
+    """The bounds of a connection's waits, in seconds; None or 0 is without a bound.
+
+    ``deadline_s`` is the client's: it bounds the use of a pool, from waiting for a connection on. The others are the
+    server's; they are shorter, so that a busy server sends an error and the connection can be kept.
+    """
+
+    deadline_s: float | None
+    connect_s: int
+    statement_s: float
+    lock_s: float
+    idle_in_transaction_s: float
+    reports: bool = False
+
+
+REQUEST = Purpose(deadline_s=4.5, connect_s=2, statement_s=4, lock_s=3, idle_in_transaction_s=5)
+"""A client waits for the response."""
+
+BATCH = Purpose(deadline_s=30, connect_s=3, statement_s=28, lock_s=10, idle_in_transaction_s=5)
+"""Background work of the worker, and of commands that only read."""
+
+LISTEN = Purpose(deadline_s=None, connect_s=3, statement_s=4, lock_s=3, idle_in_transaction_s=5)
+"""Notifications: the wait has no end; the listener pings the server every five seconds."""
+
+MAINTENANCE = Purpose(deadline_s=None, connect_s=5, statement_s=0, lock_s=5, idle_in_transaction_s=0, reports=True)
+"""Migrations and rebuilds: they take the time that they need, and report every ten seconds that they work."""
+
+
+class ServiceConnection(AsyncConnection[TupleRow]):
+    """A connection whose waits can be ended although the server is silent: ``abort`` shuts its socket down.
+
+    To cancel a query, as psycopg does, works only if the server responds.
+    """
+
+    def __init__(self, pgconn: pq.abc.PGconn, row_factory: AsyncRowFactory[TupleRow] = tuple_row) -> None:
+        """Wrap a connection of libpq."""
+        super().__init__(pgconn, row_factory)
+        self.opened_at = self.proved_at = time.monotonic()
+        self.is_aborted = False
+
+    async def wait(self, gen: PQGen[T], interval: float = _INTERVAL_S, timeout: float | None = None) -> T:  # noqa: ASYNC109 - the signature of psycopg
+        """Wait for the server; note that it has responded. A cancellation ends the connection."""
+        try:
+            result = await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            self.abort()
+            raise
+        self.proved_at = time.monotonic()
+        return result
+
+    def abort(self) -> None:
+        """End the connection and every wait for it, now."""
+        self.is_aborted = True
+        _shut_down(self.pgconn)
+
+    def has_input(self) -> bool:
+        """Return whether the server has sent something unasked: as a rule, that it closes the connection."""
+        poller = poll()
+        poller.register(self.pgconn.socket, POLLIN)
+        return bool(poller.poll(0))
+
+
+async def connect(dsn: str, purpose: Purpose, name: str) -> ServiceConnection:
+    """Return a new connection in autocommit mode, with our settings; Postgres shows it as ``perezvon <name>``.
+
+    Raises psycopg.OperationalError, and UnsuitableDatabase.
+    """
+    connection = await ServiceConnection.connect(_conninfo(dsn, purpose, name), autocommit=True)
+    try:
+        _check_encoding(connection)
+        cursor = await connection.execute(_settings_of(connection, purpose))
+        _check_settings(await cursor.fetchall())
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+@asynccontextmanager
+async def open_connection(dsn: str, purpose: Purpose, name: str) -> AsyncGenerator[ServiceConnection]:
+    """Yield a connection of its own, in autocommit mode, and close it at the end.
+
+    The deadline of the purpose bounds all of the use. Without one, the log says every ten seconds that the work
+    continues. Raises StorageUnavailable, UnsuitableDatabase.
+    """
+    with translate_errors():
+        connection = await connect(dsn, purpose, name)
+        try:
+            with (
+                deadline(connection, purpose.deadline_s) if purpose.deadline_s else nullcontext(),
+                _reporting(name) if purpose.reports else nullcontext(),
+            ):
+                yield connection
+        finally:
+            await connection.close()
+
+
+@contextmanager
+def open_blocking_connection(dsn: str, purpose: Purpose, name: str) -> Generator[psycopg.Connection]:
+    """Yield a connection for code without an event loop; otherwise like ``open_connection``."""
+    with translate_errors():
+        connection = psycopg.connect(_conninfo(dsn, purpose, name), autocommit=True)
+        watch = _Watch(connection, purpose.deadline_s, name)
+        try:
+            _check_encoding(connection)
+            _check_settings(connection.execute(_settings_of(connection, purpose)).fetchall())
+            yield connection
+        finally:
+            watch.stop()
+            connection.close()
+
+
+@contextmanager
+def deadline(connection: ServiceConnection, seconds: float) -> Generator[None]:
+    """Abort the connection unless the block ends within ``seconds``. Raises StorageUnavailable then."""
+    timer = asyncio.get_running_loop().call_later(seconds, connection.abort)
+    try:
+        yield
+    except psycopg.Error as error:
+        if connection.is_aborted:
+            raise StorageUnavailable(f"The database did not respond within {seconds:g} s") from error
+        raise
+    finally:
+        timer.cancel()
+
+
+def _conninfo(dsn: str, purpose: Purpose, name: str) -> str:
+    for variable in _FOREIGN:
+        os.environ.pop(variable, None)
+    return make_conninfo(
+        dsn,
+        application_name=f"perezvon {name}",
+        client_encoding="UTF8",
+        connect_timeout=purpose.connect_s,
+        keepalives=1,
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=3,
+        tcp_user_timeout=int(1000 * (purpose.deadline_s or 60)),
+    )
+
+
+def _check_encoding(connection: psycopg.Connection[Any] | AsyncConnection[Any]) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise UnsuitableDatabase(
+            f"The encoding of the database is {encoding}; it must be UTF8. Create another one:"
+            " CREATE DATABASE perezvon ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
+def _settings_of(connection: psycopg.Connection[Any] | AsyncConnection[Any], purpose: Purpose) -> bytes:
+    """Return the statement that sets everything, unless a pooler gave us a session that other clients use too."""
+    names = {
+        **_SETTINGS,
+        "statement_timeout": _milliseconds(purpose.statement_s),
+        "lock_timeout": _milliseconds(purpose.lock_s),
+        "idle_in_transaction_session_timeout": _milliseconds(purpose.idle_in_transaction_s),
+    }
+    if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+        names["transaction_timeout"] = "0"
+    rows = [f"('{name}', '{value}')" for name, value in names.items()]
+    rows.append(f"('synchronous_commit', {_DURABLE})")
+    return f"""
+        SELECT pg_catalog.set_config(name, value, false)
+        FROM (VALUES {", ".join(rows)}) AS s (name, value)
+        WHERE pg_catalog.pg_backend_pid() = {connection.info.backend_pid}
+    """.encode()
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(1000 * seconds))
+
+
+def _check_settings(rows: Sequence[TupleRow]) -> None:
+    if not rows:
+        raise UnsuitableDatabase(
+            "A pooler such as PgBouncer is between this program and the database, and is not supported:"
+            " connect to Postgres itself"
+        )
+
+
+def _shut_down(pgconn: pq.abc.PGconn) -> None:
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(pgconn.socket)) as twin:
+        twin.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _reporting(name: str) -> Generator[None]:
+    """Log every ten seconds that the work continues."""
+    loop, began = asyncio.get_running_loop(), time.monotonic()
+
+    def report() -> None:
+        nonlocal timer
+        _log_progress(name, began)
+        timer = loop.call_later(_PROGRESS_S, report)
+
+    timer = loop.call_later(_PROGRESS_S, report)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class _Watch:
+    """A thread that ends a blocking connection at its deadline, or else reports every ten seconds that the work continues."""
+
+    def __init__(self, connection: psycopg.Connection[Any], deadline_s: float | None, name: str) -> None:
+        self._stopped = threading.Event()
+        arguments = (connection, deadline_s, name)
+        threading.Thread(target=self._run, args=arguments, daemon=True, name=f"watch {name}").start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _run(self, connection: psycopg.Connection[Any], deadline_s: float | None, name: str) -> None:
+        began = time.monotonic()
+        while not self._stopped.wait(deadline_s or _PROGRESS_S):
+            if deadline_s:
+                _shut_down(connection.pgconn)
+                return
+            _log_progress(name, began)
+
+
+def _log_progress(name: str, began: float) -> None:
+    _logger.info("database work continues", work=name, seconds=round(time.monotonic() - began))
