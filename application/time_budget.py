@@ -1,7 +1,7 @@
 """The time that a request may still wait for the database, over all its queries."""
 
 import asyncio
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TypeVar
 
 from application.errors import StorageUnavailable
@@ -23,9 +23,14 @@ class TimeBudget:
 _budget: ContextVar[TimeBudget | None] = ContextVar("time_budget", default=None)
 
 
-def start_budget(seconds: float = REQUEST_S) -> None:
-    """Give the current task, and those that it creates, a new budget."""
-    _budget.set(TimeBudget(seconds))
+def start_budget(seconds: float = REQUEST_S) -> Token[TimeBudget | None]:
+    """Give the current task, and those that it creates, a new budget; return what ``end_budget`` needs."""
+    return _budget.set(TimeBudget(seconds))
+
+
+def end_budget(token: Token[TimeBudget | None]) -> None:
+    """Take the budget away again from the current task."""
+    _budget.reset(token)
 
 
 def current_budget() -> TimeBudget | None:

@@ -24,7 +24,7 @@ from infrastructure.postgres.notifications import Listener, wait_or_timeout
 from infrastructure.postgres.sessions import BATCH
 
 _STAND_BY_S = 0.5
-_CONNECTIONS = 6  # for starter, recorder, lease, and the loops that poll
+_CONNECTIONS = 5  # for starter, recorder, lease, and the loops that poll
 
 Connect = Callable[[], AbstractAsyncContextManager[CallGateway]]
 

@@ -8,7 +8,7 @@ import structlog
 
 from application.errors import StorageUnavailable
 from infrastructure.event_log.idempotency_cleanup import delete_expired_idempotency_keys
-from infrastructure.operations.subscribers import HANDLERS, handlers
+from infrastructure.operations.subscribers import handlers
 from infrastructure.operations.view_lag import READERS, PostgresViewLag
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.notifications import Listener, wait_or_timeout
@@ -16,6 +16,7 @@ from infrastructure.postgres.sessions import BATCH
 from infrastructure.subscriptions import metrics
 from infrastructure.subscriptions.runner import Runner
 
+_CONNECTIONS = 5  # most handlers rest most of the time
 _LAG_EVERY_S = 5.0
 _CLEANUP_EVERY_S = 60.0
 
@@ -28,7 +29,7 @@ async def run_projections(dsn: str, stop: asyncio.Event) -> None:
     Meanwhile show their lag in the metrics, and delete expired idempotency keys. ``dsn`` is for the service's role.
     A batch that is being handled is finished first. Recovers when Postgres becomes available again.
     """
-    pool = Pool(dsn, size=len(HANDLERS) + 1, name="projections", purpose=BATCH)
+    pool = Pool(dsn, size=_CONNECTIONS, name="projections", purpose=BATCH)
     new_events, readers = Listener(dsn), Listener(dsn, READERS)
     view_lag = PostgresViewLag(pool)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextvars import Context
 
 import msgspec
+from psycopg import AsyncConnection
 
 from application.errors import StorageUnavailable
 from application.queries.view_lag import Lag
@@ -52,6 +53,15 @@ class _Waiter(msgspec.Struct, eq=False):
     arrived: asyncio.Future[None]
 
 
+async def read_lags(connection: AsyncConnection) -> Sequence[Lag]:
+    """Return the lags of all views and policies, ordered by name."""
+    cursor = await connection.execute(_LAGS, (sorted(HANDLERS),))
+    return [
+        Lag(name=name, position=position, events=events, seconds=seconds, parked=parked)
+        for name, position, events, seconds, parked in await cursor.fetchall()
+    ]
+
+
 class PostgresViewLag:
     """The port ``ViewLag`` on Postgres."""
 
@@ -86,11 +96,7 @@ class PostgresViewLag:
     async def lags(self) -> Sequence[Lag]:
         """See the port."""
         async with self._reading.connection() as connection:
-            cursor = await connection.execute(_LAGS, (sorted(HANDLERS),))
-            return [
-                Lag(name=name, position=position, events=events, seconds=seconds, parked=parked)
-                for name, position, events, seconds, parked in await cursor.fetchall()
-            ]
+            return await read_lags(connection)
 
     async def _poll_while_readers_wait(self) -> None:
         try:

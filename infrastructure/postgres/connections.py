@@ -19,6 +19,12 @@ from infrastructure.postgres.errors import translate_errors
 from infrastructure.postgres.roles import APP_ROLE
 from infrastructure.postgres.sessions import REQUEST, Purpose, ServiceConnection, connect
 
+API_CONNECTIONS = 13
+"""The most connections of one API process."""
+
+WORKER_CONNECTIONS = 18
+"""The most connections of one worker with a gateway; four of them only LISTEN."""
+
 _PROVED_S = 1.0
 _PING_S = 2.0
 _LIFETIME_S = 3600.0

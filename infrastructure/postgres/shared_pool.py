@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from time import monotonic
 
 from psycopg import AsyncConnection
 
 from application.fair_share import FairShare
+from application.time_budget import current_budget
 from infrastructure.postgres.connections import Pool
 
 WAIT_S = 3.0
@@ -25,5 +27,10 @@ class SharedPool:
 
         Raises ShareExhausted when none is free for it within three seconds, and StorageUnavailable as the pool does.
         """
-        async with self.share.place(organization_id, timeout_s=WAIT_S), self._pool.connection() as connection:
-            yield connection
+        budget, began = current_budget(), monotonic()
+        wait_s = WAIT_S if budget is None else max(0.0, min(WAIT_S, budget.left))
+        async with self.share.place(organization_id, timeout_s=wait_s):
+            if budget is not None:
+                budget.left -= monotonic() - began
+            async with self._pool.connection() as connection:
+                yield connection

@@ -33,7 +33,7 @@ _logger = structlog.get_logger(__name__)
 @asynccontextmanager
 async def open_first_attempt_sender(dsn: str, options: WebhookOptions) -> AsyncGenerator[FirstAttemptSender]:
     """Yield a sender of first attempts; at the end, finish and record those in flight. ``dsn`` is the service's."""
-    pool = Pool(dsn, size=2, name="first webhooks", purpose=BATCH)
+    pool = Pool(dsn, size=1, name="first webhooks", purpose=BATCH)
     try:
         places = FairShare("DNS look-ups of first attempts", LOOKUPS_MAX)
         async with open_sender(options, places=places) as sender:
@@ -55,7 +55,7 @@ async def run_deliveries(dsn: str, stop: asyncio.Event, options: WebhookOptions,
     """
     if networks := options.targets.allowed:
         _logger.warning("webhooks may go to private networks", networks=[str(network) for network in networks])
-    pool = Pool(dsn, size=4, name="webhooks", purpose=BATCH)
+    pool = Pool(dsn, size=3, name="webhooks", purpose=BATCH)
     listener = Listener(dsn, CHANNEL)
     try:
         async with open_sender(options, lookup) as sender, asyncio.TaskGroup() as group:

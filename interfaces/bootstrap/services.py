@@ -16,6 +16,7 @@ from application.ports.webhooks import WebhookDeliveries, WebhookSecrets
 from application.queries.audit_trail import AuditTrail
 from application.queries.callback_list import CallbackList
 from application.queries.queue_board import QueueBoard
+from application.queries.readiness import Readiness
 from application.queries.task_list import TaskList
 from application.queries.view_lag import ViewLag
 from application.tasks import Tasks
@@ -25,6 +26,7 @@ from infrastructure.access_directory.organizations import PostgresOrganizations
 from infrastructure.access_directory.query import PostgresDirectory
 from infrastructure.event_log.log import PostgresEventLog
 from infrastructure.event_log.sequences import PostgresIdSequences
+from infrastructure.operations.readiness import PostgresReadiness
 from infrastructure.operations.view_lag import PostgresViewLag
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.shared_pool import SharedPool
@@ -52,6 +54,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     call_history: CallHistory
     queue_board: QueueBoard
     views: ViewLag
+    readiness: Readiness
     webhook_deliveries: WebhookDeliveries
     webhook_secrets: WebhookSecrets
 
@@ -73,7 +76,8 @@ async def services(
     log_pool, admin_pool = Pool(dsn, size=1, name="log"), Pool(dsn, size=1, name="admin")
     directory_pool, read_pool = Pool(dsn, size=2, name="directory"), Pool(dsn, size=2, name="reads")
     list_pool, search_pool = Pool(dsn, size=_LISTS, name="lists"), Pool(dsn, size=_SEARCHES, name="searches")
-    pools = (log_pool, admin_pool, directory_pool, read_pool, list_pool, search_pool)
+    health_pool = Pool(dsn, size=1, name="health")
+    pools = (log_pool, admin_pool, directory_pool, read_pool, list_pool, search_pool, health_pool)
     lists = SharedPool(list_pool, size=_LISTS, resource="lists")
     searches = SharedPool(search_pool, size=_SEARCHES, resource="searches")
     log = PostgresEventLog(log_pool, read_pool, lists)
@@ -103,6 +107,7 @@ async def services(
             call_history=CallHistory(PostgresCallIndex(lists, views), log, queues),
             queue_board=queue_board,
             views=views,
+            readiness=PostgresReadiness(health_pool),
             webhook_deliveries=PostgresWebhookDeliveries(lists),
             webhook_secrets=PostgresWebhookSecrets(log, admin_pool, webhooks.secrets_key),
         )

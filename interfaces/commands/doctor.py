@@ -51,7 +51,11 @@ def _database_checks(data_dir: Path | None) -> Iterator[Check]:
         yield Check(name="database", state="fail", message=str(error), advice=advice)
         return
     settings, lags = from_environment(), partial(ask_at, dsn, lambda services: services.views.lags())
-    yield from diagnose(dsn, lags, settings.ready_lag_seconds, allow_owner=settings.allow_owner)
+    try:
+        yield from diagnose(dsn, lags, settings.ready_lag_seconds, allow_owner=settings.allow_owner)
+    except StorageUnavailable as error:
+        advice = "See the log of the database server, and run `perezvon doctor` again"
+        yield Check(name="examination", state="fail", message=f"It stopped early: {error}", advice=advice)
 
 
 def _gateway_checks(settings: Settings) -> list[Check]:

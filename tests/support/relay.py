@@ -17,9 +17,11 @@ class Relay:
             self.port = int(probe.getsockname()[1])
         self._sockets: list[socket.socket] = []
         self._carries: list[threading.Event] = []
+        self._is_silent = False
         self.dsn = make_conninfo(dsn, host="127.0.0.1", port=self.port)
 
     def open(self) -> None:
+        self._is_silent = False
         listener = socket.create_server(("127.0.0.1", self.port))
         self._sockets.append(listener)
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
@@ -30,8 +32,9 @@ class Relay:
             with suppress(OSError), self._sockets.pop() as one:
                 one.shutdown(socket.SHUT_RDWR)
 
-    def silence(self) -> None:
-        """Carry no more data over the existing connections, which stay open; new ones work."""
+    def silence(self, *, also_new: bool = False) -> None:
+        """Carry no more data over the existing connections, which stay open; new ones work, or are silent too."""
+        self._is_silent = also_new
         while self._carries:
             self._carries.pop().clear()
 
@@ -42,7 +45,8 @@ class Relay:
                 server = self._to_server()
                 self._sockets += (client, server)
                 carries = threading.Event()
-                carries.set()
+                if not self._is_silent:
+                    carries.set()
                 self._carries.append(carries)
                 for pair in ((client, server), (server, client)):
                     threading.Thread(target=_pump, args=(*pair, carries), daemon=True).start()

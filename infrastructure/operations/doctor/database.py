@@ -8,6 +8,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from application.ports.diagnosis import Check, passed
+from infrastructure.operations.doctor.server import check_connections, check_writable
 from infrastructure.postgres.migrations import migrations
 from infrastructure.postgres.roles import APP_ROLE, excess_of
 from infrastructure.postgres.sessions import BATCH, open_blocking_connection
@@ -54,6 +55,8 @@ def examine(dsn: str, *, allow_owner: bool) -> Iterator[Check]:
     """
     with open_blocking_connection(dsn, BATCH, "doctor") as connection:
         yield passed("database", f"PostgreSQL {connection.info.parameter_status('server_version')} responds")
+        yield check_writable(connection)
+        yield check_connections(connection)
         yield _durability(connection)
         schema = _schema(connection)
         yield schema

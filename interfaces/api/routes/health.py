@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from litestar import Response, Router, get
 
-from application.errors import StorageUnavailable
+from application.errors import StorageNeedsAttention, StorageUnavailable
 from application.queries.view_lag import Lag
 from interfaces.api.web.authentication import charge_public
 from interfaces.api.web.context import ApiState, context_of
@@ -46,10 +46,15 @@ async def ready(request: JsonRequest) -> Response[ReadinessResponse]:
     reasons = ["draining"] if api.draining else []
     lags: Sequence[Lag] = []
     try:
-        lags = await api.recent_lags.get()
+        state = await api.recent_state.get()
+    except StorageNeedsAttention as error:
+        reasons.append(f"database needs attention: {error}")
     except StorageUnavailable:
         reasons.append("database unavailable")
     else:
+        lags = state.lags
+        if state.is_read_only:
+            reasons.append("database read-only: connect to the primary")
         reasons += _behind(api, lags)
     body = ReadinessResponse(status="not ready" if reasons else "ready", reasons=reasons, views=list(lags))
     return Response(body, status_code=503 if reasons else 200)

@@ -21,7 +21,7 @@ the handler decodes with ``json_body``, ``query_params`` and ``path_params``, ca
 - ``query_params``: decoding of query strings and headers into structs.
 - ``rate_limit``: token buckets.
 - ``read_your_writes``: lists that wait for the changes made before them; ``written_positions`` records those changes.
-- ``recent_lags``: the lag of the views for readiness, at most a second old.
+- ``recent_state``: the state of the database for readiness, at most a second old.
 - ``request_errors``: exceptions of this layer, and the field errors of a request.
 - ``routers``: the routers of the three parts of the API, and the options that handlers declare.
 - ``times``: times of requests, in UTC.

@@ -52,7 +52,7 @@ class RequestMiddleware:
             context,
             state.get("exchange"),
         )  # the server's own view of the request, if it has one
-        start_budget()
+        budget = start_budget()
         clear_contextvars()
         ids = context.ids
         client = scope["client"][0] if scope["client"] else None

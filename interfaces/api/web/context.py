@@ -7,7 +7,7 @@ import litestar
 from application.callers import Caller, Request
 from interfaces.api.web.body_budget import BodyBudget, BodyBytes
 from interfaces.api.web.rate_limit import RateLimits, RateLimitStatus, RecentKeys, address_key
-from interfaces.api.web.recent_lags import RecentLags
+from interfaces.api.web.recent_state import RecentState
 from interfaces.api.web.request_errors import Unauthenticated
 from interfaces.api.web.request_ids import RequestIds
 from interfaces.api.web.written_positions import WrittenPositions
@@ -26,7 +26,7 @@ class ApiState:
         self.services = services
         self.limits = RateLimits(settings)
         self.recent_operator_keys = RecentKeys()
-        self.recent_lags = RecentLags(services.views)
+        self.recent_state = RecentState(services.readiness)
         self.bodies = BodyBudget()
         self.written_positions = WrittenPositions()
         self.tokens_used: set[str] = set()
