@@ -22,7 +22,8 @@ from typing import IO
 import platformdirs
 import psycopg
 
-from application.ports.operations import LocalPostgresError
+from application.errors import StorageUnavailable
+from application.ports.operations import LocalPostgresError, UnsuitableDatabase
 from infrastructure.local_postgres.server import Server
 
 __all__ = ["LocalPostgresError", "default_home", "running", "start"]
@@ -81,7 +82,7 @@ def running(home: Path) -> str | None:
 def _translate_errors(home: Path) -> Generator[None]:
     try:
         yield
-    except (OSError, psycopg.Error) as error:
+    except (OSError, psycopg.Error, StorageUnavailable, UnsuitableDatabase) as error:
         advice = "Choose another data folder, or set PEREZVON_DATABASE_URL."
         raise LocalPostgresError(f"Postgres cannot run in {home}: {error}. {advice}") from error
 

@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import sys
 
-from tests.chaos import asterisk, calls, tasks
+from tests.chaos import asterisk, calls, database, tasks
 from tests.chaos.neighbour import run as neighbour
 
 SECONDS = 60.0
@@ -40,12 +40,23 @@ def main() -> int:
     beside = parser.add_argument_group("a quiet organisation beside a hostile one")
     beside.add_argument("--neighbour", action="store_true", help="alone, then beside it, two minutes each by default")
     beside.add_argument("--without-shares", action="store_true", help="run a build without fair shares: must fail")
+    database_ = parser.add_argument_group("faults of the database")
+    database_.add_argument("--database", action="store_true", help="ten faults, each for eight seconds or --seconds")
+    database_.add_argument("--short", action="store_true", help="half of the faults")
     options = parser.parse_args()
     if options.neighbour:
         return neighbour.main(seconds=options.seconds, shares=not options.without_shares, as_json=options.json)
     if options.asterisk:
         return asterisk.main(runs=options.runs, seed=options.seed, dial_again=options.dial_again, as_json=options.json)
-    if options.calls:
+    if options.database:
+        storm = database.main(
+            callbacks=options.callbacks,
+            seconds=options.seconds,
+            seed=options.seed,
+            is_short=options.short,
+            as_json=options.json,
+        )
+    elif options.calls:
         seconds = SECONDS if options.seconds is None else options.seconds
         storm = calls.main(callbacks=options.callbacks, seconds=seconds, seed=options.seed, as_json=options.json)
     else:

@@ -47,14 +47,19 @@ _LEFT = (
 class Switchboard:
     """The processes, and queries that work while some of them are killed."""
 
-    def __init__(self, dsn: str, folder: Path, receiver: Receiver, nursery: Nursery, *, workers: int) -> None:
-        """Use a migrated database; logs and the network's socket go to ``folder``."""
+    def __init__(
+        self, dsn: str, folder: Path, receiver: Receiver, nursery: Nursery, *, workers: int, service: str | None = None
+    ) -> None:
+        """Use a migrated database; logs and the network's socket go to ``folder``.
+
+        ``service`` is the address for the workers, ``dsn`` that of the owner.
+        """
         self.dsn = dsn
         self.receiver = receiver
         self.callbacks = 0
         self._address = str(folder / "network")
         environment = {
-            "PEREZVON_DATABASE_URL": service_dsn(dsn),
+            "PEREZVON_DATABASE_URL": service or service_dsn(dsn),
             "PEREZVON_GATEWAY": "simulated",
             "PEREZVON_SIMULATOR_ADDRESS": self._address,
             "PEREZVON_SIMULATED_SPEED": str(_SPEED),
@@ -148,11 +153,13 @@ def _callback(url: str, number: int, random: Random) -> NewCallback:
 
 
 @asynccontextmanager
-async def switchboard(dsn: str, folder: Path, *, workers: int) -> AsyncGenerator[Switchboard]:
+async def switchboard(
+    dsn: str, folder: Path, *, workers: int, service: str | None = None
+) -> AsyncGenerator[Switchboard]:
     """Run workers and a network, and stop them; show their logs after a failure."""
     async with receiving() as receiver:
         with Nursery() as nursery:
-            board = Switchboard(dsn, folder, receiver, nursery, workers=workers)
+            board = Switchboard(dsn, folder, receiver, nursery, workers=workers, service=service)
             try:
                 await asyncio.to_thread(board.start)
                 yield board

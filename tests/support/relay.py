@@ -26,6 +26,10 @@ class Relay:
         self._sockets.append(listener)
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
+    def lead_to(self, other: "Relay") -> None:
+        """Lead new connections to the server of another relay."""
+        self._host, self._server_port = other._host, other._server_port
+
     def shut(self) -> None:
         """Refuse connections from now on, and cut the existing ones."""
         while self._sockets:
