@@ -159,7 +159,6 @@ async def test_a_message_that_is_sent_again_makes_its_lane_ready(database: str) 
 
         await eventually_async(is_idle)
         pool = Pool(service_dsn(database), size=1, name="test")
-        await pool.open()
         shared = SharedPool(pool, size=1, resource="test")
         await PostgresWebhookDeliveries(shared).resend(one.organization_id, one.id)
         await pool.close()
