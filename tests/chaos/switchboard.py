@@ -143,7 +143,7 @@ def _callback(url: str, number: int, random: Random) -> NewCallback:
     urls: dict[str, Any] = {f"url_{kind}": f"{url}/{kind}" for kind in _KINDS}
     return NewCallback(
         name=f"Заказ {number}",
-        a_number=f"{agent}{number % 1000:03}",
+        a_number=f"4{agent}{number % 1000:03}",  # none begins with an emergency number
         b_number=f"+7701{number // 1000:03}{customer}{number % 1000:03}",
         start_time=datetime.now(UTC),
         try_count=random.choice(_TRIES),
