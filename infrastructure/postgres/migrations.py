@@ -18,7 +18,7 @@ _LOG_LOCK_CLASS = 0x7065_7265  # "pere": separates the log's advisory locks from
 _MIGRATION_LOCK = 0x7065_7265_7A76_6F6E
 _MIGRATION_NAME = re.compile(r"(\d{4})_(?:pre|post)_[a-z0-9_]+\.sql")
 
-_LOCK_TRIES = 60  # of five seconds each: the lock_timeout of maintenance
+_LOCK_TRIES = 60  # of five seconds each: others wait behind a migration that waits
 _PAUSE_S = 0.5
 
 _logger = structlog.get_logger(__name__)
@@ -26,6 +26,7 @@ _logger = structlog.get_logger(__name__)
 # An extension that exists already may be in a schema of its own.
 _PREPARE = b"""
     SET client_min_messages = warning;
+    SET lock_timeout = '5s';
     SELECT set_config('search_path', concat_ws(', ', 'public', quote_ident(n.nspname)), false)
     FROM pg_extension AS e
     JOIN pg_namespace AS n ON n.oid = e.extnamespace

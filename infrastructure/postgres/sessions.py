@@ -96,8 +96,11 @@ BATCH = Purpose(deadline_s=30, connect_s=3, statement_s=28, lock_s=10, idle_in_t
 LISTEN = Purpose(deadline_s=None, connect_s=3, statement_s=4, lock_s=3, idle_in_transaction_s=5)
 """Notifications: the wait has no end; the listener pings the server every five seconds."""
 
-MAINTENANCE = Purpose(deadline_s=None, connect_s=5, statement_s=0, lock_s=5, idle_in_transaction_s=0, reports=True)
-"""Migrations and rebuilds: they take the time that they need, and report every ten seconds that they work."""
+MAINTENANCE = Purpose(deadline_s=None, connect_s=5, statement_s=0, lock_s=60, idle_in_transaction_s=0, reports=True)
+"""Migrations and rebuilds: they take the time that they need, and report every ten seconds that they work.
+
+They set a shorter ``lock_timeout`` where a wait for a lock would make others wait behind them.
+"""
 
 
 class ServiceConnection(AsyncConnection[TupleRow]):

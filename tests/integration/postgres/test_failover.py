@@ -1,0 +1,71 @@
+"""Several servers in one connection string, and notifications over connections that become silent."""
+
+import asyncio
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from application.errors import StorageUnavailable
+from infrastructure.postgres import notifications
+from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.notifications import Listener
+from tests.support.databases import DatabaseServer
+from tests.support.relay import Relay
+
+pytestmark = pytest.mark.anyio
+
+
+def both(dsn: str, first: Relay, second: Relay) -> str:
+    """Return a connection string that names both servers."""
+    ports = f"{first.port},{second.port}"
+    return make_conninfo(dsn, host="127.0.0.1,127.0.0.1", port=ports, target_session_attrs="read-write")
+
+
+async def test_a_lost_server_is_followed_by_the_next_in_the_connection_string(database: str) -> None:
+    first, second = Relay(database), Relay(database)
+    first.open()
+    pool = Pool(both(database, first, second), size=1, name="test")
+    async with pool.connection() as connection:
+        assert connection.info.port == first.port
+    first.shut()
+    second.open()
+    async with pool.connection() as connection:
+        assert connection.info.port == second.port
+    await pool.close()
+    second.shut()
+
+
+async def test_a_read_only_server_is_not_used_where_changes_are_asked_for(
+    database: str, server: DatabaseServer
+) -> None:
+    name = sql.Identifier(str(conninfo_to_dict(database)["dbname"]))
+    server.admin.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
+    pool = Pool(make_conninfo(database, target_session_attrs="read-write"), size=1, name="test")
+    with pytest.raises(StorageUnavailable, match="read-only"):
+        async with pool.connection():
+            pass
+    await pool.close()
+
+
+async def test_a_listener_replaces_a_silent_connection(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "_PING_EVERY_S", 0.05)
+    monkeypatch.setattr(notifications, "_PING_S", 0.1)
+    monkeypatch.setattr(notifications, "_RECONNECT_S", 0.01)
+    relay = Relay(database)
+    relay.open()
+    listener = Listener(relay.dsn)
+    wake = listener.subscribe()
+    listening = asyncio.create_task(listener.run())
+    async with asyncio.timeout(30):
+        await wake.wait()  # it listens
+        wake.clear()
+        relay.silence()
+        await wake.wait()  # it listens again
+        wake.clear()
+        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as other:
+            await other.execute("NOTIFY stored_events")
+        await wake.wait()
+    listening.cancel()
+    relay.shut()
