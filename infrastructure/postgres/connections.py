@@ -43,8 +43,11 @@ class Pool:
     """A small pool of connections, which are opened when they are needed; a lost or silent one is replaced.
 
     A connection that has not responded within the last second is pinged before use: a round trip that only a quiet pool
-    pays. The connections are given in the order of the requests.
+    pays. When one connection of this process was silent, those that have not responded since are replaced at once, in all
+    pools. The connections are given in the order of the requests.
     """
+
+    _silence_seen_at = 0.0
 
     def __init__(self, dsn: str, *, size: int, name: str, purpose: Purpose = REQUEST) -> None:
         """Keep at most ``size`` connections to ``dsn``; Postgres shows ``perezvon <name>`` as the application's name."""
@@ -94,6 +97,7 @@ class Pool:
                 budget.left -= loop.time() - began
 
     def _abort(self, connection: ServiceConnection) -> None:
+        Pool._silence_seen_at = time.monotonic()
         metrics.SILENT.labels(self._name).inc()
         connection.abort()
 
@@ -135,6 +139,9 @@ class Pool:
     async def _idle_connection(self, until: float) -> ServiceConnection | None:
         while self._idle:
             connection = self._idle.pop()
+            if connection.proved_at < Pool._silence_seen_at:
+                await connection.close()
+                continue
             if time.monotonic() - connection.proved_at < _PROVED_S and not connection.has_input():
                 return connection
             if await self._responds(connection, until):
@@ -142,7 +149,7 @@ class Pool:
         return None
 
     async def _responds(self, connection: ServiceConnection, until: float) -> bool:
-        """Return whether the connection works. When it is silent, the other idle ones are closed with it."""
+        """Return whether the connection works; close it if it does not."""
         loop = asyncio.get_running_loop()
         timer = loop.call_at(min(until, loop.time() + _PING_S), self._abort, connection)
         try:
@@ -151,8 +158,6 @@ class Pool:
             await connection.close()
             if not isinstance(error, psycopg.Error):
                 raise
-            if connection.is_aborted:
-                await self._close_idle()
             return False
         finally:
             timer.cancel()

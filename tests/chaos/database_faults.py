@@ -57,7 +57,8 @@ class Site:
 
     def do(self, *statements: str) -> None:
         """Execute statements as the superuser, each in a transaction of its own."""
-        with psycopg.connect(self.admin, autocommit=True) as connection:
+        writable = make_conninfo(self.admin, options="-c default_transaction_read_only=off")
+        with psycopg.connect(writable, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
 

@@ -9,7 +9,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from application.time_budget import start_budget
+from application.time_budget import end_budget, start_budget
 from interfaces.api.web import http_metrics
 from interfaces.api.web.context import ApiState, RequestContext
 from interfaces.api.web.request_ids import request_ids
@@ -75,6 +75,7 @@ class RequestMiddleware:
         try:
             await self._inner(scope, receive, send_with_headers)
         finally:
+            end_budget(budget)
             if context.body_bytes is not None:
                 context.body_bytes.release()
             seconds = perf_counter() - started
