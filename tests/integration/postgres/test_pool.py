@@ -1,14 +1,15 @@
 """The pool: bounded waits, silent and lost connections replaced, places in the order of the requests."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
 from msgspec.structs import replace
 
 from application.errors import StorageNeedsAttention, StorageUnavailable
-from application.time_budget import current_budget, start_budget
+from application.time_budget import current_budget, end_budget, start_budget
 from infrastructure.postgres import connections
 from infrastructure.postgres.batching import Batcher
 from infrastructure.postgres.connections import Pool
@@ -36,6 +37,14 @@ async def pool(relay: Relay) -> AsyncIterator[Pool]:
     opened = Pool(relay.dsn, size=2, name="test", purpose=QUICK)
     yield opened
     await opened.close()
+
+
+@contextmanager
+def budget(seconds: float) -> Generator[None]:
+    """Limit the waits of the block as those of a request."""
+    token = start_budget(seconds)
+    yield
+    end_budget(token)
 
 
 async def ask(pool: Pool, query: str = "SELECT 1", within_s: float | None = None) -> int:
@@ -121,12 +130,13 @@ async def test_a_cancelled_request_gives_its_place_back(pool: Pool) -> None:
 
 
 async def test_a_request_spends_one_budget_over_all_its_queries(pool: Pool) -> None:
-    start_budget(0.3)
-    await ask(pool)
-    with pytest.raises(StorageUnavailable, match="did not respond"):
-        await ask(pool, "SELECT pg_sleep(60)")
-    with pytest.raises(StorageUnavailable, match="No time is left"):
+    with budget(0.3):
         await ask(pool)
+        with pytest.raises(StorageUnavailable, match="did not respond"):
+            await ask(pool, "SELECT pg_sleep(60)")
+        with pytest.raises(StorageUnavailable, match="No time is left"):
+            await ask(pool)
+    await ask(pool)
 
 
 async def test_a_batch_has_not_the_budget_of_who_began_it(pool: Pool) -> None:
@@ -137,11 +147,10 @@ async def test_a_batch_has_not_the_budget_of_who_began_it(pool: Pool) -> None:
         return [current_budget() is None for _ in range(len([items]))]
 
     batcher = Batcher[int, bool](work, max_items=1)
-    start_budget(0.05)
-    with pytest.raises(StorageUnavailable, match="in time"):
+    with budget(0.05), pytest.raises(StorageUnavailable, match="in time"):
         await batcher.submit(1)
-    start_budget(60)
-    second = asyncio.create_task(batcher.submit(2))
+    with budget(60):
+        second = asyncio.create_task(batcher.submit(2))
     await asyncio.sleep(0)
     going.set()
     assert await second
