@@ -10,6 +10,7 @@ aggregate decides → ``command_handler`` appends the facts.
 - ``headroom``: limits of what an organisation may have.
 - ``callers``: the caller and its request; ``errors``: what a use case raises besides refusals of the domain.
 - ``phones``, ``dial_policy``: how a number is read, and whether it may be called.
+- ``number_quota``, ``call_admission``: quotas of numbers and organisations, when scheduled and when dialled.
 - ``ids``, ``phone_line_key``, ``caller_ids``, ``cooperative``, ``webhook_options``: small parts.
 - ``ports``: what the use cases need from outside. ``queries``: rows, filter and port of each read model.
 - ``policies``: what follows from recorded facts (the process manager).

@@ -14,6 +14,7 @@ from application.dial_policy import policy_of
 from application.errors import CallbackNotFound, OrganizationNotFound
 from application.headroom import Headroom
 from application.new_callbacks import NewCallback, NewCallbackFacts
+from application.number_quota import WaitingLines, require_quota
 from application.ports.directory import Directory
 from application.ports.event_log import EventLog, IdSequences, Page
 from application.webhook_targets import PUBLIC_ONLY, TargetPolicy
@@ -49,6 +50,7 @@ class Callbacks:
         queues: CallbackQueues,
         *,
         waiting: Headroom,
+        waiting_lines: WaitingLines,
         limits: Limits,
         targets: TargetPolicy = PUBLIC_ONLY,
     ) -> None:
@@ -62,6 +64,7 @@ class Callbacks:
         self._directory = directory
         self._queues = queues
         self._waiting = waiting
+        self._waiting_lines = waiting_lines
         self._limits = limits
         self._targets = targets
 
@@ -80,10 +83,14 @@ class Callbacks:
             if organization is None:
                 raise OrganizationNotFound
             settings = organization.settings
-            await self._waiting.require(caller.organization_id, self._limits.with_own(settings.limits), len(new))
+            limits = self._limits.with_own(settings.limits)
+            await self._waiting.require(caller.organization_id, limits, len(new))
             ids = await self._sequences.new_callback_ids(len(new))
             builder = NewCallbackFacts(queue_id, settings.region, policy_of(settings), self._targets)
             facts = await builder.build(new, ids)
+            if limits.open_per_number is not None:
+                called = {f"tasks[{index}].b_number": fact.personal.b_number for index, fact in enumerate(facts)}
+                await require_quota(self._waiting_lines, caller.organization_id, called, limits.open_per_number)
             envelope = request.envelope(caller.organization_id, caller.actor)
             streams = [callback_stream(callback_id) for callback_id in ids]
             appended = await self._log.append_all(streams, facts, envelope, idempotency.key)

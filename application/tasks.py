@@ -12,6 +12,7 @@ from application.dial_policy import policy_of
 from application.errors import InvalidFields, PreconditionFailed, TaskNotFound
 from application.headroom import Headroom
 from application.ids import digest_of, uuid7
+from application.number_quota import WaitingLines, require_quota
 from application.phones import e164
 from application.ports.directory import Directory, OperatorHolder
 from application.ports.event_log import EventLog, IdempotencyKey, Page
@@ -65,7 +66,9 @@ class IntakeClosed(Exception):
 class Tasks:
     """Use cases that file, change and read tasks."""
 
-    def __init__(self, log: EventLog, directory: Directory, waiting: Headroom, limits: Limits) -> None:
+    def __init__(
+        self, log: EventLog, directory: Directory, waiting: Headroom, waiting_lines: WaitingLines, limits: Limits
+    ) -> None:
         """Record tasks in ``log``; look up operators and members in ``directory``.
 
         A task that schedules a callback is filed if ``waiting`` admits one more. ``limits`` are of organisations that have
@@ -74,6 +77,7 @@ class Tasks:
         self._log = log
         self._directory = directory
         self._waiting = waiting
+        self._waiting_lines = waiting_lines
         self._limits = limits
 
     async def operator(self, operator_key: str) -> OperatorHolder:
@@ -161,14 +165,16 @@ class Tasks:
     ) -> CommandResult[TaskFact]:
         caller, task_id = request.caller, uuid7()
         fact = _filed(command, task_id, operator, caller)
-        schedules = fact.personal.caller_phone is not None and _is_callback(command, operator)
-        if schedules:
+        phone = fact.personal.caller_phone if _is_callback(command, operator) else None
+        if phone is not None:
             limits = self._limits.with_own(operator.settings.limits)
+            called = {"caller_phone": phone}
+            await require_quota(self._waiting_lines, operator.organization_id, called, limits.open_per_number)
             await self._waiting.require(operator.organization_id, limits)
         actor = caller.actor if caller else f"operator/{operator.number}"
         envelope = request.envelope(operator.organization_id, actor)
         appended = await self._log.append(task_stream(task_id), 0, [fact], envelope, key)
-        if schedules:
+        if phone is not None:
             self._waiting.note(operator.organization_id, appended.position)
         return CommandResult(appended.events)
 

@@ -23,9 +23,10 @@ from domain.callback.events import (
     CallEnd,
     CallEnded,
     FinishResult,
+    Leg,
     Outcome,
 )
-from domain.callback.outcomes import comment_of
+from domain.callback.outcomes import comment_of, refusal_comment
 from domain.callback.retry_policy import Failure, RetryPolicy, next_attempt
 from domain.errors import AlreadyDeleted, NotWaiting
 from domain.model import Recorded, fold
@@ -84,6 +85,12 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
         if not self.waits:
             raise NotWaiting(self.status)
         return [AttemptStarted(attempt=self.attempt + 1, call_id=call_id)]
+
+    def refuse(self, leg: Leg, rule: str) -> list[CallbackFact]:
+        """Finish the callback without an attempt, because of a rule about the number on that leg. Raises NotWaiting."""
+        if not self.waits:
+            raise NotWaiting(self.status)
+        return [CallbackFinished(result=FinishResult.FAILED, comment=refusal_comment(leg, rule))]
 
     def call_joined(self, attempt: int) -> list[CallbackFact]:
         """Record that A and B are joined. Returns no facts for another attempt, or if it is already recorded."""
@@ -168,7 +175,12 @@ def evolve(callback: Callback | None, event: Recorded[CallbackFact]) -> Callback
             )
         case CallbackFinished(result=result, comment=comment):
             return replace(
-                callback, status=Status.FINISHED, finish_result=result, finish_comment=comment, failed_at=None
+                callback,
+                status=Status.FINISHED,
+                finish_result=result,
+                finish_comment=comment,
+                due_at=None,
+                failed_at=None,
             )
         case CallbackCancelled():
             return replace(callback, status=Status.CANCELLED, is_deleted=True, due_at=None, failed_at=None)

@@ -1,6 +1,6 @@
 """The contract's words for the outcomes of calls."""
 
-from domain.callback.events import CallEnd, Outcome
+from domain.callback.events import CallEnd, Leg, Outcome
 
 _WORDS = {
     Outcome.SUCCESS: "ANSWER",
@@ -19,6 +19,11 @@ _WORDS = {
 def word_of(outcome: Outcome) -> str:
     """Return the contract's word for an outcome (docs/contracts/task_scheduler.md, Status)."""
     return _WORDS[outcome]
+
+
+def refusal_comment(leg: Leg, rule: str) -> str:
+    """Return the ``finish_comment`` of a callback whose number on that leg may not be called."""
+    return f"CANCEL {leg} refused ({rule})"
 
 
 def comment_of(end: CallEnd) -> str:

@@ -16,7 +16,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     Maximum numbers of its ``queues``, ``members``, ``operators`` and ``tokens`` (without deleted, removed and revoked ones)
     and of its callbacks ``waiting`` for an attempt; ``organization_rate`` requests a second over all its tokens, with
-    bursts of ``organization_burst``.
+    bursts of ``organization_burst``. When ``calls_per_day`` have started, the others wait until midnight; calls to a number
+    wait after ``attempts_per_number_hour``; a callback to a number for which ``open_per_number`` wait is refused.
     """
 
     queues: int = 1000
@@ -26,6 +27,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 1_000_000
     organization_rate: int = 500
     organization_burst: int = 5000
+    calls_per_day: int = 100_000
+    attempts_per_number_hour: int | None = None
+    open_per_number: int | None = None
 
     def with_own(self, own: Mapping[str, int]) -> "Limits":
         """Return the limits of an organisation whose settings have these limits of its own."""

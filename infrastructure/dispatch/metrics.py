@@ -45,6 +45,10 @@ PAUSES = Counter(
 )
 HELD = Counter("perezvon_dispatcher_held_seconds", "Seconds in which no call could start, due or not, by cause", ["by"])
 OVERDUE = Counter("perezvon_calls_overdue", "Calls hung up because they had exceeded the longest duration")
+REFUSED_NUMBERS = Counter(
+    "perezvon_callbacks_refused", "Callbacks finished without a ring because of a rule about their numbers", ["rule"]
+)
+QUOTA_HOLDS = Counter("perezvon_dispatcher_quota_holds", "Callbacks and organisations held by a quota", ["quota"])
 UNREADABLE = Counter("perezvon_dispatcher_unreadable", "Callbacks quarantined because their streams cannot be read")
 BATCHES = Histogram(
     "perezvon_dispatcher_batch",

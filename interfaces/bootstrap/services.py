@@ -24,6 +24,7 @@ from application.webhook_options import WebhookOptions
 from domain.organization.limits import Limits
 from infrastructure.access_directory.organizations import PostgresOrganizations
 from infrastructure.access_directory.query import PostgresDirectory
+from infrastructure.dispatch.waiting_lines import PostgresWaitingLines
 from infrastructure.event_log.log import PostgresEventLog
 from infrastructure.event_log.sequences import PostgresIdSequences
 from infrastructure.operations.readiness import PostgresReadiness
@@ -85,9 +86,10 @@ async def services(
     callback_list, queue_board = PostgresCallbackList(lists), PostgresQueueBoard(lists)
     queues = CallbackQueues(log, numbers, directory, Headroom("queues", queue_board.count), limits)
     waiting, views = Headroom("waiting", callback_list.waiting), PostgresViewLag(read_pool)
+    waiting_lines = PostgresWaitingLines(read_pool)
     try:
         yield Services(
-            tasks=Tasks(log, directory, waiting, limits),
+            tasks=Tasks(log, directory, waiting, waiting_lines, limits),
             organizations=OrganizationsAdmin(PostgresOrganizations(log, admin_pool, read_pool), directory, limits),
             directory=directory,
             log=log,
@@ -100,6 +102,7 @@ async def services(
                 directory,
                 queues,
                 waiting=waiting,
+                waiting_lines=waiting_lines,
                 limits=limits,
                 targets=webhooks.targets,
             ),

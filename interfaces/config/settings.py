@@ -64,6 +64,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     organization_burst: Positive = _LIMITS.organization_burst
     connections: Annotated[int, Meta(ge=10)] = 1000
     connections_per_address: Annotated[int, Meta(ge=1)] = 200
+    calls_per_day: Count = _LIMITS.calls_per_day
+    attempts_per_number_hour: Count | None = None
+    open_per_number: Count | None = None
     trusted_proxies: str = ""
     ready_lag_seconds: Annotated[float, Meta(ge=0)] = 10.0
     shutdown_seconds: Annotated[int, Meta(ge=0)] = 10

@@ -1,0 +1,149 @@
+"""Rules and quotas of the organisations whose calls are due: reads them, and counts the calls that start."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+import structlog
+from psycopg import AsyncConnection
+
+from application.call_admission import HOUR, Account, Admission, Candidate, admit, counted_lines
+from application.dial_policy import policy_of
+from application.phone_line_key import line_key
+from domain.callback.events import CallbackScheduled
+from domain.organization.events import Settings
+from domain.organization.limits import Limits
+from infrastructure.dispatch import metrics
+from infrastructure.postgres.sql import statement
+
+FRESH = timedelta(seconds=1)
+"""Time after which settings and counts of an organisation are read again."""
+RECHECK = timedelta(minutes=1)
+"""Time after which an organisation without calls left is examined again: its limit may have been raised."""
+_CLEAN_EVERY = timedelta(seconds=10)
+_ACCOUNTS_MAX = 10_000
+_NO_DAY = date.min
+
+_ACCOUNTS = statement("""
+    SELECT g.id, o.settings::text, c.day, c.calls
+    FROM unnest(%s::bigint[]) AS g (id)
+    LEFT JOIN {schema}.organizations AS o USING (id)
+    LEFT JOIN {schema}.organization_calls AS c ON c.organization_id = g.id
+""")
+_ATTEMPTS = statement("""
+    SELECT line, array_agg(started_at ORDER BY started_at)
+    FROM {schema}.line_attempts
+    WHERE line = ANY(%s) AND started_at > %s
+    GROUP BY line
+""")
+_COUNT_CALLS = statement("""
+    INSERT INTO {schema}.organization_calls AS c (organization_id, day, calls)
+    SELECT * FROM unnest(%s::bigint[], %s::date[], %s::bigint[]) AS g (id, day, calls) ORDER BY id
+    ON CONFLICT (organization_id) DO UPDATE
+    SET day = excluded.day,
+        calls = CASE WHEN c.day = excluded.day THEN c.calls ELSE 0 END + excluded.calls
+""")
+_COUNT_ATTEMPTS = statement("INSERT INTO {schema}.line_attempts (line, started_at) SELECT unnest(%s::bigint[]), %s")
+_CLEAN = statement("DELETE FROM {schema}.line_attempts WHERE started_at < %s")
+
+_logger = structlog.get_logger(__name__)
+
+
+class CallRules:
+    """Decides which due callbacks may be called; remembers accounts of organisations for a second."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Apply ``limits`` to organisations that have none of their own."""
+        self._limits = limits
+        self._accounts: dict[int, Account] = {}
+        self._read_at: dict[int, datetime] = {}
+        self._cleaned_at: datetime | None = None
+
+    async def admit(self, connection: AsyncConnection, candidates: Sequence[Candidate], now: datetime) -> Admission:
+        """Decide on each candidate, and count those that may start, in the open transaction."""
+        accounts = await self._current_accounts(connection, {one.organization_id for one in candidates}, now)
+        lines = {line for one in candidates for line in counted_lines(one, accounts[one.organization_id])}
+        attempts: dict[int, list[datetime]] = {line: [] for line in lines}
+        if lines:
+            rows = await (await connection.execute(_ATTEMPTS, (list(lines), now - HOUR))).fetchall()
+            attempts |= dict(rows)
+        admission = admit(candidates, accounts, attempts, now)
+        await self._count(connection, admission, now)
+        _report(admission)
+        return admission
+
+    async def _current_accounts(
+        self, connection: AsyncConnection, organization_ids: Iterable[int], now: datetime
+    ) -> dict[int, Account]:
+        ids = sorted(organization_ids)
+        if stale := [one for one in ids if one not in self._read_at or now - self._read_at[one] >= FRESH]:
+            if len(self._accounts) > _ACCOUNTS_MAX:
+                self._accounts.clear()
+                self._read_at.clear()
+                stale = ids
+            for row in await (await connection.execute(_ACCOUNTS, (stale,), prepare=True)).fetchall():
+                self._accounts[row[0]] = self._account(*row[1:])
+                self._read_at[row[0]] = now
+        accounts = {one: self._accounts[one] for one in ids}
+        for account in accounts.values():
+            account.begin_day(now)
+        return accounts
+
+    def _account(self, text: str | None, day: date | None, calls: int | None) -> Account:
+        settings = msgspec.json.decode(text, type=Settings) if text else Settings()
+        return Account(
+            policy=policy_of(settings),
+            limits=self._limits.with_own(settings.limits),
+            caller_ids=frozenset(settings.caller_ids),
+            zone=_zone(settings.timezone),
+            day=day or _NO_DAY,
+            calls=calls or 0,
+        )
+
+    async def _count(self, connection: AsyncConnection, admission: Admission, now: datetime) -> None:
+        if admission.started:
+            days = [self._accounts[one].day for one in admission.started]
+            values = ([*admission.started], days, [*admission.started.values()])
+            await connection.execute(_COUNT_CALLS, values, prepare=True)
+        if admission.lines:
+            await connection.execute(_COUNT_ATTEMPTS, (admission.lines, now))
+            if self._cleaned_at is None or now - self._cleaned_at >= _CLEAN_EVERY:
+                await connection.execute(_CLEAN, (now - HOUR,))
+                self._cleaned_at = now
+
+    def forget(self) -> None:
+        """Read all accounts again: a transaction failed, and what was counted in memory may not be stored."""
+        self._accounts.clear()
+        self._read_at.clear()
+
+
+def candidate_of(callback_id: int, organization_id: int, scheduled: CallbackScheduled) -> Candidate:
+    """Return the due callback as the rules see it."""
+    details = scheduled.personal
+    return Candidate(
+        callback_id=callback_id,
+        organization_id=organization_id,
+        a_number=details.a_number,
+        b_number=details.b_number,
+        a_line=line_key(organization_id, details.a_number),
+        b_line=line_key(organization_id, details.b_number),
+        is_of_task=scheduled.task_id is not None,
+    )
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except ZoneInfoNotFoundError:  # this machine's data is older than that of the process that took the setting
+        return ZoneInfo("UTC")
+
+
+def _report(admission: Admission) -> None:
+    for callback_id, (leg, rule) in admission.refused.items():
+        metrics.REFUSED_NUMBERS.labels(rule).inc()
+        _logger.warning("callback refused", callback_id=callback_id, leg=leg, rule=rule)
+    metrics.QUOTA_HOLDS.labels("attempts_per_number_hour").inc(len(admission.postponed))
+    for organization_id, until in admission.held_until.items():
+        metrics.QUOTA_HOLDS.labels("calls_per_day").inc()
+        _logger.warning("organisation has no calls left", organization_id=organization_id, until=until.isoformat())
