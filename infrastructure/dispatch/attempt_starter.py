@@ -1,14 +1,17 @@
 """Starts due attempts: the one transaction that records them and takes their queue slots."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import repeat
 
 import msgspec
 from psycopg import AsyncConnection
 
+from application.call_admission import Admission
 from application.caller_ids import caller_ids
+from application.dial_policy import Rule
 from application.phone_line_key import line_key
 from application.phones import split_extension
 from application.policies.decision import Decision, Facts
@@ -16,10 +19,12 @@ from application.policies.notify_webhooks import Message, message_of
 from application.ports.call_gateway import Call
 from application.ports.event_log import Appended
 from domain.callback.callback import replay
-from domain.callback.events import AttemptStarted, CallbackFact, CallbackScheduled
+from domain.callback.events import AttemptStarted, CallbackFact, CallbackScheduled, Leg
 from domain.model import Envelope, Recorded
+from domain.organization.limits import Limits
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.breakers import DialledCall
+from infrastructure.dispatch.call_rules import RECHECK, CallRules, candidate_of
 from infrastructure.dispatch.due_queue import (
     DueCallback,
     FirstRow,
@@ -104,9 +109,10 @@ class Choice(msgspec.Struct):
 class AttemptStarter:
     """Starts due attempts batch by batch."""
 
-    def __init__(self, term: LeadershipTerm) -> None:
-        """Prepare to start attempts for as long as the term lasts."""
+    def __init__(self, term: LeadershipTerm, limits: Limits | None = None) -> None:
+        """Prepare to start attempts for as long as the term lasts, within the ``limits`` of organisations."""
         self._term = term
+        self._rules = CallRules(limits or Limits())
         self._quarantine = Quarantine()
 
     async def seconds_to_next(self) -> float:
@@ -146,6 +152,7 @@ class AttemptStarter:
             async with self._term.transaction() as connection:
                 batch = await self._start(connection, limit, reserved, choice)
         except ValueError as error:  # from reading: UnknownFact, or a stream that begins in its middle
+            self._rules.forget()
             await self._set_aside([due.callback_id for due in choice.to_start], error)
             return await self.start(limit)
         finally:
@@ -177,24 +184,47 @@ class AttemptStarter:
         return order if breaker.is_closed or not others else others
 
     async def _record(self, connection: AsyncConnection, dealt: Sequence[QueueTurn], choice: Choice) -> Batch:
-        """Record an attempt of each; a callback that waits no more just loses its row of the timetable."""
+        """Record an attempt of each; a callback that waits no more just loses its row of the timetable.
+
+        A callback whose number may not be called is finished instead; one that a quota holds stays as it is, or is due
+        later.
+        """
         streams = await read_streams(connection, [due.stream for due in choice.to_start])
+        metrics.LINE_HOLDS.inc(len(choice.postponed))
+        admission = await self._admit(connection, choice, streams)
         await remove(connection, [due.callback_id for due in choice.to_start])
         await postpone(connection, choice.postponed)
         await set_apart(connection, choice.busy)
         queues = list(dict.fromkeys(dealt))
         first_rows = await select_first_rows(connection, queues)
-        decisions = [self._decision(due, streams[due.stream]) for due in choice.to_start]
+        decisions = [
+            self._decision(due, streams[due.stream], admission.refused.get(due.callback_id)) for due in choice.to_start
+        ]
         started = [
             _started(due, streams[due.stream], appended)
             for due, appended in zip(choice.to_start, await decide_and_append(connection, decisions), strict=True)
-            if appended is not None
+            if appended is not None and due.callback_id not in admission.refused
         ]
         await self._open(connection, started, queues, await first_rows.fetchall())
         if messages := [one.message for one in started if one.message]:
             await enqueue(connection, messages, leased_to=self._term.lease.holder)
-        metrics.LINE_HOLDS.inc(len(choice.postponed))
-        return Batch(started, is_any_settled=choice.is_any)
+        return Batch(started, is_any_settled=choice.is_any or bool(admission.held))
+
+    async def _admit(self, connection: AsyncConnection, choice: Choice, streams: Mapping[str, Facts]) -> Admission:
+        """Ask the rules and quotas of the organisations; leave in ``choice`` what is started or refused now."""
+        now = self._term.turns.now()
+        candidates = [
+            candidate_of(due.callback_id, due.organization_id, facts[0].fact)
+            for due in choice.to_start
+            if (facts := streams[due.stream]) and isinstance(facts[0].fact, CallbackScheduled)
+        ]
+        admission = await self._rules.admit(connection, candidates, now)
+        for organization_id, until in admission.held_until.items():
+            self._term.turns.hold(organization_id, min(until, now + RECHECK))
+        choice.postponed |= admission.postponed
+        waiting = admission.postponed.keys() | admission.held
+        choice.to_start = [due for due in choice.to_start if due.callback_id not in waiting]
+        return admission
 
     async def _set_aside(self, callback_ids: Sequence[int], error: ValueError) -> None:
         """Halve the next batch; postpone the only callback of one, so that it delays no others."""
@@ -203,10 +233,10 @@ class AttemptStarter:
             async with self._term.transaction() as connection:
                 await postpone(connection, dict.fromkeys(unreadable, until))
 
-    def _decision(self, due: DueCallback, facts: Facts) -> Decision:
+    def _decision(self, due: DueCallback, facts: Facts, refused: tuple[Leg, Rule] | None) -> Decision:
         return Decision(
             stream=due.stream,
-            decide=self._start_attempt,
+            decide=partial(_refuse, *refused) if refused else self._start_attempt,
             envelope=Envelope(
                 organization_id=due.organization_id,
                 actor="dispatcher",
@@ -253,6 +283,11 @@ class AttemptStarter:
         metrics.STARTED.inc(len(started))
         metrics.OPEN_CALLS.inc(len(started))
         self._term.pacing.started(len(started))
+
+
+def _refuse(leg: Leg, rule: Rule, facts: Facts) -> list[CallbackFact]:
+    callback = replay(facts)
+    return callback.refuse(leg, rule) if callback and callback.waits else []
 
 
 def _choose(

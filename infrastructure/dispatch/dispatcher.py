@@ -9,6 +9,7 @@ import structlog
 
 from application.errors import StorageUnavailable
 from application.ports.call_gateway import CallGateway
+from domain.organization.limits import Limits
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.call_placer import Announce
 from infrastructure.dispatch.gateway_state import read_gateway_state
@@ -32,7 +33,14 @@ _logger = structlog.get_logger(__name__)
 
 
 async def run_dispatcher(
-    dsn: str, connect: Connect, stop: asyncio.Event, *, gateway: str, announce: Announce, pace: Pace = UNLIMITED
+    dsn: str,
+    connect: Connect,
+    stop: asyncio.Event,
+    *,
+    gateway: str,
+    announce: Announce,
+    pace: Pace = UNLIMITED,
+    limits: Limits | None = None,
 ) -> None:
     """Lead the gateway whenever no other worker does, until ``stop`` is set; then drain: dial what is started.
 
@@ -47,6 +55,7 @@ async def run_dispatcher(
         announce: makes the first delivery attempts of webhooks that the dial waits for; returns when it need not wait any
             longer.
         pace: the limits of the switch and its trunks.
+        limits: the limits of organisations that have none of their own.
     """
     pool, timetable = Pool(dsn, size=_CONNECTIONS, name="dispatcher", purpose=BATCH), Listener(dsn, CHANNEL)
     lease, due, hang_up = Lease(pool, gateway), timetable.subscribe(), timetable.subscribe()
@@ -61,7 +70,7 @@ async def run_dispatcher(
             term = LeadershipTerm(lease, pool, switch, identity, pacing, due=due, hang_up=hang_up)
             stop_observing = timetable.observe(term.note_news)
             try:
-                await lead(term, announce, stop)
+                await lead(term, announce, stop, limits or Limits())
             finally:
                 stop_observing()
                 handover.leave(lease.fence, term.undialled)

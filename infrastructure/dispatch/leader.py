@@ -8,6 +8,7 @@ from typing import assert_never
 import structlog
 
 from application.ports.call_gateway import CallOver, CallProgressed, LinkDown, LinkUp
+from domain.organization.limits import Limits
 from infrastructure.dispatch import metrics
 from infrastructure.dispatch.attempt_starter import AttemptStarter
 from infrastructure.dispatch.call_placer import Announce, CallPlacer
@@ -29,7 +30,7 @@ _READING_SHARE = 0.02  # of the time, at most, for reading the turns of all orga
 _logger = structlog.get_logger(__name__)
 
 
-async def lead(term: LeadershipTerm, announce: Announce, stop: asyncio.Event) -> None:
+async def lead(term: LeadershipTerm, announce: Announce, stop: asyncio.Event, limits: Limits) -> None:
     """Dispatch until ``stop`` is set; then drain: dial what was started and record the events that arrived.
 
     Raises an ExceptionGroup of Fenced, StorageUnavailable, psycopg.Error: then the term is over at once.
@@ -49,16 +50,16 @@ async def lead(term: LeadershipTerm, announce: Announce, stop: asyncio.Event) ->
             _wake_at(stop, term.due),
         )
         tasks = [group.create_task(loop) for loop in loops]
-        await _dispatch(term, placer, stop)
+        await _dispatch(term, placer, stop, limits)
         await placer.drain()
         await recorder.drain()
         for task in tasks:
             task.cancel()
 
 
-async def _dispatch(term: LeadershipTerm, placer: CallPlacer, stop: asyncio.Event) -> None:
+async def _dispatch(term: LeadershipTerm, placer: CallPlacer, stop: asyncio.Event, limits: Limits) -> None:
     """Start callbacks as soon as they are due and may start."""
-    starter = AttemptStarter(term)
+    starter = AttemptStarter(term, limits)
     while not stop.is_set():
         term.due.clear()
         await starter.release_lines()

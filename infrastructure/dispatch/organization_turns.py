@@ -57,6 +57,7 @@ class OrganizationTurns:
         self._served: dict[int, int] = {}
         self._turns = 0
         self._on: set[int] = set()
+        self._held: dict[int, datetime] = {}
 
     def load(self, read: Iterable[QueuesOfOrganization]) -> None:
         """Take over summaries; of organisations served in this term the order is known already."""
@@ -79,8 +80,15 @@ class OrganizationTurns:
             self._on.add(organization_id)
         if organization_id in self._news:
             self._news[organization_id] = min(at, self._news[organization_id])
+        at = self._after_hold(organization_id, at)
         if at < self._floors.get(organization_id, _NEVER):
             self._put(organization_id, at)
+
+    def hold(self, organization_id: int, until: datetime) -> None:
+        """Start no call of the organisation before ``until``, even if callbacks become due meanwhile."""
+        self._held[organization_id] = until
+        self._ready.discard(organization_id)
+        self._put(organization_id, until)
 
     def is_alone(self, organization_id: int) -> bool:
         """Return whether no other organisation has a queue that is on."""
@@ -112,7 +120,7 @@ class OrganizationTurns:
             self._ready.discard(organization_id)
             del self._floors[organization_id]
             if floor < _NEVER:
-                self._put(organization_id, floor)
+                self._put(organization_id, self._after_hold(organization_id, floor))
         self._news = {}
 
     def seconds_to_next(self) -> float:
@@ -123,6 +131,14 @@ class OrganizationTurns:
     def now(self) -> datetime:
         """Return the database's present time, as well as it is known."""
         return self._clock() + self._ahead
+
+    def _after_hold(self, organization_id: int, at: datetime) -> datetime:
+        until = self._held.get(organization_id)
+        if until is None:
+            return at
+        if until <= self.now():
+            del self._held[organization_id]
+        return max(at, until)
 
     def _put(self, organization_id: int, at: datetime) -> None:
         self._floors[organization_id] = at

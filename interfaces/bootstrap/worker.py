@@ -8,11 +8,13 @@ import structlog
 
 from application.ports.call_gateway import GatewayKind
 from application.webhook_options import WebhookOptions
+from domain.organization.limits import Limits
 from infrastructure.dispatch.dispatcher import run_dispatcher
 from infrastructure.dispatch.pacing import Pace
 from infrastructure.operations.projection_worker import run_projections
 from infrastructure.webhooks.delivery_worker import open_first_attempt_sender, run_deliveries
 from interfaces.bootstrap.gateways import gateway_of, pace_of
+from interfaces.config.limits import limits_of
 from interfaces.config.settings import Settings
 from interfaces.config.webhooks import webhook_options
 
@@ -38,11 +40,15 @@ def worker_parts(dsn: str, settings: Settings, stop: Event) -> dict[str, Awaitab
         _log.info("dialling over a gateway", through=gateway.description, **msgspec.structs.asdict(pace))
     else:
         _log.warning("no phone rings", through=gateway.description)
-    parts["dispatcher"] = run_dispatching(dsn, stop, options, gateway=gateway, pace=pace)
+    parts["dispatcher"] = run_dispatching(dsn, stop, options, gateway=gateway, pace=pace, limits=limits_of(settings))
     return parts
 
 
-async def run_dispatching(dsn: str, stop: Event, options: WebhookOptions, *, gateway: GatewayKind, pace: Pace) -> None:
+async def run_dispatching(
+    dsn: str, stop: Event, options: WebhookOptions, *, gateway: GatewayKind, pace: Pace, limits: Limits
+) -> None:
     """Dial due callbacks over a gateway until ``stop`` is set. ``dsn`` is for the service's role."""
     async with open_first_attempt_sender(dsn, options) as first:
-        await run_dispatcher(dsn, gateway.connect, stop, gateway=gateway.name, announce=first.send, pace=pace)
+        await run_dispatcher(
+            dsn, gateway.connect, stop, gateway=gateway.name, announce=first.send, pace=pace, limits=limits
+        )

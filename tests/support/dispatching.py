@@ -17,6 +17,7 @@ from application.policies.notify_webhooks import Message
 from domain.callback.callback import Callback, replay
 from domain.callback.events import CallbackDetails, CallbackScheduled
 from domain.model import Envelope, Fact, Recorded, tag_of
+from domain.organization.limits import Limits
 from domain.streams import callback_stream
 from infrastructure.dispatch.attempt_starter import AttemptStarter, StartedAttempt
 from infrastructure.dispatch.call_placer import Announce
@@ -165,12 +166,17 @@ class Exchange:
             await pool.close()
 
     def dispatch(
-        self, *, announce: Announce = tell_nobody, connect: Connect | None = None, pace: Pace = UNLIMITED
+        self,
+        *,
+        announce: Announce = tell_nobody,
+        connect: Connect | None = None,
+        pace: Pace = UNLIMITED,
+        limits: Limits | None = None,
     ) -> asyncio.Task[None]:
         """Start a dispatcher."""
         stop, connect = asyncio.Event(), connect or (lambda: SimulatedGateway(self.address))
         dispatching = run_dispatcher(
-            service_dsn(self.dsn), connect, stop, gateway=GATEWAY, announce=announce, pace=pace
+            service_dsn(self.dsn), connect, stop, gateway=GATEWAY, announce=announce, pace=pace, limits=limits
         )
         task = asyncio.create_task(dispatching)
         self._running[task] = stop

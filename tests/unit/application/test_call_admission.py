@@ -18,7 +18,7 @@ LINES = {"1001": 1, "+77011234567": 2, "+77272500001": 3}
 
 def candidate(callback_id: int, a: str = "1001", b: str = "+77011234567", **more: Any) -> Candidate:
     lines = {"a_line": LINES.get(a, 99), "b_line": LINES.get(b, 99)}
-    values = {"organization_id": 1, "a_number": a, "b_number": b, "is_of_task": False, **lines, **more}
+    values: dict[str, Any] = {"organization_id": 1, "a_number": a, "b_number": b, "is_of_task": False, **lines, **more}
     return Candidate(callback_id=callback_id, **values)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from application.ports.call_gateway import GatewayKind
 from application.webhook_options import WebhookOptions
+from domain.organization.limits import Limits
 from infrastructure.dispatch.pacing import Pace
 from infrastructure.gateways.asterisk.kind import AsteriskGatewayKind
 from infrastructure.gateways.asterisk.options import AsteriskOptions
@@ -120,7 +121,7 @@ def test_calls_are_kept_under_the_kind_of_their_switch_wherever_it_moves(
 
     monkeypatch.setattr("interfaces.bootstrap.worker.run_dispatcher", lead)
     dispatching = run_dispatching(
-        "host=nowhere.invalid", asyncio.Event(), WebhookOptions(), gateway=gateway, pace=Pace()
+        "host=nowhere.invalid", asyncio.Event(), WebhookOptions(), gateway=gateway, pace=Pace(), limits=Limits()
     )
     asyncio.run(dispatching)
     assert gateways == [name]

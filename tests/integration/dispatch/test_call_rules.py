@@ -1,0 +1,126 @@
+"""Rules and quotas at the moment of the dial: refused without a ring, or held at no cost for other organisations."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from domain.callback.events import FinishResult
+from domain.organization.events import Settings
+from domain.organization.limits import Limits
+from infrastructure.dispatch.attempt_starter import AttemptStarter
+from infrastructure.dispatch.organization_turns import read_turns
+from tests.support.dispatching import ANSWERS, BUSY, Exchange, open_exchange
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def exchange(database: str) -> AsyncIterator[Exchange]:
+    async with open_exchange(database) as opened:
+        yield opened
+
+
+async def organization(exchange: Exchange, organization_id: int = 1, **settings: Any) -> None:
+    """Give an organisation settings, in place of those that it had."""
+    await exchange.do(
+        "INSERT INTO perezvon_1.organizations (id, name, settings, created_at) VALUES (%s, 'Acme', %s, now())"
+        " ON CONFLICT (id) DO UPDATE SET settings = excluded.settings",
+        organization_id,
+        msgspec.json.encode(Settings(**settings)).decode(),
+    )
+
+
+async def started(exchange: Exchange, limits: Limits, limit: int = 10) -> list[int]:
+    """Start what a new leader can start; return the callbacks."""
+    async with exchange.leading() as term:
+        starter = AttemptStarter(term, limits)
+        async with term.pool.connection() as connection:
+            term.turns.load(await read_turns(connection))
+        begun: list[int] = []
+        while await starter.seconds_to_next() <= 0:
+            begun += [one.open_call.callback_id for one in (await starter.start(limit)).started]
+        return begun
+
+
+async def test_a_number_that_may_no_longer_be_called_finishes_its_callback_without_a_ring(exchange: Exchange) -> None:
+    queue = await exchange.queue(slots=1)
+    await organization(exchange, dial_regions=["UZ"])
+    refused, allowed = await exchange.callbacks(queue, [ANSWERS, "2001"])
+    assert await started(exchange, Limits()) == [allowed]
+    assert await exchange.tags(refused) == ["scheduled", "finished"]
+    callback = await exchange.callback(refused)
+    assert (callback.finish_result, callback.finish_comment) == (
+        FinishResult.FAILED,
+        "CANCEL a refused (region_not_allowed)",
+    )
+    assert (callback.call_id, callback.due_at) == (None, None)
+    assert await exchange.rows("SELECT callback_id FROM perezvon_1.open_calls") == [(allowed,)]
+    assert await exchange.rows("SELECT callback_id FROM perezvon_1.timetable") == []
+
+
+async def test_an_organisation_without_calls_left_is_held_and_nothing_is_finished(exchange: Exchange) -> None:
+    await organization(exchange, limits={"calls_per_day": 2}, timezone="Asia/Almaty")
+    await organization(exchange, 2)
+    own = await exchange.callbacks(await exchange.queue(), [ANSWERS] * 5)
+    others = await exchange.callbacks(await exchange.queue(organization_id=2), [ANSWERS] * 5, organization_id=2)
+    assert sorted(await started(exchange, Limits())) == sorted([*own[:2], *others])
+    assert [await exchange.tags(one) for one in own[2:]] == [["scheduled"]] * 3
+    assert await exchange.rows("SELECT organization_id, calls FROM perezvon_1.organization_calls ORDER BY 1") == [
+        (1, 2),
+        (2, 5),
+    ]
+    assert await started(exchange, Limits()) == []
+    await organization(exchange, limits={"calls_per_day": 3}, timezone="Asia/Almaty")
+    assert await started(exchange, Limits()) == [own[2]]
+    await exchange.do("UPDATE perezvon_1.organization_calls SET day = day - 1")
+    assert await started(exchange, Limits()) == own[3:]
+
+
+async def test_a_held_organisation_is_not_examined_again_before_a_minute(exchange: Exchange) -> None:
+    await organization(exchange, limits={"calls_per_day": 0})
+    queue = await exchange.queue()
+    await exchange.callbacks(queue, [ANSWERS])
+    async with exchange.leading() as term:
+        starter = AttemptStarter(term)
+        async with term.pool.connection() as connection:
+            term.turns.load(await read_turns(connection))
+        assert await starter.seconds_to_next() <= 0
+        assert (await starter.start(10)).started == []
+        await exchange.callbacks(queue, [ANSWERS])
+        async with term.pool.connection() as connection:
+            term.turns.load(await read_turns(connection))
+        assert 30 < await starter.seconds_to_next() <= 60
+
+
+async def test_attempts_to_one_number_are_limited_in_an_hour_over_queues_and_leaders(exchange: Exchange) -> None:
+    limits = Limits(attempts_per_number_hour=2)
+    one, two = await exchange.queue(), await exchange.queue()
+    first = await exchange.callbacks(one, [ANSWERS, ANSWERS, BUSY])
+    assert sorted(await started(exchange, limits)) == sorted(first)
+    second = await exchange.callbacks(two, [ANSWERS])
+    assert await started(exchange, limits) == []
+    (row,) = await exchange.rows(
+        "SELECT callback_id, due_at BETWEEN now() + interval '50 minutes' AND now() + interval '1 hour'"
+        " FROM perezvon_1.timetable"
+    )
+    assert row == (second[0], True)
+    await exchange.do("UPDATE perezvon_1.line_attempts SET started_at = started_at - interval '1 hour'")
+    await exchange.do("UPDATE perezvon_1.timetable SET due_at = now()")
+    assert await started(exchange, limits) == second
+
+
+async def test_without_a_quota_no_attempt_is_kept(exchange: Exchange) -> None:
+    await exchange.callbacks(await exchange.queue(), [ANSWERS] * 30)
+    assert len(await started(exchange, Limits(), 100)) == 30
+    assert await exchange.rows("SELECT FROM perezvon_1.line_attempts") == []
+
+
+async def test_an_extension_is_called_after_its_number(exchange: Exchange) -> None:
+    await exchange.callbacks(await exchange.queue(), [f"{ANSWERS};ext=12"])
+    async with exchange.leading() as term:
+        async with term.pool.connection() as connection:
+            term.turns.load(await read_turns(connection))
+        ((one,), _) = ((await AttemptStarter(term).start(1)).started, None)
+        assert (one.call.a_number, one.call.a_digits, one.call.b_sees) == (ANSWERS, "12", ANSWERS)
