@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.office import Office, Service
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
 
@@ -92,3 +93,31 @@ async def test_limits_are_not_set_over_http(office: Office, limits: Any) -> None
     refused = await office.client.patch("/v1/organization/settings", json={"limits": limits}, headers=office.admin)
     assert refused.status_code == 422
     assert [error["pointer"] for error in refused.json()["errors"]] == ["/limits"]
+
+
+async def test_callbacks_that_wait_for_one_number_are_limited(office: Office) -> None:
+    await limited(office, open_per_number=2)
+    queue = await office.create_queue()
+    many = [{"b_number": "+77011234567"}, {"b_number": "8 701 123 45 67"}, {"b_number": "+77011234567;ext=5"}]
+    refused = await office.post_callbacks(
+        queue, *many, {"b_number": "1001"}, {"b_number": "1001"}, {"b_number": "1001"}
+    )
+    assert refused.status_code == 422
+    assert [error["field"] for error in refused.json()["errors"]] == ["tasks[2].b_number"]
+    assert refused.json()["errors"][0]["message"].startswith("open_per_number: At most 2")
+    await office.schedule_callbacks(queue, *many[:2])
+    await eventually_async(lambda: is_limited(office, queue))
+    await office.change_settings(callback_queue=int(queue.rsplit("/", 1)[1]))
+    task = await office.post_task(task_type="callback", caller_phone="+77011234567")
+    assert task.status_code == 422
+    assert [(error["loc"][-1], error["type"]) for error in task.json()["detail"]] == [
+        ("caller_phone", "open_per_number")
+    ]
+    await office.file_task(task_type="order", caller_phone="+77011234567")
+    await office.schedule_callbacks(queue, {"b_number": "+77011234568"})
+
+
+async def is_limited(office: Office, queue: str) -> bool:
+    """Return whether one more callback to the number is refused: the timetable lags behind the log."""
+    response = await office.post_callbacks(queue, {"b_number": "+77011234567"})
+    return "open_per_number" in response.text

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
 import pytest
@@ -10,6 +10,7 @@ from rich.pretty import pretty_repr
 
 from domain.organization.events import Settings as OrganizationSettings
 from interfaces.config import settings
+from interfaces.config.limits import limits_of
 from interfaces.config.settings import BadSetting, Settings, from_environment, unknown_variables
 
 PAGE = (Path(__file__).parents[3] / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -112,3 +113,14 @@ def test_settings_never_show_their_secrets() -> None:
     for shown in (repr(found), str(found), pretty_repr(found)):
         assert "s3cret" not in shown
         assert "somebody" in shown
+
+
+def test_a_number_has_quotas_by_default_only_where_phones_ring() -> None:
+    def quotas(**settings: Any) -> tuple[int | None, int | None]:
+        limits = limits_of(Settings(**settings))
+        return limits.attempts_per_number_hour, limits.open_per_number
+
+    assert quotas() == quotas(gateway="simulated") == (None, None)
+    assert quotas(gateway="asterisk") == (12, 3)
+    assert quotas(gateway="asterisk", open_per_number=50) == (12, 50)
+    assert quotas(gateway="simulated", attempts_per_number_hour=5) == (5, None)

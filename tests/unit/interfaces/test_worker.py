@@ -16,6 +16,7 @@ from infrastructure.gateways.asterisk.options import AsteriskOptions
 from infrastructure.gateways.simulated.kind import SimulatedGatewayKind
 from interfaces.bootstrap.gateways import gateway_of
 from interfaces.bootstrap.worker import run_dispatching
+from interfaces.config.limits import limits_of
 from interfaces.config.settings import BadSetting, Settings
 from interfaces.processes.sockets import listen
 from interfaces.processes.worker import PartEnded, work
@@ -95,7 +96,7 @@ def test_it_dials_the_switch_that_is_set_at_the_pace_that_is_set(
         await signal_stop(_dsn, stop)
 
     run(settings, run_dispatching=dial)
-    assert dialled == {"gateway": gateway_of(settings), "pace": pace}
+    assert dialled == {"gateway": gateway_of(settings), "pace": pace, "limits": limits_of(settings)}
 
 
 def test_a_worker_that_cannot_know_its_switch_does_not_begin(run: Callable[..., None]) -> None:
