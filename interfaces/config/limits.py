@@ -14,5 +14,5 @@ def limits_of(settings: Settings) -> Limits:
     Quotas of a number have a default only where phones ring: demos and tests call the same numbers again and again.
     """
     defaults: dict[str, Any] = _WHERE_PHONES_RING if settings.gateway == "asterisk" else {}
-    given: dict[str, Any] = {name: getattr(settings, name) for name in LIMIT_NAMES}
-    return Limits(**{name: defaults.get(name) if value is None else value for name, value in given.items()})
+    given = {name: value for name in LIMIT_NAMES if (value := getattr(settings, name)) is not None}
+    return Limits(**(defaults | given))
