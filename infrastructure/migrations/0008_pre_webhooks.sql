@@ -25,6 +25,7 @@ CREATE TABLE {schema}.webhook_lanes (
 ) WITH (fillfactor = 50);
 CREATE INDEX webhook_lanes_ready ON {schema}.webhook_lanes (organization_id, has_answered, ready_at)
     WHERE ready_at < 'infinity';
+CREATE INDEX webhook_lanes_oldest ON {schema}.webhook_lanes (ready_at) WHERE ready_at < 'infinity';
 
 CREATE TABLE {schema}.webhook_deliveries (
     number          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -16,7 +16,7 @@ from infrastructure.postgres.notifications import wait_or_timeout
 from infrastructure.webhooks import lane_leases
 from infrastructure.webhooks.attempt import AttemptSender
 from infrastructure.webhooks.lane_leases import LEASE_BEYOND_TIMEOUT_S, Delivery, LaneLease
-from infrastructure.webhooks.lane_places import LANES_MAX, LanePlaces
+from infrastructure.webhooks.lane_places import LanePlaces
 from infrastructure.webhooks.lane_window import LaneWindow
 from infrastructure.webhooks.results import AttemptResult, record_results
 
@@ -91,7 +91,7 @@ class DeliveryLoop:
     async def _lease(self, connection: AsyncConnection) -> bool:
         """Lease lanes that are ready, as far as there are places; return whether there were enough."""
         until = monotonic() + self._send_within_s
-        ready = await lane_leases.find_ready_lanes(connection, LANES_MAX)
+        ready = await lane_leases.find_ready_lanes(connection)
         rooms = self._lane_places.allot(ready)
         leases: list[LaneLease] = []
         try:

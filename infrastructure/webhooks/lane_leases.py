@@ -12,6 +12,8 @@ from application.policies.notify_webhooks import WebhookKind
 from infrastructure.postgres.sql import load_statement, statement
 
 LEASE_BEYOND_TIMEOUT_S = 15.0
+READY_MAX = 256
+"""Ready lanes of a class that are counted (find_ready_lanes.sql)."""
 
 _FIND_READY = load_statement(__name__, "find_ready_lanes.sql")
 _LEASE = statement("""
@@ -23,13 +25,13 @@ _LEASE = statement("""
         CROSS JOIN LATERAL (
             SELECT l.id
             FROM {schema}.webhook_lanes AS l
-            WHERE l.organization_id = t.organization_id
-                AND l.has_answered = t.has_answered
-                AND l.ready_at <= now()
+            WHERE (l.organization_id, l.has_answered, l.ready_at) >= (t.organization_id, t.has_answered, '-infinity')
+                AND (l.organization_id, l.has_answered, l.ready_at) <= (t.organization_id, t.has_answered, now())
+                AND l.ready_at < 'infinity'
                 AND l.lease_until < now()
                 AND l.paused_until <= now()
                 AND l.open_until <= now()
-            ORDER BY l.ready_at
+            ORDER BY l.organization_id, l.has_answered, l.ready_at
             LIMIT t.room
             FOR NO KEY UPDATE SKIP LOCKED
         ) AS l
@@ -143,9 +145,9 @@ class Delivery(msgspec.Struct, frozen=True, array_like=True):
     expires_at: datetime
 
 
-async def find_ready_lanes(connection: AsyncConnection, max_lanes: int) -> dict[LaneClass, int]:
-    """Return the number of lanes that can be leased now, up to ``max_lanes``, of each class that has any."""
-    cursor = await connection.execute(_FIND_READY, (max_lanes,), prepare=True)
+async def find_ready_lanes(connection: AsyncConnection) -> dict[LaneClass, int]:
+    """Return the number of lanes that can be leased now, up to ``READY_MAX``, of each class that has any."""
+    cursor = await connection.execute(_FIND_READY, prepare=True)
     return {LaneClass(organization_id, has_answered): count async for organization_id, has_answered, count in cursor}
 
 

@@ -4,10 +4,10 @@ from collections import Counter, deque
 from collections.abc import Collection, Mapping
 
 from application.fair_share import FairShare
-from infrastructure.webhooks.lane_leases import LaneClass, LaneLease
+from infrastructure.webhooks.lane_leases import READY_MAX, LaneClass, LaneLease
 from infrastructure.webhooks.lane_window import LaneWindow
 
-LANES_MAX = 256
+LANES_MAX = READY_MAX
 NEVER_ANSWERED_MAX = 64
 
 

@@ -22,4 +22,6 @@ BLOCKED = Counter("perezvon_webhook_blocked", "Attempts that were refused becaus
 FENCED = Counter("perezvon_webhook_fenced", "Results that came too late: another worker had leased the lane")
 PENDING = Gauge("perezvon_webhook_pending", "Pending deliveries, counted up to 100,000")
 OLDEST_DUE = Gauge("perezvon_webhook_oldest_due_seconds", "Time for which the oldest due delivery has been due")
-LANES = Gauge("perezvon_webhook_lanes", "Lanes by state: open, paused, leased or idle", ["state"])
+LANES = Gauge(
+    "perezvon_webhook_lanes", "Lanes with something pending, by state: open, paused, leased or waiting", ["state"]
+)

@@ -12,8 +12,8 @@ from infrastructure.postgres.sql import load_statement
 
 CHANNEL = "webhooks"
 KEPT_FOR = timedelta(days=30)
-LEASE_S = 30.0
-"""How long a first attempt may stay unrecorded: 15 s longer than the longest timeout of its request."""
+LEASE_S = 50.0
+"""How long a first attempt may stay unrecorded: 15 s longer than the longest timeout of a request, and its look-up's wait."""
 
 _ENQUEUE = load_statement(__name__, "enqueue.sql")
 

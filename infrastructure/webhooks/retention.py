@@ -56,7 +56,7 @@ _PENDING = statement("""
                 ORDER BY due_at
                 LIMIT 1
             ) AS d
-            WHERE l.ready_at <= now()
+            WHERE l.ready_at <= now() AND l.ready_at < 'infinity'
         )
 """)
 _LANES = statement("""
@@ -65,13 +65,14 @@ _LANES = statement("""
             WHEN open_until > now() THEN 'open'
             WHEN paused_until > now() THEN 'paused'
             WHEN lease_until > now() THEN 'leased'
-            ELSE 'idle'
+            ELSE 'waiting'
         END AS state,
         count(*)
     FROM {schema}.webhook_lanes
+    WHERE ready_at < 'infinity'
     GROUP BY 1
 """)
-_STATES = ("open", "paused", "leased", "idle")
+_STATES = ("open", "paused", "leased", "waiting")
 
 
 async def expire_deliveries(pool: Pool) -> None:

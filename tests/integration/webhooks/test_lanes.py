@@ -170,7 +170,7 @@ async def test_a_message_that_is_sent_again_makes_its_lane_ready(database: str) 
 
 
 async def ready(connection: AsyncConnection) -> dict[LaneClass, int]:
-    return await find_ready_lanes(connection, LANES_MAX)
+    return await find_ready_lanes(connection)
 
 
 async def lease_all(connection: AsyncConnection) -> list[LaneLease]:
@@ -212,24 +212,47 @@ async def test_two_transactions_that_make_the_same_idle_lanes_due_do_not_wait_fo
     assert rows(database, "SELECT 1 FROM SCHEMA.webhook_lanes WHERE ready_at = 'infinity'") == []
 
 
-async def test_finding_lanes_costs_the_same_beside_any_number_of_lanes_of_another_organisation(database: str) -> None:
-    async def pages() -> int:
-        async with await AsyncConnection.connect(database, autocommit=True) as connection:
-            await connection.execute("ANALYZE perezvon_1.webhook_lanes")
-            await connection.execute("SET enable_seqscan = off")  # a small table would be read as a whole
-            found = await ready(connection)
-            assert found[LaneClass(HEALTHY, has_answered=False)] == 1
-            statement = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + _FIND_READY
-            plan: Any = await (await connection.execute(statement, (1,))).fetchone()
-        return plan[0][0]["Plan"]["Shared Hit Blocks"] + plan[0][0]["Plan"]["Shared Read Blocks"]
+class Lanes:
+    """The table of lanes, and what finding the ready ones costs in it."""
 
-    def lanes(organization: int, first: int, count: int) -> str:
-        return (
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._count = 0
+
+    async def add(self, organizations: str, ready_at: str, count: int) -> None:
+        first, self._count = self._count, self._count + count
+        await asyncio.to_thread(
+            rows,
+            self._dsn,
             "INSERT INTO SCHEMA.webhook_lanes (id, organization_id, host, ready_at) SELECT gen_random_uuid(),"
-            f" {organization}, 'host-' || n, now() FROM generate_series({first}, {first + count - 1}) AS n"
+            f" {organizations}, 'host-' || n, {ready_at} FROM generate_series({first}, {first + count - 1}) AS n",
         )
 
-    await change(database, lanes(HOSTILE, 0, 500), lanes(HEALTHY, 0, 1))
-    few = await pages()
-    await change(database, lanes(HOSTILE, 500, 5000))
-    assert await pages() <= few + 10
+    async def pages(self) -> int:
+        """Return the number of pages read to find the ready lanes."""
+        async with await AsyncConnection.connect(self._dsn, autocommit=True) as connection:
+            await connection.execute("VACUUM (ANALYZE) perezvon_1.webhook_lanes")
+            assert (await ready(connection))[LaneClass(HEALTHY, has_answered=False)] == 1
+            statement = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + _FIND_READY
+            plan: Any = await (await connection.execute(statement)).fetchone()
+        return plan[0][0]["Plan"]["Shared Hit Blocks"] + plan[0][0]["Plan"]["Shared Read Blocks"]
+
+
+@pytest.mark.parametrize(
+    ("organizations", "ready_at"),
+    [
+        (str(HOSTILE), "now()"),
+        (str(HOSTILE), "now() + interval '1 hour'"),
+        (str(HOSTILE), "'infinity'"),
+        ("1000 + n", "now() + interval '1 hour'"),
+    ],
+)
+async def test_finding_lanes_costs_the_same_beside_any_number_of_lanes_of_others(
+    database: str, organizations: str, ready_at: str
+) -> None:
+    lanes = Lanes(database)
+    await lanes.add(organizations, ready_at, 2000)
+    await lanes.add(str(HEALTHY), "now()", 1)
+    few = await lanes.pages()
+    await lanes.add(organizations, ready_at, 18_000)
+    assert await lanes.pages() <= few + 30
