@@ -13,8 +13,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from application.errors import PreconditionFailed, StorageUnavailable
+from interfaces.api.openapi.descriptions import DESCRIPTIONS
 from interfaces.api.openapi.examples import CALL_ID, CALLBACK_ID, EXAMPLES, QUEUE_ID, TASK_ID
 from interfaces.api.openapi.schemas import body_type, parameters, reference, response_type, returns_list, schemas
+from interfaces.api.openapi.webhooks import webhook_schemas, webhooks
 from interfaces.api.routes.call_history import CALL_UUID
 from interfaces.api.web.error_responses import (
     ERROR_RESPONSES,
@@ -134,12 +136,21 @@ def document(routers: Sequence[Router]) -> Json:
                 "description": "Queues of callbacks: A is called, then B, and the two are connected.",
             },
             {"name": "administration", "description": "An organisation's members, operators, tokens and settings."},
+            {"name": "webhooks", "description": "Deliveries of webhooks, and the secret that signs them."},
+            {
+                "name": "notifications",
+                "description": "The messages of webhooks, which the URLs of a callback receive.",
+            },
             {"name": "audit", "description": "Audit trail, and lag of views and policies."},
             {"name": "health", "description": "Liveness and readiness of the process."},
         ],
         "paths": paths,
+        "webhooks": webhooks(),
         "components": {
-            "schemas": schemas([*types, TasksError, TasksValidationError, QueuesError, ProblemDetails], routes),
+            "schemas": {
+                **schemas([*types, TasksError, TasksValidationError, QueuesError, ProblemDetails], routes),
+                **webhook_schemas(),
+            },
             "responses": error_responses,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "pz_<id>_<secret>"}},
         },
@@ -172,7 +183,7 @@ def _parameters(path: str, handler: HTTPRouteHandler) -> Iterator[Json]:
     named = _CLIENT_PATH_PARAMS if path.startswith(_QUEUES) else _TASK_PATH_PARAMS
     for name, schema in named.items():
         if f"{{{name}}}" in path:
-            yield {"name": name, "in": "path", "required": True, "schema": schema}
+            yield {"name": name, "in": "path", "required": True, "schema": schema, "description": DESCRIPTIONS[name]}
     yield from parameters(handler)
 
 

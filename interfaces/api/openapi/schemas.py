@@ -10,6 +10,7 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
+from interfaces.api.openapi.descriptions import DESCRIPTIONS
 from interfaces.api.web.json_response import JsonResponse
 from interfaces.api.web.query_params import param_fields
 from interfaces.api.web.times import RequestTime
@@ -53,12 +54,12 @@ def parameters(handler: HTTPRouteHandler) -> Iterator[dict[str, Any]]:
         if isinstance(declared := field.kwarg_definition, PathParameter):
             bounds: Any = {bound: value for bound in ("ge", "le") if (value := getattr(declared, bound)) is not None}
             schema = {**_schema(Annotated[field.annotation, msgspec.Meta(**bounds)]), **(declared.schema_extra or {})}
-            yield {"name": name, "in": "path", "required": True, "schema": schema}
+            yield {"name": name, "in": "path", "required": True, "schema": schema, **_description(handler, name)}
     if query := handler.opt.get("query"):
         fields = msgspec.structs.fields(query)
         for field, (_, name, source, tp) in zip(fields, param_fields(query), strict=True):
             schema = _schema(tp) | ({"default": field.default} if isinstance(field.default, bool | int) else {})
-            described = {"description": schema.pop("description")} if "description" in schema else {}
+            described = {"description": lifted} if (lifted := _lifted(schema)) else _description(handler, name)
             yield {"name": name, "in": source, "schema": schema, **described}
 
 
@@ -71,7 +72,42 @@ def schemas(structs: Sequence[type[msgspec.Struct]], handlers: Sequence[HTTPRout
         for field in msgspec.structs.fields(struct):
             if datetime in _parts(field.type):
                 _set_date_time(found[struct.__name__]["properties"][field.encode_name])
+    for name, schema in found.items():
+        describe(name, schema)
+        complete_types(schema)
     return found
+
+
+def complete_types(schema: dict[str, Any]) -> None:
+    """Set the types that generators of clients need: that of words, and of a field that accepts only null so far."""
+    if "enum" in schema:
+        schema["type"] = "string"
+    elif schema.get("type") == "null":
+        schema["type"] = ["integer", "null"]
+    for part in (*schema.get("properties", {}).values(), *schema.get("anyOf", ())):
+        if part != {"type": "null"}:
+            complete_types(part)
+
+
+def describe(name: str, schema: dict[str, Any]) -> None:
+    """Describe each property of a schema, with its default: a property with ``default`` is required in generated clients."""
+    for field, part in schema.get("properties", {}).items():
+        default = part.pop("default", None)
+        text = _lifted(part) or DESCRIPTIONS.get(f"{name}.{field}") or DESCRIPTIONS.get(field, "")
+        is_told = default in (None, [], {}) or "efault" in text
+        part["description"] = text if is_told else f"{text} Default: {msgspec.json.encode(default).decode()}."
+
+
+def _description(handler: HTTPRouteHandler, name: str) -> dict[str, str]:
+    return {"description": DESCRIPTIONS.get(f"{handler.operation_id}.{name}") or DESCRIPTIONS.get(name, "")}
+
+
+def _lifted(schema: dict[str, Any]) -> str:
+    """Remove and return the description of a schema, or that of its only alternative to null."""
+    for part in (schema, *schema.get("anyOf", ())):
+        if text := part.pop("description", ""):
+            return text
+    return ""
 
 
 def _schema(tp: Any) -> dict[str, Any]:

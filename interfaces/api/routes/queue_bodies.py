@@ -17,8 +17,6 @@ from domain.limits import (
     DEFAULT_CONCURRENT_CALLBACKS,
     DEFAULT_PAUSE_S,
     DEFAULT_TRIES,
-    EXTENSION_MAX,
-    EXTENSION_MIN,
     NEW_CALLBACKS_MAX,
     PAUSE_MAX_S,
     PHONE_MAX,
@@ -54,7 +52,7 @@ CallNumber = Annotated[
         max_length=PHONE_MAX,
         description="E.164, a national number of the organisation's region, or an extension of 2 to 8 digits.",
         examples=["+77011234567"],
-        extra_json_schema={"anyOf": [{"pattern": f"^[0-9]{{{EXTENSION_MIN},{EXTENSION_MAX}}}$"}, {"pattern": PHONE}]},
+        extra_json_schema={"pattern": PHONE},
     ),
 ]
 WebhookUrl = Annotated[
