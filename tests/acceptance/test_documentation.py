@@ -1,16 +1,19 @@
-"""The commands of the tutorial and of the how-to pages work as they are printed."""
+"""The commands of the tutorial and of the how-to pages, and the Python of all pages, work as they are printed."""
 
 import json
 import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import LiteralString, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
 import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from infrastructure.postgres.connections import service_dsn
 from tests.asterisk.processes import free_port
@@ -23,7 +26,9 @@ RECEIVER_PORT = "9000"
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    """Return the code blocks of a page; one in a list is indented."""
+    block = re.compile(rf"^( *)```{language}\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(found[2]) for found in block.finditer(page.read_text(encoding="utf-8"))]
 
 
 @pytest.fixture
@@ -78,3 +83,32 @@ def _the_queries_find_something(database: str) -> None:
         for query in queries:
             found = connection.execute(cast("LiteralString", query)).fetchall()
             assert bool(found) == ("parked_streams" not in query), query
+
+
+def test_every_python_example_is_run_by_a_test() -> None:
+    pages = [*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md"), *DOCS.parent.glob("examples/**/*.md")]
+    with_python = {str(page.relative_to(DOCS.parent)) for page in pages if blocks(page, "(?:python|py)")}
+    assert with_python == {"docs/webhooks.md", "docs/howto/verify-a-webhook.md"}  # the latter is run with the tutorial
+
+
+def test_the_python_of_the_page_on_webhooks_verifies_a_signature() -> None:
+    secret, now, body = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", datetime.now(UTC), '{"type": "callback.finished.v1"}'
+    (block,) = blocks(DOCS.parent / "docs/webhooks.md", "python")
+    names: dict[str, Any] = {}
+    exec(block.replace("whsec_…", secret), names)  # noqa: S102 - the text is a page of this repository
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(secret).sign("msg_1", now, body),
+    }
+    assert names["verified"](body.encode(), headers) == {"type": "callback.finished.v1"}
+    with pytest.raises(WebhookVerificationError):
+        names["verified"](b"{}", headers)
+
+
+def test_every_page_names_the_default_port_of_the_api() -> None:
+    for page in (*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md")):
+        ports = re.findall(
+            r"(?:127\.0\.0\.1|localhost):([0-9]+)/(?:api|v1|client|docs|health|openapi)", page.read_text()
+        )
+        assert set(ports) <= {"8080"}, page
