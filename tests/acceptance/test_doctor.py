@@ -6,6 +6,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from infrastructure.operations.doctor import horizon
+from infrastructure.postgres.connections import service_dsn
 from tests.asterisk.real_switch import RealSwitch
 from tests.support.databases import DatabaseServer
 from tests.support.shell import Shell
@@ -135,6 +137,26 @@ def test_the_doctor_sees_a_switch_that_is_left_alone_for_its_congestion(
     assert paused["message"].startswith("No calls start for ")
     assert f"for {duration}" in paused["message"].replace("3599 s", "3600 s")
     assert "pause 2 in a row" in paused["message"]
+
+
+def test_the_doctor_names_organisations_that_are_paused(shell: Shell, execute: Execute) -> None:
+    execute(lease("asterisk", f"{IN_AN_HOUR}, true, now(), '-infinity', 0"))
+    execute(f"INSERT INTO perezvon_1.organization_pauses VALUES ('asterisk', 65, {IN_AN_HOUR}, 1)")
+    paused = shell.findings()["gateway asterisk"]
+    assert paused["state"] == "warn"
+    assert paused["message"].startswith("Calls of the organisations 65 met congestion")
+
+
+def test_the_doctor_names_the_oldest_snapshot(shell: Shell, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shell.findings()["snapshot"]["state"] == "ok"
+    monkeypatch.setattr(horizon, "SNAPSHOT_MAX_S", -1.0)
+    with psycopg.connect(service_dsn(database), application_name="report") as reader:
+        reader.execute("SET default_transaction_isolation = 'repeatable read'")
+        reader.commit()
+        reader.execute("SELECT 1")
+        held = shell.findings()["snapshot"]
+    assert held["state"] == "warn"
+    assert f"session {reader.info.backend_pid} (report, " in held["message"]
 
 
 def test_the_doctor_sees_that_nobody_dials_what_is_due(shell: Shell, execute: Execute) -> None:

@@ -8,6 +8,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from application.ports.diagnosis import Check, passed
+from infrastructure.operations.doctor.horizon import examine_horizon
 from infrastructure.operations.doctor.server import check_connections, check_writable
 from infrastructure.postgres.migrations import migrations
 from infrastructure.postgres.roles import APP_ROLE, excess_of
@@ -65,6 +66,7 @@ def examine(dsn: str, *, allow_owner: bool) -> Iterator[Check]:
         yield _role(connection, allow_owner=allow_owner)
         for check in (_fence, _search, _secrets, _clock, _worker):
             yield _run(check, connection)
+        yield from examine_horizon(connection)
 
 
 def _run(check: Callable[[Connection], Check], connection: Connection) -> Check:

@@ -20,9 +20,15 @@ _GATEWAYS = statement("""
         link_since,
         coalesce(pauses, 0) AS pauses,
         coalesce(calls, 0) AS calls,
-        extract(epoch FROM nullif(paused_until, '-infinity') - clock_timestamp())::float8 AS paused_s
+        extract(epoch FROM nullif(paused_until, '-infinity') - clock_timestamp())::float8 AS paused_s,
+        coalesce(paused_organizations, '{}') AS paused_organizations
     FROM {schema}.gateway_leases
     FULL JOIN (SELECT gateway, count(*) AS calls FROM {schema}.open_calls GROUP BY gateway) AS o USING (gateway)
+    LEFT JOIN (
+        SELECT gateway, array_agg(organization_id ORDER BY organization_id) AS paused_organizations
+        FROM {schema}.organization_pauses
+        GROUP BY gateway
+    ) AS p USING (gateway)
     ORDER BY gateway
 """)
 _OVERDUE = statement(f"""
@@ -41,6 +47,7 @@ class _Gateway(msgspec.Struct, frozen=True, kw_only=True):
     pauses: int
     calls: int
     paused_s: float | None
+    paused_organizations: list[int]
 
 
 def examine_dispatch(dsn: str) -> Iterator[Check]:
@@ -77,5 +84,10 @@ def _check(gateway: _Gateway) -> Check:
         advice = (
             "Calls met congestion, or the switch was restarted: check that its trunks are registered and carry calls"
         )
+        return Check(name=name, state="warn", message=message, advice=advice)
+    if gateway.paused_organizations:
+        paused = ", ".join(map(str, gateway.paused_organizations))
+        message = f"Calls of the organisations {paused} met congestion: they start none but a probe; {calls}"
+        advice = "The calls of other organisations get through: check the numbers that these organisations call"
         return Check(name=name, state="warn", message=message, advice=advice)
     return passed(name, f"A worker leads the gateway, and the switch is connected; {calls}")
