@@ -80,15 +80,12 @@ class OrganizationTurns:
             self._on.add(organization_id)
         if organization_id in self._news:
             self._news[organization_id] = min(at, self._news[organization_id])
-        at = self._after_hold(organization_id, at)
         if at < self._floors.get(organization_id, _NEVER):
             self._put(organization_id, at)
 
     def hold(self, organization_id: int, until: datetime) -> None:
-        """Start no call of the organisation before ``until``, even if callbacks become due meanwhile."""
+        """Give the organisation no turn before ``until``, also if callbacks become due. The next leader does not know it."""
         self._held[organization_id] = until
-        self._ready.discard(organization_id)
-        self._put(organization_id, until)
 
     def is_alone(self, organization_id: int) -> bool:
         """Return whether no other organisation has a queue that is on."""
@@ -102,7 +99,9 @@ class OrganizationTurns:
     def ready(self, limit: int, may_start: Callable[[int], bool]) -> list[int]:
         """Return the organisations that may have a call to start now, the one served longest ago first."""
         self._promote()
-        able = filter(may_start, self._ready)
+        now = self.now()
+        self._held = {one: until for one, until in self._held.items() if until > now}
+        able = (one for one in self._ready if one not in self._held and may_start(one))
         return heapq.nsmallest(limit, able, key=lambda one: (self._served.get(one, 0), one))
 
     def floors(self, organization_ids: Sequence[int]) -> list[datetime]:
@@ -120,7 +119,7 @@ class OrganizationTurns:
             self._ready.discard(organization_id)
             del self._floors[organization_id]
             if floor < _NEVER:
-                self._put(organization_id, self._after_hold(organization_id, floor))
+                self._put(organization_id, floor)
         self._news = {}
 
     def seconds_to_next(self) -> float:
@@ -131,14 +130,6 @@ class OrganizationTurns:
     def now(self) -> datetime:
         """Return the database's present time, as well as it is known."""
         return self._clock() + self._ahead
-
-    def _after_hold(self, organization_id: int, at: datetime) -> datetime:
-        until = self._held.get(organization_id)
-        if until is None:
-            return at
-        if until <= self.now():
-            del self._held[organization_id]
-        return max(at, until)
 
     def _put(self, organization_id: int, at: datetime) -> None:
         self._floors[organization_id] = at
