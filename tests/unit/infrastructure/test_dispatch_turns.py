@@ -63,9 +63,9 @@ def test_the_one_served_longest_ago_is_first(turns: OrganizationTurns) -> None:
 def test_the_order_and_the_times_are_known_from_the_queues(turns: OrganizationTurns) -> None:
     turns.load(
         [
-            QueuesOfOrganization(1, NOW, NOW, True, NOW),  # noqa: FBT003 - as the row has it
-            QueuesOfOrganization(2, NOW - HOUR, NOW, True, NOW),  # noqa: FBT003
-            QueuesOfOrganization(3, None, None, False, NOW),  # noqa: FBT003
+            QueuesOfOrganization(1, NOW, NOW, is_on=True, now=NOW),
+            QueuesOfOrganization(2, NOW - HOUR, NOW, is_on=True, now=NOW),
+            QueuesOfOrganization(3, None, None, is_on=False, now=NOW),
         ]
     )
     assert ready(turns) == [2, 1]
