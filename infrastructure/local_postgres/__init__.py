@@ -17,6 +17,7 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
+from pwd import struct_passwd
 from typing import IO
 
 import platformdirs
@@ -24,9 +25,10 @@ import psycopg
 
 from application.errors import StorageUnavailable
 from application.ports.operations import LocalPostgresError, UnsuitableDatabase
+from infrastructure.local_postgres import programs
 from infrastructure.local_postgres.server import Server
 
-__all__ = ["LocalPostgresError", "default_home", "running", "start"]
+__all__ = ["LocalPostgresError", "default_home", "running", "server_user", "start"]
 
 
 def default_home() -> Path:
@@ -78,6 +80,15 @@ def running(home: Path) -> str | None:
             return None if server.state() else server.dsn("perezvon")
 
 
+def server_user(home: Path) -> struct_passwd | None:
+    """Return the user that runs the server of a data folder, if this process is root; else None.
+
+    Raises LocalPostgresError.
+    """
+    with _translate_errors(home):
+        return programs.server_user((home / "own").stat().st_uid)
+
+
 @contextmanager
 def _translate_errors(home: Path) -> Generator[None]:
     try:
@@ -94,6 +105,9 @@ def _join(home: Path) -> Generator[Server]:
         users = stack.enter_context((home / "users").open("a"))
         flock(users, LOCK_SH)
         server = Server.of(home)
+        if user := server.programs.user:  # processes of root may give up its rights, and use the server as its user
+            for name in ("lock", "users"):
+                os.chown(home / name, user.pw_uid, user.pw_gid)
         yield server
         stack.pop_all()
         atexit.register(_leave, server, users)

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from pwd import struct_passwd
 
 import structlog
 
@@ -131,6 +132,11 @@ class DatabaseHome:
             self.service_dsn = log_in_as_service(owner, self._folder, renew=True)
         else:
             self.service_dsn = service_dsn(owner)
+
+    @property
+    def server_user(self) -> struct_passwd | None:
+        """The user that runs the local Postgres, if this process is root and starts one. Raises LocalPostgresError."""
+        return None if self._url else local_postgres.server_user(self._folder)
 
     async def keep_server(self) -> None:
         """Restart the local Postgres whenever it is lost. Raises LocalPostgresError when that fails."""

@@ -30,6 +30,9 @@ Rate = Annotated[float, Meta(gt=0)]
 Burst = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0, le=OWN_LIMIT_MAX)]
 Positive = Annotated[int, Meta(ge=1, le=OWN_LIMIT_MAX)]
+PathPrefix = Annotated[
+    str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$", description="a path such as /perezvon, without a slash at its end")
+]
 SimulatorAddress = Annotated[
     str, Meta(pattern=ADDRESS, description="a host and a port, such as 127.0.0.1:8078, or the path of a Unix socket")
 ]
@@ -68,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     attempts_per_number_hour: Count | None = None
     open_per_number: Count | None = None
     trusted_proxies: str = ""
+    path_prefix: PathPrefix = ""
     ready_lag_seconds: Annotated[float, Meta(ge=0)] = 10.0
     shutdown_seconds: Annotated[int, Meta(ge=0)] = 10
     metrics_address: MetricsAddress | None = None

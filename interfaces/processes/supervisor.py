@@ -12,6 +12,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from pwd import struct_passwd
 
 import msgspec
 import structlog
@@ -28,6 +29,7 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     """A process to keep running. ``descriptors`` are the open files that it inherits besides its output.
 
     ``environment`` overrides variables of the parent. A child that ``serves_others`` is stopped after the others drained.
+    ``user`` is the user to run it as, None for the parent's.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     descriptors: tuple[int, ...] = ()
     environment: Mapping[str, str] = {}
     serves_others: bool = False
+    user: struct_passwd | None = None
 
 
 async def supervise(
@@ -91,13 +94,18 @@ async def _keep(child: Child, patience: float) -> None:
 
 
 async def _started(child: Child) -> Process:
+    user = child.user
     process = await asyncio.create_subprocess_exec(
         *child.command,
         stdin=PIPE,
         stdout=sys.stderr.fileno(),  # only the parent writes to standard output
         pass_fds=child.descriptors,
-        env={**os.environ, **child.environment},
+        env={**os.environ, **({"HOME": user.pw_dir} if user else {}), **child.environment},
         process_group=0,  # Ctrl-C reaches only the parent, which then stops its children
+        user=user and user.pw_uid,
+        group=user and user.pw_gid,
+        extra_groups=[] if user else None,
+        cwd="/" if user else None,
     )
     _log.info("started", process=child.name, pid=process.pid)
     return process

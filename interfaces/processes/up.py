@@ -21,6 +21,7 @@ from interfaces.demo.story import run_demo
 from interfaces.processes.metrics_server import FREE_PORT, open_metrics
 from interfaces.processes.sockets import url_of
 from interfaces.processes.supervisor import Child, supervise
+from interfaces.processes.unprivileged import unprivileged_user
 
 _POLL_S = 0.1
 _DRAIN_MARGIN_S = 5.0  # seconds that a process may need beyond its own limit
@@ -56,6 +57,7 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
         network, address = open_listener("127.0.0.1:0")
         gateway = gateway_of(replace(settings, simulator_address=address))
     _warn_of_phones(gateway)
+    user = unprivileged_user(database.server_user)
     children = (
         _child(
             "api",
@@ -71,6 +73,7 @@ def up(settings: Settings, data_dir: Path | None, listener: socket.socket, *, wi
             environment={**database.environment(), **gateway.environment()},
         ),
     )
+    children = [replace(child, user=user) for child in children]
 
     async def announce_and_demo() -> None:
         try:

@@ -85,7 +85,7 @@ def _download(scratch: Path, suite: str, deadline: float) -> None:
     for name in ("lists/partial", "cache/archives/partial"):
         (scratch / name).mkdir(parents=True, exist_ok=True)
     sources = scratch / "sources.list"
-    sources.write_text(f"deb [signed-by={_KEYS}] {_archive()} {suite} main\n")
+    sources.write_text(f"deb [signed-by={_KEYS}] {debian_archive()} {suite} main\n")
     places = {"Dir::Etc::sourcelist": sources, "Dir::State::lists": scratch / "lists", "Dir::Cache": scratch / "cache"}
     options = [f"-o{name}={value}" for name, value in (_OPTIONS | places).items()]
     apt = ["apt-get", "-qq", *options]
@@ -93,7 +93,7 @@ def _download(scratch: Path, suite: str, deadline: float) -> None:
     _run([*apt, "-y", "--download-only", "install", *_PACKAGES], deadline)
 
 
-def _archive() -> str:
+def debian_archive() -> str:
     """Return the archive that this Debian host uses, by default the public one."""
     fields = "$(ORIGIN) $(COMPONENT) $(REPO_URI)"
     command = ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"]

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from interfaces.api.openapi.document import document
 from interfaces.api.routes.registry import api_routers
 from interfaces.api.web.authentication import charge_public
-from interfaces.api.web.context import AnyRequest
+from interfaces.api.web.context import AnyRequest, context_of
 from interfaces.api.web.error_responses import exception_handlers, format_problem
 
 _MEDIA_TYPES = {
@@ -27,9 +27,10 @@ _CONTENT_SECURITY_POLICY = (
 
 
 @get("/openapi.json", include_in_schema=False)
-async def openapi_json() -> Response[bytes]:
+async def openapi_json(request: AnyRequest) -> Response[bytes]:
     """Return the OpenAPI document."""
-    return Response(openapi_document(), media_type="application/json")
+    prefix = context_of(request).api.settings.path_prefix
+    return Response(openapi_document(prefix), media_type="application/json")
 
 
 @get("/docs", media_type="text/html", include_in_schema=False)
@@ -61,9 +62,9 @@ async def _charge(request: AnyRequest) -> None:
 
 
 @cache
-def openapi_document() -> bytes:
-    """Return the OpenAPI document as JSON. It is built once."""
-    return msgspec.json.encode(document(api_routers()))
+def openapi_document(prefix: str = "") -> bytes:
+    """Return the OpenAPI document as JSON, for an API under the path ``prefix``. It is built once."""
+    return msgspec.json.encode(document(api_routers(), prefix))
 
 
 @cache

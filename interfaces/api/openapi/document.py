@@ -110,8 +110,8 @@ _IDEMPOTENCY_KEY = {
 }
 
 
-def document(routers: Sequence[Router]) -> Json:
-    """Return the OpenAPI document of all documented handlers of the routers."""
+def document(routers: Sequence[Router], prefix: str = "") -> Json:
+    """Return the OpenAPI document of all documented handlers of the routers, which are served under the path ``prefix``."""
     operations = list(_operations(routers))
     paths: dict[str, Json] = {}
     for path, method, handler in operations:
@@ -128,7 +128,7 @@ def document(routers: Sequence[Router]) -> Json:
             "description": "Tasks and callbacks of a call centre. Every change is recorded, and a task can be read in any of its earlier states.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": prefix or "/"}],
         "tags": [
             {"name": "tasks", "description": "Tasks that calls left to do."},
             {

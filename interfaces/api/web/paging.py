@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from domain.limits import HISTORY_PAGE_MAX
-from interfaces.api.web.context import AnyRequest
+from interfaces.api.web.context import AnyRequest, context_of
 from interfaces.api.web.field_types import NUMBER_MAX
 from interfaces.api.web.read_your_writes import PositionQuery
 from interfaces.api.web.request_errors import FieldError, InvalidRequest
@@ -91,4 +91,5 @@ def cut_slice(
 
 def next_link(request: AnyRequest, query: Mapping[str, object]) -> dict[str, str]:
     """Return the ``Link`` header to the next page, which has this query."""
-    return {"Link": f'<{quote(request.scope["path"])}?{urlencode(query)}>; rel="next"'}
+    path = context_of(request).api.settings.path_prefix + quote(request.scope["path"])
+    return {"Link": f'<{path}?{urlencode(query)}>; rel="next"'}

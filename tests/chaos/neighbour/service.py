@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from application.callers import Request
+from infrastructure.postgres.connections import service_dsn
 from infrastructure.postgres.migrations import migrate
 from interfaces.bootstrap.services import services
 from tests.chaos.neighbour import names
@@ -55,7 +56,7 @@ def running_service(folder: Path, program: Sequence[str]) -> Generator[Service]:
     with _helper("tests.chaos.neighbour.sinks") as port, _name_server(folder) as resolver:
         network, http = str(folder / "network"), free_port()
         environment = {
-            "PEREZVON_DATABASE_URL": postgres.dsn,
+            "PEREZVON_DATABASE_URL": service_dsn(postgres.dsn),
             "PEREZVON_GATEWAY": "simulated",
             "PEREZVON_SIMULATOR_ADDRESS": network,
             "PEREZVON_SIMULATED_SPEED": str(SPEED),
@@ -76,7 +77,7 @@ def running_service(folder: Path, program: Sequence[str]) -> Generator[Service]:
             eventually(lambda: answers(f"http://127.0.0.1:{http}/health/ready"), timeout=_PATIENCE_S)
             yield Service(
                 url=f"http://127.0.0.1:{http}",
-                dsn=postgres.dsn,
+                dsn=service_dsn(postgres.dsn),
                 host="quiet.test" if resolver else "127.0.0.1",
                 silent_port=int(port),
                 serves_names=bool(resolver),

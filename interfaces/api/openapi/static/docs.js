@@ -1,6 +1,6 @@
 // With a validatorUrl, Swagger UI would send the document to another host.
 window.ui = SwaggerUIBundle({
-  url: "/openapi.json",
+  url: "openapi.json",
   dom_id: "#docs",
   deepLinking: true,
   validatorUrl: null,

@@ -1,0 +1,1 @@
+"""Follows docs/install.md in a bare Debian: `python -m tests.install`."""
