@@ -57,7 +57,7 @@ class Site:
 
     def do(self, *statements: str) -> None:
         """Execute statements as the superuser, each in a transaction of its own."""
-        writable = make_conninfo(self.admin, options="-c default_transaction_read_only=off")
+        writable = make_conninfo(self.admin, options="-c default_transaction_read_only=off -c statement_timeout=0")
         with psycopg.connect(writable, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
