@@ -46,7 +46,11 @@ class Relay:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                server = self._to_server()
+                try:
+                    server = self._to_server()
+                except OSError:  # the server is unreachable, as its own clients would see it
+                    client.close()
+                    continue
                 self._sockets += (client, server)
                 carries = threading.Event()
                 if not self._is_silent:
