@@ -38,12 +38,16 @@ _LEADERS = "SELECT max(fence) FROM perezvon_1.gateway_leases"
 
 
 class CallsVerdict(msgspec.Struct, kw_only=True):
-    """The findings: ``lost`` attempts were never dialled, ``repeated`` webhooks came again, ``leaders`` is their number."""
+    """The findings: ``repeated`` webhooks came again, ``leaders`` is their number.
+
+    ``lost`` attempts may have been dialled and spent a try; those ``not_dialled`` spent none.
+    """
 
     callbacks: int
     attempts: int
     dialled: int
     lost: int
+    not_dialled: int
     most_at_once: int
     most_dials: int
     webhooks: int
@@ -63,14 +67,15 @@ async def judge(dsn: str, counts: Counts, received: Sequence[Received], *, callb
     streams: Streams = read_streams(dsn, "callback/")
     facts = [event.fact for events in streams.values() for event in events]
     attempts = sum(isinstance(fact, AttemptStarted) for fact in facts)
-    lost = sum(isinstance(fact, AttemptFailed | CallEnded) and fact.end.outcome is Outcome.LOST for fact in facts)
+    ends = [fact.end.outcome for fact in facts if isinstance(fact, AttemptFailed | CallEnded)]
+    lost, not_dialled = ends.count(Outcome.LOST), ends.count(Outcome.NOT_DIALLED)
     told = first_receipts(received)
     events, gaps = events_and_gaps(dsn)
     with psycopg.connect(dsn) as connection:
         left = left_behind(connection)
         leaders = _number(connection, _LEADERS)
     faults = [
-        *faults_of_calls(counts, attempts=attempts, lost=lost, limit=limit),
+        *faults_of_calls(counts, attempts=attempts - not_dialled, lost=lost, limit=limit),
         *faults_of_histories(streams, callbacks),
         *faults_of_webhooks(streams, told),
         *left,
@@ -83,6 +88,7 @@ async def judge(dsn: str, counts: Counts, received: Sequence[Received], *, callb
         attempts=attempts,
         dialled=counts.placed,
         lost=lost,
+        not_dialled=not_dialled,
         most_at_once=counts.most,
         most_dials=counts.most_dials,
         webhooks=webhooks,

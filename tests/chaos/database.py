@@ -235,7 +235,10 @@ def show(ordeals: Sequence[Ordeal], calls: CallsVerdict, lost: Sequence[str], *,
         if ordeal.impossible:
             log(f"NOT TESTED: {ordeal.fault}: {ordeal.impossible}")
     log(f"{filed} tasks filed, {len(lost)} lost; most dials of a call: {calls.most_dials}")
-    log(f"{calls.attempts} attempts, {calls.lost} tries spent without a ring")
+    log(
+        f"{calls.attempts} attempts, {calls.lost} tries spent without a ring, {calls.not_dialled} not dialled and free of"
+        " charge"
+    )
     for line in faults[:20]:
         log(f"FAULT {line}")
     log("NOT CLEAN" if faults else "clean")
