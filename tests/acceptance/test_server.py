@@ -14,6 +14,7 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
+from domain.permissions import Role
 from infrastructure.postgres.connections import service_dsn
 from interfaces.api.server import serve_in_loop
 from interfaces.api.web.http_protocol import BoundedProtocol
@@ -362,7 +363,42 @@ async def test_a_process_that_is_told_to_end_finishes_what_it_was_asked_and_take
     lines = [json.loads(line) for line in logged.splitlines()]
     (line,) = [line for line in lines if line.get("request_id") == "r-9"]
     assert (line["event"], line["method"], line["route"], line["status"]) == ("request", "POST", "/api/tasks", 200)
+    assert (line["client"], line["level"]) == ("127.0.0.1", "info")
+    assert (line["organization"], line["actor"]) == (office.organization_id, f"operator/{office.operator_number}")
     assert office.operator_id not in logged
+
+
+async def test_a_refusal_is_logged_as_a_warning_with_its_actor_and_without_its_token(
+    process: tuple[subprocess.Popen[bytes], int], office: Office
+) -> None:
+    server, port = process
+    token = office.bearers[Role.AUDITOR]["Authorization"]
+    bad = "Bearer pz_nobody_s3cret"
+    for number, header in enumerate((token, bad)):
+        head = b"POST /v1/tokens HTTP/1.1\r\nhost: test\r\nconnection: close\r\nx-request-id: %d\r\nauthorization: %s\r\n\r\n"
+        await send_and_read(port, head % (number, header.encode()))
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(20) == 0
+    assert server.stderr
+    logged = server.stderr.read().decode()
+    lines = {
+        line.get("request_id"): line for line in map(json.loads, logged.splitlines()) if line["event"] == "request"
+    }
+    forbidden, unauthenticated = lines["0"], lines["1"]
+    assert (forbidden["status"], forbidden["level"], forbidden["organization"]) == (
+        403,
+        "warning",
+        office.organization_id,
+    )
+    assert forbidden["actor"] == f"token/{token.split('_')[1]}"
+    assert (unauthenticated["status"], unauthenticated["level"], unauthenticated["client"]) == (
+        401,
+        "warning",
+        "127.0.0.1",
+    )
+    assert "actor" not in unauthenticated
+    assert token.split("_")[2] not in logged
+    assert "s3cret" not in logged
 
 
 async def test_a_process_that_is_told_twice_ends_at_once(process: tuple[subprocess.Popen[bytes], int]) -> None:

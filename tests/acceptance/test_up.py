@@ -80,6 +80,10 @@ def up(start: Start, database: str) -> Up:
 def test_it_says_where_it_is_ready_and_nothing_else_and_a_signal_drains_its_processes(up: Up) -> None:
     assert up.responds()
     assert up.output == f"ready {up.url}\n"
+    served = {line["process"]: str(line["url"]) for line in up.log if line["event"] == "metrics served"}
+    assert served.keys() == {"serve", "work"}
+    for url in served.values():
+        assert "perezvon_share_places" in httpx.get(url, trust_env=False).text
     assert up.end(signal.SIGTERM) == 0
     assert up.output.count("\n") == 1
     assert not any(alive(pid) for name in CHILDREN for pid in up.pids(name))
