@@ -48,10 +48,10 @@ class RequestMiddleware:
         request_headers = dict(scope["headers"])
         context = RequestContext(self._api, request_ids(request_headers.get(b"x-request-id")), request_headers)
         state = scope.setdefault("state", {})
-        state["context"], exchange = (
-            context,
-            state.get("exchange"),
-        )  # the server's own view of the request, if it has one
+        # The server's own view of the request, if it has one. It holds the scope: left in it, it would make every request a
+        # reference cycle, and the garbage collector take a sixth of the CPU.
+        exchange = state.pop("exchange", None)
+        state["context"] = context
         budget = start_budget()
         clear_contextvars()
         ids = context.ids
