@@ -338,3 +338,12 @@ async def test_a_network_that_is_opened_may_be_told(service: Service) -> None:
         (callback,) = await office.schedule_callbacks(queue, {"url_after": "http://127.0.0.1:9999/after"})
         assert callback["url_after"] == "http://127.0.0.1:9999/after"
         assert (await office.post_callbacks(queue, {"url_after": "http://10.0.0.1/"})).status_code == 422
+
+
+async def test_a_url_is_kept_as_it_is_or_refused(office: Office) -> None:
+    queue, url = await office.create_queue(), "https://crm.example/a%2Fb%7E/../c;d?x=%zz&y="
+    (callback,) = await office.schedule_callbacks(queue, {"url_after": url})
+    assert callback["url_after"] == url
+    for other in ("https://crm.example/приём", "https://crm.example/a b", "http://168.63.129.16/"):
+        refused = await office.post_callbacks(queue, {"url_after": other})
+        assert refused.status_code == 422, other
