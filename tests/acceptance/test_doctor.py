@@ -6,10 +6,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from domain.model import Snapshot
+from domain.task.events import TaskStarted
+from domain.task.task import replay
+from infrastructure.event_log.codec import encode_snapshot
 from infrastructure.operations.doctor import horizon
 from infrastructure.postgres.connections import service_dsn
 from tests.asterisk.real_switch import RealSwitch
 from tests.support.databases import DatabaseServer
+from tests.support.histories import filed
+from tests.support.logs import record
 from tests.support.shell import Shell
 
 pytest_plugins = ["tests.support.shells"]
@@ -50,6 +56,25 @@ def test_the_doctor_sees_a_service_that_may_change_the_log(shell: Shell, databas
     assert shell.findings()["fence"]["state"] == "warn"
     shell.json("migrate")
     assert shell.findings()["fence"]["state"] == "ok"
+
+
+def test_the_doctor_compares_snapshots_with_the_log(shell: Shell, database: str, execute: Execute) -> None:
+    stream, facts = "task/0197b1c2-f000-7000-8000-000000000001", [filed(), TaskStarted()]
+    events = record(database, stream, *facts)
+    kept = Snapshot(state=replay(events), bytes=1)
+    add = (
+        "INSERT INTO perezvon_1.snapshots SELECT originator_id, 'task.snapshot.1', originator_version, notification_id,"
+    )
+    add += " organization_id, recorded_at, convert_to($${}$$, 'UTF8') FROM perezvon_1.stored_events"
+    execute(add.format(encode_snapshot(kept).decode()) + " WHERE originator_version = 2")
+    assert shell.findings()["snapshots"]["state"] == "ok"
+    forged = Snapshot(state=replay(events[:1]), bytes=1)
+    execute(add.format(encode_snapshot(forged).decode()) + " WHERE originator_version = 1")
+    assert shell.findings()["snapshots"]["state"] == "ok"
+    execute(f"UPDATE perezvon_1.snapshots SET state = convert_to($${encode_snapshot(forged).decode()}$$, 'UTF8')")
+    assert f"{stream}@2" in shell.findings()["snapshots"]["message"]
+    execute("UPDATE perezvon_1.snapshots SET originator_version = 3 WHERE originator_version = 2")
+    assert "does not have" in shell.findings()["snapshots"]["message"]
 
 
 def test_the_doctor_sees_parked_streams(shell: Shell, database: str) -> None:

@@ -10,6 +10,7 @@ from psycopg import Connection, sql
 from application.ports.diagnosis import Check, passed
 from infrastructure.operations.doctor.horizon import examine_horizon
 from infrastructure.operations.doctor.server import check_connections, check_writable
+from infrastructure.operations.doctor.snapshots import snapshots
 from infrastructure.postgres.migrations import migrations
 from infrastructure.postgres.roles import APP_ROLE, excess_of
 from infrastructure.postgres.sessions import BATCH, open_blocking_connection
@@ -64,7 +65,7 @@ def examine(dsn: str, *, allow_owner: bool) -> Iterator[Check]:
         if schema.state == "fail":
             return
         yield _role(connection, allow_owner=allow_owner)
-        for check in (_fence, _search, _secrets, _clock, _worker):
+        for check in (_fence, _search, _secrets, snapshots, _clock, _worker):
             yield _run(check, connection)
         yield from examine_horizon(connection)
 
