@@ -14,10 +14,10 @@ def test_a_title_has_the_grams_of_each_text_in_it(organization_id: int, before: 
     assert set(search_grams(organization_id, text)) <= set(title_grams(organization_id, before + text + after))
 
 
-@given(ORGANIZATIONS, st.characters(), st.characters())
-def test_a_pair_is_not_taken_for_its_reverse_nor_a_character_for_a_pair(organization_id: int, a: str, b: str) -> None:
-    assert (search_grams(organization_id, a + b) == search_grams(organization_id, b + a)) is (a == b)
-    assert search_grams(organization_id, a) != search_grams(organization_id, a + a)
+def test_a_pair_is_not_taken_for_its_reverse_nor_a_character_for_a_pair() -> None:
+    """Check examples only: 32 bits can collide, and then the search compares the text itself."""
+    assert search_grams(1, "аб") != search_grams(1, "ба")
+    assert search_grams(1, "а") != search_grams(1, "аа")
 
 
 def test_a_search_of_two_letters_is_one_gram_of_32_bits() -> None:
