@@ -125,7 +125,9 @@ class OrganizationTurns:
     def seconds_to_next(self) -> float:
         """Return the seconds until an organisation that is not ready becomes ready; infinite: after some news."""
         self._promote()
-        return (self._later[0][0] - self.now()).total_seconds() if self._later else inf
+        times = [until for one, until in self._held.items() if one in self._ready]
+        times += [at for at, _ in self._later[:1]]
+        return (min(times) - self.now()).total_seconds() if times else inf
 
     def now(self) -> datetime:
         """Return the database's present time, as well as it is known."""

@@ -94,6 +94,7 @@ def test_an_organisation_on_hold_has_no_turn(turns: OrganizationTurns, clock: Cl
     turns.lower(1, NOW)
     turns.hold(1, NOW + HOUR)
     assert ready(turns) == []
+    assert turns.seconds_to_next() == pytest.approx(HOUR.total_seconds())
     clock.now += HOUR
     assert ready(turns) == [1]
 
