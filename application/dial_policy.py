@@ -99,7 +99,7 @@ class DialPolicy:
         for prefix, expensive in self._open_codes:
             if dialled.startswith(prefix):
                 is_short = len(dialled) <= len(prefix) + _SHORT_NATIONAL_MAX
-                # Of any other spelling, phonenumbers may strip a prefix, and find an expensive number behind it.
+                # phonenumbers may strip a prefix from another spelling, and find an expensive number behind it.
                 return not is_short and is_plainly_e164(dialled) and not expensive.fullmatch(dialled, len(prefix))
         return False
 
