@@ -13,6 +13,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     token_id: str
     role: Role
     member_id: str | None = None
+    member_role: Role | None = None
 
     @property
     def actor(self) -> str:
@@ -25,8 +26,10 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return f"token/{self.token_id}"
 
     def may(self, permission: Permission) -> bool:
-        """Return whether the caller's role has the permission."""
-        return permission in self.role.permissions
+        """Return whether the token's role has the permission, and its member's role, if it belongs to a member, has it too."""
+        return permission in self.role.permissions and (
+            self.member_role is None or permission in self.member_role.permissions
+        )
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

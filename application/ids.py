@@ -20,14 +20,28 @@ def new_request_id() -> str:
     return uuid4().hex
 
 
-def new_operator_key() -> str:
-    """Return a new operator key: 128 random bits, shown once and stored as a hash."""
-    return f"op_{secrets.token_urlsafe(16)}"
+SHARD_BITS = 6
+"""The low bits of a number are the shard in which it was drawn: 1 to 63; 0 is reserved."""
+
+_BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # RFC 4648 §6
 
 
-def new_token_id() -> str:
-    """Return a new token id: it identifies the token in the log and in lists, and is not a secret."""
-    return secrets.token_hex(6)
+def shard_of(number: int) -> int:
+    """Return the shard of an organisation, a queue or a callback, by its number."""
+    return number % (1 << SHARD_BITS)
+
+
+def new_operator_key(shard: int) -> str:
+    """Return a new operator key: ``op_``, two base32 digits of the shard, 128 random bits. Shown once, stored as a hash."""
+    return f"op_{_BASE32[shard >> 5]}{_BASE32[shard & 31]}{secrets.token_urlsafe(16)}"
+
+
+def new_token_id(shard: int) -> str:
+    """Return a new token id: 48 bits in hex, of which the low six are the shard.
+
+    It identifies the token in the log and in lists, and is not a secret.
+    """
+    return f"{secrets.randbits(42) << SHARD_BITS | shard:012x}"
 
 
 def new_token_secret() -> str:

@@ -10,7 +10,7 @@ from application.callers import Request
 from application.command_handler import change
 from application.dial_policy import check_dial_settings, policy_of
 from application.errors import OrganizationNotFound, TokenNotFound
-from application.ids import digest_of, new_operator_key, new_token_id, new_token_secret, uuid7
+from application.ids import digest_of, new_operator_key, new_token_id, new_token_secret, shard_of, uuid7
 from application.phones import known_region, line, split_extension
 from application.ports.directory import Directory, Organizations
 from domain.callback.retry_policy import RetryPolicy
@@ -85,7 +85,7 @@ class OrganizationsAdmin:
         settings = Settings(region=region.upper())
         _check(settings)
         number = await self._organizations.new_id()
-        token, issued = _new_token(Role.ADMIN, name="first admin")
+        token, issued = _new_token(number, Role.ADMIN, name="first admin")
         created = OrganizationCreated(name=_named(name), settings=settings)
         await self._organizations.append(number, 0, [created, issued], request.envelope(number, request.actor))
         return NewOrganization(id=number, name=created.name, token=token.token)
@@ -129,6 +129,17 @@ class OrganizationsAdmin:
         await self._change(organization_id, decide, request)
         return member_id
 
+    async def change_member_role(self, organization_id: int, member_id: str, role: Role, request: Request) -> None:
+        """Change the role of a member, which limits the member's tokens at once. Raises OrganizationNotFound, MemberNotFound."""
+        await self._change(organization_id, lambda o: o.change_member_role(member_id, role), request)
+
+    async def remove_member(self, organization_id: int, member_id: str, request: Request) -> None:
+        """Remove a member; the member's tokens and operator keys are invalid at once.
+
+        Raises OrganizationNotFound, MemberNotFound.
+        """
+        await self._change(organization_id, lambda o: o.remove_member(member_id), request)
+
     async def add_operator(
         self, organization_id: int, name: str, request: Request, *, number: str | None, member_id: str | None
     ) -> NewOperator:
@@ -136,7 +147,7 @@ class OrganizationsAdmin:
 
         Raises OrganizationNotFound, LimitReached, InvalidField on ``name`` and ``number``, UnknownMember.
         """
-        key, name = new_operator_key(), _named(name)
+        key, name = new_operator_key(shard_of(organization_id)), _named(name)
 
         def decide(organization: Organization) -> list[OrganizationFact]:
             self._limits_of(organization).require_room("operators", len(organization.operators))
@@ -151,7 +162,7 @@ class OrganizationsAdmin:
 
     async def renew_operator_key(self, organization_id: int, operator_number: int, request: Request) -> NewOperator:
         """Replace the key of an operator; the old key is invalid at once. Raises OrganizationNotFound, UnknownOperator."""
-        key = new_operator_key()
+        key = new_operator_key(shard_of(organization_id))
         await self._change(organization_id, lambda o: o.renew_operator_key(operator_number, digest_of(key)), request)
         return NewOperator(id=key, number=operator_number)
 
@@ -174,7 +185,7 @@ class OrganizationsAdmin:
         Raises OrganizationNotFound, LimitReached, UnknownMember, RoleTooHigh.
         """
         name = name and name.strip()
-        token, issued = _new_token(role, name=name)
+        token, issued = _new_token(organization_id, role, name=name)
 
         def decide(organization: Organization) -> list[OrganizationFact]:
             self._limits_of(organization).require_room("tokens", len(organization.tokens))
@@ -221,8 +232,8 @@ def _organization(events: Sequence[Recorded[OrganizationFact]]) -> Organization:
     return organization
 
 
-def _new_token(role: Role, *, name: str | None) -> tuple[NewToken, TokenIssued]:
-    token_id, secret = new_token_id(), new_token_secret()
+def _new_token(organization_id: int, role: Role, *, name: str | None) -> tuple[NewToken, TokenIssued]:
+    token_id, secret = new_token_id(shard_of(organization_id)), new_token_secret()
     issued = TokenIssued(token_id=token_id, role=role, secret_hash=digest_of(secret), name=name)
     return NewToken(id=token_id, token=f"pz_{token_id}_{secret}"), issued
 

@@ -8,7 +8,7 @@ from application.webhook_targets import TargetPolicy
 class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of a deployment for webhooks; times are in seconds.
 
-    ``secrets_key`` are 32 bytes that encrypt the secrets; without it, a key in the database encrypts them.
+    ``secrets_key`` are 32 bytes that encrypt the secrets; without it, secrets can be neither stored nor read.
     """
 
     targets: TargetPolicy = TargetPolicy()

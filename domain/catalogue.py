@@ -5,7 +5,7 @@ from typing import get_args
 from domain.callback.events import CallbackCancelled, CallbackFact, CallbackRemoved
 from domain.callback_queue.events import QueueDeleted, QueueFact, QueueSwitchedOff
 from domain.model import Fact, tag_of
-from domain.organization.events import OperatorRemoved, OrganizationFact, TokenRevoked
+from domain.organization.events import MemberRemoved, OperatorRemoved, OrganizationFact, TokenRevoked
 from domain.task.events import TaskCancelled, TaskCompleted, TaskFact, TaskFailed
 
 AnyFact = TaskFact | OrganizationFact | QueueFact | CallbackFact
@@ -21,6 +21,7 @@ ENDINGS = (
     CallbackRemoved,
     QueueSwitchedOff,
     QueueDeleted,
+    MemberRemoved,
     OperatorRemoved,
     TokenRevoked,
 )

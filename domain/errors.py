@@ -75,6 +75,12 @@ class UnknownMember(InvalidField):
     code = "unknown_member"
 
 
+class MemberNotFound(Refused):
+    """The organisation has no such member, or the member is already removed."""
+
+    code = "no_such_member"
+
+
 class UnknownToken(Refused):
     """The organisation has no such token, or it is already revoked."""
 

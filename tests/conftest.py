@@ -12,6 +12,7 @@ from tests.asterisk.real_switch import RealSwitch, real_switch
 from tests.asterisk.tree import found
 from tests.support.databases import PREFIX, DatabaseServer, database_server
 from tests.support.node import NO_NODE, NO_REGISTRY
+from tests.support.secrets_key import ENVIRONMENT
 
 for variable in [name for name in os.environ if name.startswith(("PEREZVON_", "POSTGRES_"))]:
     if not variable.startswith("PEREZVON_TEST_"):
@@ -21,6 +22,8 @@ settings.register_profile("load", deadline=None)  # a busy machine must not fail
 settings.load_profile("load")
 
 UNTESTED = "ASTERISK WAS NOT TESTED: there is none on this machine; get it with ./run asterisk --fetch"
+
+os.environ.update(ENVIRONMENT)
 
 _serial = itertools.count()
 

@@ -13,7 +13,7 @@ from domain.permissions import Role
 
 
 class TokenHolder(msgspec.Struct, frozen=True, kw_only=True):
-    """The current state of a token. ``secret_hash`` is the SHA-256 of the secret in hex.
+    """The current state of a token, with its member's role. ``secret_hash`` is the SHA-256 of the secret in hex.
 
     ``own_limits`` are the limits of its organisation that differ from the deployment's.
     """
@@ -23,6 +23,7 @@ class TokenHolder(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     secret_hash: str
     member_id: str | None = None
+    member_role: Role | None = None
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     own_limits: Mapping[str, int] = {}

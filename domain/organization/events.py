@@ -63,6 +63,19 @@ class MemberAdded(Fact, frozen=True, kw_only=True, tag="organization.member_adde
     personal: PersonName
 
 
+class MemberRoleChanged(Fact, frozen=True, kw_only=True, tag="organization.member_role_changed.v1"):
+    """A member has another role; it limits the member's tokens, also those issued before."""
+
+    member_id: str
+    role: Role
+
+
+class MemberRemoved(Fact, frozen=True, kw_only=True, tag="organization.member_removed.v1"):
+    """A member left; the member's tokens and operators were revoked just before."""
+
+    member_id: str
+
+
 class OperatorAdded(Fact, frozen=True, kw_only=True, tag="organization.operator_added.v1"):
     """A line or a voice bot can file tasks; its key is stored as a SHA-256 hash (hex)."""
 
@@ -112,6 +125,8 @@ OrganizationFact = (
     OrganizationCreated
     | SettingsChanged
     | MemberAdded
+    | MemberRoleChanged
+    | MemberRemoved
     | OperatorAdded
     | OperatorKeyRenewed
     | OperatorRemoved

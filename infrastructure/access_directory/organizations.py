@@ -1,21 +1,30 @@
 """The streams of organisations: facts are appended together with the directory's tables."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import msgspec
+
+from application.ids import SHARD_BITS
 from application.ports.event_log import Appended
-from domain.model import Envelope, Recorded
+from domain.model import Envelope, Recorded, tag_of
 from domain.organization.events import OrganizationFact
 from domain.streams import organization_stream
-from infrastructure.access_directory import projection
-from infrastructure.event_log.append import Command, append_batch, outcome_of
+from infrastructure.event_log.append import Command, outcome_of
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.log import PostgresEventLog
-from infrastructure.event_log.sequences import SHARD, SHARD_BITS
+from infrastructure.event_log.sequences import SHARD
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
 
 _DRAW_NUMBER = statement("SELECT nextval('{schema}.organization_numbers')")
+_RECORD_ACCESS = statement("""
+    SELECT verdict, last_position, at
+    FROM {schema}.record_access(
+        %b::bigint, %b::bigint, %b::text[], %b::bytea[], %t::jsonb, %b::text, %b::text, %b::text, %b::text
+    )
+""")
 _ORGANIZATION_OF_TOKEN = statement("SELECT organization_id FROM {schema}.tokens WHERE id = %s")
 
 
@@ -50,12 +59,11 @@ class PostgresOrganizations:
         )
         async with self._writing.connection() as connection:
             identity = await read_identity(connection)
-            async with connection.transaction():
-                (verdict,) = await append_batch(connection, [command])
-                outcome = outcome_of(command, verdict, identity)
-                if isinstance(outcome, Exception):
-                    raise outcome
-                await projection.apply(connection, outcome.events)
+            cursor = await connection.cursor(binary=True).execute(_RECORD_ACCESS, _values(organization_id, command))
+            (verdict,) = await cursor.fetchall()
+        outcome = outcome_of(command, verdict, identity)
+        if isinstance(outcome, Exception):
+            raise outcome
         return outcome
 
     async def organization_of_token(self, token_id: str) -> int | None:
@@ -66,3 +74,19 @@ class PostgresOrganizations:
         async with self._reading.connection() as connection:
             row = await (await connection.execute(query, values)).fetchone()
         return row[0] if row else None
+
+
+def _values(organization_id: int, command: Command) -> tuple[Any, ...]:
+    envelope = command.envelope
+    names = [msgspec.to_builtins(getattr(fact, "personal", None)) for fact in command.facts]
+    return (
+        organization_id,
+        command.version,
+        [tag_of(fact) for fact in command.facts],
+        list(command.states),
+        msgspec.json.encode(names).decode(),
+        envelope.actor,
+        envelope.reason,
+        envelope.causation,
+        envelope.correlation,
+    )

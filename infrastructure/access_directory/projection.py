@@ -1,4 +1,8 @@
-"""The directory's tables (0003_pre_access_directory.sql), written in the transaction that records an organisation's facts."""
+"""The fold of the organisations' streams into the directory's tables, for a rebuild (0003_pre_access_directory.sql).
+
+The live tables are written by the function ``record_access`` of that migration, in the transaction that records the facts.
+A test compares the two.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,11 +14,12 @@ from psycopg import AsyncConnection
 from domain.model import Recorded
 from domain.organization.events import (
     MemberAdded,
+    MemberRemoved,
+    MemberRoleChanged,
     OperatorAdded,
     OperatorKeyRenewed,
     OperatorRemoved,
     OrganizationCreated,
-    OrganizationFact,
     Settings,
     SettingsChanged,
     TokenIssued,
@@ -23,13 +28,15 @@ from domain.organization.events import (
 )
 from domain.streams import aggregate_number
 from infrastructure.postgres.sql import statement
-
-TABLES = ("organizations", "members", "operators", "tokens")
+from infrastructure.subscriptions.handler import VIEW_TUNING, fact_types, topics_of
+from infrastructure.subscriptions.projection import Table
 
 Handled = (
     OrganizationCreated
     | SettingsChanged
     | MemberAdded
+    | MemberRoleChanged
+    | MemberRemoved
     | OperatorAdded
     | OperatorKeyRenewed
     | OperatorRemoved
@@ -38,38 +45,55 @@ Handled = (
 )
 Ignored = WebhookSecretRotated  # the secret is stored, encrypted, in tables of its own
 
-_ADD_ORGANIZATION = statement("""
-    INSERT INTO {schema}.organizations (id, name, settings, created_at)
+_ADD_ORGANIZATION = """
+    INSERT INTO {schema}.organizations{suffix} (id, name, settings, created_at)
     VALUES (%s, %s, %s, %s)
-""")
-_CHANGE_SETTINGS = statement("UPDATE {schema}.organizations SET settings = %s WHERE id = %s")
-_ADD_MEMBER = statement("INSERT INTO {schema}.members (id, organization_id, name, role) VALUES (%s, %s, %s, %s)")
-_ADD_OPERATOR = statement("""
-    INSERT INTO {schema}.operators (organization_id, number, key_hash, name, phone, member_id)
+"""
+_CHANGE_SETTINGS = "UPDATE {schema}.organizations{suffix} SET settings = %s WHERE id = %s"
+_ADD_MEMBER = "INSERT INTO {schema}.members{suffix} (id, organization_id, name, role) VALUES (%s, %s, %s, %s)"
+_CHANGE_ROLE = "UPDATE {schema}.members{suffix} SET role = %s WHERE id = %s"
+_REMOVE_MEMBER = "DELETE FROM {schema}.members{suffix} WHERE id = %s"
+_ADD_OPERATOR = """
+    INSERT INTO {schema}.operators{suffix} (organization_id, number, key_hash, name, phone, member_id)
     VALUES (%s, %s, %s, %s, %s, %s)
-""")
-_RENEW_OPERATOR_KEY = statement("""
-    UPDATE {schema}.operators SET key_hash = %s
+"""
+_RENEW_OPERATOR_KEY = """
+    UPDATE {schema}.operators{suffix} SET key_hash = %s
     WHERE organization_id = %s AND number = %s
-""")
-_REMOVE_OPERATOR = statement("DELETE FROM {schema}.operators WHERE organization_id = %s AND number = %s")
-_ADD_TOKEN = statement("""
-    INSERT INTO {schema}.tokens (id, organization_id, name, role, secret_hash, member_id, issued_at, expires_at)
+"""
+_REMOVE_OPERATOR = "DELETE FROM {schema}.operators{suffix} WHERE organization_id = %s AND number = %s"
+_ISSUE = """
+    INSERT INTO {schema}.tokens{suffix} (id, organization_id, name, role, secret_hash, member_id, issued_at, expires_at)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-""")
-_REVOKE_TOKEN = statement("UPDATE {schema}.tokens SET revoked_at = %s WHERE id = %s")
+"""
+_REVOKE = "UPDATE {schema}.tokens{suffix} SET revoked_at = %s WHERE id = %s"
 
 
-async def apply(connection: AsyncConnection, events: Sequence[Recorded[OrganizationFact]]) -> None:
-    """Bring the tables up to date with an organisation's facts, in their order."""
-    for event in events:
-        if isinstance(event.fact, Ignored):
-            continue  # the secret itself is stored encrypted in webhook_secrets
-        query, values = _change(event.fact, aggregate_number(event.stream), event.recorded_at)
-        await connection.execute(query, values)
+class AccessDirectory:
+    """The directory as a projection that only a rebuild runs."""
+
+    name = "access_directory"
+    summary = "Which organisations, members, operators and tokens have access?"
+    handled = fact_types(Handled)
+    ignored = fact_types(Ignored)
+    subscription = topics_of(handled)
+    tuning = VIEW_TUNING
+    tables = (
+        Table("organizations", ("id",)),
+        Table("members", ("id",)),
+        Table("operators", ("organization_id", "number")),
+        Table("tokens", ("id",)),
+    )
+
+    async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str = "") -> None:
+        """See the protocol."""
+        async with connection.pipeline():
+            for event in events:
+                query, values = _change(event.fact, aggregate_number(event.stream), event.recorded_at)
+                await connection.execute(statement(query, suffix), values)
 
 
-def _change(fact: Handled, organization_id: int, at: datetime) -> tuple[bytes, tuple[Any, ...]]:
+def _change(fact: Handled, organization_id: int, at: datetime) -> tuple[str, tuple[Any, ...]]:
     match fact:
         case OrganizationCreated(name=name, settings=settings):
             return _ADD_ORGANIZATION, (organization_id, name, _json(settings), at)
@@ -77,6 +101,10 @@ def _change(fact: Handled, organization_id: int, at: datetime) -> tuple[bytes, t
             return _CHANGE_SETTINGS, (_json(settings), organization_id)
         case MemberAdded(member_id=member_id, role=role, personal=person):
             return _ADD_MEMBER, (member_id, organization_id, person.name, role)
+        case MemberRoleChanged(member_id=member_id, role=role):
+            return _CHANGE_ROLE, (role, member_id)
+        case MemberRemoved(member_id=member_id):
+            return _REMOVE_MEMBER, (member_id,)
         case OperatorAdded(operator_number=number, key_hash=key_hash, member_id=member_id, personal=details):
             return _ADD_OPERATOR, (organization_id, number, key_hash, details.name, details.number, member_id)
         case OperatorKeyRenewed(operator_number=number, key_hash=key_hash):
@@ -85,9 +113,9 @@ def _change(fact: Handled, organization_id: int, at: datetime) -> tuple[bytes, t
             return _REMOVE_OPERATOR, (organization_id, number)
         case TokenIssued():
             values = (fact.token_id, organization_id, fact.name, fact.role, fact.secret_hash, fact.member_id)
-            return _ADD_TOKEN, (*values, at, fact.expires_at)
+            return _ISSUE, (*values, at, fact.expires_at)
         case TokenRevoked(token_id=token_id):
-            return _REVOKE_TOKEN, (at, token_id)
+            return _REVOKE, (at, token_id)
         case _:
             assert_never(fact)
 

@@ -21,9 +21,11 @@ from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import statement
 
 _TOKENS = statement("""
-    SELECT t.id, t.organization_id, t.role, t.secret_hash, t.member_id, t.expires_at, t.revoked_at, g.settings -> 'limits'
+    SELECT t.id, t.organization_id, t.role, t.secret_hash, t.member_id, t.expires_at, t.revoked_at, g.settings -> 'limits',
+        m.role
     FROM {schema}.tokens AS t
     JOIN {schema}.organizations AS g ON g.id = t.organization_id
+    LEFT JOIN {schema}.members AS m ON m.id = t.member_id
     WHERE t.id = ANY(%s)
 """)
 _OPERATORS = statement("""
@@ -47,10 +49,15 @@ _TOKEN_COLUMNS = tuple(field.name for field in msgspec.structs.fields(TokenRow))
 _TOKENS_OF = statement(f"""
     SELECT {", ".join(_TOKEN_COLUMNS)}
     FROM {{schema}}.tokens
+    LEFT JOIN {{schema}}.token_uses ON token_id = id
     WHERE organization_id = %s
     ORDER BY id
 """)
-_NOTE_USE = statement("UPDATE {schema}.tokens SET last_used_at = now() WHERE id = ANY(%s)")
+_NOTE_USE = statement("""
+    INSERT INTO {schema}.token_uses (token_id, last_used_at)
+    SELECT id, now() FROM {schema}.tokens WHERE id = ANY(%s) ORDER BY id
+    ON CONFLICT (token_id) DO UPDATE SET last_used_at = excluded.last_used_at
+""")
 
 
 class PostgresDirectory:
@@ -134,6 +141,7 @@ class PostgresDirectory:
                 expires_at=row[5],
                 revoked_at=row[6],
                 own_limits=row[7] or {},
+                member_role=row[8] and Role(row[8]),
             )
             for row in await self._batch(_TOKENS, ids)
         }

@@ -19,6 +19,7 @@ _EVENT_ARRAYS = """
     %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[]
 """
 _KEY_ARRAYS = "%b::int[], %b::bytea[], %b::bytea[], %b::text[], %b::bigint[], %b::int[]"
+_OWNER_ARRAYS = "%b::int[], %b::text[], %b::bigint[], %b::bigint[]"
 
 APPEND = f"""
     SELECT verdict, last_position, at
@@ -28,11 +29,19 @@ _APPEND_WITH_KEYS = f"""
     SELECT verdict, last_position, at
     FROM {APPEND_FUNCTION}({_EVENT_ARRAYS}, {_KEY_ARRAYS})
 """.encode()
+_APPEND_OWNED = f"""
+    SELECT verdict, last_position, at
+    FROM {APPEND_FUNCTION}({_EVENT_ARRAYS}, {_KEY_ARRAYS}, {_OWNER_ARRAYS})
+""".encode()
 
 _OVERHEAD_BYTES = 512
 
 Verdict = tuple[str, int | None, datetime]
-"""``appended``, ``conflict`` or ``claimed``; the position of the command's last event if it was appended; the time."""
+"""``appended``, ``conflict``, ``claimed`` or ``foreign``; the position of the command's last event if it was appended; the time."""
+
+
+class ForeignStream(Exception):
+    """A command would continue a stream that belongs to another organisation: the program that sent it is wrong."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +66,7 @@ class _Arrays:
     def __init__(self) -> None:
         self.events: tuple[list[Any], ...] = tuple([] for _ in range(10))
         self.keys: tuple[list[Any], ...] = tuple([] for _ in range(6))
+        self.owners: tuple[list[Any], ...] = tuple([] for _ in range(4))
 
     def add(self, number: int, command: Command) -> None:
         """Add a command; numbers ascend from 1."""
@@ -80,6 +90,16 @@ class _Arrays:
             row = (number, key.digest, key.fingerprint, command.stream, version, key.status)
             for column, value in zip(self.keys, row, strict=True):
                 column.append(value)
+        if command.version and command.facts:
+            row = (number, command.stream, command.version, envelope.organization_id)
+            for column, value in zip(self.owners, row, strict=True):
+                column.append(value)
+
+    def call(self) -> tuple[bytes, tuple[list[Any], ...]]:
+        """Return the shortest call of the function that passes them, and its values."""
+        if self.owners[0]:
+            return _APPEND_OWNED, self.events + self.keys + self.owners
+        return (_APPEND_WITH_KEYS, self.events + self.keys) if self.keys[0] else (APPEND, self.events)
 
 
 async def append_batch(connection: AsyncConnection, commands: Sequence[Command]) -> list[Verdict]:
@@ -90,10 +110,8 @@ async def append_batch(connection: AsyncConnection, commands: Sequence[Command])
     arrays = _Arrays()
     for number, command in enumerate(commands, 1):
         arrays.add(number, command)
-    with_keys = bool(arrays.keys[0])
-    query, values = (_APPEND_WITH_KEYS, arrays.events + arrays.keys) if with_keys else (APPEND, arrays.events)
     cursor = connection.cursor(binary=True)
-    await cursor.execute(query, values, prepare=True)
+    await cursor.execute(*arrays.call(), prepare=True)
     return await cursor.fetchall()
 
 
@@ -105,6 +123,8 @@ def outcome_of(command: Command, verdict: Verdict, identity: LogIdentity) -> App
             return _appended(command, last or 0, at, identity)
         case "claimed":
             return IdempotencyKeyTaken()
+        case "foreign":
+            return ForeignStream(f"{command.stream} does not belong to organisation {command.envelope.organization_id}")
         case _:
             return ConcurrentUpdate()
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from psycopg import AsyncConnection
 
+from application.ids import SHARD_BITS
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
 
 SHARD = 1
-SHARD_BITS = 6
-"""The low bits of an id are the shard: 1, of 64 that are possible."""
+"""The shard of this database: the low bits of each number drawn here."""
 
 _DRAW = "SELECT array_agg((nextval('{schema}.<sequence>') << %s) | %s) FROM generate_series(1, %s)"
 _QUEUES = statement(_DRAW.replace("<sequence>", "queue_numbers"))

@@ -29,25 +29,37 @@ CREATE TABLE {schema}.{table_claims} (
 );
 CREATE INDEX {table_claims_age} ON {schema}.{table_claims} (claimed_at);
 
+-- The lock of the writers: the row of this table. Only the owner of the append function may touch it, so no other login can
+-- block the log. Its one row is locked, never changed.
+CREATE TABLE {schema}.{table_door} (
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only)
+);
+INSERT INTO {schema}.{table_door} DEFAULT VALUES;
+
 CREATE FUNCTION {schema}.{table_refuse}() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
     RAISE EXCEPTION 'the event log is append-only' USING ERRCODE = 'insufficient_privilege';
 END $body$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {schema}.{table}
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.{table_refuse}();
+REVOKE ALL ON FUNCTION {schema}.{table_refuse} FROM PUBLIC;
 
 -- The only function that appends events. It takes a batch of commands: events as parallel arrays, where "command" is the
 -- number (1, 2, 3 …, ascending) of the command that an event belongs to; idempotency keys ("claims") as parallel arrays
 -- of their own, at most one for each command. The verdict on a command is "conflict" if one of its (stream, version)
 -- exists or is used by an earlier command of the batch, and "claimed" if its key exists; other commands of the batch are
 -- not affected. All others are numbered without gaps and inserted. Returns a row for each command that has events or a key.
--- The advisory lock is held until the transaction ends: events commit in the order of their numbers, so a reader that
+-- A caller may state who owns the streams that it continues ("owned", parallel arrays): if the event (stream, version) exists
+-- and belongs to another organisation, the verdict on the command is "foreign".
+-- The lock of the writers is held until the transaction ends: events commit in the order of their numbers, so a reader that
 -- follows notification_id never misses an event.
 CREATE FUNCTION {schema}.{table_append}(
     command int[], stream text[], version bigint[], topic text[], state bytea[],
     organization bigint[], actor text[], reason text[], causation text[], correlation text[],
     claim_command int[] DEFAULT '{}', claim_digest bytea[] DEFAULT '{}', claim_fingerprint bytea[] DEFAULT '{}',
-    claim_stream text[] DEFAULT '{}', claim_version bigint[] DEFAULT '{}', claim_status int[] DEFAULT '{}'
+    claim_stream text[] DEFAULT '{}', claim_version bigint[] DEFAULT '{}', claim_status int[] DEFAULT '{}',
+    owned_command int[] DEFAULT '{}', owned_stream text[] DEFAULT '{}', owned_version bigint[] DEFAULT '{}',
+    owned_organization bigint[] DEFAULT '{}'
 ) RETURNS TABLE (answered int, verdict text, last_position bigint, at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -60,21 +72,30 @@ DECLARE
     now timestamptz;
     careful boolean := cardinality(claim_command) > 0;
     conflicts int[] := '{}';
-    taken int[] := '{}';
+    misplaced int[] := '{}';
+    taken int[] := '{}'; -- the misplaced ones, too
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'the event log is appended to in READ COMMITTED only' USING ERRCODE = 'invalid_transaction_state';
     END IF;
-    PERFORM pg_advisory_xact_lock({lock_class}, {regclass}::regclass::oid::bigint::bit(32)::int);
+    PERFORM FROM {schema}.{table_door} FOR UPDATE;
     SELECT t.notification_id, t.recorded_at INTO head, now FROM {schema}.{table} t ORDER BY t.notification_id DESC LIMIT 1;
     head := coalesce(head, 0);
     now := greatest(clock_timestamp(), now);
+    IF cardinality(owned_command) > 0 THEN
+        SELECT coalesce(array_agg(o.command), '{}') INTO misplaced
+        FROM unnest(owned_command, owned_stream, owned_version, owned_organization)
+            AS o(command, stream, version, organization)
+        JOIN {schema}.{table} t ON t.originator_id = o.stream AND t.originator_version = o.version
+        WHERE t.organization_id IS DISTINCT FROM o.organization;
+        taken := misplaced;
+    END IF;
 
     -- Conflicts are rare: insert first, and look for them only after the index has found one. Keys are looked up at once.
     LOOP
         IF careful THEN
             IF cardinality(claim_command) > 0 THEN
-                SELECT coalesce(array_agg(c.command), '{}') INTO taken
+                SELECT misplaced || coalesce(array_agg(c.command), '{}') INTO taken
                 FROM unnest(claim_command, claim_digest) AS c(command, digest)
                 WHERE EXISTS (SELECT FROM {schema}.{table_claims} k
                               WHERE k.digest = c.digest AND k.claimed_at > now - interval '24 hours');
@@ -130,7 +151,7 @@ BEGIN
     SELECT r.command, r.verdict,
            CASE WHEN r.verdict = 'appended' THEN (head + sum(r.appended) OVER (ORDER BY r.command))::bigint END, now
     FROM (SELECT c.command,
-                 CASE WHEN c.command = ANY (taken) THEN 'claimed' WHEN c.command = ANY (conflicts) THEN 'conflict'
+                 CASE WHEN c.command = ANY (misplaced) THEN 'foreign' WHEN c.command = ANY (taken) THEN 'claimed' WHEN c.command = ANY (conflicts) THEN 'conflict'
                       ELSE 'appended' END AS verdict,
                  CASE WHEN c.command = ANY (conflicts || taken) THEN 0 ELSE c.events END AS appended
           FROM (SELECT u.command, count(u.stream) AS events

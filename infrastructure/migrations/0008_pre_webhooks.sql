@@ -79,9 +79,3 @@ CREATE TABLE {schema}.webhook_secrets (
     expires_at      timestamptz NOT NULL DEFAULT 'infinity',
     PRIMARY KEY (organization_id, number)
 );
-
--- The key that encrypts secrets where PEREZVON_SECRETS_KEY is not set: one row, created at first need.
-CREATE TABLE {schema}.secrets_key (
-    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
-    key     bytea NOT NULL
-);

@@ -15,18 +15,19 @@ from psycopg import AsyncConnection
 
 from application.errors import StorageUnavailable
 from application.ports.operations import Difference, RebuildProgress, RebuildReport, RebuildUnderWay
-from infrastructure.access_directory.rebuild import ACCESS_DIRECTORY, SUMMARY, rebuild_access_directory
+from infrastructure.access_directory.projection import AccessDirectory
 from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import Batch, BatchReader
+from infrastructure.operations.live_view import CheckpointedView, InlineDirectory, LiveView
 from infrastructure.operations.shadow_tables import NEW, ShadowTables
 from infrastructure.postgres.sessions import MAINTENANCE, open_connection
 from infrastructure.postgres.sql import statement
 from infrastructure.read_models.registry import PROJECTIONS, VIEWS
-from infrastructure.subscriptions import checkpoints
 from infrastructure.subscriptions.batch_handling import BatchHandler
 from infrastructure.subscriptions.projection import Projection
 
-REBUILDABLE = VIEWS | {ACCESS_DIRECTORY: SUMMARY}
+_DIRECTORY = AccessDirectory()
+REBUILDABLE = VIEWS | {_DIRECTORY.name: _DIRECTORY.summary}
 """The views that can be rebuilt: the question that each of them answers, by its name."""
 
 _REBUILDS = 0x7065_7262  # "perb": the class of the advisory locks that allow one rebuild of a view at a time
@@ -61,18 +62,9 @@ async def rebuild(dsn: str, name: str, *, accept: bool, progress: RebuildProgres
             starts from scratch.
     """
     started = perf_counter()
-    if name == ACCESS_DIRECTORY:
-        position, events = await rebuild_access_directory(dsn)
-        return RebuildReport(
-            name=name,
-            position=position,
-            events=events,
-            seconds=perf_counter() - started,
-            parked=0,
-            differences=[],
-            swapped=True,
-        )
-    projection = PROJECTIONS[name]
+    is_inline = name == _DIRECTORY.name
+    projection = _DIRECTORY if is_inline else PROJECTIONS[name]
+    live = InlineDirectory() if is_inline else CheckpointedView(name)
     async with (
         open_connection(dsn, MAINTENANCE, f"rebuild {name}") as writing,
         open_connection(dsn, MAINTENANCE, "rebuild reader") as reading,
@@ -81,7 +73,7 @@ async def rebuild(dsn: str, name: str, *, accept: bool, progress: RebuildProgres
         if await (await writing.execute(_TRY_REBUILD_LOCK, (_REBUILDS, name))).fetchone() != (True,):
             raise RebuildUnderWay(f"Another rebuild of {name} is running")
         reader = BatchReader(projection.subscription, await read_identity(reading), max_events=_BATCH_EVENTS)
-        run = _Rebuild(writing, reading, projection, reader, progress)
+        run = _Rebuild(writing, reading, projection, live, reader=reader, progress=progress)
         await run.load()
         differences, swapped = await run.compare_and_swap(accept=accept)
         (parked,) = await (await writing.execute(_COUNT_PARKED, (name if swapped else name + NEW,))).fetchone() or (0,)
@@ -104,6 +96,8 @@ class _Rebuild:
         writing: AsyncConnection,
         reading: AsyncConnection,
         projection: Projection,
+        live: LiveView,
+        *,
         reader: BatchReader,
         progress: RebuildProgress,
     ) -> None:
@@ -111,6 +105,7 @@ class _Rebuild:
         self._reading = reading
         self._name = projection.name
         self._shadow = ShadowTables(writing, projection.tables)
+        self._live = live
         self._reader = reader
         self._batch_handler = BatchHandler(writing, self._name + NEW, partial(projection.handle, suffix=NEW))
         self._progress = progress
@@ -118,7 +113,6 @@ class _Rebuild:
 
     async def load(self) -> None:
         """Fill the shadow tables almost up to the position of the live ones."""
-        await checkpoints.create(self._writing, self._name)
         await self._shadow.create()
         await self._writing.execute(_DELETE_PARKED, (self._name + NEW,))
         await self._catch_up()
@@ -129,7 +123,7 @@ class _Rebuild:
         """Bring the shadow tables to the position of the live ones, which are held there meanwhile; compare, and swap."""
         async with self._writing.transaction():
             await self._writing.execute(_LAST_SETTINGS)
-            await self._fold_until(await checkpoints.lock(self._writing, self._name))
+            await self._fold_until(await self._live.hold(self._writing))
             differences = await self._shadow.compare()
             if not accept and any(found.differing or found.missing or found.extra for found in differences):
                 return differences, False
@@ -142,7 +136,7 @@ class _Rebuild:
     async def _catch_up(self) -> None:
         """Fold events to within 1,000 of the live view; stop when that view moves about as fast, or this would never end."""
         last_gap = 1 << 63
-        while (gap := await checkpoints.read(self._writing, self._name) - self.position) > _NEAR_EVENTS:
+        while (gap := await self._live.read(self._writing) - self.position) > _NEAR_EVENTS:
             if 2 * gap > last_gap:
                 return
             last_gap = gap

@@ -7,14 +7,12 @@ from importlib.resources import files
 
 import psycopg
 import structlog
-from psycopg import sql
 
 from application.ports.operations import SchemaTooOld
 from infrastructure.postgres.roles import ensure_service_login, grant_to_service
 from infrastructure.postgres.sessions import MAINTENANCE, open_blocking_connection
 from infrastructure.postgres.sql import LOG_TABLE, SCHEMA, quoted, statement
 
-_LOG_LOCK_CLASS = 0x7065_7265  # "pere": separates the log's advisory locks from those of other programs
 _MIGRATION_LOCK = 0x7065_7265_7A76_6F6E
 _MIGRATION_NAME = re.compile(r"(\d{4})_(?:pre|post)_[a-z0-9_]+\.sql")
 
@@ -48,14 +46,12 @@ _NOTE_APPLIED = statement("INSERT INTO {schema}.migrations (number, name) VALUES
 def event_log_sql(schema: str, table: str) -> str:
     """Return the SQL that creates an event log of that name: perezvon's own, or that of another application."""
     template = _migration_text("0001_pre_event_log.sql")
-    parts = ("position", "stream", "claims", "claims_age", "refuse", "append")
+    parts = ("position", "stream", "claims", "claims_age", "door", "refuse", "append")
     names = {f"{{table_{part}}}": quoted(f"{table}_{part}") for part in parts}
     names |= {
         "{schema}": quoted(schema),
         "{table}": quoted(table),
         "{channel}": table.replace(".", "_").replace("'", "''"),
-        "{regclass}": sql.Literal(quoted(schema, table)).as_string(None),
-        "{lock_class}": str(_LOG_LOCK_CLASS),
     }
     return re.sub(r"\{\w+\}", lambda match: names[match[0]], template)
 

@@ -19,6 +19,10 @@ _READ_ONLY = (
     "log_identity",
     "log_json",
     "snapshots",
+    "organizations",
+    "members",
+    "operators",
+    "tokens",
 )
 _APPEND_ONLY_LOGS = """
     SELECT c.relname
@@ -37,6 +41,38 @@ _EXCESS = f"""
 """
 
 
+_PRIVILEGES = """
+    WITH service AS (SELECT * FROM pg_roles WHERE rolname = %(role)s)
+    SELECT a.text
+    FROM service AS r, LATERAL (
+        VALUES (r.rolsuper, 'SUPERUSER'), (r.rolcreaterole, 'CREATEROLE'), (r.rolcreatedb, 'CREATEDB'),
+            (r.rolreplication, 'REPLICATION'), (r.rolbypassrls, 'BYPASSRLS')
+    ) AS a(has, text)
+    WHERE a.has
+    UNION ALL
+    SELECT 'the role ' || m.roleid::regrole FROM service AS r JOIN pg_auth_members AS m ON m.member = r.oid
+    UNION ALL
+    SELECT 'writing to ' || c.relname
+    FROM service AS r, pg_class AS c
+    WHERE c.relnamespace = %(schema)s::text::regnamespace AND c.relname = ANY(%(tables)s)
+        AND (has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER, REFERENCES')
+            OR has_any_column_privilege(r.oid, c.oid, 'INSERT, UPDATE'))
+    UNION ALL
+    SELECT 'the table ' || c.relname
+    FROM service AS r, pg_class AS c
+    WHERE c.relnamespace = %(schema)s::text::regnamespace AND c.relname LIKE '%%\\_door'
+        AND has_table_privilege(r.oid, c.oid, 'SELECT, INSERT, UPDATE, DELETE')
+    UNION ALL
+    SELECT 'owning ' || c.relname
+    FROM service AS r JOIN pg_class AS c ON c.relowner = r.oid
+    WHERE c.relnamespace = %(schema)s::text::regnamespace
+    UNION ALL
+    SELECT 'creating objects in ' || n.nspname
+    FROM service AS r, pg_namespace AS n
+    WHERE n.nspname IN (%(schema)s::text, 'public') AND has_schema_privilege(r.oid, n.oid, 'CREATE')
+"""
+
+
 def excess_of(connection: Connection) -> str | None:
     """Return which rights the session's login has that the service must not have; None if it has none of them.
 
@@ -44,6 +80,13 @@ def excess_of(connection: Connection) -> str | None:
     """
     row = connection.execute(_EXCESS, (quoted(SCHEMA, LOG_TABLE),)).fetchone()
     return row[0] if row else None
+
+
+def excess_privileges(connection: Connection) -> list[str]:
+    """Return what the service's role may do or is, beyond its needs; a short text for each."""
+    tables = [*_READ_ONLY, LOG_TABLE]
+    rows = connection.execute(_PRIVILEGES, {"role": APP_ROLE, "schema": SCHEMA, "tables": tables}).fetchall()
+    return [text for (text,) in rows]
 
 
 def ensure_service_login(connection: Connection, password: str | None = None) -> None:
@@ -90,10 +133,10 @@ def grant_to_service(connection: Connection) -> None:
         f"REVOKE INSERT, UPDATE, DELETE ON {read_only} FROM {APP_ROLE}",
         f"REVOKE INSERT, UPDATE ON {quoted(SCHEMA, LOG_TABLE + '_claims')} FROM {APP_ROLE}",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {APP_ROLE}",
-        f"GRANT EXECUTE ON FUNCTION {append} TO {APP_ROLE}",
-        f"GRANT EXECUTE ON FUNCTION {schema}.snapshots_add TO {APP_ROLE}",
+        f"GRANT EXECUTE ON FUNCTION {append}, {schema}.record_access, {schema}.snapshots_add TO {APP_ROLE}",
         "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
         f"REVOKE TEMPORARY ON DATABASE {quoted(connection.info.dbname)} FROM PUBLIC",
+        *(f"REVOKE ALL ON {quoted(SCHEMA, log + '_door')} FROM {APP_ROLE}" for log in logs),
         *(f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {quoted(SCHEMA, log)} FROM {APP_ROLE}" for log in logs),
     ]
     with connection.transaction():  # the service never has more, not even for a moment

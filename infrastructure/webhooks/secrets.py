@@ -85,7 +85,7 @@ class SigningKeys:
             keys: list[bytes] = []
             for number, sealed in rows:
                 try:
-                    keys.append(await self._cipher.decrypt(connection, sealed, _purpose(organization_id, number)))
+                    keys.append(self._cipher.decrypt(sealed, _purpose(organization_id, number)))
                 except SecretUnreadable:
                     if not keys:
                         raise
@@ -114,11 +114,6 @@ class SigningKeys:
                 found[organization_id] = error
         return [found[organization_id] for organization_id in organization_ids]
 
-    async def prepare(self) -> None:
-        """Create what ``replace`` needs and what a rollback of its transaction must not undo."""
-        async with self._pool.connection() as connection:
-            await self._cipher.ensure_key(connection)
-
     async def replace(self, connection: AsyncConnection, organization_id: int, overlap: timedelta) -> bytes:
         """Insert and return a new current key, in the connection's transaction.
 
@@ -132,7 +127,7 @@ class SigningKeys:
         return key
 
     async def _insert(self, connection: AsyncConnection, organization_id: int, number: int, key: bytes) -> None:
-        sealed = await self._cipher.encrypt(connection, key, _purpose(organization_id, number))
+        sealed = self._cipher.encrypt(key, _purpose(organization_id, number))
         await connection.execute(_INSERT, (organization_id, number, sealed))
 
 
@@ -152,7 +147,6 @@ class PostgresWebhookSecrets:
 
     async def rotate(self, organization_id: int, overlap_s: int, request: Request) -> str:
         """See the port."""
-        await self._keys.prepare()
         rotation = _Rotation(self._pool, self._keys, organization_id, overlap_s, request)
         await change(lambda: self._events(organization_id), rotation.decide, rotation.append, attempts=_ATTEMPTS)
         return secret_of(rotation.key)

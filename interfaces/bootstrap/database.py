@@ -19,6 +19,7 @@ from infrastructure.postgres.migrations import migrate
 from infrastructure.postgres.probe import examine_login, probe_server, wait_until_lost
 from infrastructure.postgres.roles import SUPERUSER
 from infrastructure.postgres.service_login import log_in_as_service, password_of_service
+from interfaces.config.kept_key import keep_key, kept_key
 from interfaces.config.settings import BadSetting, Settings, from_environment
 
 _PATIENCE_S = 60.0
@@ -98,6 +99,11 @@ def _process_address(data_dir: Path | None, settings: Settings) -> str:
     return url
 
 
+def key_of_folder(data_dir: Path | None) -> str | None:
+    """Return the key of webhook secrets that `up` keeps in its data folder, None if it keeps none there."""
+    return kept_key(data_dir or local_postgres.default_home())
+
+
 def migrate_database(data_dir: Path | None) -> list[str]:
     """Apply the pending migrations as the owner; return their names.
 
@@ -114,6 +120,7 @@ class DatabaseHome:
         """Use ``data_dir``, else a new folder that is removed at exit (``temporary``), else the user's own folder."""
         self._url = settings.owner_url or settings.database_url
         self._service_url = settings.database_url if settings.owner_url else None
+        self._secrets_key = settings.secrets_key
         default = _temporary_folder if temporary and not self._url else local_postgres.default_home
         self._folder = data_dir or default()
         self.dsn = self.service_dsn = ""
@@ -152,7 +159,11 @@ class DatabaseHome:
 
     def environment(self) -> Mapping[str, str]:
         """Return the variables with which it works there with the service's login alone."""
-        return {"PEREZVON_DATABASE_URL": self.service_dsn if self._url else "", "PEREZVON_OWNER_URL": ""}
+        return {
+            "PEREZVON_DATABASE_URL": self.service_dsn if self._url else "",
+            "PEREZVON_OWNER_URL": "",
+            "PEREZVON_SECRETS_KEY": self._secrets_key or keep_key(self._folder),
+        }
 
 
 def _running(data_dir: Path | None) -> str:

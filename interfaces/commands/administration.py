@@ -44,6 +44,41 @@ def add_member(name: str, organization_id: int, role: str, data_dir: Path | None
     show({"id": added}, as_json=as_json)
 
 
+@member.command("set-role")
+@click.argument("member_id", metavar="MEMBER", type=TEXT)
+@_organization
+@click.option("--role", type=_ROLES, required=True, help="The highest role that their tokens may have from now on.")
+@on_database
+def set_member_role(member_id: str, organization_id: int, role: str, data_dir: Path | None, *, as_json: bool) -> None:
+    """Change the role of a member.
+
+    MEMBER is an id that `member list` shows. Tokens that the member has already permit no more than the new role does.
+
+    \b
+    Example:
+      perezvon member set-role 0197b1c2-f000-7000-8000-0000000000aa --organization 1 --role agent
+    """
+    ask(data_dir, lambda s: s.organizations.change_member_role(organization_id, member_id, Role(role), request()))
+    show({"id": member_id, "role": role}, as_json=as_json)
+
+
+@member.command("remove")
+@click.argument("member_id", metavar="MEMBER", type=TEXT)
+@_organization
+@on_database
+def remove_member(member_id: str, organization_id: int, data_dir: Path | None, *, as_json: bool) -> None:
+    """Remove a member.
+
+    MEMBER is an id that `member list` shows. The member's tokens and operators are revoked at once; the tasks remain.
+
+    \b
+    Example:
+      perezvon member remove 0197b1c2-f000-7000-8000-0000000000aa --organization 1
+    """
+    ask(data_dir, lambda s: s.organizations.remove_member(organization_id, member_id, request()))
+    show({"id": member_id}, as_json=as_json)
+
+
 @member.command("list")
 @_organization
 @on_database

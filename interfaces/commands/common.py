@@ -14,7 +14,7 @@ from application.callers import Request
 from application.ids import new_request_id
 from domain.callback.retry_policy import RetryPolicy
 from domain.organization.limits import LIMIT_NAMES
-from interfaces.bootstrap.database import service_address
+from interfaces.bootstrap.database import key_of_folder, service_address
 from interfaces.bootstrap.services import Services, services
 from interfaces.config.limits import limits_of
 from interfaces.config.retry_policies import ChosenPolicy, policy_of
@@ -43,13 +43,13 @@ def on_database(command: Command) -> Command:
 
 def ask(data_dir: Path | None, use: Callable[[Services], Awaitable[T]]) -> T:
     """Return the result of ``use`` on the use cases of the chosen database, with the service's login."""
-    return ask_at(service_address(data_dir), use)
+    return ask_at(service_address(data_dir), use, key_of_folder(data_dir))
 
 
-def ask_at(dsn: str, use: Callable[[Services], Awaitable[T]]) -> T:
+def ask_at(dsn: str, use: Callable[[Services], Awaitable[T]], secrets_key: str | None = None) -> T:
     """Return the result of ``use`` on the use cases of the database at this address."""
     settings = from_environment()
-    webhooks, limits = webhook_options(settings), limits_of(settings)
+    webhooks, limits = webhook_options(settings, secrets_key), limits_of(settings)
 
     async def run() -> T:
         async with services(dsn, webhooks, limits) as opened:

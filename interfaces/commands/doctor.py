@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from application.errors import StorageUnavailable
-from application.ports.diagnosis import Check
+from application.ports.diagnosis import Check, passed
 from application.ports.operations import LocalPostgresError, ServerTooOld, UnsuitableDatabase
-from interfaces.bootstrap.database import NoDatabase, address_to_examine
+from interfaces.bootstrap.database import NoDatabase, address_to_examine, key_of_folder
 from interfaces.bootstrap.gateways import gateway_of
 from interfaces.bootstrap.maintenance import diagnose
 from interfaces.commands.common import ask_at, on_database
@@ -33,7 +33,7 @@ def doctor(data_dir: Path | None, *, as_json: bool) -> None:
       perezvon doctor
     """
     settings = from_environment()
-    checks = [*_database_checks(data_dir), *_gateway_checks(settings)]
+    checks = [*_database_checks(data_dir), _secrets_check(settings, data_dir), *_gateway_checks(settings)]
     healthy = all(check.state != "fail" for check in checks)
     if as_json:
         show_json({"ok": healthy, "checks": checks})
@@ -56,6 +56,14 @@ def _database_checks(data_dir: Path | None) -> Iterator[Check]:
     except StorageUnavailable as error:
         advice = "See the log of the database server, and run `perezvon doctor` again"
         yield Check(name="examination", state="fail", message=f"It stopped early: {error}", advice=advice)
+
+
+def _secrets_check(settings: Settings, data_dir: Path | None) -> Check:
+    if settings.secrets_key or key_of_folder(data_dir):
+        return passed("secrets", "There is a key that encrypts webhook secrets, outside of the database")
+    message = "Without a key webhook secrets can be neither stored nor read, so no webhook is sent"
+    advice = "Set PEREZVON_SECRETS_KEY, the same for every process (docs/settings.md)"
+    return Check(name="secrets", state="warn", message=message, advice=advice)
 
 
 def _gateway_checks(settings: Settings) -> list[Check]:

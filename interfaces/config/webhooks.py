@@ -9,8 +9,11 @@ from interfaces.config.settings import BadSetting, Settings
 _KEY_BYTES = 32
 
 
-def webhook_options(settings: Settings) -> WebhookOptions:
-    """Return the webhook options of the settings. Raises BadSetting."""
+def webhook_options(settings: Settings, fallback_key: str | None = None) -> WebhookOptions:
+    """Return the webhook options of the settings; ``fallback_key``, in base64, is used if they name no key.
+
+    Raises BadSetting.
+    """
     return WebhookOptions(
         targets=TargetPolicy(
             allowed=_networks("WEBHOOK_ALLOW_NETS", settings.webhook_allow_nets),
@@ -18,7 +21,7 @@ def webhook_options(settings: Settings) -> WebhookOptions:
         ),
         timeout=settings.webhook_timeout_seconds,
         before_wait=settings.webhook_before_seconds,
-        secrets_key=_key(settings.secrets_key),
+        secrets_key=_key(settings.secrets_key or fallback_key),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from domain.permissions import Role
 from infrastructure.operations.subscribers import HANDLERS
-from tests.support.office import Office, Service, served
+from tests.support.office import QUEUES, Office, Service, served
 from tests.support.waiting import eventually_async
 
 REQUEST = "0a1b2c3d4e5f40718293a4b5c6d7e8f9"
@@ -144,6 +144,50 @@ async def test_a_member_is_added(office: Office) -> None:
     assert response.status_code == 201
     assert {**response.json(), "id": ""} == {"id": "", "name": "Нурлан", "role": "auditor"}
     assert response.json() in await items(office, "/v1/members")
+
+
+async def test_what_is_created_names_its_shard_and_another_shard_has_nothing(office: Office) -> None:
+    shard = office.organization_id % 64
+    assert shard == 1
+    queue = (await office.create_queue()).rpartition("/")[2]
+    (callback,) = await office.schedule_callbacks(f"{QUEUES}{queue}")
+    issued = (await post(office, "/v1/tokens", {"role": "agent"})).json()
+    operator = (await post(office, "/v1/operators", {"name": "Line"})).json()
+    numbers = [int(queue), callback["id"], int(issued["id"], 16)]
+    assert {number % 64 for number in numbers} == {shard}
+    assert operator["operator_id"].startswith("op_AB")
+    assert (await office.get(f"{QUEUES}{int(queue) + 1}", office.admin)).status_code == 404
+    assert (await office.get(f"{QUEUES}{queue}/task/{callback['id'] + 1}", office.admin)).status_code == 404
+    elsewhere = issued["token"].replace(issued["id"], f"{int(issued['id'], 16) + 1:012x}")
+    assert (await office.get("/api/tasks", {"Authorization": f"Bearer {elsewhere}"})).status_code == 401
+
+
+async def test_a_removed_member_loses_tokens_and_operators_at_once(office: Office) -> None:
+    assert (await office.get("/api/tasks")).status_code == 200
+    response = await office.client.delete(f"/v1/members/{office.member_id}", headers=office.admin)
+    assert (response.status_code, response.content) == (204, b"")
+    assert (await office.get("/api/tasks")).status_code == 401
+    assert (await office.post_task()).json() == (await office.post_task(operator_id="op_unknown")).json()
+    assert await items(office, "/v1/members") == []
+    assert await items(office, "/v1/operators") == []
+    again = await office.client.delete(f"/v1/members/{office.member_id}", headers=office.admin)
+    assert again.status_code == 404
+
+
+async def test_a_members_role_limits_tokens_that_were_issued_before(office: Office) -> None:
+    async def change(role: str) -> int:
+        path = f"/v1/members/{office.member_id}"
+        return (await office.client.patch(path, json={"role": role}, headers=office.admin)).status_code
+
+    task = await office.file_task()
+    assert await change("auditor") == 204
+    assert (await office.get(f"/api/tasks/{task['id']}")).status_code == 200
+    assert (await office.set_status(task["id"], "in_progress")).status_code == 403
+    # The token permits what both roles permit: an agent may not read the audit trail, although its member may.
+    assert (await office.get("/v1/audit-trail")).status_code == 403
+    assert await change("supervisor") == 204
+    assert (await office.set_status(task["id"], "in_progress")).status_code == 200
+    assert (await items(office, "/v1/members"))[0]["role"] == "supervisor"
 
 
 async def test_an_operators_key_is_shown_once_files_tasks_and_ends(office: Office) -> None:

@@ -1,10 +1,12 @@
 """The command ``webhook-secret``."""
 
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
 
 from infrastructure.webhooks.signatures import key_of
+from interfaces.config.kept_key import keep_key, kept_key
 from tests.support.shell import Shell
 
 pytest_plugins = ["tests.support.shells"]
@@ -53,13 +55,29 @@ def test_a_key_of_the_wrong_length_is_refused_and_not_repeated(
     assert key not in err.replace("PEREZVON_SECRETS_KEY", "").replace("expected", "")
 
 
-def test_the_doctor_tells_of_secrets_that_are_sealed_with_a_key_beside_them(
-    shell: Shell, acme: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shell.json("webhook-secret", "show", "--organization", "1")
+def test_the_doctor_sees_that_no_secret_can_be_read(shell: Shell, acme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shell.findings()["secrets"]["state"] == "ok"
     monkeypatch.delenv("PEREZVON_SECRETS_KEY")
-    assert shell.run("webhook-secret", "rotate", "--organization", "1", "--json")[0] == 0
+    monkeypatch.setattr("interfaces.bootstrap.database.kept_key", _no_key)
     found = shell.findings()["secrets"]
     assert found["state"] == "warn"
     assert "PEREZVON_SECRETS_KEY" in found["advice"]
+    code, error = shell.refusal("webhook-secret", "show", "--organization", "1")
+    assert (code, error["code"]) == (1, "secret_unreadable")
+
+
+def _no_key(_folder: Path) -> None:
+    return None
+
+
+def test_a_command_uses_the_key_that_up_keeps_in_its_folder(
+    shell: Shell, acme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("PEREZVON_SECRETS_KEY")
+    key = keep_key(tmp_path)
+    assert keep_key(tmp_path) == kept_key(tmp_path) == key
+    assert (tmp_path / "secrets-key").stat().st_mode & 0o777 == 0o600
+    words = ("--organization", "1", "--data-dir", str(tmp_path))
+    shown = shell.json("webhook-secret", "show", *words)
+    assert shell.json("webhook-secret", "show", *words) == shown
+    assert kept_key(tmp_path / "empty") is None

@@ -77,6 +77,48 @@ def test_the_doctor_compares_snapshots_with_the_log(shell: Shell, database: str,
     assert "does not have" in shell.findings()["snapshots"]["message"]
 
 
+def test_the_doctor_sees_rights_that_the_service_does_not_need(shell: Shell, execute: Execute) -> None:
+    execute(
+        "GRANT INSERT ON perezvon_1.tokens TO perezvon_app; GRANT SELECT ON perezvon_1.stored_events_door TO perezvon_app"
+    )
+    finding = shell.findings()["privileges"]
+    assert finding["state"] == "fail"
+    assert "writing to tokens" in finding["message"]
+    assert "the table stored_events_door" in finding["message"]
+    shell.json("migrate")
+    assert shell.findings()["privileges"]["state"] == "ok"
+
+
+def test_the_doctor_sees_access_that_the_log_does_not_grant(shell: Shell, acme: str, execute: Execute) -> None:
+    assert shell.findings()["access"]["state"] == "ok"
+    execute("UPDATE perezvon_1.tokens SET role = 'analyst'")
+    finding = shell.findings()["access"]
+    assert finding["state"] == "fail"
+    assert "1 of tokens" in finding["message"]
+    assert shell.run("rebuild", "access_directory")[0] == 3
+    assert shell.json("rebuild", "access_directory", "--accept")["swapped"]
+    assert shell.findings()["access"]["state"] == "ok"
+
+
+def test_the_doctor_refuses_the_login_of_the_owner(
+    shell: Shell, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PEREZVON_DATABASE_URL", database)
+    assert shell.findings()["role"]["state"] == "fail"
+    monkeypatch.setenv("PEREZVON_ALLOW_OWNER", "true")
+    assert shell.findings()["role"]["state"] == "warn"
+
+
+@pytest.mark.parametrize("words", [("serve", "--port", "0"), ("work",)])
+def test_a_process_of_the_service_refuses_the_login_of_the_owner(
+    shell: Shell, database: str, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("PEREZVON_DATABASE_URL", database)
+    code, _, error = shell.run(*words)
+    assert code == 1
+    assert "perezvon_app" in error
+
+
 def test_the_doctor_sees_parked_streams(shell: Shell, database: str) -> None:
     with psycopg.connect(database, autocommit=True) as owner:
         owner.execute(
@@ -179,9 +221,9 @@ def test_the_doctor_names_the_oldest_snapshot(shell: Shell, database: str, monke
         reader.execute("SET default_transaction_isolation = 'repeatable read'")
         reader.commit()
         reader.execute("SELECT 1")
-        held, pid = shell.findings()["snapshot"], reader.info.backend_pid
+        held = shell.findings()["snapshot"]
     assert held["state"] == "warn"
-    assert f"session {pid} (report, " in held["message"]
+    assert f"session {reader.info.backend_pid} (report, " in held["message"]
 
 
 def test_the_doctor_sees_that_nobody_dials_what_is_due(shell: Shell, execute: Execute) -> None:

@@ -48,6 +48,7 @@ class Application:
         self.queues: list[int] = []
         self.callbacks: list[int] = []
         self.operators: list[int] = []
+        self.members: list[str] = []
         self.delivery_id = ""
         self._service: Service
 
@@ -56,6 +57,7 @@ class Application:
         known = {
             "task_id": self.failed_task_id if label.endswith("reprocess") else self.task_id,
             "operator_number": self.operators[label.startswith("DELETE")],
+            "member_id": self.members[label.startswith("DELETE")],
             "delivery_id": self.delivery_id,
             "queue_id": self.queues[0],
             "token_id": self.office.bearers[Role.OPERATOR]["Authorization"].split("_")[1],
@@ -91,6 +93,8 @@ class Application:
             for name in ("to be renewed", "to be removed"):
                 added = await self.office.client.post("/v1/operators", json={"name": name}, headers=self.office.admin)
                 self.operators.append(added.json()["id"])
+                member = await self.office.client.post("/v1/members", json={"name": "М"}, headers=self.office.admin)
+                self.members.append(member.json()["id"])
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})

@@ -32,6 +32,11 @@ async def a_failed_task(office: Office) -> Made:
     return {"task_id": (await office.task_in_status("failed"))["id"]}
 
 
+async def a_member(office: Office) -> Made:
+    response = await office.client.post("/v1/members", json={"name": "Ерлан"}, headers=office.admin)
+    return {"member_id": response.json()["id"]}
+
+
 async def an_operator(office: Office) -> Made:
     response = await office.client.post("/v1/operators", json={"name": "Line"}, headers=office.admin)
     return {"operator_number": response.json()["id"]}
@@ -126,6 +131,8 @@ ROUTES = {
     ("PATCH", "/v1/organization/settings"): Access(_ADMIN, nothing, {"region": "KZ"}),
     ("GET", "/v1/members"): Access(_OFFICE),
     ("POST", "/v1/members"): Access(_ADMIN, nothing, {"name": "Нурлан"}),
+    ("PATCH", "/v1/members/{member_id}"): Access(_ADMIN, a_member, {"role": "auditor"}),
+    ("DELETE", "/v1/members/{member_id}"): Access(_ADMIN, a_member),
     ("GET", "/v1/operators"): Access(_OFFICE),
     ("POST", "/v1/operators"): Access(_ADMIN, nothing, {"name": "Line 2"}),
     ("POST", "/v1/operators/{operator_number}/renew"): Access(_ADMIN, an_operator),
@@ -240,7 +247,7 @@ async def state_of(office: Office, made: Made) -> Any:
         return (await office.get(f"/api/tasks/{made['task_id']}")).json()
     if "delivery_id" in made:
         return (await office.get(f"/v1/webhook-deliveries/{made['delivery_id']}", office.admin)).json()
-    path = "/v1/tokens" if "token_id" in made else "/v1/operators"
+    path = {"token_id": "/v1/tokens", "member_id": "/v1/members"}.get(next(iter(made), ""), "/v1/operators")
     return [{**row, "last_used_at": None} for row in (await office.get(path, office.admin)).json()["items"]]
 
 

@@ -35,6 +35,7 @@ from tests.benchmarks.processor import cpu_percent, server_pids
 from tests.benchmarks.support import Bench, progress, settings_of, spread
 from tests.chaos.processes import CLI, Process
 from tests.support.running import alive
+from tests.support.secrets_key import ENVIRONMENT
 from tests.support.waiting import eventually
 
 RATE = 40.0
@@ -99,6 +100,7 @@ def run(bench: Bench, seconds: int = SECONDS, rate: float = RATE) -> dict[str, A
 def dialling(real: RealSwitch, dsn: str, pace: float = _NO_PACE) -> Generator[Dialling]:
     """Run a worker that dials through this switch, at most ``pace`` calls a second."""
     environment = real.asterisk.environment | {
+        **ENVIRONMENT,
         "PEREZVON_DATABASE_URL": service_dsn(dsn),
         "PEREZVON_CALLS_PER_SECOND": str(pace),
         "PEREZVON_CHANNELS": str(2 * LIMIT),

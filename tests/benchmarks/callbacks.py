@@ -20,6 +20,7 @@ from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.postgres.connections import service_dsn
 from interfaces.bootstrap.services import Services, services
 from tests.chaos.processes import Process
+from tests.support.secrets_key import ENVIRONMENT
 from tests.support.waiting import eventually
 
 ANSWERS = "+77010001001"
@@ -84,6 +85,7 @@ def dialling(dsn: str, *network: str, speed: str = "1e9") -> Generator[Exchange]
     folder = Path(tempfile.mkdtemp(prefix="perezvon-bench-"))
     address = str(folder / "network")
     environment = {
+        **ENVIRONMENT,
         "PEREZVON_DATABASE_URL": service_dsn(dsn),
         "PEREZVON_GATEWAY": "simulated",
         "PEREZVON_SIMULATOR_ADDRESS": address,

@@ -14,6 +14,7 @@ from tests.chaos.desk import Desk
 from tests.chaos.phones import PAUSE_S, TRIES, Planned
 from tests.chaos.processes import CLI, Process, answers, free_port, show_logs
 from tests.support.relay import Relay
+from tests.support.secrets_key import ENVIRONMENT
 from tests.support.waiting import eventually
 
 LIMIT = 200
@@ -42,6 +43,7 @@ class CallCentre:
         host, port = real.asterisk.address.split(":")
         self.link = Relay(make_conninfo(host=host, port=port))
         environment = real.asterisk.environment | {
+            **ENVIRONMENT,
             "PEREZVON_DATABASE_URL": service_dsn(dsn),
             "PEREZVON_ASTERISK_ADDRESS": f"127.0.0.1:{self.link.port}",
             "PEREZVON_CALLS_PER_SECOND": str(PER_SECOND),

@@ -20,6 +20,7 @@ from tests.benchmarks.callbacks import call_queue, number_in, views_are_up
 from tests.chaos.nursery import Nursery
 from tests.chaos.processes import show_logs
 from tests.support.receiving import Receiver, receiving
+from tests.support.secrets_key import ENVIRONMENT
 from tests.support.waiting import eventually, eventually_async
 
 LIMIT = 3
@@ -59,6 +60,7 @@ class Switchboard:
         self.callbacks = 0
         self._address = str(folder / "network")
         environment = {
+            **ENVIRONMENT,
             "PEREZVON_DATABASE_URL": service or service_dsn(dsn),
             "PEREZVON_GATEWAY": "simulated",
             "PEREZVON_SIMULATOR_ADDRESS": self._address,

@@ -50,8 +50,10 @@ def pids_waiting_to_append(dsn: str) -> list[int]:
     """Return the process ids of the backends that wait for the lock of `append_batch`."""
     with psycopg.connect(dsn) as connection:
         rows = connection.execute(
-            "SELECT pid FROM pg_locks JOIN pg_database ON oid = database"
-            " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
+            # A backend that waits for a row holds or awaits a lock on its tuple.
+            "SELECT DISTINCT pid FROM pg_locks JOIN pg_database AS d ON d.oid = database"
+            " WHERE locktype = 'tuple' AND datname = current_database()"
+            " AND relation = 'perezvon_1.stored_events_door'::regclass"
         ).fetchall()
     return [pid for (pid,) in rows]
 

@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 
 from application.callers import Request
 from application.organizations import SettingsPatch
+from application.webhook_options import WebhookOptions
 from domain.callback.events import CallbackFact
 from domain.model import Envelope
 from domain.permissions import Role
@@ -20,6 +21,7 @@ from infrastructure.postgres.connections import service_dsn
 from interfaces.api.app import create_app
 from interfaces.bootstrap.services import Services, services
 from interfaces.config.settings import Settings
+from tests.support.secrets_key import SECRETS_KEY
 
 _SETUP = Request(request_id="setup")
 QUEUES = "/api/ver1.0/client/@me/task_scheduler/"
@@ -166,7 +168,10 @@ async def service_with_worker(dsn: str, settings: Settings = UNLIMITED) -> Async
     running, stop = service_dsn(dsn), asyncio.Event()
     worker = asyncio.create_task(run_projections(running, stop))
     try:
-        async with services(running) as opened, served(opened, dsn, settings) as service:
+        async with (
+            services(running, WebhookOptions(secrets_key=SECRETS_KEY)) as opened,
+            served(opened, dsn, settings) as service,
+        ):
             yield service
     finally:
         stop.set()

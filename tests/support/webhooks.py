@@ -23,9 +23,10 @@ from infrastructure.postgres.connections import service_dsn
 from infrastructure.webhooks.delivery_worker import run_deliveries
 from infrastructure.webhooks.name_lookup import Lookup
 from infrastructure.webhooks.outbox import enqueue
+from tests.support.secrets_key import SECRETS_KEY
 
 OPENED = networks_of("127.0.0.0/8,::1/128")
-OPTIONS = WebhookOptions(targets=TargetPolicy(OPENED), timeout=2.0, before_wait=1.0)
+OPTIONS = WebhookOptions(targets=TargetPolicy(OPENED), timeout=2.0, before_wait=1.0, secrets_key=SECRETS_KEY)
 ORGANIZATION = 65
 
 _positions = count(1)

@@ -8,11 +8,12 @@ import psycopg
 from psycopg import Connection, sql
 
 from application.ports.diagnosis import Check, passed
+from infrastructure.access_directory.comparison import differing_rows
 from infrastructure.operations.doctor.horizon import examine_horizon
 from infrastructure.operations.doctor.server import check_connections, check_writable
 from infrastructure.operations.doctor.snapshots import snapshots
 from infrastructure.postgres.migrations import migrations
-from infrastructure.postgres.roles import APP_ROLE, excess_of
+from infrastructure.postgres.roles import APP_ROLE, excess_of, excess_privileges
 from infrastructure.postgres.sessions import BATCH, open_blocking_connection
 from infrastructure.postgres.sql import LOG_TABLE, SCHEMA, statement
 
@@ -37,11 +38,6 @@ _TRIGRAM_SCHEMA = b"""
     JOIN pg_namespace n ON n.oid = e.extnamespace
     WHERE e.extname = 'pg_trgm'
 """
-_WEAKLY_ENCRYPTED = statement("""
-    SELECT count(*)
-    FROM {schema}.webhook_secrets
-    WHERE get_byte(sealed, 0) = 0 AND expires_at > now()
-""")
 _WORKERS = b"""
     SELECT count(*)
     FROM pg_stat_activity
@@ -65,7 +61,7 @@ def examine(dsn: str, *, allow_owner: bool) -> Iterator[Check]:
         if schema.state == "fail":
             return
         yield _role(connection, allow_owner=allow_owner)
-        for check in (_fence, _search, _secrets, snapshots, _clock, _worker):
+        for check in (_fence, _privileges, _access, _search, snapshots, _clock, _worker):
             yield _run(check, connection)
         yield from examine_horizon(connection)
 
@@ -121,6 +117,23 @@ def _fence(connection: Connection) -> Check:
     return passed("fence", "The log is append-only")
 
 
+def _privileges(connection: Connection) -> Check:
+    if excess := excess_privileges(connection):
+        message = f"{APP_ROLE} has more rights than the service needs: {', '.join(excess)}"
+        advice = "Take them away (REVOKE), and run `perezvon migrate`, which grants what is needed"
+        return Check(name="privileges", state="fail", message=message, advice=advice)
+    return passed("privileges", f"{APP_ROLE} has only the rights that the service needs")
+
+
+def _access(connection: Connection) -> Check:
+    if found := differing_rows(connection):
+        rows = ", ".join(f"{count} of {table}" for table, count in found.items())
+        advice = "Find out who changed them, then run `perezvon rebuild access_directory --accept`"
+        message = f"Rows that grant access are not what the log says: {rows}"
+        return Check(name="access", state="fail", message=message, advice=advice)
+    return passed("access", "Organisations, members, operators and tokens are what the log says")
+
+
 def _search(connection: Connection) -> Check:
     schema = _value(connection, _TRIGRAM_SCHEMA)
     if schema is None:
@@ -133,15 +146,6 @@ def _search(connection: Connection) -> Check:
     message = "Trigrams ignore Cyrillic: searches are slow and case-sensitive"
     advice = "Recreate the database from a dump with a UTF-8 locale such as C.UTF-8"
     return Check(name="search", state="warn", message=message, advice=advice)
-
-
-def _secrets(connection: Connection) -> Check:
-    count = _value(connection, _WEAKLY_ENCRYPTED)
-    if count:
-        message = f"{count} webhook secrets are encrypted with a key that is stored beside them in the database"
-        advice = "Set PEREZVON_SECRETS_KEY for every process, then `perezvon webhook-secret rotate`"
-        return Check(name="secrets", state="warn", message=message, advice=advice)
-    return passed("secrets", "No webhook secret is encrypted with a key that is stored beside it")
 
 
 def _clock(connection: Connection) -> Check:

@@ -29,6 +29,7 @@ from interfaces.config.retry_policies import ChosenPolicy
 _NUMBER_MAX = 2**31 - 1
 _TOKEN_ID = re.compile(r"^[0-9A-Za-z]{1,64}$")
 _NO_IDEMPOTENCY_KEY = refuse_idempotency_key("the response may contain a secret that is shown only once")
+_MEMBER_ID = Annotated[str, PathParameter(schema_extra={"format": "uuid"})]
 _READING = {"permission": Permission.READ_ORGANIZATION}
 _CHANGING = {"permission": Permission.ADMINISTER, "errors": {409}}
 _CHANGING_ONE = {"permission": Permission.ADMINISTER, "errors": {404, 409}}
@@ -54,6 +55,12 @@ class NewMemberBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     name: Name
     role: Role = Role.AGENT
+
+
+class MemberRoleBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The new role of a member."""
+
+    role: Role
 
 
 class NewOperatorBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -153,6 +160,39 @@ async def add_member(request: JsonRequest, data: JSONBody[NewMemberBody]) -> Mem
         context.organization_id, data.name, data.role, context.command_request()
     )
     return MemberRow(id=member_id, name=data.name.strip(), role=data.role)
+
+
+@patch(
+    "/members/{member_id:str}",
+    opt=_CHANGING_ONE,
+    status_code=204,
+    operation_id="changeMember",
+    summary="Change a member's role",
+)
+async def change_member(request: JsonRequest, member_id: _MEMBER_ID, data: JSONBody[MemberRoleBody]) -> None:
+    """Change the role of the member.
+
+    It limits the member's tokens from the next request on, also those that were issued before: such a token permits what
+    both roles permit.
+    """
+    context = context_of(request)
+    await context.api.services.organizations.change_member_role(
+        context.organization_id, member_id, data.role, context.command_request()
+    )
+
+
+@delete(
+    "/members/{member_id:str}",
+    opt=_CHANGING_ONE,
+    operation_id="removeMember",
+    summary="Remove a member",
+)
+async def remove_member(request: JsonRequest, member_id: _MEMBER_ID) -> None:
+    """Remove the member, and revoke the member's tokens and operators immediately. The tasks of the member remain."""
+    context = context_of(request)
+    await context.api.services.organizations.remove_member(
+        context.organization_id, member_id, context.command_request()
+    )
 
 
 @get("/operators", opt=_READING, operation_id="listOperators", summary="List the organisation's operators")
@@ -264,6 +304,8 @@ def administration_router() -> Router:
         change_settings,
         list_members,
         add_member,
+        change_member,
+        remove_member,
         list_operators,
         add_operator,
         renew_operator,

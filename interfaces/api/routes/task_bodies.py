@@ -31,7 +31,7 @@ from interfaces.api.web.paging import HistoryQuery, next_link
 from interfaces.api.web.read_your_writes import PositionQuery
 from interfaces.api.web.times import RequestTime, utc_of
 
-OPERATOR_ID = "op_0123456789abcdefABCDEF"
+OPERATOR_ID = "op_AB0123456789abcdefABCDEF"
 
 
 class NewTaskBody(msgspec.Struct, frozen=True, kw_only=True):

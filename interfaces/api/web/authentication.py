@@ -103,6 +103,7 @@ async def _authenticate(request: AnyRequest, context: RequestContext, header: by
         token_id=holder.token_id,
         role=holder.role,
         member_id=holder.member_id,
+        member_role=holder.member_role,
     )
     bind_contextvars(organization=caller.organization_id, actor=caller.actor)
     api.tokens_used.add(holder.token_id)

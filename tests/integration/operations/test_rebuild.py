@@ -9,23 +9,9 @@ import pytest
 from psycopg import AsyncConnection
 
 from application.errors import StorageNeedsAttention, StorageUnavailable
-from application.ids import digest_of
 from application.ports.operations import Difference, RebuildReport, RebuildUnderWay
 from application.queries.task_list import TaskListFilter
-from domain.organization.events import (
-    MemberAdded,
-    OperatorAdded,
-    OperatorDetails,
-    OrganizationCreated,
-    PersonName,
-    Settings,
-    SettingsChanged,
-    TokenIssued,
-    TokenRevoked,
-)
-from domain.permissions import Role
 from domain.task.events import TaskCompleted, TaskStarted
-from infrastructure.access_directory import projection
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.upcasters import UPCASTERS
 from infrastructure.operations import rebuild as rebuilding
@@ -290,35 +276,6 @@ async def test_every_view_has_a_name_by_which_it_is_rebuilt(views: Views) -> Non
     assert set(REBUILDABLE) == {*PROJECTIONS, "access_directory"}
     with pytest.raises(KeyError):
         await again(views, "no_such_view")
-
-
-async def test_the_access_directory_is_rebuilt_from_the_log(database: str) -> None:
-    async with open_views(database) as views:
-        settings = Settings(region="RU")
-        facts = [
-            OrganizationCreated(name="Acme", settings=Settings()),
-            MemberAdded(member_id="m1", role=Role.AGENT, personal=PersonName(subject="m1", name="Анна")),
-            OperatorAdded(
-                operator_number=1, key_hash=digest_of("k"), personal=OperatorDetails(subject="m1", name="Line")
-            ),
-            TokenIssued(token_id="t1", role=Role.AGENT, secret_hash="h1", member_id="m1"),
-            TokenIssued(token_id="t2", role=Role.AGENT, secret_hash="h2"),
-            TokenRevoked(token_id="t2"),
-            SettingsChanged(settings=settings),
-        ]
-        await views.record("organization/1", *facts)
-        await views.record(f"task/{new_task()}", filed("A"))
-        await projection.apply(views.owner, await views.events("organization/"))
-        await views.do("UPDATE perezvon_1.tokens SET last_used_at = '2026-11-02' WHERE id = 't1'")
-        before = [await views.dump(table) for table in projection.TABLES]
-        await views.do("DELETE FROM perezvon_1.members")
-        await views.do(
-            "INSERT INTO perezvon_1.tokens (id, organization_id, role, secret_hash, issued_at) VALUES ('forged', 1, 'admin', 'h', now())"
-        )
-        report = await again(views, "access_directory")
-        assert (report.swapped, report.position, report.events) == (True, 8, 7)
-        assert [await views.dump(table) for table in projection.TABLES] == before
-        assert all(before)
 
 
 async def test_only_the_owner_can_rebuild(views: Views) -> None:

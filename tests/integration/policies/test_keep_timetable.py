@@ -101,7 +101,7 @@ async def test_a_change_of_a_queue_leaves_the_rest_of_its_row(
     await react(views, "keep_timetable")
     assert await slots(views, other) == (1, False, False, 1, 0)
     await views.do("UPDATE perezvon_1.queue_slots SET taken = 2 WHERE queue_id = %s", queue_id)
-    await go_on(views, f"queue/{queue_id}", change)
+    await go_on(views, f"queue/{queue_id}", change, organization_id=7)
     await react(views, "keep_timetable")
     assert await slots(views, queue_id) == expected
     assert await slots(views, other) == (1, False, False, 1, 0)

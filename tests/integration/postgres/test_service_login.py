@@ -53,6 +53,21 @@ REFUSED = {
     "DELETE from the log": "DELETE FROM perezvon_1.stored_events",
     "TRUNCATE of the log": "TRUNCATE perezvon_1.stored_events",
     "a record lock in the log": "SELECT FROM perezvon_1.stored_events FOR UPDATE",
+    "an organisation": "INSERT INTO perezvon_1.organizations VALUES (129, 'X', '{{}}', now())",
+    "a member": "INSERT INTO perezvon_1.members VALUES ('m', 1, 'X', 'admin')",
+    "another role": "UPDATE perezvon_1.members SET role = 'admin'",
+    "an operator": "INSERT INTO perezvon_1.operators (organization_id, number, name) VALUES (1, 1, 'X')",
+    "another key": "UPDATE perezvon_1.operators SET key_hash = 'x'",
+    "a token": (
+        "INSERT INTO perezvon_1.tokens (id, organization_id, role, secret_hash, issued_at) VALUES ('t', 1, 'admin', 'x', now())"
+    ),
+    "another hash": "UPDATE perezvon_1.tokens SET secret_hash = 'x'",
+    "a token without its end": "UPDATE perezvon_1.tokens SET revoked_at = NULL, expires_at = NULL",
+    "a token less": "DELETE FROM perezvon_1.tokens",
+    "no tokens": "TRUNCATE perezvon_1.tokens",
+    "the lock of the log's writers": "SELECT FROM perezvon_1.stored_events_door FOR UPDATE",
+    "a lock on that table": "DO $$ BEGIN LOCK TABLE perezvon_1.stored_events_door IN ACCESS SHARE MODE; END $$",
+    "idempotency keys": "INSERT INTO perezvon_1.stored_events_claims VALUES ('a', 'b', 'c', 1, 1, now())",
     "forged migrations": "INSERT INTO perezvon_1.migrations (number, name) VALUES (99, 'x')",
 }
 
@@ -82,3 +97,43 @@ def test_the_session_is_refused(service: psycopg.Connection, database: str, stat
     owner = conninfo_to_dict(database).get("user", "postgres")
     with pytest.raises((InsufficientPrivilege, psycopg.errors.InvalidRoleSpecification)):
         service.execute(statement.format(owner=owner).encode())
+
+
+def test_a_fact_under_another_tag_is_refused_with_its_row(service: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        service.execute(
+            "SELECT perezvon_1.record_access(129, 0, ARRAY['organization.token_issued.v1'],"
+            """ ARRAY['{"type":"organization.member_removed.v1","member_id":"m"}'::bytea], '[null]', NULL, NULL, NULL, NULL)"""
+        )
+    assert service.execute("SELECT count(*) FROM perezvon_1.tokens").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    "function", ["perezvon_1.stored_events_append", "perezvon_1.stored_events_refuse", "perezvon_1.record_access"]
+)
+def test_functions_of_the_owner_search_no_schema_of_a_caller_and_are_not_public(database: str, function: str) -> None:
+    with psycopg.connect(database) as owner:
+        row = owner.execute(
+            "SELECT prosecdef, proconfig, (SELECT count(*) FROM aclexplode(proacl) WHERE grantee = 0)"
+            " FROM pg_proc WHERE oid = %s::regproc",
+            (function,),
+        ).fetchone()
+    assert row is not None
+    is_definer, settings, grants_to_public = row
+    assert grants_to_public == 0
+    assert not is_definer or "search_path=pg_catalog, pg_temp" in settings
+
+
+def test_advisory_locks_of_another_login_do_not_block_the_log(service: psycopg.Connection, database: str) -> None:
+    with psycopg.connect(service_dsn(database)) as other:
+        # The lock that the append function took once, in all keys that it could have had.
+        other.execute(
+            "SELECT pg_advisory_lock(x'70657265'::int, oid::bigint::bit(32)::int) FROM pg_class"
+            " WHERE relnamespace = 'perezvon_1'::regnamespace"
+        )
+        service.execute("SET statement_timeout = '30s'")
+        appended = service.execute(
+            "SELECT verdict FROM perezvon_1.stored_events_append("
+            "'{1}', '{task/a}', '{1}', '{x}', ARRAY['{}'::bytea], '{1}', '{NULL}', '{NULL}', '{NULL}', '{NULL}')"
+        ).fetchone()
+    assert appended == ("conflict",)

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 import standardwebhooks
-import structlog
 import svix.webhooks
 
 from application.callers import Request
@@ -46,9 +45,8 @@ async def test_a_secret_is_created_at_first_request_and_stays(database: str) -> 
         assert len(key_of(first)) == 32
 
 
-@pytest.mark.parametrize("key", [KEY, None], ids=["set", "made"])
-async def test_nothing_in_the_database_shows_the_secret(database: str, key: bytes | None) -> None:
-    async with opened(database, key) as (found, own):
+async def test_nothing_in_the_database_shows_the_secret(database: str) -> None:
+    async with opened(database) as (found, own):
         secrets = [await found.webhook_secrets.current(own), await found.webhook_secrets.rotate(own, 60, REQUEST)]
     for secret in secrets:
         assert all(
@@ -130,21 +128,19 @@ async def test_at_most_ten_old_secrets_sign(database: str) -> None:
     assert len(receiver.got[0].headers["webhook-signature"].split(" ")) == 1 + OLD_MAX
 
 
-async def test_without_a_set_key_one_is_created_in_the_database_with_a_warning(database: str) -> None:
-    with structlog.testing.capture_logs() as logs:
-        async with opened(database, None) as (found, own):
-            secret = await found.webhook_secrets.current(own)
-        async with opened(database, None) as (found, own):
-            assert await found.webhook_secrets.current(own) == secret
-    warned = [log for log in logs if "PEREZVON_SECRETS_KEY" in log["event"]]
-    assert [log["log_level"] for log in warned] == ["warning"]
-    assert len(rows(database, "SELECT 1 FROM SCHEMA.secrets_key")) == 1
-
-
-async def test_after_setting_a_key_older_secrets_are_still_readable(database: str) -> None:
-    async with opened(database, None) as (found, own):
-        secret = await found.webhook_secrets.current(own)
+async def test_without_a_key_secrets_are_neither_stored_nor_read(database: str) -> None:
     async with opened(database, KEY) as (found, own):
+        secret = await found.webhook_secrets.current(own)
+    async with opened(database, None) as (found, _):
+        with pytest.raises(SecretUnreadable, match="PEREZVON_SECRETS_KEY is not set"):
+            await found.webhook_secrets.current(own)
+        with pytest.raises(SecretUnreadable):
+            await found.webhook_secrets.rotate(own, 3600, REQUEST)
+        fresh = (await found.organizations.create("Another", REQUEST)).id
+        with pytest.raises(SecretUnreadable):
+            await found.webhook_secrets.current(fresh)
+    assert len(rows(database, "SELECT 1 FROM SCHEMA.webhook_secrets")) == 1
+    async with opened(database, KEY) as (found, _):
         assert await found.webhook_secrets.current(own) == secret
 
 

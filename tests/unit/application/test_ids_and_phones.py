@@ -1,11 +1,12 @@
 """Ids follow their standards; phone numbers can be dialled."""
 
+import re
 import time
 from uuid import RFC_4122, UUID
 
 import pytest
 
-from application.ids import digest_of, new_operator_key, new_token_secret, uuid7
+from application.ids import digest_of, new_operator_key, new_token_id, new_token_secret, shard_of, uuid7
 from application.phones import e164, known_region, line
 from domain.errors import InvalidField
 
@@ -18,9 +19,9 @@ def test_a_task_id_is_a_uuid_of_version_7_with_the_time_in_front() -> None:
 
 
 def test_secrets_differ_and_are_long_enough() -> None:
-    assert len({new_operator_key() for _ in range(100)}) == 100
+    assert len({new_operator_key(1) for _ in range(100)}) == 100
     assert len(bytes.fromhex(new_token_secret())) == 32
-    assert len(new_operator_key().removeprefix("op_")) >= 22
+    assert len(new_operator_key(1)) == len("op_") + 2 + 22
     assert digest_of("a") != digest_of("b")
 
 
@@ -54,3 +55,14 @@ def test_a_line_may_be_an_extension() -> None:
 def test_regions_are_known_by_their_iso_codes() -> None:
     assert known_region("KZ")
     assert not known_region("XX")
+
+
+@pytest.mark.parametrize(("shard", "digits"), [(1, "AB"), (31, "A7"), (32, "BA"), (63, "B7")])
+def test_ids_and_keys_name_their_shard(shard: int, digits: str) -> None:
+    for _ in range(20):
+        assert re.fullmatch(rf"op_{digits}[0-9A-Za-z_-]{{22}}", new_operator_key(shard))
+        token_id = new_token_id(shard)
+        assert re.fullmatch(r"[0-9a-f]{12}", token_id)
+        assert int(token_id, 16) % 64 == shard
+    assert shard_of(7 << 6 | shard) == shard
+    assert len({new_token_id(shard) for _ in range(100)}) == 100

@@ -1,10 +1,14 @@
 """Given the facts of an organisation, when an admin requests a change, then these facts follow or the change is refused."""
 
 import pytest
+from msgspec.structs import replace
 
-from domain.errors import RoleTooHigh, UnknownMember, UnknownOperator, UnknownToken
+from domain.errors import MemberNotFound, RoleTooHigh, UnknownMember, UnknownOperator, UnknownToken
+from domain.model import Snapshot
 from domain.organization.events import (
     MemberAdded,
+    MemberRemoved,
+    MemberRoleChanged,
     OperatorAdded,
     OperatorDetails,
     OperatorKeyRenewed,
@@ -17,7 +21,7 @@ from domain.organization.events import (
     TokenIssued,
     TokenRevoked,
 )
-from domain.organization.organization import Organization, replay
+from domain.organization.organization import Organization, evolve, replay
 from domain.permissions import Permission, Role
 from tests.support.histories import recorded
 
@@ -94,3 +98,44 @@ def test_an_auditor_changes_nothing_and_an_analyst_sees_nothing_personal() -> No
     assert Role.ANALYST.permissions == {Permission.LIST_TASKS, Permission.READ_BOARD}
     assert Role.OPERATOR.permissions == {Permission.FILE_TASKS}
     assert Role.ADMIN.permissions == set(Permission)
+
+
+def test_a_members_role_changes_and_limits_new_tokens() -> None:
+    changed = MemberRoleChanged(member_id="m1", role=Role.AUDITOR)
+    assert given(MEMBER).change_member_role("m1", Role.AUDITOR) == [changed]
+    assert given(MEMBER, changed).change_member_role("m1", Role.AUDITOR) == []
+    with pytest.raises(RoleTooHigh):
+        given(MEMBER, changed).issue_token("t2", "cc", Role.AGENT, member_id="m1")
+    with pytest.raises(MemberNotFound):
+        given().change_member_role("m1", Role.AUDITOR)
+
+
+def test_a_member_is_removed_with_what_gives_access() -> None:
+    other = MemberAdded(member_id="m2", role=Role.AGENT, personal=PersonName(subject="m2", name="Ерлан"))
+    line = OperatorAdded(operator_number=2, key_hash="dd", member_id="m1", personal=OPERATOR.personal)
+    service = TokenIssued(token_id="t2", role=Role.AGENT, secret_hash="cc")
+    theirs = TokenIssued(token_id="t3", role=Role.AGENT, secret_hash="ee", member_id="m2")
+    organization = given(MEMBER, other, OPERATOR, line, TOKEN, service, theirs)
+    removed = organization.remove_member("m1")
+    assert removed == [
+        TokenRevoked(token_id="t1"),
+        OperatorRemoved(operator_number=2),
+        MemberRemoved(member_id="m1"),
+    ]
+    after = given(MEMBER, other, OPERATOR, line, TOKEN, service, theirs, *removed)
+    assert (set(after.members), set(after.operators), set(after.tokens)) == ({"m2"}, {1}, {"t2", "t3"})
+    for decision in (lambda: after.remove_member("m1"), lambda: after.change_member_role("m1", Role.ADMIN)):
+        with pytest.raises(MemberNotFound):
+            decision()
+
+
+def test_the_fold_leaves_a_snapshot_and_earlier_states_as_they_were() -> None:
+    before = given(MEMBER, TOKEN)
+    (snapshot, removed) = recorded(
+        [CREATED, MemberRemoved(member_id="m1")], stream="organization/65", organization_id=65
+    )
+    after = replay([replace(snapshot, fact=Snapshot(state=before, bytes=1)), removed])
+    assert after is not None
+    assert (after.members, before.members) == ({}, {"m1": Role.AGENT})
+    assert evolve(before, removed).members == {}
+    assert before.members == {"m1": Role.AGENT}
