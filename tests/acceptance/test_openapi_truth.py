@@ -233,6 +233,6 @@ def test_our_own_bodies_forbid_what_they_do_not_know_and_contract_1_does_not() -
     schemas = DOCUMENT["components"]["schemas"]
     closed = {name for name, schema in schemas.items() if schema.get("additionalProperties") is False}
     assert closed == {
-        "SettingsBody", "QueueRulesBody", "ChosenOutcomes", "ChosenPolicy", "ChosenRule", "NewMemberBody", "NewOperatorBody",
-        "NewTokenBody", "RotateSecretBody",
+        "SettingsBody", "QueueRulesBody", "ChosenOutcomes", "ChosenPolicy", "ChosenRule", "NewMemberBody", "MemberRoleBody",
+        "NewOperatorBody", "NewTokenBody", "RotateSecretBody",
     }  # fmt: skip
