@@ -207,4 +207,4 @@ async def test_a_phone_that_forwards_its_calls_does_not_choose_whom_we_call(
 def test_each_outcome_is_asked_for() -> None:
     received = {case.outcome for case in REFUSALS + SILENCES}
     received |= {Outcome.SUCCESS, Outcome.ABANDONED, Outcome.CANCELLED, Outcome.LOST}
-    assert received == {*Outcome}
+    assert received == {*Outcome} - {Outcome.NOT_DIALLED}  # the switch never receives such a call
