@@ -13,7 +13,7 @@ import msgspec
 import phonenumbers
 from phonenumbers import PhoneMetadata, PhoneNumber, PhoneNumberType, shortnumberinfo
 
-from application.phones import split_extension
+from application.phones import is_plainly_e164, split_extension
 from domain.errors import InvalidField
 from domain.organization.events import Settings
 
@@ -87,17 +87,21 @@ class DialPolicy:
         Takes a microsecond for most numbers, and 0.1 ms for others when they are examined first.
         """
         dialled, _ = split_extension(number)
-        for prefix, expensive in self._open_codes:
-            if dialled.startswith(prefix) and len(dialled) > len(prefix) + _SHORT_NATIONAL_MAX:
-                if not expensive.fullmatch(dialled, len(prefix)):
-                    return None
-                break
-        return self._verdicts(dialled)
+        return None if self._is_surely_allowed(dialled) else self._verdicts(dialled)
 
     def require(self, number: str, field: str) -> None:
         """Raise InvalidField on ``field``, with the rule as its kind, if the number may not be called."""
         if rule := self.broken_rule(number):
             raise InvalidField(field, f"{rule}: {_MESSAGES[rule]}", rule)
+
+    def _is_surely_allowed(self, dialled: str) -> bool:
+        """Return whether the number is of a country code that is open, and certainly of no expensive type."""
+        for prefix, expensive in self._open_codes:
+            if dialled.startswith(prefix):
+                is_short = len(dialled) <= len(prefix) + _SHORT_NATIONAL_MAX
+                # phonenumbers may strip a prefix from another spelling, and find an expensive number behind it.
+                return not is_short and is_plainly_e164(dialled) and not expensive.fullmatch(dialled, len(prefix))
+        return False
 
     @cached_property
     def _open_codes(self) -> Sequence[tuple[str, re.Pattern[str]]]:

@@ -26,7 +26,7 @@ def e164(text: str, region: str, field: str) -> str:
     A number in full form, with ``+``, must have a possible length; any other must be a valid number, because with a digit
     missing it would be another person's. Raises InvalidField on ``field``.
     """
-    number = text if _is_plainly_e164(text) else read_as_number(text, region)
+    number = text if is_plainly_e164(text) else read_as_number(text, region)
     if number is None:
         raise InvalidField(field, _complaint(text, region), _KIND)
     return number
@@ -52,6 +52,21 @@ def read_as_number(text: str, region: str) -> str | None:
         return None
     dialled = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     return f"{dialled}{_EXT}{number.extension}" if number.extension else dialled
+
+
+def is_plainly_e164(text: str) -> bool:
+    """Return whether the text is already in E.164, judged by the lengths of the numbers of its country code.
+
+    Never true for a text that ``read_as_number`` would reject or change. Takes less than a microsecond.
+    """
+    if not _E164.fullmatch(text):
+        return False
+    for end in (2, 3, 4):
+        plan = _plan(text[1:end])
+        if plan is not None:
+            lengths, stripped = plan
+            return len(text) - end in lengths and text[end] != "0" and not stripped.match(text, end)
+    return False
 
 
 def known_region(region: str) -> bool:
@@ -90,21 +105,6 @@ def _in_plain_digits(text: str) -> str:
         return text
     compatible = unicodedata.normalize("NFKC", text)
     return "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in compatible)
-
-
-def _is_plainly_e164(text: str) -> bool:
-    """Return whether the text is already in E.164, judged by the lengths of the numbers of its country code.
-
-    Never true for a text that ``read_as_number`` would reject or change. Takes less than a microsecond.
-    """
-    if not _E164.fullmatch(text):
-        return False
-    for end in (2, 3, 4):
-        plan = _plan(text[1:end])
-        if plan is not None:
-            lengths, stripped = plan
-            return len(text) - end in lengths and text[end] != "0" and not stripped.match(text, end)
-    return False
 
 
 @cache

@@ -19,7 +19,7 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection, pq, waiting
 from psycopg.abc import PQGen
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import AsyncRowFactory, TupleRow, tuple_row
 
 from application.errors import StorageUnavailable
@@ -204,8 +204,11 @@ def deadline(connection: ServiceConnection, seconds: float) -> Generator[None]:
 def _conninfo(dsn: str, purpose: Purpose, name: str) -> str:
     for variable in _FOREIGN:
         os.environ.pop(variable, None)
+    given = conninfo_to_dict(dsn).get("options") or ""
     return make_conninfo(
         dsn,
+        # A short timeout of the database or the role would end the statement that sets ours.
+        options=f"{given} -c statement_timeout={1000 * purpose.connect_s}".lstrip(),
         application_name=f"perezvon {name}",
         client_encoding="UTF8",
         connect_timeout=purpose.connect_s,

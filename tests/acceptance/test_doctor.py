@@ -221,9 +221,9 @@ def test_the_doctor_names_the_oldest_snapshot(shell: Shell, database: str, monke
         reader.execute("SET default_transaction_isolation = 'repeatable read'")
         reader.commit()
         reader.execute("SELECT 1")
-        held = shell.findings()["snapshot"]
+        held, pid = shell.findings()["snapshot"], reader.info.backend_pid
     assert held["state"] == "warn"
-    assert f"session {reader.info.backend_pid} (report, " in held["message"]
+    assert f"session {pid} (report, " in held["message"]
 
 
 def test_the_doctor_sees_that_nobody_dials_what_is_due(shell: Shell, execute: Execute) -> None:

@@ -67,7 +67,7 @@ def tokens(bench: Bench) -> dict[str, Any]:
         tenant = make_tenant(dsn)
         asyncio.run(_fill_tokens(tenant, count))
         with serving(tenant):
-            call: Call = lambda http, _, on=tenant: _send(http, on, "POST", "/v1/tokens", {"role": "agent"})  # noqa: E731
+            call: Call = lambda http, _, on=tenant: _send(http, on, "POST", "/v1/tokens", {"role": "agent"})  # noqa: E731 - typed by Call
             found |= asyncio.run(_medians(tenant, {count: call}))
     return {"issue of a token": _row(found)}
 
@@ -81,7 +81,7 @@ def searches(bench: Bench) -> dict[str, Any]:
         with serving(tenant):
             for word in words:
                 path = f"/api/tasks?search={quote(word)}"
-                call: Call = lambda http, _, on=tenant, to=path: _send(http, on, "GET", to)  # noqa: E731
+                call: Call = lambda http, _, on=tenant, to=path: _send(http, on, "GET", to)  # noqa: E731 - typed by Call
                 found[word] |= asyncio.run(_medians(tenant, {size: call}))
     return {f"search of {len(word)} letters": _row(found[word]) for word in words}
 

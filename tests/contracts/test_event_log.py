@@ -7,14 +7,16 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg import IsolationLevel
 
 from application.errors import ConcurrentUpdate, IdempotencyKeyTaken, StorageUnavailable
 from application.ports.event_log import Appended, EventLog, IdempotencyKey, IdempotencyRecord
 from domain.model import Envelope, Fact, Recorded
 from domain.task.events import TaskCancelled, TaskPutBack, TaskStarted
+from infrastructure.event_log.append import Command, append_batch
 from infrastructure.event_log.codec import UnknownFact
 from infrastructure.event_log.log import PostgresEventLog
+from infrastructure.postgres.connections import service_dsn
 from tests.support.histories import filed
 from tests.support.logs import ENVELOPE, held_append_lock, open_log, pids_waiting_to_append
 from tests.support.memory_log import InMemoryEventLog
@@ -24,7 +26,8 @@ pytestmark = pytest.mark.anyio
 
 _FOREIGN = (
     "INSERT INTO perezvon_1.stored_events"
-    " (notification_id, recorded_at, originator_id, topic, state, originator_version) VALUES (%s, %s, %s, %s, %s, 1)"
+    " (notification_id, recorded_at, originator_id, topic, state, originator_version, organization_id)"
+    " VALUES (%s, %s, %s, %s, %s, 1, 1)"
 )
 A, B, C, D = (f"task/{letter}" for letter in "abcd")
 
@@ -225,14 +228,18 @@ async def test_ten_thousand_facts_go_through_in_one_command(log: PostgresEventLo
     assert [event.position for event in await log.read(A)] == list(range(1, 10_001))
 
 
-@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-async def test_other_isolation_than_read_committed_is_refused(database: str, level: str) -> None:
-    name = conninfo_to_dict(database)["dbname"]
-    as_owner(database, f'ALTER DATABASE "{name}" SET default_transaction_isolation = "{level}"')
-    async with open_log(database) as log:
-        with pytest.raises(psycopg.errors.InvalidTransactionState):
-            await append(log, A)
-        assert list(await log.read(A)) == []
+@pytest.mark.parametrize("level", IsolationLevel)
+async def test_the_append_function_refuses_other_isolation_than_read_committed(
+    database: str, level: IsolationLevel
+) -> None:
+    command = Command(stream=A, version=0, facts=[TaskStarted()], states=[b"{}"], envelope=ENVELOPE)
+    async with await psycopg.AsyncConnection.connect(service_dsn(database)) as connection:
+        await connection.set_isolation_level(level)
+        if level is IsolationLevel.READ_COMMITTED:
+            assert len(await append_batch(connection, [command])) == 1
+        else:
+            with pytest.raises(psycopg.errors.InvalidTransactionState):
+                await append_batch(connection, [command])
 
 
 async def calls_seen(listener: psycopg.AsyncConnection) -> int:

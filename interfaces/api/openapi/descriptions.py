@@ -12,6 +12,8 @@ DESCRIPTIONS = {
     "per_page": "Items of a page.",
     "total": "Number of items on all pages.",
     "limit": "Maximum number of items.",
+    # Administration
+    "MemberRoleBody.role": "The new role.",
     # Tasks
     "TaskResponse.id": "UUIDv7 of the task.",
     "TaskResponse.organization_id": "Number of the organisation, as text.",

@@ -4,7 +4,7 @@ from typing import Any
 
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from application.dial_policy import DEFAULT_TYPES, Rule, check_dial_settings, policy_of
@@ -89,6 +89,8 @@ def test_a_number_of_an_older_release_that_cannot_be_read_is_refused() -> None:
 
 @pytest.mark.parametrize("region", ["KZ", "US", "GB", "DE", "IT"])
 @given(digits=st.text("0123456789", min_size=7, max_size=12))
+@example(digits="09000000000")
+@example(digits="88091234567")
 def test_the_short_way_allows_only_what_the_long_one_does(region: str, digits: str) -> None:
     settings = Settings(region=region)
     number = f"+{phonenumbers.country_code_for_region(region)}{digits}"
