@@ -56,7 +56,8 @@ class Stack:
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command of perezvon until it ends."""
-        process = Process(*CLI, *words, environment=self._environment, log=self.home / "commands.log")
+        environment = self._environment | {"PEREZVON_OWNER_URL": self.postgres.dsn}
+        process = Process(*CLI, *words, environment=environment, log=self.home / "commands.log")
         return process.run()
 
     def json(self, *words: str) -> dict[str, Any]:
