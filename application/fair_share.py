@@ -129,6 +129,8 @@ class FairShare:
         while admitted:
             admitted = False
             for owner in tuple(self._waiting):
+                if not self.free:
+                    return
                 queue = self._waiting[owner]
                 if not self._fits(owner, queue[0].places):
                     continue

@@ -17,7 +17,7 @@ from tests.support.running import Up
 from tests.support.shell import run
 
 EXPECTED = ["Generated", [True], "off", ["5"], [1]]
-"""What each program prints: title of the task, whether the list has it, status of the queue, pauses, waiting callbacks."""
+"""The output of each program: title of the task, whether the list has it, status of the queue, pauses, waiting callbacks."""
 
 OF_OPENAPI_PYTHON_CLIENT = """
 import json, os

@@ -1,6 +1,7 @@
 """Organisation A, a process of its own: overload of everything that organisations share, with half a core.
 
-Arguments: the service as JSON, the tenant as JSON. It prints a line when it is prepared, and runs until killed.
+Arguments: the service as JSON, the tenant as JSON. It prints a line when it is prepared, and runs until killed, or until
+the run that started it has ended.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from interfaces.processes.parent_watch import end_with_parent
 from tests.chaos.neighbour.service import Service, Tenant
 
 CONGESTED, UNKNOWN, ANSWERS, RINGS = 6, 5, 1, 3
@@ -202,4 +204,5 @@ async def main(service: Service, tenant: Tenant) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     asyncio.run(main(msgspec.json.decode(sys.argv[1], type=Service), msgspec.json.decode(sys.argv[2], type=Tenant)))

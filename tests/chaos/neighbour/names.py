@@ -4,6 +4,8 @@ import asyncio
 import sys
 from typing import cast
 
+from interfaces.processes.parent_watch import end_with_parent
+
 ADDRESS = "127.0.0.77"
 _HEADER, _A, _TTL = 12, 1, 60
 
@@ -34,6 +36,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     try:
         asyncio.run(main())
     except PermissionError as error:

@@ -58,7 +58,7 @@ def start_hostile(service: Service, tenant: Tenant, errors: int) -> "subprocess.
     """Start organisation A's process; return when it is prepared."""
     arguments = [msgspec.json.encode(value).decode() for value in (service, tenant)]
     command = [sys.executable, "-m", hostile.__name__, *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
     assert process.stdout
     if process.stdout.readline() != "prepared\n":
         sys.exit("A could not prepare")

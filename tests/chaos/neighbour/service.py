@@ -102,7 +102,9 @@ async def new_tenant(dsn: str, name: str) -> Tenant:
 @contextmanager
 def _helper(module: str) -> Generator[str]:
     """Run a module; yield the line that it prints when it is ready, or an empty text if it cannot run here."""
-    with subprocess.Popen([sys.executable, "-m", module], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout
             yield process.stdout.readline().strip()

@@ -3,6 +3,8 @@
 import asyncio
 import resource
 
+from interfaces.processes.parent_watch import end_with_parent
+
 
 class Sink(asyncio.Protocol):
     """A protocol that reads and forgets."""
@@ -18,4 +20,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     asyncio.run(main())
