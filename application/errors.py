@@ -96,13 +96,15 @@ class StorageUnavailable(Exception):
 class StorageNeedsAttention(StorageUnavailable):
     """The database responds and refuses; a retry succeeds only after a person has acted.
 
-    ``sqlstate`` is the code of Postgres: 25006 for a read-only database, 53100 for a full disk.
+    ``reason`` may be shown to anybody; ``text`` is what the database said, for operators only. ``sqlstate`` is the code of
+    Postgres: 25006 for a read-only database, 53100 for a full disk.
     """
 
     code = "storage_needs_attention"
 
-    def __init__(self, reason: str, *, sqlstate: str = "") -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, *, text: str = "", sqlstate: str = "") -> None:
+        super().__init__(f"{reason} ({text})" if text else reason)
+        self.reason = reason
         self.sqlstate = sqlstate
 
 

@@ -68,7 +68,7 @@ def to_storage_error(error: psycopg.Error) -> StorageUnavailable | None:
     if action is Action.PAGE:
         reason = _NEEDS_ATTENTION.get(state) or _NEEDS_ATTENTION_CLASSES[state[:2]]
         _logger.error("database needs attention", sqlstate=state, reason=reason, error=text)
-        return StorageNeedsAttention(f"{reason} ({text})", sqlstate=state)
+        return StorageNeedsAttention(reason, text=text, sqlstate=state)
     return None
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import psycopg
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -43,6 +44,17 @@ async def test_without_a_worker_tasks_are_still_filed_and_readiness_says_what_is
         assert all("check that a worker runs" in reason for reason in response.json()["reasons"])
         assert {view["name"] for view in response.json()["views"]} == set(HANDLERS)
         assert (await office.get("/api/tasks")).json()["total"] == 0
+
+
+async def test_readiness_names_the_remedy_and_shows_no_text_of_the_database(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("REVOKE USAGE ON SCHEMA perezvon_1 FROM perezvon_app")
+    async with services(service_dsn(database)) as opened, served(opened, database) as service:
+        response = await service.client.get("/health/ready")
+    assert response.status_code == 503
+    assert "run `perezvon migrate`" in response.text
+    assert "permission denied" not in response.text
+    assert "perezvon_1" not in response.text
 
 
 async def test_without_its_database_the_service_says_so_everywhere_and_comes_back_by_itself(

@@ -48,7 +48,7 @@ async def ready(request: JsonRequest) -> Response[ReadinessResponse]:
     try:
         state = await api.recent_state.get()
     except StorageNeedsAttention as error:
-        reasons.append(f"database needs attention: {error}")
+        reasons.append(f"database needs attention: {error.reason}")
     except StorageUnavailable:
         reasons.append("database unavailable")
     else:
