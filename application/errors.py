@@ -96,7 +96,7 @@ class StorageUnavailable(Exception):
 class StorageNeedsAttention(StorageUnavailable):
     """The database responds and refuses; a retry succeeds only after a person has acted.
 
-    ``reason`` may be shown to anybody; ``text`` is what the database said, for operators only. ``sqlstate`` is the code of
+    ``reason`` may be shown to every client; ``text`` is what the database said, for operators only. ``sqlstate`` is the code of
     Postgres: 25006 for a read-only database, 53100 for a full disk.
     """
 
