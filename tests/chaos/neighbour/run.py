@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 
 from tests.chaos.neighbour import hostile, without_shares
-from tests.chaos.neighbour.quiet import Figures, Quiet
+from tests.chaos.neighbour.quiet import PATIENCE_S, Figures, Quiet
 from tests.chaos.neighbour.service import Service, Tenant, new_tenant, running_service
 from tests.chaos.processes import CLI, log, throw_away_folder
 from tests.support.receiving import receiving
@@ -69,6 +69,9 @@ def show(alone: Figures, beside: Figures, *, as_json: bool) -> int:
     """Print both halves; return 0 if every figure beside A is within its limit."""
     before, after = alone.p99_ms(), beside.p99_ms()
     limits = {name: round(max(FACTOR * value, value + MARGIN_MS), 1) for name, value in before.items()}
+    missing = sorted(name for name, value in before.items() if value >= 1000 * PATIENCE_S)
+    if missing:
+        sys.exit(f"B alone had no {', '.join(missing)}: the run says nothing")
     disturbed = sorted(name for name, limit in limits.items() if after[name] > limit)
     if as_json:
         found = {"alone_p99_ms": before, "beside_p99_ms": after, "limit_ms": limits, "disturbed": disturbed}

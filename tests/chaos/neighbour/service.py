@@ -16,6 +16,7 @@ from infrastructure.postgres.migrations import migrate
 from interfaces.bootstrap.services import services
 from tests.chaos.neighbour import names
 from tests.chaos.processes import Postgres, Process, answers, free_port, log, show_logs
+from tests.support.secrets_key import ENVIRONMENT
 from tests.support.waiting import eventually
 
 LOOPBACK = "127.0.0.0/8"
@@ -57,6 +58,7 @@ def running_service(folder: Path, program: Sequence[str]) -> Generator[Service]:
         network, http = str(folder / "network"), free_port()
         environment = {
             "PEREZVON_DATABASE_URL": service_dsn(postgres.dsn),
+            **ENVIRONMENT,
             "PEREZVON_GATEWAY": "simulated",
             "PEREZVON_SIMULATOR_ADDRESS": network,
             "PEREZVON_SIMULATED_SPEED": str(SPEED),
