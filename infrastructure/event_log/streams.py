@@ -8,6 +8,7 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
+from application.cooperative import yielding
 from application.ports.event_log import Page
 from domain.model import Recorded, Snapshot
 from domain.snapshots import snapshot_format
@@ -170,7 +171,7 @@ async def read_page(connection: AsyncConnection, stream: str, identity: LogIdent
     values = {"stream": stream, "after": after, "limit": limit}
     cursor = await connection.cursor(binary=True).execute(_PAGE, values, prepare=True)
     rows = await cursor.fetchall()
-    events = [decode_row(row[:-1], identity) for row in rows]
+    events = [decode_row(row[:-1], identity) async for row in yielding(rows)]
     return Page(events, has_next=bool(rows) and events[-1].version < rows[0][-1])
 
 

@@ -120,4 +120,4 @@ async def get_callback_history(request: JsonRequest) -> JsonResponse[HistoryResp
         after=query.after,
         limit=query.limit,
     )
-    return history_page(request, page, query)
+    return await history_page(request, page, query)

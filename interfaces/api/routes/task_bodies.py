@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from application.cooperative import yielding
 from application.ports.event_log import Page
 from application.queries.task_list import TaskRow
 from application.tasks import FileTask, TaskResult
@@ -228,10 +229,10 @@ def task_row_response(row: TaskRow) -> TaskResponse:
     return TaskResponse(**values)
 
 
-def history_response(page: Page) -> HistoryResponse:
+async def _history_response(page: Page) -> HistoryResponse:
     """Return the response of a page of a stream's events."""
     items: list[HistoryItem] = []
-    for event in page.events:
+    async for event in yielding(page.events):
         data = msgspec.to_builtins(event.fact)
         del data["type"]
         items.append(
@@ -248,8 +249,8 @@ def history_response(page: Page) -> HistoryResponse:
     return HistoryResponse(items=items, next=items[-1].version if page.has_next else msgspec.UNSET)
 
 
-def history_page(request: AnyRequest, page: Page, query: HistoryQuery) -> JsonResponse[HistoryResponse]:
+async def history_page(request: AnyRequest, page: Page, query: HistoryQuery) -> JsonResponse[HistoryResponse]:
     """Return the response of a page, with a ``Link`` to the next one."""
-    body = history_response(page)
+    body = await _history_response(page)
     link = next_link(request, {"after": body.next, "limit": query.limit}) if page.has_next else {}
     return JsonResponse(body, link)

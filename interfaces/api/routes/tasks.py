@@ -172,7 +172,7 @@ async def get_history(request: JsonRequest) -> JsonResponse[HistoryResponse]:
     page = await context.api.services.tasks.history(
         task_id_of(request), context.organization_id, after=query.after, limit=query.limit
     )
-    return history_page(request, page, query)
+    return await history_page(request, page, query)
 
 
 _CHANGE = {
