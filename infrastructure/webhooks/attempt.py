@@ -1,7 +1,10 @@
 """One attempt to deliver a message: signed now, sent once, timed."""
 
 from datetime import UTC, datetime
+from time import monotonic
 from uuid import UUID
+
+import structlog
 
 from application.errors import SecretUnreadable, StorageUnavailable
 from infrastructure.webhooks import metrics
@@ -12,6 +15,8 @@ from infrastructure.webhooks.secrets import SigningKeys
 from infrastructure.webhooks.sender import Sender
 from infrastructure.webhooks.signatures import sign
 
+_REPORT_EVERY_S = 60.0
+_logger = structlog.get_logger(__name__)
 _ANSWERED, _UNANSWERED = metrics.SECONDS.labels("yes"), metrics.SECONDS.labels("no")
 
 
@@ -22,6 +27,7 @@ class AttemptSender:
         """Send with ``sender``, signed with ``keys``."""
         self._sender = sender
         self._keys = keys
+        self._reported_at = -_REPORT_EVERY_S
 
     async def send(
         self, delivery: Delivery, *, fence: int | None = None, leased_to: UUID | None = None
@@ -32,7 +38,8 @@ class AttemptSender:
             metrics.FIRST_LAG.observe(max(0.0, (at - delivery.recorded_at).total_seconds()))
         try:
             keys = await self._keys.cached_keys(delivery.organization_id)
-        except (SecretUnreadable, StorageUnavailable):
+        except (SecretUnreadable, StorageUnavailable) as error:
+            self._report_unsigned(delivery.organization_id, error)
             return AttemptResult(delivery, ReceiverResponse(seconds=0.0, error=NOT_SIGNED), at, fence, leased_to)
         timestamp = int(at.timestamp())
         headers = {
@@ -46,3 +53,10 @@ class AttemptSender:
         response = await self._sender.post(delivery.organization_id, delivery.url, headers, delivery.body)
         (_UNANSWERED if response.status is None else _ANSWERED).observe(response.seconds)
         return AttemptResult(delivery, response, at, fence, leased_to)
+
+    def _report_unsigned(self, organization_id: int, error: Exception) -> None:
+        """Count the attempt, and log the cause once a minute: it is the same for all deliveries."""
+        metrics.UNSIGNED.inc()
+        if (now := monotonic()) - self._reported_at >= _REPORT_EVERY_S:
+            self._reported_at = now
+            _logger.error("webhook not signed", organization_id=organization_id, cause=str(error))

@@ -19,6 +19,9 @@ FIRST_LAG = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300),
 )
 BLOCKED = Counter("perezvon_webhook_blocked", "Attempts that were refused because their destination is not allowed")
+UNSIGNED = Counter(
+    "perezvon_webhook_unsigned", "Attempts that were not sent, because the signing secret could not be read"
+)
 FENCED = Counter("perezvon_webhook_fenced", "Results that came too late: another worker had leased the lane")
 PENDING = Gauge("perezvon_webhook_pending", "Pending deliveries, counted up to 100,000")
 OLDEST_DUE = Gauge("perezvon_webhook_oldest_due_seconds", "Time for which the oldest due delivery has been due")

@@ -27,6 +27,8 @@ def worker_parts(dsn: str, settings: Settings, stop: Event) -> dict[str, Awaitab
     Without a gateway in the settings there is no dispatcher: this worker dials nothing. Raises BadSetting.
     """
     options = webhook_options(settings)
+    if options.secrets_key is None:
+        _log.error("no webhook can be signed: none is sent until the key is set", setting="PEREZVON_SECRETS_KEY")
     gateway = gateway_of(settings) if settings.gateway else None
     parts: dict[str, Awaitable[None]] = {
         "projections": run_projections(dsn, stop),

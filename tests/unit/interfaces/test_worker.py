@@ -3,9 +3,11 @@
 import asyncio
 import os
 import signal
+from base64 import b64encode
 from collections.abc import Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from application.ports.call_gateway import GatewayKind
 from application.webhook_options import WebhookOptions
@@ -76,6 +78,14 @@ def test_all_parts_end_when_the_worker_is_told_to(run: Callable[..., None]) -> N
 
 def test_without_a_gateway_nothing_is_dialled(run: Callable[..., None]) -> None:
     run(Settings(), run_projections=signal_stop, run_dispatching=fail)
+
+
+def test_a_worker_that_can_sign_no_webhook_reports_it_at_its_start(run: Callable[..., None]) -> None:
+    event = "no webhook can be signed: none is sent until the key is set"
+    for key, reports in ((None, 1), (b64encode(bytes(32)).decode(), 0)):
+        with capture_logs() as lines:
+            run(Settings(secrets_key=key), run_projections=signal_stop)
+        assert [line["setting"] for line in lines if line["event"] == event] == ["PEREZVON_SECRETS_KEY"] * reports
 
 
 @pytest.mark.parametrize(
