@@ -37,7 +37,7 @@ def test_a_golden_history_contains_all_facts_of_its_aggregate(prefix: str) -> No
 def test_a_snapshot_stands_for_the_events_before_it_at_each_version(prefix: str) -> None:
     history = golden_history(prefix)
     replay, topic = SNAPSHOTS[prefix].replay, SNAPSHOTS[prefix].topic
-    for version in (1, 2, 13, 100, len(history)):
+    for version in range(1, len(history) + 1):  # each, since a state with operators is encoded in another way
         stored = encode_snapshot(snapshot_of(prefix, history[:version]))
         read: Recorded[Any] = Recorded(
             stream=history[0].stream,
