@@ -18,7 +18,6 @@ from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.line_waits import idle_lines
 from infrastructure.dispatch.organization_turns import read_turns
 from infrastructure.dispatch.outcome_recorder import OutcomeRecorder
-from infrastructure.dispatch.quarantine import BATCH_MAX
 from infrastructure.dispatch.reconciler import Reconciler
 from infrastructure.postgres.notifications import wait_or_timeout
 
@@ -63,7 +62,7 @@ async def _dispatch(term: LeadershipTerm, placer: CallPlacer, stop: asyncio.Even
     while not stop.is_set():
         term.due.clear()
         await starter.release_lines()
-        room = int(min(BATCH_MAX, term.pacing.room())) if term.link_is_up else 0
+        room = int(min(term.batch_max, term.pacing.room())) if term.link_is_up else 0
         next_in_s = await starter.seconds_to_next() if room else inf  # far cheaper than a start that finds nothing
         if next_in_s <= 0:
             batch = await starter.start(room)

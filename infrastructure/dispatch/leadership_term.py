@@ -15,10 +15,14 @@ from infrastructure.dispatch.lease import Lease
 from infrastructure.dispatch.open_calls import OpenCallCache
 from infrastructure.dispatch.organization_turns import OrganizationTurns
 from infrastructure.dispatch.pacing import Pacing
+from infrastructure.dispatch.quarantine import BATCH_MAX
 from infrastructure.dispatch.timetable_news import LONG_AGO, parse_news
 from infrastructure.event_log.identity import LogIdentity
 from infrastructure.event_log.reader import END
 from infrastructure.postgres.connections import Pool
+
+SHARED_BATCH_MAX = 100
+"""Calls that a transaction starts or records at most while several organisations dial: each waits for the others'."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -57,6 +61,11 @@ class LeadershipTerm:
         self.link_is_up = False
         self.changed = asyncio.Event()  # set when the link or the breaker may have changed, and cleared at once
         self._log_id = identity.at(END)
+
+    @property
+    def batch_max(self) -> int:
+        """Return how many calls a transaction starts or records: few where others wait for its end."""
+        return SHARED_BATCH_MAX if self.turns.are_shared else BATCH_MAX
 
     def call_id(self, callback_id: int, attempt: int) -> str:
         """Return the id of an attempt's call: the same wherever it is computed, and different in every other log."""

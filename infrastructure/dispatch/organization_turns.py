@@ -91,6 +91,11 @@ class OrganizationTurns:
         """Return whether no other organisation has a queue that is on."""
         return self._on <= {organization_id}
 
+    @property
+    def are_shared(self) -> bool:
+        """Return whether several organisations have queues that are on."""
+        return len(self._on) > 1
+
     def serve(self, organization_id: int) -> None:
         """Put the organisation last in the order."""
         self._turns += 1

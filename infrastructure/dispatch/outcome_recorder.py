@@ -22,7 +22,6 @@ from infrastructure.dispatch.open_calls import OpenCall
 from infrastructure.event_log.decisions import decide_and_append
 from infrastructure.postgres.sql import statement
 
-BATCH_MAX = 1000
 BATCH_INTERVAL_S = 0.05  # from the start of a small batch; the events of this time form the next one
 PENDING_MAX = 10_000
 _SMALL_BATCH = 64
@@ -122,7 +121,7 @@ class OutcomeRecorder:
     def _next_batch(self) -> dict[str, PendingOutcome]:
         """Remove and return what can be decided at once: of each call its end, or that it was joined."""
         batch: dict[str, PendingOutcome] = {}
-        while self._pending and len(batch) < BATCH_MAX:
+        while self._pending and len(batch) < self._term.batch_max:
             event = self._pending[0]
             end = event.end if isinstance(event, CallOver) else None
             before = batch.get(event.call_id)

@@ -20,6 +20,7 @@ from infrastructure.postgres.migrations import migrate
 from infrastructure.read_models.task_list.grams import title_grams
 from interfaces.bootstrap.services import Services, services
 from tests.benchmarks.bench_list import COUNT, FILL
+from tests.benchmarks.growth_rows import growth_row
 from tests.benchmarks.serving import Tenant, make_tenant, serving
 from tests.benchmarks.support import Bench, percentile, progress
 from tests.support.histories import filed
@@ -108,9 +109,7 @@ async def _medians(tenant: Tenant, calls: dict[int, Call]) -> dict[int, float]:
 
 
 def _row(medians: dict[int, float]) -> dict[str, Any]:
-    smallest, largest = min(medians), max(medians)
-    ratio = round(medians[largest] / medians[smallest], 2)
-    return {**{f"p50_ms at {size:,}": ms for size, ms in medians.items()}, "ratio": ratio}
+    return growth_row({f"{size:,}": ms for size, ms in sorted(medians.items())})
 
 
 async def _send(http: Connection, tenant: Tenant, method: str, path: str, body: object = None) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from infrastructure.dispatch import due_queue
 from infrastructure.dispatch.attempt_starter import StartedAttempt
+from infrastructure.dispatch.leadership_term import SHARED_BATCH_MAX
 from infrastructure.dispatch.line_waits import idle_lines
 from infrastructure.dispatch.timetable_news import LONG_AGO
 from tests.support.dispatching import ANSWERS, BUSY, RINGS, Exchange, Starting, open_exchange
@@ -54,6 +55,21 @@ async def test_an_organisation_with_ten_thousand_older_callbacks_has_every_other
     async with exchange.leading() as term:
         served = organizations(await starts(Starting(term), *batches))
     assert served == [1, 2] * 6
+
+
+@pytest.mark.parametrize(("others", "most"), [(False, 3 * SHARED_BATCH_MAX), (True, SHARED_BATCH_MAX)])
+async def test_batches_are_short_where_another_organisation_could_wait_for_their_end(
+    exchange: Exchange, *, others: bool, most: int
+) -> None:
+    queue = await exchange.queue(10_000, organization_id=1)
+    await exchange.queue(organization_id=2, is_on=others)
+    ids = await exchange.callbacks(queue, [BUSY] * 3 * SHARED_BATCH_MAX)
+    exchange.dispatch()
+    await exchange.all_ended(ids)
+    batches = await exchange.rows(
+        "SELECT count(*) FROM perezvon_1.stored_events WHERE topic = 'callback.attempt_started.v1' GROUP BY recorded_at"
+    )
+    assert max(calls for (calls,) in batches) == most
 
 
 async def test_queues_of_an_organisation_take_turns_call_by_call(exchange: Exchange) -> None:
