@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from application.dial_policy import DialPolicy, Rule
+from application.number_quota import is_outside
 from domain.callback.events import Leg
 from domain.organization.limits import Limits
 
@@ -94,7 +95,7 @@ def counted_lines(candidate: Candidate, account: Account) -> list[int]:
     legs = [(candidate.b_number, candidate.b_line)]
     if not candidate.is_of_task:
         legs.append((candidate.a_number, candidate.a_line))
-    return [line for number, line in legs if number.startswith("+") and number not in account.caller_ids]
+    return [line for number, line in legs if is_outside(number, account.caller_ids)]
 
 
 def refusal(candidate: Candidate, policy: DialPolicy) -> tuple[Leg, Rule] | None:

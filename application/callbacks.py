@@ -1,7 +1,7 @@
 """Use cases of callbacks (docs/contracts/task_scheduler.md): schedule, delete, read."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -14,12 +14,12 @@ from application.dial_policy import policy_of
 from application.errors import CallbackNotFound, OrganizationNotFound
 from application.headroom import Headroom
 from application.new_callbacks import NewCallback, NewCallbackFacts
-from application.number_quota import WaitingLines, require_quota
+from application.number_quota import CalledNumber, NumberQuota
 from application.ports.directory import Directory
 from application.ports.event_log import EventLog, IdSequences, Page
 from application.webhook_targets import PUBLIC_ONLY, TargetPolicy
 from domain.callback.callback import Callback, evolve, replay
-from domain.callback.events import CallbackFact
+from domain.callback.events import CallbackFact, CallbackScheduled, Leg
 from domain.model import Recorded
 from domain.organization.limits import Limits
 from domain.permissions import Permission
@@ -50,7 +50,7 @@ class Callbacks:
         queues: CallbackQueues,
         *,
         waiting: Headroom,
-        waiting_lines: WaitingLines,
+        number_quota: NumberQuota,
         limits: Limits,
         targets: TargetPolicy = PUBLIC_ONLY,
     ) -> None:
@@ -64,7 +64,7 @@ class Callbacks:
         self._directory = directory
         self._queues = queues
         self._waiting = waiting
-        self._waiting_lines = waiting_lines
+        self._number_quota = number_quota
         self._limits = limits
         self._targets = targets
 
@@ -88,12 +88,17 @@ class Callbacks:
             ids = await self._sequences.new_callback_ids(len(new))
             builder = NewCallbackFacts(queue_id, settings.region, policy_of(settings), self._targets)
             facts = await builder.build(new, ids)
-            if limits.open_per_number is not None:
-                called = {f"tasks[{index}].b_number": fact.personal.b_number for index, fact in enumerate(facts)}
-                await require_quota(self._waiting_lines, caller.organization_id, called, limits.open_per_number)
             envelope = request.envelope(caller.organization_id, caller.actor)
             streams = [callback_stream(callback_id) for callback_id in ids]
-            appended = await self._log.append_all(streams, facts, envelope, idempotency.key)
+            async with self._number_quota.reserve(
+                caller.organization_id,
+                _called(facts),
+                limits.open_per_number,
+                own=settings.caller_ids,
+                queue_id=queue_id,
+            ) as reservation:
+                appended = await self._log.append_all(streams, facts, envelope, idempotency.key)
+                reservation.position = appended.position
             self._waiting.note(caller.organization_id, appended.position, len(new))
             return CommandResult(appended.events)
 
@@ -146,6 +151,12 @@ class Callbacks:
         if not events or (events[0].organization_id, events[0].fact.queue_id) != (organization_id, queue_id):
             raise CallbackNotFound
         return events
+
+
+def _called(facts: Sequence[CallbackScheduled]) -> Iterator[CalledNumber]:
+    for index, fact in enumerate(facts):
+        yield CalledNumber(f"tasks[{index}].a_number", Leg.A, fact.personal.a_number)
+        yield CalledNumber(f"tasks[{index}].b_number", Leg.B, fact.personal.b_number)
 
 
 def _callback(events: Events) -> Callback:

@@ -12,10 +12,11 @@ from application.dial_policy import policy_of
 from application.errors import InvalidFields, PreconditionFailed, TaskNotFound
 from application.headroom import Headroom
 from application.ids import digest_of, uuid7
-from application.number_quota import WaitingLines, require_quota
+from application.number_quota import CalledNumber, NumberQuota
 from application.phones import e164
 from application.ports.directory import Directory, OperatorHolder
 from application.ports.event_log import EventLog, IdempotencyKey, Page
+from domain.callback.events import Leg
 from domain.errors import InvalidField
 from domain.limits import TASK_HISTORY_BYTES_MAX
 from domain.model import Recorded
@@ -67,7 +68,7 @@ class Tasks:
     """Use cases that file, change and read tasks."""
 
     def __init__(
-        self, log: EventLog, directory: Directory, waiting: Headroom, waiting_lines: WaitingLines, limits: Limits
+        self, log: EventLog, directory: Directory, waiting: Headroom, number_quota: NumberQuota, limits: Limits
     ) -> None:
         """Record tasks in ``log``; look up operators and members in ``directory``.
 
@@ -77,7 +78,7 @@ class Tasks:
         self._log = log
         self._directory = directory
         self._waiting = waiting
-        self._waiting_lines = waiting_lines
+        self._number_quota = number_quota
         self._limits = limits
 
     async def operator(self, operator_key: str) -> OperatorHolder:
@@ -165,17 +166,20 @@ class Tasks:
     ) -> CommandResult[TaskFact]:
         caller, task_id = request.caller, uuid7()
         fact = _filed(command, task_id, operator, caller)
-        phone = fact.personal.caller_phone if _is_callback(command, operator) else None
-        if phone is not None:
-            limits = self._limits.with_own(operator.settings.limits)
-            called = {"caller_phone": phone}
-            await require_quota(self._waiting_lines, operator.organization_id, called, limits.open_per_number)
-            await self._waiting.require(operator.organization_id, limits)
         actor = caller.actor if caller else f"operator/{operator.number}"
         envelope = request.envelope(operator.organization_id, actor)
-        appended = await self._log.append(task_stream(task_id), 0, [fact], envelope, key)
-        if phone is not None:
-            self._waiting.note(operator.organization_id, appended.position)
+        phone = fact.personal.caller_phone if _is_callback(command, operator) else None
+        if phone is None:
+            return CommandResult((await self._log.append(task_stream(task_id), 0, [fact], envelope, key)).events)
+        organization_id, settings = operator.organization_id, operator.settings
+        limits, called = self._limits.with_own(settings.limits), [CalledNumber("caller_phone", Leg.B, phone)]
+        await self._waiting.require(organization_id, limits)
+        async with self._number_quota.reserve(
+            organization_id, called, limits.open_per_number, own=settings.caller_ids
+        ) as reservation:
+            appended = await self._log.append(task_stream(task_id), 0, [fact], envelope, key)
+            reservation.position = appended.position
+        self._waiting.note(organization_id, appended.position)
         return CommandResult(appended.events)
 
     async def _change(self, task_id: str, request: Request, decide: Decision, reason: str | None = None) -> TaskResult:

@@ -17,7 +17,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Maximum numbers of its ``queues``, ``members``, ``operators`` and ``tokens`` (without deleted, removed and revoked ones)
     and of its callbacks ``waiting`` for an attempt; ``organization_rate`` requests a second over all its tokens, with
     bursts of ``organization_burst``. When ``calls_per_day`` have started, the others wait until midnight; calls to a number
-    wait after ``attempts_per_number_hour``; a callback to a number for which ``open_per_number`` wait is refused.
+    wait after ``attempts_per_number_hour``; a callback to a number to which ``open_per_number`` are open is refused.
     """
 
     queues: int = 1000

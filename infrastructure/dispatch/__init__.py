@@ -14,7 +14,7 @@ and 0011).
 - line_waits: callbacks set apart while a call with their client runs
 - attempt_starter: the transaction that records attempts and takes their queue slots
 - call_rules: which of them may be called, by rules and quotas of their organisations
-- waiting_lines: how many callbacks wait for a number, for the quota of new ones
+- open_lines: how many callbacks to a number are open, for the quota of new ones
 - call_placer: announces a call to webhooks, then has the switch dial it
 - outcome_recorder: the transaction that records events of the switch and frees queue slots
 - reconciler: compares open calls with the switch's state, and records what was missed

@@ -50,16 +50,20 @@ _OPEN = statement("""
     WITH calls AS MATERIALIZED (
         SELECT *
         FROM unnest(
-            %b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::int[], %b::bigint[], %b::text[], %b::bigint[]
+            %b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::int[], %b::bigint[], %b::text[], %b::bigint[],
+            %b::bigint[], %b::bigint[]
         ) WITH ORDINALITY AS g (
-            call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line, turn
+            call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line,
+            a_line, b_line, turn
         )
     ), begun AS (
         INSERT INTO {schema}.open_calls (
             call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line,
-            gateway, fence, started_at
+            a_line, b_line, gateway, fence, started_at
         )
-        SELECT call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line, %b, %b, %b
+        SELECT
+            call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line,
+            a_line, b_line, %b, %b, %b
         FROM calls
     )
     UPDATE {schema}.queue_slots AS s
@@ -352,5 +356,7 @@ def _started(due: DueCallback, before: Facts, appended: Appended) -> StartedAtte
             position=event.position,
             correlation=event.correlation,
             client_line=due.client_line,
+            a_line=due.a_line,
+            b_line=due.b_line,
         ),
     )

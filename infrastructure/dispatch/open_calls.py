@@ -1,10 +1,11 @@
 """Open calls: their rows, and a cache of them with their facts, so that recording an outcome needs no read."""
 
 from collections.abc import Iterable
-from uuid import UUID
+from typing import Any
 
 import msgspec
 from psycopg import AsyncConnection
+from psycopg.rows import dict_row
 
 from application.policies.decision import Facts
 from domain.streams import callback_stream
@@ -14,14 +15,14 @@ from infrastructure.postgres.sql import statement
 CACHED_MAX = 10_000
 
 _READ = statement("""
-    SELECT call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line
+    SELECT call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line, a_line, b_line
     FROM {schema}.open_calls
     WHERE call_id = ANY(%s::uuid[])
 """)
 
 
 class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that was started and has not ended; ``position`` is that of AttemptStarted, ``client_line`` a hash."""
+    """A call that was started and has not ended; ``position`` is that of AttemptStarted, the lines are hashes."""
 
     call_id: str
     callback_id: int
@@ -31,6 +32,8 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     correlation: str | None
     client_line: int | None
+    a_line: int | None
+    b_line: int | None
 
     @property
     def stream(self) -> str:
@@ -69,21 +72,9 @@ class OpenCallCache:
 
 
 async def _read(connection: AsyncConnection, call_ids: list[str]) -> dict[str, tuple[OpenCall, Facts]]:
-    cursor = connection.cursor(binary=True)
+    cursor = connection.cursor(binary=True, row_factory=dict_row)
     await cursor.execute(_READ, (call_ids,))
-    rows: list[tuple[UUID, int, int, int, int, int, str | None, int | None]] = await cursor.fetchall()
-    calls = [
-        OpenCall(
-            call_id=str(call_id),
-            callback_id=callback_id,
-            queue_id=queue_id,
-            organization_id=organization_id,
-            attempt=attempt,
-            position=position,
-            correlation=correlation,
-            client_line=client_line,
-        )
-        for call_id, callback_id, queue_id, organization_id, attempt, position, correlation, client_line in rows
-    ]
+    rows: list[dict[str, Any]] = await cursor.fetchall()
+    calls = [OpenCall(**(row | {"call_id": str(row["call_id"])})) for row in rows]
     streams = await read_streams(connection, [call.stream for call in calls])
     return {call.call_id: (call, streams[call.stream]) for call in calls}

@@ -104,5 +104,11 @@ CREATE TABLE {schema}.line_attempts (
 CREATE INDEX line_attempts_line ON {schema}.line_attempts (line, started_at);
 CREATE INDEX line_attempts_age ON {schema}.line_attempts USING brin (started_at);
 
--- Callbacks that wait for a number: counted when another one to it is scheduled.
+-- Open callbacks to a number, on either leg: counted when another one to it is scheduled.
+ALTER TABLE {schema}.open_calls
+    ADD COLUMN a_line bigint,
+    ADD COLUMN b_line bigint;
+CREATE INDEX timetable_a_line ON {schema}.timetable (a_line);
 CREATE INDEX timetable_b_line ON {schema}.timetable (b_line);
+CREATE INDEX open_calls_a_line ON {schema}.open_calls (a_line);
+CREATE INDEX open_calls_b_line ON {schema}.open_calls (b_line);

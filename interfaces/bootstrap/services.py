@@ -9,6 +9,7 @@ from application.call_history import CallHistory
 from application.callback_queues import CallbackQueues
 from application.callbacks import Callbacks
 from application.headroom import Headroom
+from application.number_quota import NumberQuota
 from application.organizations import OrganizationsAdmin
 from application.ports.directory import Directory
 from application.ports.event_log import EventLog
@@ -24,7 +25,7 @@ from application.webhook_options import WebhookOptions
 from domain.organization.limits import Limits
 from infrastructure.access_directory.organizations import PostgresOrganizations
 from infrastructure.access_directory.query import PostgresDirectory
-from infrastructure.dispatch.waiting_lines import PostgresWaitingLines
+from infrastructure.dispatch.open_lines import PostgresOpenLines
 from infrastructure.event_log.log import PostgresEventLog
 from infrastructure.event_log.sequences import PostgresIdSequences
 from infrastructure.operations.readiness import PostgresReadiness
@@ -86,10 +87,10 @@ async def services(
     callback_list, queue_board = PostgresCallbackList(lists), PostgresQueueBoard(lists)
     queues = CallbackQueues(log, numbers, directory, Headroom("queues", queue_board.count), limits)
     waiting, views = Headroom("waiting", callback_list.waiting), PostgresViewLag(read_pool)
-    waiting_lines = PostgresWaitingLines(read_pool)
+    number_quota = NumberQuota(PostgresOpenLines(read_pool))
     try:
         yield Services(
-            tasks=Tasks(log, directory, waiting, waiting_lines, limits),
+            tasks=Tasks(log, directory, waiting, number_quota, limits),
             organizations=OrganizationsAdmin(PostgresOrganizations(log, admin_pool, read_pool), directory, limits),
             directory=directory,
             log=log,
@@ -102,7 +103,7 @@ async def services(
                 directory,
                 queues,
                 waiting=waiting,
-                waiting_lines=waiting_lines,
+                number_quota=number_quota,
                 limits=limits,
                 targets=webhooks.targets,
             ),

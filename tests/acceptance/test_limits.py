@@ -1,5 +1,6 @@
 """Limits of organisations over HTTP: each is refused by name, and other organisations are not affected."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -95,7 +96,7 @@ async def test_limits_are_not_set_over_http(office: Office, limits: Any) -> None
     assert [error["pointer"] for error in refused.json()["errors"]] == ["/limits"]
 
 
-async def test_callbacks_that_wait_for_one_number_are_limited(office: Office) -> None:
+async def test_open_callbacks_to_one_number_are_limited(office: Office) -> None:
     await limited(office, open_per_number=2)
     queue = await office.create_queue()
     many = [{"b_number": "+77011234567"}, {"b_number": "8 701 123 45 67"}, {"b_number": "+77011234567;ext=5"}]
@@ -115,6 +116,15 @@ async def test_callbacks_that_wait_for_one_number_are_limited(office: Office) ->
     ]
     await office.file_task(task_type="order", caller_phone="+77011234567")
     await office.schedule_callbacks(queue, {"b_number": "+77011234568"})
+    as_a = await office.post_callbacks(queue, {"a_number": "+77011234567", "b_number": "1001"})
+    assert [error["field"] for error in as_a.json()["errors"]] == ["tasks[0].a_number"]
+
+
+async def test_requests_at_the_same_moment_share_the_quota_of_a_number(office: Office) -> None:
+    await limited(office, open_per_number=3)
+    queue = await office.create_queue()
+    posts = [office.post_callbacks(queue, {"b_number": "+77011234567"}) for _ in range(12)]
+    assert sorted([response.status_code for response in await asyncio.gather(*posts)]) == [201] * 3 + [422] * 9
 
 
 async def is_limited(office: Office, queue: str) -> bool:

@@ -6,12 +6,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.callback.events import FinishResult
+from application.phone_line_key import line_key
+from domain.callback.events import FinishResult, Leg
 from domain.organization.events import Settings
 from domain.organization.limits import Limits
 from infrastructure.dispatch.attempt_starter import AttemptStarter
+from infrastructure.dispatch.open_lines import PostgresOpenLines
 from infrastructure.dispatch.organization_turns import read_turns
-from tests.support.dispatching import ANSWERS, BUSY, Exchange, open_exchange
+from infrastructure.postgres.connections import Pool, service_dsn
+from tests.support.dispatching import ANSWERS, BUSY, CALL_CENTRE, Exchange, open_exchange
 
 pytestmark = pytest.mark.anyio
 
@@ -109,6 +112,33 @@ async def test_attempts_to_one_number_are_limited_in_an_hour_over_queues_and_lea
     await exchange.do("UPDATE perezvon_1.line_attempts SET started_at = started_at - interval '1 hour'")
     await exchange.do("UPDATE perezvon_1.timetable SET due_at = now()")
     assert await started(exchange, limits) == second
+
+
+async def test_callbacks_that_wait_ring_or_wait_for_a_busy_line_are_open_on_both_legs(exchange: Exchange) -> None:
+    queue = await exchange.queue(slots=1)
+    client, office = line_key(1, ANSWERS), line_key(1, CALL_CENTRE)
+    pool = Pool(service_dsn(exchange.dsn), size=1, name="test")
+
+    async def is_open(*lines: int, at_most: int = 9) -> dict[int, int]:
+        return dict((await PostgresOpenLines(pool).count(lines, at_most, queue)).by_line)
+
+    try:
+        await exchange.callbacks(queue, [ANSWERS, ANSWERS, BUSY])
+        assert await is_open(client, office, 7) == {client: 2, office: 3}
+        (rings,) = await started(exchange, Limits())
+        assert await exchange.rows("SELECT callback_id FROM perezvon_1.open_calls") == [(rings,)]
+        assert await is_open(client, office) == {client: 2, office: 3}
+        assert await is_open(client, office, at_most=2) == {client: 2, office: 2}
+        await exchange.do("UPDATE perezvon_1.queue_slots SET client_leg = 'a', slots = 9")
+        await exchange.do("UPDATE perezvon_1.open_calls SET client_line = a_line")
+        await started(exchange, Limits())
+        assert await exchange.rows("SELECT count(*) FROM perezvon_1.line_waits") == [(1,)]
+        assert await is_open(client) == {client: 2}
+        assert (await PostgresOpenLines(pool).count([client], 9, queue)).client_leg is Leg.A
+        await exchange.do("DELETE FROM perezvon_1.open_calls")
+        assert await is_open(client) == {client: 1}
+    finally:
+        await pool.close()
 
 
 async def test_without_a_quota_no_attempt_is_kept(exchange: Exchange) -> None:
