@@ -4,9 +4,8 @@ Pure: infrastructure/dispatch/call_rules.py reads and writes the rows.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from datetime import time as clock_time
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -36,7 +35,7 @@ class Account(msgspec.Struct, kw_only=True):
     policy: DialPolicy
     limits: Limits
     caller_ids: frozenset[str]
-    zone: ZoneInfo
+    zone: tzinfo
     day: date
     calls: int
 

@@ -282,8 +282,9 @@ def _caller_id(settings: Settings, text: str) -> str:
 def _check(settings: Settings) -> None:
     if not known_region(settings.region):
         raise InvalidField("region", "Expected an ISO 3166 region code, such as KZ", "unknown_region")
-    if settings.timezone not in _timezones():
-        raise InvalidField("timezone", "Expected an IANA time zone, such as Asia/Almaty", "unknown_timezone")
+    if settings.timezone != "UTC" and settings.timezone not in (known := _timezones()):
+        allowed = "an IANA time zone, such as Asia/Almaty" if known else "UTC, for this machine has no package tzdata"
+        raise InvalidField("timezone", f"Expected {allowed}", "unknown_timezone")
     if not 1 <= settings.callback_tries <= TRIES_MAX:
         raise InvalidField("callback_tries", f"Expected 1 to {TRIES_MAX}", "out_of_range")
     if not 0 <= settings.callback_pause <= PAUSE_MAX_S:

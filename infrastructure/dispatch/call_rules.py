@@ -1,7 +1,7 @@
 """Rules and quotas of the organisations whose calls are due: reads them, and counts the calls that start."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -59,6 +59,7 @@ class CallRules:
         self._accounts: dict[int, Account] = {}
         self._read_at: dict[int, datetime] = {}
         self._cleaned_at: datetime | None = None
+        self._unknown_zones: dict[int, str] = {}
 
     async def admit(self, connection: AsyncConnection, candidates: Sequence[Candidate], now: datetime) -> Admission:
         """Decide on each candidate, and count those that may start, in the open transaction."""
@@ -83,23 +84,44 @@ class CallRules:
                 self._read_at.clear()
                 stale = ids
             for row in await (await connection.execute(_ACCOUNTS, (stale,), prepare=True)).fetchall():
-                self._accounts[row[0]] = self._account(*row[1:])
+                self._accounts[row[0]] = self._account(*row)
                 self._read_at[row[0]] = now
         accounts = {one: self._accounts[one] for one in ids}
         for account in accounts.values():
             account.begin_day(now)
         return accounts
 
-    def _account(self, text: str | None, day: date | None, calls: int | None) -> Account:
+    def _account(self, organization_id: int, text: str | None, day: date | None, calls: int | None) -> Account:
         settings = msgspec.json.decode(text, type=Settings) if text else Settings()
         return Account(
             policy=policy_of(settings),
             limits=self._limits.with_own(settings.limits),
             caller_ids=frozenset(settings.caller_ids),
-            zone=_zone(settings.timezone),
+            zone=self._zone(organization_id, settings.timezone),
             day=day or _NO_DAY,
             calls=calls or 0,
         )
+
+    def _zone(self, organization_id: int, name: str) -> tzinfo:
+        """Return the time zone whose midnight ends the day; UTC, with a line in the log, if this machine does not know it.
+
+        The API has checked the name: the time zone data of this machine is older than that of the API's, or missing.
+        """
+        try:
+            zone: tzinfo = UTC if name == "UTC" else ZoneInfo(name)
+        except ZoneInfoNotFoundError:
+            if self._unknown_zones.get(organization_id) != name:
+                self._unknown_zones[organization_id] = name
+                _logger.exception(
+                    "time zone unknown",
+                    organization_id=organization_id,
+                    timezone=name,
+                    effect="calls_per_day is counted from midnight UTC",
+                    remedy="update the package tzdata on this machine, then restart the worker",
+                )
+            return UTC
+        self._unknown_zones.pop(organization_id, None)
+        return zone
 
     async def _count(self, connection: AsyncConnection, admission: Admission, now: datetime) -> None:
         if admission.started:
@@ -130,13 +152,6 @@ def candidate_of(callback_id: int, organization_id: int, scheduled: CallbackSche
         b_line=line_key(organization_id, details.b_number),
         is_of_task=scheduled.task_id is not None,
     )
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except ZoneInfoNotFoundError:  # this machine's data is older than that of the process that took the setting
-        return ZoneInfo("UTC")
 
 
 def _report(admission: Admission) -> None:

@@ -1,16 +1,19 @@
 """Rules and quotas at the moment of the dial: refused without a ring, or held at no cost for other organisations."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from application.phone_line_key import line_key
-from domain.callback.events import FinishResult, Leg
+from domain.callback.events import CallbackDetails, CallbackScheduled, FinishResult, Leg
 from domain.organization.events import Settings
 from domain.organization.limits import Limits
 from infrastructure.dispatch.attempt_starter import AttemptStarter
+from infrastructure.dispatch.call_rules import CallRules, candidate_of
 from infrastructure.dispatch.open_lines import PostgresOpenLines
 from infrastructure.dispatch.organization_turns import read_turns
 from infrastructure.postgres.connections import Pool, service_dsn
@@ -79,6 +82,24 @@ async def test_an_organisation_without_calls_left_is_held_and_nothing_is_finishe
     assert await started(exchange, Limits()) == [own[2]]
     await exchange.do("UPDATE perezvon_1.organization_calls SET day = day - 1")
     assert await started(exchange, Limits()) == own[3:]
+
+
+async def test_a_time_zone_that_this_machine_does_not_know_is_reported_once_and_counts_from_midnight_utc(
+    exchange: Exchange,
+) -> None:
+    await organization(exchange, limits={"calls_per_day": 2}, timezone="Asia/Atlantis")
+    rules, now = CallRules(Limits()), datetime.now(UTC)
+    details = CallbackDetails(subject="callback/7", a_number="1001", b_number=ANSWERS)
+    due = candidate_of(
+        7, 1, CallbackScheduled(queue_id=1, try_count=1, try_again_pause=60, start_time=now, personal=details)
+    )
+    with capture_logs() as logs:
+        for seconds in (0, 2, 4):
+            await rules.admit(exchange.owner, [due], now + timedelta(seconds=seconds))
+    unknown = [line for line in logs if line["event"] == "time zone unknown"]
+    assert [(line["organization_id"], line["timezone"]) for line in unknown] == [(1, "Asia/Atlantis")]
+    (row,) = await exchange.rows("SELECT day, calls FROM perezvon_1.organization_calls")
+    assert row == (now.date(), 2)
 
 
 async def test_a_held_organisation_is_not_examined_again_before_a_minute(exchange: Exchange) -> None:
