@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from application.fair_share import all_shares
 from interfaces.api.web import body_budget
 from interfaces.api.web.body_budget import UNBUDGETED_BYTES
-from interfaces.api.web.json_body import BODY_BYTES_MAX
+from interfaces.api.web.json_body import BODY_BYTES_MAX, JsonRequest
 from tests.acceptance.test_server import HEAD, running
 from tests.support.office import QUEUES, Office, Service
 from tests.support.waiting import eventually_async
@@ -101,6 +102,36 @@ async def test_an_organisation_takes_its_share_of_the_memory_for_bodies_and_anot
             return held("body_bytes") == 5 * BODY_BYTES_MAX
 
         await eventually_async(fuller)
+
+
+async def test_a_body_that_trickles_loses_its_memory_soon_after_the_grace(
+    port: int, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JsonRequest, "grace_seconds", 0.1)
+    async with stalled(port, HEAD, 2 * UNBUDGETED_BYTES) as reader:
+        assert await status_of(reader) == 408  # long before the 30 seconds of the whole body, which no test waits for
+    assert held("body_bytes_without_token") == 0
+
+
+async def test_a_body_that_is_fast_enough_moves_its_deadline(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[float] = []
+    reschedule = asyncio.Timeout.reschedule
+
+    def noted(self: asyncio.Timeout, when: float | None) -> None:
+        moved.append(when or 0.0)
+        reschedule(self, when)
+
+    monkeypatch.setattr(asyncio.Timeout, "reschedule", noted)
+    monkeypatch.setattr(JsonRequest, "seconds", 1000.0)
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        for _ in range(4):
+            yield b" " * (BODY_BYTES_MAX // 4 - 100)
+        yield msgspec.json.encode({"operator_id": office.operator_id, "title": "x"})
+
+    assert (await office.client.post("/api/tasks", content=chunks())).status_code == 200
+    _, *deadlines, _ = moved
+    assert [round(later - earlier) for earlier, later in pairwise(deadlines)] == [15, 15, 15]
 
 
 async def test_the_memory_of_a_body_is_free_again_after_its_response(office: Office) -> None:

@@ -111,7 +111,11 @@ ERROR_RESPONSES: dict[type[Exception], tuple[int, str, str]] = {
     InvalidRequest: (422, "invalid", "Validation failed"),
     UnsupportedContentCoding: (415, "unsupported_media_type", ""),
     UnsupportedMediaType: (415, "unsupported_media_type", "The body must be JSON: send Content-Type: application/json"),
-    RequestTimeout: (408, "request_timeout", "The request body did not arrive within 30 seconds"),
+    RequestTimeout: (
+        408,
+        "request_timeout",
+        "The request body did not arrive within 30 seconds, or too slowly after the first 10",
+    ),
     ClientDisconnected: (400, "client_gone", "The request body is incomplete"),
     Unauthenticated: (401, "unauthenticated", "A valid token is required in Authorization: Bearer"),
     Forbidden: (403, "forbidden", "The token's role does not have the permission for this request"),

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import islice
+from math import inf
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Union, cast, get_args, get_origin
 
@@ -21,6 +22,7 @@ from litestar.types import Empty
 from interfaces.api.web.body_budget import UNBUDGETED_BYTES
 from interfaces.api.web.body_encoding import check_content_coding, malformed_json
 from interfaces.api.web.context import address_of, context_of
+from interfaces.api.web.http_metrics import count_refusal
 from interfaces.api.web.request_errors import (
     ClientDisconnected,
     FieldError,
@@ -54,28 +56,41 @@ class JsonRequest(Request[None, None, State]):
 
     seconds: ClassVar[float] = 30.0
     """Seconds within which the whole body must arrive: the server itself has no limit for a slow body."""
+    grace_seconds: ClassVar[float] = 10.0
+    """Seconds after which a body that holds memory must arrive at a minimum rate."""
+    pace_seconds: ClassVar[float] = 60.0
+    """Seconds in which a body would fill the memory that it holds, at the minimum rate."""
 
     async def body(self) -> bytes:
         """Return the body. Raises RequestTimeout, ClientDisconnected, ShareExhausted, and the framework's 413."""
         if self._body is Empty:
             try:
-                async with asyncio.timeout(self.seconds):
-                    self._body = await self._read()
+                async with asyncio.timeout(self.seconds) as deadline:
+                    self._body = await self._read(deadline)
             except TimeoutError as error:
+                count_refusal("body_late")
                 raise RequestTimeout from error
             except InternalServerException as error:
                 raise ClientDisconnected from error
         return self._body
 
-    async def _read(self) -> bytes:
-        """Read the body. The bytes that it may have are taken from the budget before more than a read buffer is read."""
+    async def _read(self, deadline: asyncio.Timeout) -> bytes:
+        """Read the body. The bytes that it may have are taken from the budget before more than a read buffer is read.
+
+        From then on each chunk moves the deadline, so a body that trickles holds them for little more than the grace.
+        """
         limit = self.route_handler.resolve_request_max_body_size() or BODY_BYTES_MAX
         context, announced, chunks, size = context_of(self), self.content_length, list[bytes](), 0
+        end = begun = 0.0
         async for chunk in self.stream():
             chunks.append(chunk)
             size += len(chunk)
             if size > UNBUDGETED_BYTES and context.body_bytes is None:
                 context.body_bytes = await context.api.bodies.take(context.caller, address_of(self), announced or limit)
+                end, begun = deadline.when() or inf, asyncio.get_running_loop().time()
+            if context.body_bytes is not None:
+                paid_s = self.pace_seconds * size / context.body_bytes.size
+                deadline.reschedule(min(end, begun + self.grace_seconds + paid_s))
         return b"".join(chunks)
 
     async def json(self) -> Any:
