@@ -75,6 +75,6 @@ async def _read(connection: AsyncConnection, call_ids: list[str]) -> dict[str, t
     cursor = connection.cursor(binary=True, row_factory=dict_row)
     await cursor.execute(_READ, (call_ids,))
     rows: list[dict[str, Any]] = await cursor.fetchall()
-    calls = [OpenCall(**(row | {"call_id": str(row["call_id"])})) for row in rows]
+    calls = [msgspec.convert(row | {"call_id": str(row["call_id"])}, OpenCall) for row in rows]
     streams = await read_streams(connection, [call.stream for call in calls])
     return {call.call_id: (call, streams[call.stream]) for call in calls}

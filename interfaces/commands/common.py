@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from application.callers import Request
 from application.ids import new_request_id
 from domain.callback.retry_policy import RetryPolicy
 from domain.organization.limits import LIMIT_NAMES
+from interfaces.api.web.times import parse_time
 from interfaces.bootstrap.database import key_of_folder, service_address
 from interfaces.bootstrap.services import Services, services
 from interfaces.config.limits import limits_of
@@ -24,6 +25,7 @@ from interfaces.config.webhooks import webhook_options
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 ORGANIZATION_ID = click.IntRange(1, 2**53 - 1)
@@ -93,17 +95,18 @@ class Duration(click.ParamType[timedelta]):
 
 
 class Moment(click.ParamType[datetime]):
-    """A time in RFC 3339 format; without a zone it is UTC."""
+    """A time in RFC 3339 as the API takes it, without a zone in UTC; a day means its first moment."""
 
     name = "time"
 
     def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """See the base class."""
         try:
-            at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is not a time such as 2026-11-30T18:00:00Z", param, ctx)
+            if isinstance(value, datetime):
+                return value
+            return parse_time(f"{value}T00:00:00Z" if _DAY.fullmatch(value) else value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class OwnLimit(click.ParamType[tuple[str, int]]):

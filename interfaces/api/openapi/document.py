@@ -39,6 +39,7 @@ Json = dict[str, Any]
 _TASKS = "/api/tasks"
 _QUEUES = CLIENT_BASE_PATHS[0]
 _INVALID = 422
+_TASKS_KIND, _QUEUES_KIND, _PROBLEM_KIND = "TasksError", "QueuesError", "Problem"
 _TEXT: Json = {"type": "string"}
 _COUNT: Json = {"type": "integer"}
 _ERRORS_OF_AUTHORIZED = {401, 403, 429, 503}
@@ -71,15 +72,33 @@ _RESPONSE_HEADERS: dict[str, Json] = {
         "schema": _TEXT,
     },
 }
+_COMMON_HEADERS: dict[str, Json] = {
+    "X-Request-Id": {
+        "description": "The request's own `X-Request-Id` if it has 1 to 128 visible ASCII characters, otherwise a new id.",
+        "schema": _TEXT,
+    },
+    "Perezvon-Correlation": {
+        "description": "The id that recorded events have as correlation. Absent when it is that of `X-Request-Id`.",
+        "schema": {**_TEXT, "pattern": "^[0-9a-f]{32}$"},
+    },
+}
+_IGNORED_HEADER: dict[str, Json] = {
+    "Perezvon-Ignored": {
+        "description": "Query parameters that are unknown here and were ignored, separated by commas: at most 10. Absent when"
+        " there were none.",
+        "schema": _TEXT,
+    }
+}
+_RATE_LIMIT_HEADERS: dict[str, Json] = {
+    "X-RateLimit-Limit": {"description": "Requests that a full bucket allows (burst).", "schema": _COUNT},
+    "X-RateLimit-Remaining": {"description": "Requests that remain now.", "schema": _COUNT},
+    "X-RateLimit-Reset": {"description": "Seconds until the bucket is full again.", "schema": _COUNT},
+}
+"""Headers of many responses: each is declared once in the document, and responses refer to it."""
 _RETRY_AFTER: Json = {"description": "Seconds to wait before the next request.", "schema": _COUNT}
 _ERROR_HEADERS: dict[int, dict[str, Json]] = {
     401: {"WWW-Authenticate": {"description": "`Bearer`", "schema": _TEXT}},
-    429: {
-        "Retry-After": _RETRY_AFTER,
-        "X-RateLimit-Limit": {"description": "Requests that a full bucket allows (burst).", "schema": _COUNT},
-        "X-RateLimit-Remaining": {"description": "Requests that remain now.", "schema": _COUNT},
-        "X-RateLimit-Reset": {"description": "Seconds until the bucket is full again.", "schema": _COUNT},
-    },
+    429: {"Retry-After": _RETRY_AFTER},
     503: {"Retry-After": _RETRY_AFTER},
 }
 _TASK_PATH_PARAMS: dict[str, Json] = {"task_id": {**_TEXT, "format": "uuid", "examples": [TASK_ID]}}
@@ -152,6 +171,7 @@ def document(routers: Sequence[Router], prefix: str = "") -> Json:
                 **webhook_schemas(),
             },
             "responses": error_responses,
+            "headers": _COMMON_HEADERS | _IGNORED_HEADER | _RATE_LIMIT_HEADERS,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "pz_<id>_<secret>"}},
         },
     }
@@ -203,14 +223,15 @@ def _security(handler: HTTPRouteHandler) -> list[dict[str, list[str]]]:
 
 
 def _responses(path: str, method: str, handler: HTTPRouteHandler) -> Json:
-    kind = "TasksError" if path.startswith(_TASKS) else "QueuesError" if path.startswith(_QUEUES) else "Problem"
-    found: Json = {str(handler.status_code): _success(handler)}
+    kind = _error_kind(path)
+    success = _success(path, handler)
+    found: Json = {str(handler.status_code): success}
     for status in sorted(_statuses(path, method, handler)):
         found[str(status)] = {"$ref": f"#/components/responses/{kind}{status}"}
     for status, description in handler.opt.get("other_responses", {}).items():
-        found[str(status)] = {**_success(handler), "description": description}
+        found[str(status)] = {**success, "description": description}
     if handler.opt.get("not_modified"):
-        found["304"] = {"description": "The client already has this version."}
+        found["304"] = {"description": "The client already has this version.", "headers": _common_headers(kind)}
     return found
 
 
@@ -218,6 +239,8 @@ def _statuses(path: str, method: str, handler: HTTPRouteHandler) -> set[int]:
     statuses = set[int](handler.opt.get("errors", ()))
     if "permission" in handler.opt:
         statuses |= _ERRORS_OF_AUTHORIZED
+        if _error_kind(path) == _PROBLEM_KIND:
+            statuses.add(_INVALID)  # for query parameters that are unknown
     if body_type(handler):
         statuses |= _ERRORS_OF_BODIES | (set() if path.startswith(_TASKS) else {415})
     if method == "post" or list(parameters(handler)):
@@ -225,8 +248,9 @@ def _statuses(path: str, method: str, handler: HTTPRouteHandler) -> set[int]:
     return statuses
 
 
-def _success(handler: HTTPRouteHandler) -> Json:
-    headers = {name: _RESPONSE_HEADERS[name] for name in handler.opt.get("response_headers", ())}
+def _success(path: str, handler: HTTPRouteHandler) -> Json:
+    own = {name: _RESPONSE_HEADERS[name] for name in handler.opt.get("response_headers", ())}
+    headers = own | _common_headers(_error_kind(path), is_counted="permission" in handler.opt)
     tp = response_type(handler)
     if tp is None:
         return {"description": "No content.", "headers": headers}
@@ -234,9 +258,23 @@ def _success(handler: HTTPRouteHandler) -> Json:
     return {"description": summary, "headers": headers, "content": _content(tp, is_list=returns_list(handler))}
 
 
+def _error_kind(path: str) -> str:
+    return _TASKS_KIND if path.startswith(_TASKS) else _QUEUES_KIND if path.startswith(_QUEUES) else _PROBLEM_KIND
+
+
+def _common_headers(kind: str, *, is_counted: bool = True) -> dict[str, Json]:
+    """Return references to the headers of all responses of a kind of route; requests that are not counted have fewer."""
+    ignored = {} if kind == _PROBLEM_KIND else _IGNORED_HEADER
+    names = [*_COMMON_HEADERS, *ignored, *(_RATE_LIMIT_HEADERS if is_counted else ())]
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
 def _error_responses(status: int) -> Iterator[tuple[str, Json]]:
     """Yield name and response of a status in each error format."""
-    common = {"description": phrase(status), "headers": _ERROR_HEADERS.get(status, {})}
+
+    def common(kind: str) -> Json:
+        return {"description": phrase(status), "headers": _ERROR_HEADERS.get(status, {}) | _common_headers(kind)}
+
     problem = ProblemDetails(
         type="about:blank",
         title=phrase(status),
@@ -246,21 +284,24 @@ def _error_responses(status: int) -> Iterator[tuple[str, Json]]:
         code="…",
         request_id="…",
     )
-    yield f"Problem{status}", {**common, "content": _content(ProblemDetails, problem, "application/problem+json")}
+    yield (
+        f"{_PROBLEM_KIND}{status}",
+        {**common(_PROBLEM_KIND), "content": _content(ProblemDetails, problem, "application/problem+json")},
+    )
     field_error = QueuesFieldError(
         field="tasks[3].a_number", message="Expected a phone number with at least two digits"
     )
     error = QueuesError(
         message=_EXAMPLE_DETAILS[status], status=_queue_code(status), errors=[field_error] if status == _INVALID else []
     )
-    yield f"QueuesError{status}", {**common, "content": _content(QueuesError, error)}
+    yield f"{_QUEUES_KIND}{status}", {**common(_QUEUES_KIND), "content": _content(QueuesError, error)}
     field_error = TasksFieldError(loc=["body", "title"], msg="Field required", type="missing")
     error = (
         TasksValidationError(detail=[field_error])
         if status == _INVALID
         else TasksError(detail=_EXAMPLE_DETAILS[status])
     )
-    yield f"TasksError{status}", {**common, "content": _content(type(error), error)}
+    yield f"{_TASKS_KIND}{status}", {**common(_TASKS_KIND), "content": _content(type(error), error)}
 
 
 def _queue_code(status: int) -> str:
