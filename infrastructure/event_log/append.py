@@ -5,11 +5,13 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+import structlog
 from psycopg import AsyncConnection
 
 from application.errors import ConcurrentUpdate, IdempotencyKeyTaken
 from application.ports.event_log import Appended, IdempotencyKey
 from domain.model import Envelope, Fact, Recorded, tag_of
+from infrastructure.event_log import metrics
 from infrastructure.event_log.identity import LogIdentity
 from infrastructure.postgres.sql import LOG_TABLE, SCHEMA, quoted
 
@@ -35,6 +37,8 @@ _APPEND_OWNED = f"""
 """.encode()
 
 _OVERHEAD_BYTES = 512
+
+_log = structlog.get_logger(__name__)
 
 Verdict = tuple[str, int | None, datetime]
 """``appended``, ``conflict``, ``claimed`` or ``foreign``; the position of the command's last event if it was appended; the time."""
@@ -124,9 +128,23 @@ def outcome_of(command: Command, verdict: Verdict, identity: LogIdentity) -> App
         case "claimed":
             return IdempotencyKeyTaken()
         case "foreign":
+            _note_foreign(command)
             return ForeignStream(f"{command.stream} does not belong to organisation {command.envelope.organization_id}")
         case _:
             return ConcurrentUpdate()
+
+
+def _note_foreign(command: Command) -> None:
+    """Report a command that must not exist: whoever operates the service looks for the program that sent it."""
+    metrics.FOREIGN.inc()
+    envelope = command.envelope
+    _log.error(
+        "foreign stream refused",
+        stream=command.stream,
+        organization=envelope.organization_id,
+        actor=envelope.actor,
+        correlation=envelope.correlation,
+    )
 
 
 def _appended(command: Command, last: int, at: datetime, identity: LogIdentity) -> Appended:

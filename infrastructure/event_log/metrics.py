@@ -10,6 +10,10 @@ _batches = Histogram(
     "perezvon_log_batch_commands", "Commands that shared a commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 )
 
+FOREIGN = Counter(
+    "perezvon_foreign_streams", "Commands refused because their stream belongs to another organisation: a bug"
+)
+
 REFUSED = Counter(
     "perezvon_decisions_refused",
     "Decisions of a policy or the dispatcher that the domain refused because they came too late",

@@ -40,7 +40,7 @@ def described_headers(path: str, status: int) -> dict[str, Any]:
 async def test_headers_of_responses_are_described(
     office: Office, path: str, *, ignores: bool, query: str, role: str | None
 ) -> None:
-    headers = {"X-Request-Id": "17"} | (office.admin if role else {})
+    headers = {"X-Request-Id": "17", **(office.admin if role else {})}
     response = await office.client.get(path.replace("{client_id}", "@me") + query, headers=headers)
     found = {name for name in response.headers if name.startswith(OURS)}
     described = described_headers(path, response.status_code)

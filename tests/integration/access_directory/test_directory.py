@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from application.errors import ConcurrentUpdate
 from application.ids import digest_of
@@ -201,12 +202,16 @@ async def test_a_stream_is_continued_by_its_own_organisation_alone(database: str
     async with open_log(database) as log:
         await log.append("task/a", 0, [filed()], ENVELOPE)
         foreign = Envelope(organization_id=ENVELOPE.organization_id + 1, actor="cli")
-        refused, appended, fresh = await asyncio.gather(
-            log.append("task/a", 1, [filed()], foreign),
-            log.append("task/b", 0, [filed()], foreign),
-            log.append("task/c", 0, [filed()], ENVELOPE),
-            return_exceptions=True,
-        )
+        with capture_logs() as logs:
+            refused, appended, fresh = await asyncio.gather(
+                log.append("task/a", 1, [filed()], foreign),
+                log.append("task/b", 0, [filed()], foreign),
+                log.append("task/c", 0, [filed()], ENVELOPE),
+                return_exceptions=True,
+            )
+        assert [(line["event"], line["stream"], line["organization"], line["actor"]) for line in logs] == [
+            ("foreign stream refused", "task/a", foreign.organization_id, "cli")
+        ]
         assert isinstance(refused, ForeignStream)
         assert not isinstance(appended, BaseException)
         assert not isinstance(fresh, BaseException)
