@@ -135,7 +135,7 @@ def outcome_of(command: Command, verdict: Verdict, identity: LogIdentity) -> App
 
 
 def _note_foreign(command: Command) -> None:
-    """Report a command that must not exist: whoever operates the service looks for the program that sent it."""
+    """Report a command that must not exist: an operator has to find the program that sent it."""
     metrics.FOREIGN.inc()
     envelope = command.envelope
     _log.error(
