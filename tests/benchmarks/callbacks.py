@@ -47,6 +47,10 @@ class CallQueue:
         made = await opened.queues.create(NewQueue(name="Bench", concurrent_task_limit=limit), request)
         return cls(opened, request, made.queue.id)
 
+    def over(self, opened: Services) -> "CallQueue":
+        """Return the same queue, reached over other connections."""
+        return CallQueue(opened, self._request, self.id)
+
     async def schedule(self, due: Sequence[datetime], number: str = ANSWERS, **fields: Any) -> None:
         """Schedule a callback to ``number`` for each due time."""
         await self.put([NewCallback(a_number=number, b_number="1001", start_time=at, **fields) for at in due])

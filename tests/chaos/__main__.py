@@ -3,7 +3,8 @@
 By default API, worker and Postgres are killed in turn while clients file tasks. With --calls workers are killed at random
 while callbacks are dialled, and Postgres once. With --asterisk callbacks are dialled over a real Asterisk, and the worker
 or Asterisk is killed, or the link between them is cut, while at least 30 calls are active. With --neighbour nothing is killed:
-an organisation works beside another one that overloads all that the two share.
+an organisation works beside another one that overloads all that the two share. With --database the database fails in ten
+ways while tasks are filed and callbacks are dialled.
 """
 
 import argparse
@@ -28,7 +29,9 @@ def main() -> int:
     filing.add_argument("--kills", type=int, default=20, help="how many processes to kill (default 20)")
     filing.add_argument("--clients", type=int, default=32)
     filing.add_argument(
-        "--answer-early", action="store_true", help="run a build that responds before the commit: must fail"
+        "--answer-early",
+        action="store_true",
+        help="run a build that responds before the commit: must fail, also with --database",
     )
     dialling = parser.add_argument_group("dialling callbacks")
     dialling.add_argument("--calls", action="store_true", help="kill a worker each second, for a minute by default")
@@ -54,6 +57,7 @@ def main() -> int:
             seconds=options.seconds,
             seed=options.seed,
             is_short=options.short,
+            answer_early=options.answer_early,
             as_json=options.json,
         )
     elif options.calls:

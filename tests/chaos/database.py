@@ -1,15 +1,13 @@
 """Faults of the database under load: `./run chaos --database`.
 
-Clients file and list tasks, and a worker dials callbacks, while the database is silent, paused, locked, read-only,
+Clients file and list tasks, and workers dial callbacks, while the database is silent, paused, locked, read-only,
 restarted, killed, full or replaced. Every request must be answered within five seconds, health within one; the service
-must recover by itself; no acknowledged change may be lost and no call dialled twice.
+must recover by itself; no acknowledged change may be lost, no call dialled twice, and no try spent without a ring.
 """
 
 import asyncio
 import json
-import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,48 +15,19 @@ from pathlib import Path
 import msgspec
 
 from infrastructure.postgres.migrations import migrate
-from tests.chaos.calls_verdict import CallsVerdict
-from tests.chaos.calls_verdict import judge as judge_calls
+from tests.chaos.calls_verdict import judge
 from tests.chaos.database_faults import FAULTS, SHORT, Impossible, Site, hold
+from tests.chaos.database_verdict import PATIENCE_S, Answer, Ordeal, faults_of, ordeal_of, show
 from tests.chaos.processes import CLI, Process, answers, free_port, log, throw_away_folder
-from tests.chaos.switchboard import LIMIT, switchboard
+from tests.chaos.switchboard import LIMIT, Switchboard, switchboard
 from tests.chaos.verdict import read_streams
 from tests.support.http_client import Connection
 from tests.support.waiting import eventually, eventually_async
 
 HOLD_S = 8.0
-ANSWER_S = 5.0
-HEALTH_S = 1.0
-_SLACK_S = 0.5  # of a machine that also runs the load
 _WITHOUT_END_S = 60.0
 _PAUSE_S = 0.05
-_PATIENCE_S = 120.0
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """A response, or the lack of one (status 0): what was asked, from when to when."""
-
-    path: str
-    status: int
-    began: float
-    ended: float
-
-    @property
-    def seconds(self) -> float:
-        """The time without an answer."""
-        return self.ended - self.began
-
-
-class Ordeal(msgspec.Struct, frozen=True, kw_only=True):
-    """The effects of one fault. Times are in seconds; ``recovered_s`` counts from its end on."""
-
-    fault: str
-    longest_s: float
-    health_s: float
-    recovered_s: float
-    statuses: dict[str, int]
-    faults: list[str]
-    impossible: str = ""
+_EARLY = ("-m", "tests.chaos.early_answers")
 
 
 class Clients:
@@ -98,13 +67,13 @@ class Clients:
         return answer.json() if answer and status == 200 else None
 
     async def work_again(self, moment: float) -> float | None:
-        """Wait until requests succeed that were sent after the moment; return when they did, None if it takes minutes."""
+        """Wait until requests succeed that were sent after the moment; return the seconds since, None if it takes minutes."""
 
         async def works() -> float | None:
             return self.works_since(moment)
 
         with suppress(AssertionError):
-            return await eventually_async(works, timeout=_PATIENCE_S)
+            return await eventually_async(works, timeout=PATIENCE_S) - moment
         return None
 
     def works_since(self, moment: float) -> float | None:
@@ -119,73 +88,93 @@ class Clients:
         return max(found) if len(found) == len(ends) else None
 
 
-async def undergo(name: str, site: Site, clients: Clients, hold_s: float) -> Ordeal:
-    """Make the fault happen under load, and wait until the service has recovered."""
-    began, ended = time.monotonic(), 0.0
-    try:
-        ended = await asyncio.to_thread(_cause, name, site, 0.0 if name == "silent connections" else hold_s)
-    except Impossible as error:
-        log(f"{name}: NOT TESTED: {error}")
-        return Ordeal(fault=name, longest_s=0, health_s=0, recovered_s=0, statuses={}, faults=[], impossible=str(error))
-    works = await clients.work_again(ended)
-    seen = [answer for answer in clients.answers if answer.ended > began]
-    health = max((a.seconds for a in seen if "/health/" in a.path), default=0.0)
-    longest = max((a.seconds for a in seen), default=0.0)
-    statuses = Counter(f"{a.path.split()[0]} {a.status}" for a in seen if "/health/" not in a.path)
-    faults = []
-    if longest > ANSWER_S + _SLACK_S:
-        faults.append(f"{name}: no answer for {longest:.1f} s")
-    if health > HEALTH_S + _SLACK_S:
-        faults.append(f"{name}: no answer about health for {health:.1f} s")
-    if works is None:
-        faults.append(f"{name}: no recovery within {_PATIENCE_S:g} s")
-    faults += [
-        f"{name}: {count} times {what}" for what, count in statuses.items() if what.split()[1] not in {"200", "503"}
-    ]
-    ordeal = Ordeal(
-        fault=name,
-        longest_s=round(longest, 2),
-        health_s=round(health, 2),
-        recovered_s=round((works or time.monotonic()) - ended, 2),
-        statuses=dict(statuses),
-        faults=faults,
-    )
-    log(
-        f"{name:22} longest {ordeal.longest_s} s, health {ordeal.health_s} s, recovered {ordeal.recovered_s} s, {ordeal.statuses}"
-    )
-    return ordeal
+class Storm:
+    """The service under load, and the database that fails."""
+
+    def __init__(self, site: Site, board: Switchboard, clients: Clients) -> None:
+        """Use workers that dial for ``board``, and ``clients`` that send requests."""
+        self._site, self._board, self._clients = site, board, clients
+
+    async def run(self, names: Sequence[str], hold_s: float, callbacks: int, seed: int) -> list[Ordeal]:
+        """Run the faults, each while calls are dialled: a part of the callbacks is scheduled before each of them."""
+        paths = ("/api/tasks", "/health/live", "/health/ready")
+        asking = [asyncio.create_task(self._clients.file()) for _ in range(2)]
+        asking += [asyncio.create_task(self._clients.look(path)) for path in paths]
+        part = callbacks // (len(names) + 1)
+        try:
+            await self._clients.work_again(0.0)
+            await self._board.fill(callbacks - part * len(names), seed)
+            await self._is_dialling(0)
+            return [await self._undergo(name, hold_s, part) for name in names]
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+    async def _undergo(self, name: str, hold_s: float, part: int) -> Ordeal:
+        """Make the fault happen, wait until the API has recovered, and then until a worker dials more callbacks."""
+        began = time.monotonic()
+        try:
+            ended = await asyncio.to_thread(self._cause, name, 0.0 if name == "silent connections" else hold_s)
+        except Impossible as error:
+            log(f"{name}: NOT TESTED: {error}")
+            return Ordeal(fault=name, impossible=str(error))
+        recovered_s = await self._clients.work_again(ended)
+        seen = [answer for answer in self._clients.answers if answer.ended > began]
+        self._board.dsn = self._site.dsn
+        placed = (await self._board.counts()).placed
+        await self._board.add(part)
+        dialled_s = time.monotonic() - ended if await self._is_dialling(placed) else None
+        ordeal = ordeal_of(name, seen, recovered_s, dialled_s)
+        log(
+            f"{name:22} longest {ordeal.longest_s} s, health {ordeal.health_s} s, recovered {ordeal.recovered_s} s,"
+            f" dialling {ordeal.dialled_s} s, {ordeal.statuses}"
+        )
+        return ordeal
+
+    def _cause(self, name: str, hold_s: float) -> float:
+        with FAULTS[name](self._site):
+            hold(hold_s)
+        return time.monotonic()
+
+    async def _is_dialling(self, placed: int) -> bool:
+        """Wait until more than ``placed`` calls were dialled; return False if that takes minutes."""
+
+        async def more() -> bool:
+            return (await self._board.counts()).placed > placed
+
+        with suppress(AssertionError):
+            return await eventually_async(more, timeout=PATIENCE_S)
+        return False
 
 
-def _cause(name: str, site: Site, hold_s: float) -> float:
-    with FAULTS[name](site):
-        hold(hold_s)
-    return time.monotonic()
+async def main(
+    *, callbacks: int, seconds: float | None, seed: int, is_short: bool, answer_early: bool, as_json: bool
+) -> int:
+    """Make each fault last for some seconds, print what was found, and return 0 if every promise was kept.
 
-
-async def main(*, callbacks: int, seconds: float | None, seed: int, is_short: bool, as_json: bool) -> int:
-    """Make each fault last for some seconds, print what was found, and return 0 if every promise was kept."""
-    folder, hold_s = throw_away_folder(), seconds or HOLD_S
+    ``answer_early`` runs an API that responds before the commit, which must be found out.
+    """
+    folder, names = throw_away_folder(), SHORT if is_short else tuple(FAULTS)
     site = Site(folder)
     migrate(site.dsn)
     port = free_port()
     environment = {"PEREZVON_DATABASE_URL": site.service, "PEREZVON_RATE_LIMITS": "false"}
-    api = Process(*CLI, "serve", "--port", str(port), environment=environment, log=folder / "api.log")
+    program = _EARLY if answer_early else CLI
+    api = Process(*program, "serve", "--port", str(port), environment=environment, log=folder / "api.log")
     api.start()
     try:
         async with switchboard(site.dsn, folder, workers=2, service=site.service) as board:
             await asyncio.to_thread(eventually, lambda: answers(f"http://127.0.0.1:{port}/health/live"), timeout=60)
             clients = _clients(folder, environment, port)
-            await board.fill(callbacks, seed)
-            ordeals = await _run(clients, site, hold_s, SHORT if is_short else tuple(FAULTS))
-            board.dsn = site.dsn
-            await board.over(_PATIENCE_S * 5)
-            calls = await judge_calls(
-                site.dsn, await board.counts(), board.receiver.got, callbacks=callbacks, limit=LIMIT
-            )
+            ordeals = await Storm(site, board, clients).run(names, seconds or HOLD_S, callbacks, seed)
+            await board.over(5 * PATIENCE_S)
+            calls = await judge(site.dsn, await board.counts(), board.receiver.got, callbacks=callbacks, limit=LIMIT)
     finally:
         api.kill()
-    lost = _lost(site, clients)
-    return show(ordeals, calls, lost, filed=len(clients.filed), as_json=as_json)
+    kept = {stream.removeprefix("task/") for stream in read_streams(site.dsn, "task/")}
+    faults = list(faults_of(ordeals, calls, clients.filed, kept))
+    return show(ordeals, calls, faults, filed=len(clients.filed), as_json=as_json)
 
 
 def _clients(folder: Path, environment: dict[str, str], port: int) -> Clients:
@@ -197,49 +186,3 @@ def _clients(folder: Path, environment: dict[str, str], port: int) -> Clients:
     organization = command("organization", "create", "Chaos")
     operator = command("operator", "add", "Line", "--organization", str(organization["id"]))
     return Clients(port, operator["id"], organization["token"])
-
-
-async def _run(clients: Clients, site: Site, hold_s: float, names: Sequence[str]) -> list[Ordeal]:
-    paths = ("/api/tasks", "/health/live", "/health/ready")
-    asking = [asyncio.create_task(clients.file()) for _ in range(2)]
-    asking += [asyncio.create_task(clients.look(path)) for path in paths]
-    try:
-        await clients.work_again(0.0)
-        return [await undergo(name, site, clients, hold_s) for name in names]
-    finally:
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
-
-
-def _lost(site: Site, clients: Clients) -> list[str]:
-    streams = read_streams(site.dsn, "task/")
-    return [task for task in clients.filed if f"task/{task}" not in streams]
-
-
-def show(ordeals: Sequence[Ordeal], calls: CallsVerdict, lost: Sequence[str], *, filed: int, as_json: bool) -> int:
-    """Print the verdict: one JSON object, or lines for people; return 0 if every promise was kept."""
-    faults = [fault for ordeal in ordeals for fault in ordeal.faults] + list(calls.faults)
-    faults += [f"{len(lost)} acknowledged tasks are lost"] if lost else []
-    if as_json:
-        found = {
-            "ordeals": msgspec.to_builtins(ordeals),
-            "calls": msgspec.to_builtins(calls),
-            "filed": filed,
-            "lost": len(lost),
-            "faults": faults,
-            "clean": not faults,
-        }
-        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
-    for ordeal in ordeals:
-        if ordeal.impossible:
-            log(f"NOT TESTED: {ordeal.fault}: {ordeal.impossible}")
-    log(f"{filed} tasks filed, {len(lost)} lost; most dials of a call: {calls.most_dials}")
-    log(
-        f"{calls.attempts} attempts, {calls.lost} tries spent without a ring, {calls.not_dialled} not dialled and free of"
-        " charge"
-    )
-    for line in faults[:20]:
-        log(f"FAULT {line}")
-    log("NOT CLEAN" if faults else "clean")
-    return 1 if faults else 0

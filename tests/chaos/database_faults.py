@@ -255,5 +255,3 @@ FAULTS = {
 """The faults in the order of a run; the last one leaves another server."""
 
 SHORT = ("silent connections", "server paused", "tables locked", "read-only", "kill -9")
-EXPECT_NO_SERVICE = frozenset({"read-only", "disk full"})
-"""Those that end only when a person has acted."""

@@ -16,7 +16,8 @@ from application.webhook_targets import TargetPolicy, networks_of
 from infrastructure.gateways.simulated.control import Control
 from infrastructure.gateways.simulated.network import Counts
 from infrastructure.postgres.connections import service_dsn
-from tests.benchmarks.callbacks import call_queue, number_in, views_are_up
+from interfaces.bootstrap.services import services
+from tests.benchmarks.callbacks import CallQueue, call_queue, number_in, views_are_up
 from tests.chaos.nursery import Nursery
 from tests.chaos.processes import show_logs
 from tests.support.receiving import Receiver, receiving
@@ -27,6 +28,7 @@ LIMIT = 3
 
 _KINDS = ("before", "before_again", "success", "after")
 _LOOPBACK = "127.0.0.0/8"
+_WEBHOOKS = WebhookOptions(targets=TargetPolicy(networks_of(_LOOPBACK)))
 _SPEED = 200  # an answered call lasts 70 ms, one that rings in vain up to 160 ms
 _AGENTS = "111111111278"  # thousands digits, which decide how a phone behaves
 _CUSTOMERS = "1111111111188882345679"
@@ -89,11 +91,21 @@ class Switchboard:
 
     async def fill(self, callbacks: int, seed: int) -> None:
         """Create a queue and schedule ``callbacks`` with mixed numbers, tries and pauses."""
-        self.callbacks = callbacks
-        random = Random(seed)
-        async with call_queue(self.dsn, LIMIT, WebhookOptions(targets=TargetPolicy(networks_of(_LOOPBACK)))) as queue:
-            await queue.put([_callback(self.receiver.url, number, random) for number in range(callbacks)])
+        self._random = Random(seed)
+        async with call_queue(self.dsn, LIMIT, _WEBHOOKS) as queue:
+            self._queue = queue
+            await self._put(queue, callbacks)
             await queue.switch_on()
+
+    async def add(self, callbacks: int) -> None:
+        """Schedule more of them in the same queue."""
+        async with services(service_dsn(self.dsn), _WEBHOOKS) as opened:
+            await self._put(self._queue.over(opened), callbacks)
+
+    async def _put(self, queue: CallQueue, callbacks: int) -> None:
+        numbers = range(self.callbacks, self.callbacks + callbacks)
+        self.callbacks += callbacks
+        await queue.put([_callback(self.receiver.url, number, self._random) for number in numbers])
 
     async def kill(self, number: int) -> None:
         """Kill a worker, and start it again."""

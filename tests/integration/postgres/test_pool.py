@@ -76,6 +76,24 @@ async def test_quiet_connections_that_became_silent_fail_no_request(
     assert await ask(pool, within_s=10) == 1
 
 
+async def test_a_silent_connection_ends_the_long_waits_of_all_others_that_do_not_respond(
+    pool: Pool, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_PROVED_S", 0.1)
+    patient = Pool(relay.dsn, size=2, name="batch", purpose=replace(REQUEST, deadline_s=600))
+    async with asyncio.timeout(60):
+        waiting = [asyncio.create_task(ask(patient, "SELECT pg_sleep(600)")) for _ in range(2)]
+        await ask(pool)
+        relay.silence()
+        with pytest.raises(StorageUnavailable, match="did not respond"):
+            await ask(pool)
+        for one in waiting:
+            with pytest.raises(StorageUnavailable, match="did not respond"):
+                await one
+        assert await ask(patient) == 1
+    await patient.close()
+
+
 async def test_the_deadline_includes_the_wait_for_a_connection(pool: Pool) -> None:
     async with pool.connection(within_s=30), pool.connection(within_s=30):
         with pytest.raises(StorageUnavailable, match="No connection was free"):
