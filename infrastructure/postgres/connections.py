@@ -4,7 +4,9 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import ClassVar
+from weakref import WeakSet
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -18,6 +20,7 @@ from infrastructure.postgres.cancellation import propagate_cancellation
 from infrastructure.postgres.errors import translate_errors
 from infrastructure.postgres.roles import APP_ROLE
 from infrastructure.postgres.sessions import REQUEST, Purpose, ServiceConnection, connect
+from infrastructure.postgres.silence import sessions_at_work
 
 API_CONNECTIONS = 13
 """The most connections of one API process."""
@@ -27,6 +30,7 @@ WORKER_CONNECTIONS = 18
 
 _PROVED_S = 1.0
 _PING_S = 2.0
+_EXAMINE_EVERY_S = 1.0
 _LIFETIME_S = 3600.0
 
 
@@ -43,11 +47,13 @@ class Pool:
     """A small pool of connections, which are opened when they are needed; a lost or silent one is replaced.
 
     A connection that has not responded within the last second is pinged before use: a round trip that only a quiet pool
-    pays. When one connection of this process was silent, those that have not responded since are replaced at once, in all
-    pools. The connections are given in the order of the requests.
+    pays. When one connection of this process was silent, those that have not responded since are doubted, in all pools:
+    idle ones are replaced at once, and in pools with a longer deadline than a request's, those in use are ended as soon as the
+    server says that it waits for them. The connections are given in the order of the requests.
     """
 
     _silence_seen_at = 0.0
+    _patient: ClassVar["WeakSet[Pool]"] = WeakSet()
 
     def __init__(self, dsn: str, *, size: int, name: str, purpose: Purpose = REQUEST) -> None:
         """Keep at most ``size`` connections to ``dsn``; Postgres shows ``perezvon <name>`` as the application's name."""
@@ -56,12 +62,19 @@ class Pool:
         self._purpose = purpose
         self._free = size
         self._idle: list[ServiceConnection] = []
+        self._in_use: set[ServiceConnection] = set()
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._examining: asyncio.Task[None] | None = None
         self._is_closed = False
+        if (purpose.deadline_s or 60.0) > (REQUEST.deadline_s or 0.0):
+            Pool._patient.add(self)
 
     async def close(self) -> None:
         """Close the idle connections now, and the others when they are returned."""
         self._is_closed = True
+        Pool._patient.discard(self)
+        if self._examining:
+            self._examining.cancel()
         await self._close_idle()
 
     @asynccontextmanager
@@ -83,6 +96,7 @@ class Pool:
             with propagate_cancellation(), translate_errors():
                 connection = await self._take(began + seconds)
                 timer = loop.call_at(began + seconds, self._abort, connection)
+                self._in_use.add(connection)
                 try:
                     yield connection
                 except psycopg.Error as error:
@@ -91,15 +105,41 @@ class Pool:
                     raise
                 finally:
                     timer.cancel()
+                    self._in_use.discard(connection)
                     await self._put_back(connection)
         finally:
             if budget is not None:
                 budget.left -= loop.time() - began
 
-    def _abort(self, connection: ServiceConnection) -> None:
+    @staticmethod
+    def note_silence() -> None:
+        """Doubt all connections of this process: one did not respond in time."""
         Pool._silence_seen_at = time.monotonic()
+        for pool in Pool._patient:
+            pool.examine()
+
+    def examine(self) -> None:
+        """End the waits for connections whose server waits for them: what one of the two has sent never arrived."""
+        if self._examining is None or self._examining.done():
+            self._examining = asyncio.create_task(self._end_silent_waits())
+
+    def _abort(self, connection: ServiceConnection) -> None:
         metrics.SILENT.labels(self._name).inc()
         connection.abort()
+        Pool.note_silence()
+
+    async def _end_silent_waits(self) -> None:
+        """Ask about the connections in use, until each has responded since the last silence or has ended."""
+        while doubted := {one.info.backend_pid: one for one in self._in_use if one.proved_at < Pool._silence_seen_at}:
+            with suppress(StorageUnavailable, UnsuitableDatabase):
+                at_work = await sessions_at_work(self._dsn, doubted)
+                before = time.monotonic() - _PROVED_S
+                for pid in doubted.keys() - at_work:
+                    one = doubted[pid]
+                    if one in self._in_use and one.is_waiting and one.proved_at < before and not one.has_input():
+                        metrics.SILENT.labels(self._name).inc()
+                        one.abort()
+            await asyncio.sleep(_EXAMINE_EVERY_S)
 
     async def _take(self, until: float) -> ServiceConnection:
         await self._take_place(until)

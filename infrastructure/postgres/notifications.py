@@ -10,6 +10,7 @@ import structlog
 from application.errors import StorageUnavailable
 from application.ports.operations import UnsuitableDatabase
 from infrastructure.postgres.cancellation import propagate_cancellation
+from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sessions import LISTEN, deadline, open_connection
 from infrastructure.postgres.sql import LOG_TABLE
 
@@ -70,8 +71,12 @@ class Listener:
             while True:
                 async for notification in connection.notifies(timeout=_PING_EVERY_S):
                     self.wake_all(notification.payload)
-                with deadline(connection, _PING_S):
-                    await connection.execute(b"")  # a silent connection would be waited for without an end
+                try:
+                    with deadline(connection, _PING_S):
+                        await connection.execute(b"")  # a silent connection would be waited for without an end
+                except StorageUnavailable:
+                    Pool.note_silence()
+                    raise
 
 
 async def wait_or_timeout(wake: asyncio.Event, seconds: float = _POLL_S) -> None:

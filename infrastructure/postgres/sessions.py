@@ -114,14 +114,18 @@ class ServiceConnection(AsyncConnection[TupleRow]):
         super().__init__(pgconn, row_factory)
         self.opened_at = self.proved_at = time.monotonic()
         self.is_aborted = False
+        self.is_waiting = False
 
     async def wait(self, gen: PQGen[T], interval: float = _INTERVAL_S, timeout: float | None = None) -> T:  # noqa: ASYNC109 - the signature of psycopg
         """Wait for the server; note that it has responded. A cancellation ends the connection."""
+        self.is_waiting = True
         try:
             result = await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
         except (asyncio.CancelledError, KeyboardInterrupt):
             self.abort()
             raise
+        finally:
+            self.is_waiting = False
         self.proved_at = time.monotonic()
         return result
 

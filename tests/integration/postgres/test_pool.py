@@ -14,6 +14,7 @@ from infrastructure.postgres import connections
 from infrastructure.postgres.batching import Batcher
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sessions import REQUEST
+from infrastructure.postgres.silence import sessions_at_work
 from tests.support.relay import Relay
 from tests.support.waiting import eventually_async
 
@@ -82,9 +83,11 @@ async def test_a_silent_connection_ends_the_long_waits_of_all_others_that_do_not
     monkeypatch.setattr(connections, "_PROVED_S", 0.1)
     patient = Pool(relay.dsn, size=2, name="batch", purpose=replace(REQUEST, deadline_s=600))
     async with asyncio.timeout(60):
-        waiting = [asyncio.create_task(ask(patient, "SELECT pg_sleep(600)")) for _ in range(2)]
         await ask(pool)
+        async with patient.connection(), patient.connection():
+            pass
         relay.silence()
+        waiting = [asyncio.create_task(ask(patient)) for _ in range(2)]
         with pytest.raises(StorageUnavailable, match="did not respond"):
             await ask(pool)
         for one in waiting:
@@ -92,6 +95,25 @@ async def test_a_silent_connection_ends_the_long_waits_of_all_others_that_do_not
                 await one
         assert await ask(patient) == 1
     await patient.close()
+
+
+async def test_a_session_that_works_is_told_from_one_that_waits_for_its_client(database: str) -> None:
+    async with (
+        await psycopg.AsyncConnection.connect(database) as holder,
+        await psycopg.AsyncConnection.connect(database) as other,
+        await psycopg.AsyncConnection.connect(database) as ended,
+    ):
+        await holder.execute("LOCK TABLE perezvon_1.tokens")
+        blocked = asyncio.create_task(other.execute("SELECT FROM perezvon_1.tokens"))
+        pids = [one.info.backend_pid for one in (holder, other, ended)]
+        await ended.close()
+
+        async def found() -> bool:
+            return await sessions_at_work(database, pids) == {other.info.backend_pid}
+
+        assert await eventually_async(found)
+        await holder.rollback()
+        await blocked
 
 
 async def test_the_deadline_includes_the_wait_for_a_connection(pool: Pool) -> None:

@@ -56,7 +56,16 @@ def test_a_run_in_which_every_promise_was_kept_has_no_faults() -> None:
         ordeal(dialled_s=None),
         ordeal(dialled_s=30.0),
     ],
-    ids=["late", "late about health", "an error", "no answer", "no recovery", "a late recovery", "no call", "a late call"],
+    ids=[
+        "late",
+        "late about health",
+        "an error",
+        "no answer",
+        "no recovery",
+        "a late recovery",
+        "no call",
+        "a late call",
+    ],
 )
 def test_a_fault_that_clients_notice_longer_than_promised_is_found(found: Ordeal) -> None:
     assert len(faults(found)) == 1
