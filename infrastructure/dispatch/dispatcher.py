@@ -18,14 +18,11 @@ from infrastructure.dispatch.leader import lead
 from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.lease import Fenced, Lease
 from infrastructure.dispatch.pacing import UNLIMITED, Pace, Pacing
-from infrastructure.dispatch.timetable_news import CHANNEL
 from infrastructure.event_log.identity import read_identity
 from infrastructure.postgres.connections import Pool
-from infrastructure.postgres.notifications import Listener, wait_or_timeout
-from infrastructure.postgres.sessions import BATCH
+from infrastructure.postgres.notifications import TIMETABLE, Listener, wait_or_timeout
 
 _STAND_BY_S = 0.5
-_CONNECTIONS = 5  # for starter, recorder, lease, and the loops that poll
 
 Connect = Callable[[], AbstractAsyncContextManager[CallGateway]]
 
@@ -33,7 +30,8 @@ _logger = structlog.get_logger(__name__)
 
 
 async def run_dispatcher(
-    dsn: str,
+    pool: Pool,
+    listener: Listener,
     connect: Connect,
     stop: asyncio.Event,
     *,
@@ -48,7 +46,8 @@ async def run_dispatcher(
     a term ends with the first error, and the next one reconciles all open calls with the switch.
 
     Args:
-        dsn: connection string of the database, for the service's role.
+        pool: connections for starter, recorder, lease, and the loops that poll.
+        listener: listens to the timetable.
         connect: connects to the switch, once for each term of leadership.
         stop: set to end the dispatcher.
         gateway: the name of the gateway's kind; of the workers with the same name one leads.
@@ -57,10 +56,10 @@ async def run_dispatcher(
         pace: the limits of the switch and its trunks.
         limits: the limits of organisations that have none of their own.
     """
-    pool, timetable = Pool(dsn, size=_CONNECTIONS, name="dispatcher", purpose=BATCH), Listener(dsn, CHANNEL)
+    timetable = listener.channel(TIMETABLE)
     lease, due, hang_up = Lease(pool, gateway), timetable.subscribe(), timetable.subscribe()
     handover = Handover(pool, gateway)
-    beside = [asyncio.create_task(timetable.run()), asyncio.create_task(handover.run())]
+    marking = asyncio.create_task(handover.run())
 
     async def serve() -> None:
         async with pool.connection() as connection:
@@ -80,11 +79,9 @@ async def run_dispatcher(
             if not await _one_term(lease, serve):
                 await wait_or_timeout(stop, _STAND_BY_S)
     finally:
-        for task in beside:
-            task.cancel()
+        marking.cancel()
         with suppress(StorageUnavailable, psycopg.Error):
             await handover.mark()
-        await pool.close()
 
 
 async def _one_term(lease: Lease, serve: Callable[[], Awaitable[None]]) -> bool:

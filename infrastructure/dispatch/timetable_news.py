@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-CHANNEL = "timetable"
-"""Channel of the notifications that a call may have to be started or hung up."""
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 _NOTHING = "-"

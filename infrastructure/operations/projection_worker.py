@@ -9,28 +9,24 @@ import structlog
 from application.errors import StorageUnavailable
 from infrastructure.event_log.idempotency_cleanup import delete_expired_idempotency_keys
 from infrastructure.operations.subscribers import handlers
-from infrastructure.operations.view_lag import READERS, PostgresViewLag
+from infrastructure.operations.view_lag import PostgresViewLag
 from infrastructure.postgres.connections import Pool
-from infrastructure.postgres.notifications import Listener, wait_or_timeout
-from infrastructure.postgres.sessions import BATCH
+from infrastructure.postgres.notifications import NEW_EVENTS, READERS, Listener, wait_or_timeout
 from infrastructure.subscriptions import metrics
 from infrastructure.subscriptions.runner import Runner
 
-_CONNECTIONS = 5  # most handlers rest most of the time
 _LAG_EVERY_S = 5.0
 _CLEANUP_EVERY_S = 60.0
 
 _logger = structlog.get_logger(__name__)
 
 
-async def run_projections(dsn: str, stop: asyncio.Event) -> None:
+async def run_projections(pool: Pool, listener: Listener, stop: asyncio.Event) -> None:
     """Keep all views and policies up to date until ``stop`` is set.
 
-    Meanwhile show their lag in the metrics, and delete expired idempotency keys. ``dsn`` is for the service's role.
-    A batch that is being handled is finished first. Recovers when Postgres becomes available again.
+    Meanwhile show their lag in the metrics, and delete expired idempotency keys. A batch that is being handled is finished first. Recovers when Postgres becomes available again.
     """
-    pool = Pool(dsn, size=_CONNECTIONS, name="projections", purpose=BATCH)
-    new_events, readers = Listener(dsn), Listener(dsn, READERS)
+    new_events, readers = listener.channel(NEW_EVENTS), listener.channel(READERS)
     view_lag = PostgresViewLag(pool)
 
     async def show_lags() -> None:
@@ -40,19 +36,11 @@ async def run_projections(dsn: str, stop: asyncio.Event) -> None:
     async def clean_up() -> None:
         await delete_expired_idempotency_keys(pool)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            listening = [group.create_task(listener.run()) for listener in (new_events, readers)]
-            for handler in handlers().values():
-                group.create_task(Runner(handler, pool, new_events, readers).run(stop))
-            group.create_task(_repeat(_LAG_EVERY_S, show_lags, stop))
-            group.create_task(_repeat(_CLEANUP_EVERY_S, clean_up, stop))
-            await stop.wait()
-            for listener, task in zip((new_events, readers), listening, strict=True):
-                listener.wake_all()
-                task.cancel()
-    finally:
-        await pool.close()
+    async with asyncio.TaskGroup() as group:
+        for handler in handlers().values():
+            group.create_task(Runner(handler, pool, new_events, readers).run(stop))
+        group.create_task(_repeat(_LAG_EVERY_S, show_lags, stop))
+        group.create_task(_repeat(_CLEANUP_EVERY_S, clean_up, stop))
 
 
 async def _repeat(seconds: float, do: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:

@@ -12,10 +12,10 @@ from application.queries.view_lag import Lag
 from application.time_budget import within_budget
 from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.notifications import READERS
 from infrastructure.postgres.sql import statement
 from infrastructure.subscriptions import checkpoints
 
-READERS = "readers"
 """Channel of the notification that a reader waits for a view, which ends the view's rest."""
 
 _POLL_S = 0.005

@@ -10,8 +10,9 @@ from psycopg import AsyncConnection
 from application.policies.keep_timetable import Handled, Ignored, TimetableChanges, TimetableEntry, plan_changes
 from domain.model import Recorded
 from domain.streams import CALLBACK_PREFIX
-from infrastructure.dispatch.timetable_news import CHANNEL, LONG_AGO, format_news
+from infrastructure.dispatch.timetable_news import LONG_AGO, format_news
 from infrastructure.policies.schedule_cache import ScheduleCache
+from infrastructure.postgres.notifications import TIMETABLE
 from infrastructure.postgres.sql import statement
 from infrastructure.subscriptions.handler import POLICY_TUNING, fact_types, topics_of
 
@@ -137,7 +138,7 @@ class KeepTimetable:
             await connection.execute(_DELETE_ENTRIES, {"callbacks": cancelled}, prepare=True)
             hung_up = (await connection.execute(_HANG_UP, (cancelled,), prepare=True)).rowcount
         if news or hung_up:
-            await connection.execute(_NOTIFY, (CHANNEL, format_news(news)))
+            await connection.execute(_NOTIFY, (TIMETABLE, format_news(news)))
 
 
 async def _write_slots(connection: AsyncConnection, changes: TimetableChanges) -> dict[int, datetime]:

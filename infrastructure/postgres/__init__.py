@@ -2,7 +2,7 @@
 
 sessions       the one place that connects: settings, deadlines by purpose, refused databases
 connections    the pool; the service's connection string
-silence        tell a busy session from a connection that carries no more data
+silence        distinguish a busy session from a connection that carries no more data
 errors         errors sorted by SQLSTATE: retry, page an operator, or a bug
 migrations     bring the schema up to date
 roles          the owner's login and the service's, and what the service may do

@@ -25,8 +25,14 @@ from infrastructure.postgres.silence import sessions_at_work
 API_CONNECTIONS = 13
 """The most connections of one API process."""
 
-WORKER_CONNECTIONS = 18
-"""The most connections of one worker with a gateway; four of them only LISTEN."""
+BACKGROUND_CONNECTIONS = 4
+"""Those of a worker for projections, policies and webhook deliveries, which rest most of the time."""
+
+DIALLING_CONNECTIONS = 4
+"""Those of a worker for the dispatcher and for the first attempts of webhooks."""
+
+WORKER_CONNECTIONS = BACKGROUND_CONNECTIONS + DIALLING_CONNECTIONS + 1
+"""The most connections of one worker with a gateway; one of them only listens."""
 
 _PROVED_S = 1.0
 _PING_S = 2.0
@@ -113,7 +119,7 @@ class Pool:
 
     @staticmethod
     def note_silence() -> None:
-        """Doubt all connections of this process: one did not respond in time."""
+        """Examine all connections of this process: one did not respond in time."""
         Pool._silence_seen_at = time.monotonic()
         for pool in Pool._patient:
             pool.examine()

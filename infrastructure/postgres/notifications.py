@@ -14,6 +14,16 @@ from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sessions import LISTEN, deadline, open_connection
 from infrastructure.postgres.sql import LOG_TABLE
 
+NEW_EVENTS = LOG_TABLE
+"""Channel of the log: it has new events."""
+READERS = "readers"
+"""Channel of readers that wait for a view."""
+TIMETABLE = "timetable"
+"""Channel of the timetable: a call may have to be started or hung up."""
+WEBHOOKS = "webhooks"
+"""Channel of the outbox: a webhook may have to be sent."""
+LISTENER = "listener"
+
 _POLL_S = 1.0
 _RECONNECT_S = 1.0
 _PING_EVERY_S = 5.0
@@ -22,14 +32,11 @@ _PING_S = 3.0
 _logger = structlog.get_logger(__name__)
 
 
-class Listener:
+class Channel:
     """Wakes its subscribers on NOTIFY; while there is no connection, each poll of a subscriber wakes it instead."""
 
-    def __init__(self, dsn: str, channel: str = LOG_TABLE) -> None:
-        """Listen to a channel, by default the log's, over a connection of its own to ``dsn``."""
-        self._channel = channel
-        self._name = "new events" if channel == LOG_TABLE else channel
-        self._dsn = dsn
+    def __init__(self) -> None:
+        """Use ``Listener.channel``."""
         self._wakes: set[asyncio.Event] = set()
         self._observers: list[Callable[[str], None]] = []
 
@@ -54,6 +61,37 @@ class Listener:
         for wake in self._wakes:
             wake.set()
 
+
+class Listener:
+    """Listens to all channels of the service over one connection; Postgres shows it as ``perezvon listener``."""
+
+    def __init__(self, dsn: str) -> None:
+        """Connect to ``dsn`` in ``run``."""
+        self._dsn = dsn
+        self._channels = {name: Channel() for name in (NEW_EVENTS, READERS, TIMETABLE, WEBHOOKS)}
+
+    def channel(self, name: str) -> Channel:
+        """Return the channel of that name. Raises KeyError for one that the service does not have."""
+        return self._channels[name]
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Listen until ``stop`` is set; then wake all subscribers, so that they see it at once."""
+        listening = asyncio.create_task(self.run())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait((listening, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if listening.done():
+                listening.result()  # raises: it ends by an error only
+            self.wake_all()
+        finally:
+            listening.cancel()
+            stopping.cancel()
+
+    def wake_all(self) -> None:
+        """Wake all subscribers of all channels."""
+        for channel in self._channels.values():
+            channel.wake_all()
+
     async def run(self) -> None:
         """Listen until cancelled; reconnect whenever the connection is lost."""
         while True:
@@ -61,16 +99,16 @@ class Listener:
                 with propagate_cancellation():
                     await self._listen()
             except (StorageUnavailable, UnsuitableDatabase) as error:
-                _logger.warning("listener disconnected", channel=self._channel, error=str(error))
+                _logger.warning("listener disconnected", error=str(error))
                 await asyncio.sleep(_RECONNECT_S)
 
     async def _listen(self) -> None:
-        async with open_connection(self._dsn, LISTEN, self._name) as connection:
-            await connection.execute(f"LISTEN {self._channel}".encode())
+        async with open_connection(self._dsn, LISTEN, LISTENER) as connection:
+            await connection.execute("; ".join(f"LISTEN {name}" for name in self._channels).encode())
             self.wake_all()
             while True:
                 async for notification in connection.notifies(timeout=_PING_EVERY_S):
-                    self.wake_all(notification.payload)
+                    self._channels[notification.channel].wake_all(notification.payload)
                 try:
                     with deadline(connection, _PING_S):
                         await connection.execute(b"")  # a silent connection would be waited for without an end

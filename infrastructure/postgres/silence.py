@@ -1,4 +1,4 @@
-"""Silence: tells a server that works on a query from a connection that carries no more data, by asking over a new one."""
+"""Silence: distinguishes a busy session from a connection that carries no more data, by a query over a new one."""
 
 from collections.abc import Collection
 

@@ -11,7 +11,7 @@ from application.errors import StorageUnavailable
 from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import BATCH_EVENTS, BatchReader
 from infrastructure.postgres.connections import Pool
-from infrastructure.postgres.notifications import Listener, wait_or_timeout
+from infrastructure.postgres.notifications import Channel, wait_or_timeout
 from infrastructure.subscriptions import checkpoints, metrics
 from infrastructure.subscriptions.batch_handling import BatchHandler
 from infrastructure.subscriptions.handler import Handler
@@ -35,7 +35,7 @@ _logger = structlog.get_logger(__name__)
 class Runner:
     """Runs one handler. Any number of runners, in any number of processes, may run it: one leads, for one batch."""
 
-    def __init__(self, handler: Handler, pool: Pool, new_events: Listener, readers: Listener) -> None:
+    def __init__(self, handler: Handler, pool: Pool, new_events: Channel, readers: Channel) -> None:
         """Work over a connection of ``pool`` whenever ``new_events`` wakes it.
 
         ``readers`` wakes it when a reader waits for a view.

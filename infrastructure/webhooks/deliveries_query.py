@@ -9,10 +9,10 @@ import msgspec
 from application.errors import DeliveryNotFound
 from application.policies.notify_webhooks import WebhookKind
 from application.ports.webhooks import AttemptRow, DeliveryFilter, DeliveryRow
+from infrastructure.postgres.notifications import WEBHOOKS
 from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import statement
 from infrastructure.webhooks.delivery_schedule import FLAGGED_AFTER
-from infrastructure.webhooks.outbox import CHANNEL
 
 _COLUMNS = f"""
     id, number, callback_id, kind, url, body, sequence, position, state, recorded_at,
@@ -108,7 +108,7 @@ class PostgresWebhookDeliveries:
         before, again = WebhookKind.BEFORE, WebhookKind.BEFORE_AGAIN
         lifetimes = (before.value, before.lifetime, again.value, again.lifetime, WebhookKind.AFTER.lifetime)
         one = (organization_id, delivery_id)
-        await self._rows(organization_id, _RESEND, *one, *lifetimes, *one, CHANNEL)
+        await self._rows(organization_id, _RESEND, *one, *lifetimes, *one, WEBHOOKS)
         return await self.one(organization_id, delivery_id)
 
     async def _rows(self, organization_id: int, query: bytes, *values: int | str | timedelta) -> list[tuple[Any, ...]]:

@@ -11,14 +11,12 @@ from application.errors import StorageUnavailable
 from application.fair_share import FairShare
 from application.webhook_options import WebhookOptions
 from infrastructure.postgres.connections import Pool
-from infrastructure.postgres.notifications import Listener, wait_or_timeout
-from infrastructure.postgres.sessions import BATCH
+from infrastructure.postgres.notifications import WEBHOOKS, Listener, wait_or_timeout
 from infrastructure.webhooks.attempt import AttemptSender
 from infrastructure.webhooks.delivery_loop import DeliveryLoop
 from infrastructure.webhooks.first_attempts import FirstAttemptSender
 from infrastructure.webhooks.lane_leases import LEASE_BEYOND_TIMEOUT_S
 from infrastructure.webhooks.name_lookup import Lookup
-from infrastructure.webhooks.outbox import CHANNEL
 from infrastructure.webhooks.retention import delete_old_deliveries, expire_deliveries, update_gauges
 from infrastructure.webhooks.secrets import SigningKeys
 from infrastructure.webhooks.sender import LOOKUPS_MAX, open_sender
@@ -31,49 +29,38 @@ _logger = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def open_first_attempt_sender(dsn: str, options: WebhookOptions) -> AsyncGenerator[FirstAttemptSender]:
-    """Yield a sender of first attempts; at the end, finish and record those in flight. ``dsn`` is the service's."""
-    pool = Pool(dsn, size=1, name="first webhooks", purpose=BATCH)
-    try:
-        places = FairShare("DNS look-ups of first attempts", LOOKUPS_MAX)
-        async with open_sender(options, places=places) as sender:
-            attempts = AttemptSender(sender, SigningKeys(pool, options.secrets_key))
-            lease_s = options.timeout + LEASE_BEYOND_TIMEOUT_S
-            first_attempts = FirstAttemptSender(pool, attempts, options.before_wait, lease_s)
-            try:
-                yield first_attempts
-            finally:
-                await first_attempts.drain()
-    finally:
-        await pool.close()
+async def open_first_attempt_sender(pool: Pool, options: WebhookOptions) -> AsyncGenerator[FirstAttemptSender]:
+    """Yield a sender of first attempts; at the end, finish and record those in flight."""
+    places = FairShare("DNS look-ups of first attempts", LOOKUPS_MAX)
+    async with open_sender(options, places=places) as sender:
+        attempts = AttemptSender(sender, SigningKeys(pool, options.secrets_key))
+        lease_s = options.timeout + LEASE_BEYOND_TIMEOUT_S
+        first_attempts = FirstAttemptSender(pool, attempts, options.before_wait, lease_s)
+        try:
+            yield first_attempts
+        finally:
+            await first_attempts.drain()
 
 
-async def run_deliveries(dsn: str, stop: asyncio.Event, options: WebhookOptions, lookup: Lookup | None = None) -> None:
+async def run_deliveries(
+    pool: Pool, listener: Listener, stop: asyncio.Event, options: WebhookOptions, lookup: Lookup | None = None
+) -> None:
     """Deliver webhooks until ``stop`` is set; then finish the attempts in flight, within eight seconds.
 
-    ``dsn`` is the service's; ``lookup`` replaces the look-up of names. Any number of processes may run this at once. Recovers by itself when Postgres comes back.
+    ``lookup`` replaces the look-up of names. Any number of processes may run this at once. Recovers by itself when Postgres comes back.
     """
     if networks := options.targets.allowed:
         _logger.warning("webhooks may go to private networks", networks=[str(network) for network in networks])
-    pool = Pool(dsn, size=3, name="webhooks", purpose=BATCH)
-    listener = Listener(dsn, CHANNEL)
-    try:
-        async with open_sender(options, lookup) as sender, asyncio.TaskGroup() as group:
-            attempts = AttemptSender(sender, SigningKeys(pool, options.secrets_key))
-            loop = DeliveryLoop(pool, attempts, listener.subscribe(), options.timeout)
-            listening = group.create_task(listener.run())
-            group.create_task(loop.run(stop))
-            for seconds, task in (
-                (_EXPIRE_EVERY_S, expire_deliveries),
-                (_GAUGES_EVERY_S, update_gauges),
-                (_DELETE_EVERY_S, delete_old_deliveries),
-            ):
-                group.create_task(_repeat(seconds, task, pool, stop))
-            await stop.wait()
-            listener.wake_all()
-            listening.cancel()
-    finally:
-        await pool.close()
+    async with open_sender(options, lookup) as sender, asyncio.TaskGroup() as group:
+        attempts = AttemptSender(sender, SigningKeys(pool, options.secrets_key))
+        loop = DeliveryLoop(pool, attempts, listener.channel(WEBHOOKS).subscribe(), options.timeout)
+        group.create_task(loop.run(stop))
+        for seconds, task in (
+            (_EXPIRE_EVERY_S, expire_deliveries),
+            (_GAUGES_EVERY_S, update_gauges),
+            (_DELETE_EVERY_S, delete_old_deliveries),
+        ):
+            group.create_task(_repeat(seconds, task, pool, stop))
 
 
 async def _repeat(seconds: float, task: Callable[[Pool], Awaitable[None]], pool: Pool, stop: asyncio.Event) -> None:

@@ -18,10 +18,10 @@ from application.policies.notify_webhooks import Message
 from application.ports.webhooks import Untold
 from infrastructure.postgres.batching import Batcher
 from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.notifications import WEBHOOKS
 from infrastructure.postgres.sql import statement
 from infrastructure.webhooks.attempt import AttemptSender
 from infrastructure.webhooks.lane_leases import Delivery
-from infrastructure.webhooks.outbox import CHANNEL
 from infrastructure.webhooks.results import AttemptResult, record_results
 
 WAITED_FOR_MAX = 256
@@ -154,7 +154,7 @@ class FirstAttemptSender:
             chosen = [obstacle or self._reserve_slot(sendable.get(message_id)) for message_id, _, obstacle in leases]
             rest = [lease for lease, one in zip(leases, chosen, strict=True) if isinstance(one, Untold)]
             if rest:
-                await connection.execute(_HAND_OVER, (*_columns(rest), CHANNEL), prepare=True)
+                await connection.execute(_HAND_OVER, (*_columns(rest), WEBHOOKS), prepare=True)
         return chosen
 
     def _reserve_slot(self, delivery: Delivery | None) -> Delivery | Untold:

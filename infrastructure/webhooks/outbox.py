@@ -8,9 +8,9 @@ from psycopg import AsyncConnection
 
 from application.policies.notify_webhooks import Message
 from application.webhook_targets import host_of
+from infrastructure.postgres.notifications import WEBHOOKS
 from infrastructure.postgres.sql import load_statement
 
-CHANNEL = "webhooks"
 KEPT_FOR = timedelta(days=30)
 LEASE_S = 50.0
 """How long a first attempt may stay unrecorded: 15 s longer than the longest timeout of a request, and its look-up's wait."""
@@ -48,4 +48,4 @@ async def enqueue(connection: AsyncConnection, messages: Sequence[Message], *, l
         [message.expires_at for message in messages],
     )
     lease = timedelta(seconds=LEASE_S if leased_to else 0)
-    await connection.execute(_ENQUEUE, (*columns, KEPT_FOR, lease, CHANNEL, leased_to, lease, leased_to), prepare=True)
+    await connection.execute(_ENQUEUE, (*columns, KEPT_FOR, lease, WEBHOOKS, leased_to, lease, leased_to), prepare=True)

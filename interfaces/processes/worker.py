@@ -42,8 +42,12 @@ async def _run(dsn: str, settings: Settings, metrics: socket.socket) -> None:
         loop.add_signal_handler(number, stop.set)
     _log.info("worker ready", gateway=settings.gateway)
     try:
-        async with serving_metrics(metrics, "work"), asyncio.TaskGroup() as group:
-            for name, part in worker_parts(dsn, settings, stop).items():
+        async with (
+            serving_metrics(metrics, "work"),
+            worker_parts(dsn, settings, stop) as parts,
+            asyncio.TaskGroup() as group,
+        ):
+            for name, part in parts.items():
                 group.create_task(_run_part(name, part, stop), name=name)
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None

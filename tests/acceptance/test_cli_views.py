@@ -7,12 +7,12 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from infrastructure.operations.projection_worker import run_projections
 from infrastructure.postgres.connections import service_dsn
 from infrastructure.read_models.registry import PROJECTIONS
 from interfaces.bootstrap.maintenance import VIEWS
 from tests.support.shell import Shell, run
 from tests.support.waiting import eventually_async
+from tests.support.worker_parts import project
 
 pytest_plugins = ["tests.support.shells"]
 
@@ -34,7 +34,7 @@ def folded(database: str, acme: str) -> Folded:
 
     async def work() -> None:
         stop = asyncio.Event()
-        working = asyncio.create_task(run_projections(service_dsn(database), stop))
+        working = asyncio.create_task(project(service_dsn(database), stop))
         await eventually_async(up_to_head)
         stop.set()
         await working

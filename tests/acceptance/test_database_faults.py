@@ -10,7 +10,6 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from infrastructure.operations.projection_worker import run_projections
 from infrastructure.postgres.connections import service_dsn
 from interfaces.bootstrap.services import services
 from tests.support.databases import DatabaseServer
@@ -18,6 +17,7 @@ from tests.support.office import Office, served
 from tests.support.relay import Relay
 from tests.support.shell import Shell
 from tests.support.waiting import eventually_async
+from tests.support.worker_parts import project
 
 pytest_plugins = ["tests.support.shells"]
 
@@ -36,7 +36,7 @@ def relay(database: str) -> Relay:
 async def office_at(dsn: str) -> AsyncGenerator[Office]:
     """Serve an organisation over the database, with a worker for its views."""
     stop = asyncio.Event()
-    worker = asyncio.create_task(run_projections(service_dsn(dsn), stop))
+    worker = asyncio.create_task(project(service_dsn(dsn), stop))
     try:
         async with services(service_dsn(dsn)) as opened, served(opened, dsn) as service:
             yield await service.office()

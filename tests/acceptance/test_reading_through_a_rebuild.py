@@ -12,11 +12,11 @@ from application.queries.task_list import TaskListFilter, TaskPage
 from domain.task.events import TaskCancelled, TaskCompleted, TaskFact, TaskStarted
 from domain.task.task import Status
 from infrastructure.operations import rebuild as rebuilding
-from infrastructure.operations.projection_worker import run_projections
 from infrastructure.operations.rebuild import rebuild
 from infrastructure.postgres.connections import service_dsn
 from tests.support.histories import filed
 from tests.support.views import Views, new_task, open_views
+from tests.support.worker_parts import project
 
 pytestmark = pytest.mark.anyio
 
@@ -76,7 +76,7 @@ async def again(views: Views, name: str) -> RebuildReport:
 async def test_a_list_is_whole_and_its_total_right_at_every_moment_of_a_rebuild(views: Views) -> None:
     stop = asyncio.Event()
     async with open_views(views.dsn) as others, asyncio.TaskGroup() as group:
-        group.create_task(run_projections(service_dsn(views.dsn), stop))
+        group.create_task(project(service_dsn(views.dsn), stop))
         reading = {name: group.create_task(read(others, name, stop)) for name in READERS}
         group.create_task(traffic(views, stop=stop))
         try:

@@ -73,8 +73,9 @@ class Clients:
             return self.works_since(moment)
 
         with suppress(AssertionError):
-            return await eventually_async(works, timeout=PATIENCE_S) - moment
-        return None
+            await eventually_async(works, timeout=PATIENCE_S)
+        at = self.works_since(moment)
+        return None if at is None else at - moment
 
     def works_since(self, moment: float) -> float | None:
         """Return when a task was filed and the list was read after the moment; None if not yet."""

@@ -21,7 +21,7 @@ from domain.organization.limits import Limits
 from domain.streams import callback_stream
 from infrastructure.dispatch.attempt_starter import AttemptStarter, StartedAttempt
 from infrastructure.dispatch.call_placer import Announce
-from infrastructure.dispatch.dispatcher import Connect, run_dispatcher
+from infrastructure.dispatch.dispatcher import Connect
 from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.lease import Lease
 from infrastructure.dispatch.organization_turns import read_turns
@@ -36,6 +36,7 @@ from infrastructure.gateways.simulated.network import Network
 from infrastructure.gateways.simulated.server import serving
 from infrastructure.postgres.connections import Pool, service_dsn
 from tests.support.waiting import eventually_async
+from tests.support.worker_parts import dispatch
 
 GATEWAY = "simulated"
 ANSWERS, BUSY, RINGS = "+77010001001", "+77010002001", "+77010003001"
@@ -175,7 +176,7 @@ class Exchange:
     ) -> asyncio.Task[None]:
         """Start a dispatcher."""
         stop, connect = asyncio.Event(), connect or (lambda: SimulatedGateway(self.address))
-        dispatching = run_dispatcher(
+        dispatching = dispatch(
             service_dsn(self.dsn), connect, stop, gateway=GATEWAY, announce=announce, pace=pace, limits=limits
         )
         task = asyncio.create_task(dispatching)

@@ -16,12 +16,12 @@ from domain.callback.events import CallbackFact
 from domain.model import Envelope
 from domain.permissions import Role
 from domain.streams import callback_stream
-from infrastructure.operations.projection_worker import run_projections
 from infrastructure.postgres.connections import service_dsn
 from interfaces.api.app import create_app
 from interfaces.bootstrap.services import Services, services
 from interfaces.config.settings import Settings
 from tests.support.secrets_key import SECRETS_KEY
+from tests.support.worker_parts import project
 
 _SETUP = Request(request_id="setup")
 QUEUES = "/api/ver1.0/client/@me/task_scheduler/"
@@ -166,7 +166,7 @@ async def served(opened: Services, dsn: str, settings: Settings = UNLIMITED) -> 
 async def service_with_worker(dsn: str, settings: Settings = UNLIMITED) -> AsyncGenerator[Service]:
     """Serve a database in this process, with a worker that updates the views."""
     running, stop = service_dsn(dsn), asyncio.Event()
-    worker = asyncio.create_task(run_projections(running, stop))
+    worker = asyncio.create_task(project(running, stop))
     try:
         async with (
             services(running, WebhookOptions(secrets_key=SECRETS_KEY)) as opened,

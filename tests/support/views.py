@@ -19,7 +19,7 @@ from infrastructure.event_log.reader import BatchReader, EventFilter
 from infrastructure.operations.subscribers import handlers
 from infrastructure.operations.view_lag import PostgresViewLag
 from infrastructure.postgres.connections import Pool, service_dsn
-from infrastructure.postgres.notifications import Listener
+from infrastructure.postgres.notifications import Channel
 from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.read_models.audit_trail.query import PostgresAuditTrail
 from infrastructure.read_models.callback_list.query import PostgresCallbackList
@@ -54,7 +54,7 @@ class Views(msgspec.Struct, frozen=True):
 
     def runner(self, name: str) -> Runner:
         """Return a runner of the projection or policy that no notification wakes."""
-        new_events = Listener(self.dsn)
+        new_events = Channel()
         return Runner(handlers()[name], self.pool, new_events, readers=new_events)
 
     async def catch_up(self, *names: str) -> None:

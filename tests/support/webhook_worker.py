@@ -7,17 +7,17 @@ import signal
 import sys
 from contextlib import nullcontext
 
-from infrastructure.webhooks.delivery_worker import run_deliveries
 from interfaces.config.settings import from_environment
 from interfaces.config.webhooks import webhook_options
 from interfaces.processes.event_loop import loop_factory
+from tests.support.worker_parts import deliver
 
 
 async def main(dsn: str) -> None:
     """Deliver until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await run_deliveries(dsn, stop, webhook_options(from_environment()))
+    await deliver(dsn, stop, webhook_options(from_environment()))
 
 
 if __name__ == "__main__":

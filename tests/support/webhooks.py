@@ -20,10 +20,10 @@ from application.policies.notify_webhooks import Message, WebhookKind
 from application.webhook_options import WebhookOptions
 from application.webhook_targets import TargetPolicy, networks_of
 from infrastructure.postgres.connections import service_dsn
-from infrastructure.webhooks.delivery_worker import run_deliveries
 from infrastructure.webhooks.name_lookup import Lookup
 from infrastructure.webhooks.outbox import enqueue
 from tests.support.secrets_key import SECRETS_KEY
+from tests.support.worker_parts import deliver
 
 OPENED = networks_of("127.0.0.0/8,::1/128")
 OPTIONS = WebhookOptions(targets=TargetPolicy(OPENED), timeout=2.0, before_wait=1.0, secrets_key=SECRETS_KEY)
@@ -68,7 +68,7 @@ async def enqueue_all(dsn: str, messages: Sequence[Message], *, leased_to: UUID 
 async def worker(dsn: str, options: WebhookOptions = OPTIONS, lookup: Lookup | None = None) -> AsyncGenerator[None]:
     """Deliver in this process while the context lasts; ``lookup`` finds the addresses of names."""
     stop = asyncio.Event()
-    running = asyncio.create_task(run_deliveries(service_dsn(dsn), stop, options, lookup))
+    running = asyncio.create_task(deliver(service_dsn(dsn), stop, options, lookup))
     try:
         yield
     finally:

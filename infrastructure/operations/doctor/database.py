@@ -13,13 +13,13 @@ from infrastructure.operations.doctor.horizon import examine_horizon
 from infrastructure.operations.doctor.server import check_connections, check_writable
 from infrastructure.operations.doctor.snapshots import snapshots
 from infrastructure.postgres.migrations import migrations
+from infrastructure.postgres.notifications import LISTENER
 from infrastructure.postgres.roles import APP_ROLE, excess_of, excess_privileges
 from infrastructure.postgres.sessions import BATCH, open_blocking_connection
 from infrastructure.postgres.sql import LOG_TABLE, SCHEMA, statement
 
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 _SKEW_S = 2.0
-_LISTENER = "perezvon new events"
 _CHANGES = {"UPDATE": 16, "DELETE": 8, "TRUNCATE": 32}  # bits of pg_trigger.tgtype
 
 _REFUSED_CHANGES = b"""
@@ -165,7 +165,7 @@ def _clock(connection: Connection) -> Check:
 
 
 def _worker(connection: Connection) -> Check:
-    count = _value(connection, _WORKERS, _LISTENER)
+    count = _value(connection, _WORKERS, f"perezvon {LISTENER}")
     if count:
         return passed("worker", f"{count} connected")
     return Check(name="worker", state="fail", message="No worker is connected", advice="Start `perezvon work`")

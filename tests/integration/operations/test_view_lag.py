@@ -11,7 +11,6 @@ from prometheus_client import REGISTRY
 from application.errors import StorageUnavailable
 from application.queries.view_lag import Lag
 from domain.task.events import TaskStarted
-from infrastructure.operations.projection_worker import run_projections
 from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.operations.view_lag import PostgresViewLag
 from infrastructure.postgres.connections import Pool, service_dsn
@@ -20,6 +19,7 @@ from infrastructure.subscriptions import metrics
 from infrastructure.subscriptions.handler import VIEW_TUNING
 from tests.support.histories import filed
 from tests.support.views import Views, new_task, open_views
+from tests.support.worker_parts import project
 
 pytestmark = pytest.mark.anyio
 
@@ -121,7 +121,7 @@ async def test_a_view_that_rests_is_roused_when_somebody_waits_for_it(
     monkeypatch.setattr(TaskListProjection, "tuning", replace(VIEW_TUNING, rest_s=3600.0))
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        group.create_task(run_projections(service_dsn(views.dsn), stop))
+        group.create_task(project(service_dsn(views.dsn), stop))
         for title in ("A", "B"):  # it rests after the first
             position = await views.record(f"task/{new_task()}", filed(title))
             assert await views.positions.wait_for("task_list", position, timeout_s=30)

@@ -45,7 +45,8 @@ async def test_a_worker_opens_as_many_as_documented(database: str, opened: list[
     stop = asyncio.Event()
     stop.set()
     settings = Settings(gateway="simulated", simulator_address="/nowhere")
-    await asyncio.gather(*worker_parts(service_dsn(database), settings, stop).values())
+    async with worker_parts(service_dsn(database), settings, stop) as parts:
+        await asyncio.gather(*parts.values())
     assert sum(opened) == WORKER_CONNECTIONS
 
 

@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from application.errors import StorageUnavailable
 from infrastructure.postgres import notifications
 from infrastructure.postgres.connections import Pool
-from infrastructure.postgres.notifications import Listener
+from infrastructure.postgres.notifications import NEW_EVENTS, Listener
 from tests.support.databases import DatabaseServer
 from tests.support.relay import Relay
 
@@ -56,7 +56,7 @@ async def test_a_listener_replaces_a_silent_connection(database: str, monkeypatc
     relay = Relay(database)
     relay.open()
     listener = Listener(relay.dsn)
-    wake = listener.subscribe()
+    wake = listener.channel(NEW_EVENTS).subscribe()
     listening = asyncio.create_task(listener.run())
     async with asyncio.timeout(30):
         await wake.wait()  # it listens

@@ -19,10 +19,9 @@ from infrastructure.event_log.idempotency_cleanup import delete_expired_idempote
 from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import BATCH_BYTES, BatchReader
 from infrastructure.event_log.upcasters import UPCASTERS
-from infrastructure.operations.projection_worker import run_projections
 from infrastructure.operations.retry_parked import retry_parked
 from infrastructure.postgres.connections import service_dsn
-from infrastructure.postgres.notifications import Listener
+from infrastructure.postgres.notifications import NEW_EVENTS, TIMETABLE, WEBHOOKS, Listener
 from infrastructure.read_models.registry import PROJECTIONS
 from infrastructure.read_models.task_list.projection import TaskListProjection
 from infrastructure.subscriptions import metrics
@@ -30,6 +29,7 @@ from infrastructure.subscriptions.runner import Runner
 from tests.support.histories import filed
 from tests.support.views import Views, new_task, open_views
 from tests.support.waiting import eventually_async
+from tests.support.worker_parts import project
 
 pytestmark = pytest.mark.anyio
 
@@ -285,13 +285,13 @@ async def test_trouble_of_postgres_parks_nobody(
 
 async def test_the_worker_keeps_all_views_up_and_survives_the_loss_of_all_its_connections(views: Views) -> None:
     stop = asyncio.Event()
-    working = asyncio.create_task(run_projections(service_dsn(views.dsn), stop))
+    working = asyncio.create_task(project(service_dsn(views.dsn), stop))
     for round_ in range(1, 4):
         await views.record(f"task/{new_task()}", filed("A"))
         await eventually_async(lambda reached=round_: reached_everywhere(views, reached))
         await views.do(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name IN ('perezvon projections', 'perezvon new events')"
+            " AND application_name IN ('perezvon background', 'perezvon listener')"
         )
     stop.set()
     await working
@@ -314,10 +314,10 @@ async def test_a_runner_that_nobody_wakes_polls(views: Views) -> None:
 
 
 async def test_new_events_wake_who_listens(views: Views) -> None:
-    new_events = Listener(service_dsn(views.dsn))
-    wake = new_events.subscribe()
+    listener = Listener(service_dsn(views.dsn))
+    wake = listener.channel(NEW_EVENTS).subscribe()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        listening = group.create_task(new_events.run())
+        listening = group.create_task(listener.run())
         await wake.wait()  # now it listens
         wake.clear()
         await views.record(f"task/{new_task()}", filed("A"))
@@ -325,24 +325,36 @@ async def test_new_events_wake_who_listens(views: Views) -> None:
         listening.cancel()
 
 
-async def test_another_channel_wakes_only_who_listens_to_it(views: Views) -> None:
-    by_channel = {channel: Listener(service_dsn(views.dsn), channel) for channel in ("timetable", "elsewhere")}
-    wakes = {channel: events.subscribe() for channel, events in by_channel.items()}
+async def test_one_connection_wakes_for_each_channel_only_who_subscribed_to_it(views: Views) -> None:
+    listener, heard = Listener(service_dsn(views.dsn)), list[str]()
+    wakes = {channel: listener.channel(channel).subscribe() for channel in (TIMETABLE, WEBHOOKS)}
+    listener.channel(TIMETABLE).observe(heard.append)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        listening = [group.create_task(events.run()) for events in by_channel.values()]
+        listening = group.create_task(listener.run())
         for wake in wakes.values():
-            await wake.wait()  # now both listen
+            await wake.wait()  # now it listens
             wake.clear()
-        await views.do("SELECT pg_notify('elsewhere', ''), pg_notify('timetable', '')")
-        await wakes["timetable"].wait()
-        await wakes["elsewhere"].wait()
+        await views.do("SELECT pg_notify('webhooks', 'a'), pg_notify('timetable', 'b')")
         for wake in wakes.values():
+            await wake.wait()
             wake.clear()
-        await views.do("SELECT pg_notify('timetable', '')")
-        await wakes["timetable"].wait()
-        assert not wakes["elsewhere"].is_set()
-        for task in listening:
-            task.cancel()
+        await views.do("SELECT pg_notify('timetable', 'c')")
+        await wakes[TIMETABLE].wait()
+        assert not wakes[WEBHOOKS].is_set()
+        assert heard == ["", "b", "c"]
+        listening.cancel()
+
+
+async def test_a_listener_that_is_stopped_wakes_all_subscribers(views: Views) -> None:
+    listener, stop = Listener(service_dsn(views.dsn)), asyncio.Event()
+    wake = listener.channel(WEBHOOKS).subscribe()
+    listening = asyncio.create_task(listener.run_until(stop))
+    async with asyncio.timeout(10):
+        await wake.wait()
+        wake.clear()
+        stop.set()
+        await wake.wait()
+        await listening
 
 
 async def test_claims_are_forgotten_after_a_day(views: Views) -> None:

@@ -11,7 +11,6 @@ from application.fair_share import FairShare
 from application.policies.notify_webhooks import Message, WebhookKind
 from application.ports.webhooks import Untold
 from infrastructure.postgres.connections import service_dsn
-from infrastructure.webhooks.delivery_worker import open_first_attempt_sender
 from infrastructure.webhooks.first_attempts import PER_LANE_MAX, WAITED_FOR_MAX
 from tests.support.receiving import never, receiving
 from tests.support.waiting import eventually_async
@@ -26,6 +25,7 @@ from tests.support.webhooks import (
     states,
     worker,
 )
+from tests.support.worker_parts import first_attempt_sender
 
 pytestmark = pytest.mark.anyio
 
@@ -38,12 +38,12 @@ async def send_first(dsn: str, messages: Sequence[Message], wait_s: float = 3.0)
     """Store messages with a lease and make their first attempts at once."""
     holder = uuid4()
     await enqueue_all(dsn, messages, leased_to=holder)
-    async with open_first_attempt_sender(service_dsn(dsn), replace(OPTIONS, before_wait=wait_s)) as first:
+    async with first_attempt_sender(service_dsn(dsn), replace(OPTIONS, before_wait=wait_s)) as first:
         return await first.send(messages, holder)
 
 
 async def test_responses_are_recorded_when_send_returns(database: str) -> None:
-    async with receiving() as receiver, open_first_attempt_sender(service_dsn(database), OPTIONS) as first:
+    async with receiving() as receiver, first_attempt_sender(service_dsn(database), OPTIONS) as first:
         holder, sent = uuid4(), [before(receiver.url, callback_id=number) for number in range(20)]
         await enqueue_all(database, sent, leased_to=holder)
         assert set(await asyncio.gather(*(first.send([one], holder) for one in sent))) == {None}
@@ -64,7 +64,7 @@ async def test_send_waits_no_longer_than_the_setting_and_the_response_is_still_r
     async with receiving() as receiver:
         receiver.default = slow
         options = replace(OPTIONS, before_wait=0.1, timeout=20.0)
-        async with open_first_attempt_sender(service_dsn(database), options) as first:
+        async with first_attempt_sender(service_dsn(database), options) as first:
             holder, one = uuid4(), before(receiver.url)
             await enqueue_all(database, [one], leased_to=holder)
             assert await first.send([one], holder) is Untold.NO_RESPONSE
@@ -175,7 +175,7 @@ async def test_silent_receivers_of_one_organisation_take_no_place_from_another(d
         port = hole.url.rpartition(":")[2]
         hosts = [f"http://127.1.{number // 250}.{number % 250}:{port}" for number in range(2 * WAITED_FOR_MAX)]
         options = replace(OPTIONS, before_wait=600.0, timeout=30.0)
-        async with open_first_attempt_sender(service_dsn(database), options) as first:
+        async with first_attempt_sender(service_dsn(database), options) as first:
             holder = uuid4()
             hostile = [before(host, callback_id=number) for number, host in enumerate(hosts)]
             mine = message(healthy.url, kind=WebhookKind.BEFORE, callback_id=10_000, organization_id=ORGANIZATION + 64)
@@ -204,7 +204,7 @@ async def test_a_place_is_free_again_when_the_dialler_stops_waiting(database: st
     async with receiving() as hole:
         hole.default = silent
         options = replace(OPTIONS, before_wait=0.1, timeout=30.0)
-        async with open_first_attempt_sender(service_dsn(database), options) as first:
+        async with first_attempt_sender(service_dsn(database), options) as first:
             holder, sent = uuid4(), [before(hole.url, callback_id=number) for number in range(2)]
             await enqueue_all(database, sent, leased_to=holder)
             first._waited_for = FairShare("first attempts", 1)

@@ -16,6 +16,8 @@ from infrastructure.dispatch.pacing import Pace
 from infrastructure.gateways.asterisk.kind import AsteriskGatewayKind
 from infrastructure.gateways.asterisk.options import AsteriskOptions
 from infrastructure.gateways.simulated.kind import SimulatedGatewayKind
+from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.notifications import Listener
 from interfaces.bootstrap.gateways import gateway_of
 from interfaces.bootstrap.worker import run_dispatching
 from interfaces.config.limits import limits_of
@@ -30,8 +32,12 @@ def asterisk_at(host: str) -> AsteriskGatewayKind:
     return AsteriskGatewayKind(AsteriskOptions(host=host, port=5038, user="u", secret="s", trunk="t"))
 
 
-async def run_until_stopped(_dsn: str, stop: asyncio.Event, *_: object, **__: object) -> None:
+async def run_until_stopped(_pool: Pool, _listener: Listener, stop: asyncio.Event, *_: object, **__: object) -> None:
     await stop.wait()
+
+
+async def wait_forever(_listener: Listener) -> None:
+    await asyncio.Event().wait()
 
 
 async def fail(*_: object, **__: object) -> None:
@@ -42,7 +48,7 @@ async def end_early(*_: object, **__: object) -> None:
     pass
 
 
-async def signal_stop(_dsn: str, stop: asyncio.Event, *_: object, **__: object) -> None:
+async def signal_stop(_pool: Pool, _listener: Listener, stop: asyncio.Event, *_: object, **__: object) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     await stop.wait()
 
@@ -54,6 +60,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def running(settings: Settings | None = None, **parts: object) -> None:
         for part in PARTS:
             monkeypatch.setattr(f"interfaces.bootstrap.worker.{part}", parts.get(part, run_until_stopped))
+        monkeypatch.setattr(Listener, "run", wait_forever)
         with listen("127.0.0.1", 0) as metrics:
             work("", settings or Settings(gateway="simulated"), metrics)
 
@@ -101,9 +108,9 @@ def test_it_dials_the_switch_that_is_set_at_the_pace_that_is_set(
 ) -> None:
     dialled: dict[str, object] = {}
 
-    async def dial(_dsn: str, stop: asyncio.Event, *_: object, **how: object) -> None:
+    async def dial(pool: Pool, listener: Listener, stop: asyncio.Event, *_: object, **how: object) -> None:
         dialled.update(how)
-        await signal_stop(_dsn, stop)
+        await signal_stop(pool, listener, stop)
 
     run(settings, run_dispatching=dial)
     assert dialled == {"gateway": gateway_of(settings), "pace": pace, "limits": limits_of(settings)}
@@ -131,8 +138,9 @@ def test_calls_are_kept_under_the_kind_of_their_switch_wherever_it_moves(
         gateways.append(gateway)
 
     monkeypatch.setattr("interfaces.bootstrap.worker.run_dispatcher", lead)
+    pool, listener = Pool("host=nowhere.invalid", size=1, name="test"), Listener("host=nowhere.invalid")
     dispatching = run_dispatching(
-        "host=nowhere.invalid", asyncio.Event(), WebhookOptions(), gateway=gateway, pace=Pace(), limits=Limits()
+        pool, listener, asyncio.Event(), WebhookOptions(), gateway=gateway, pace=Pace(), limits=Limits()
     )
     asyncio.run(dispatching)
     assert gateways == [name]
