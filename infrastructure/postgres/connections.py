@@ -9,6 +9,7 @@ from typing import ClassVar
 from weakref import WeakSet
 
 import psycopg
+import structlog
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
@@ -33,6 +34,8 @@ DIALLING_CONNECTIONS = 4
 
 WORKER_CONNECTIONS = BACKGROUND_CONNECTIONS + DIALLING_CONNECTIONS + 1
 """The most connections of one worker with a gateway; one of them only listens."""
+
+_logger = structlog.get_logger(__name__)
 
 _PROVED_S = 1.0
 _PING_S = 2.0
@@ -61,11 +64,18 @@ class Pool:
     _silence_seen_at = 0.0
     _patient: ClassVar["WeakSet[Pool]"] = WeakSet()
 
-    def __init__(self, dsn: str, *, size: int, name: str, purpose: Purpose = REQUEST) -> None:
-        """Keep at most ``size`` connections to ``dsn``; Postgres shows ``perezvon <name>`` as the application's name."""
+    def __init__(
+        self, dsn: str, *, size: int, name: str, purpose: Purpose = REQUEST, allow_owner: bool = False
+    ) -> None:
+        """Keep at most ``size`` connections to ``dsn``; Postgres shows ``perezvon <name>`` as the application's name.
+
+        Each new connection is refused if its login has the rights of the log's owner, unless ``allow_owner`` is set: rights
+        may change, and a failover may lead to another server.
+        """
         self._dsn = dsn
         self._name = name
         self._purpose = purpose
+        self._allow_owner = allow_owner
         self._free = size
         self._idle: list[ServiceConnection] = []
         self._in_use: set[ServiceConnection] = set()
@@ -107,7 +117,8 @@ class Pool:
                     yield connection
                 except psycopg.Error as error:
                     if connection.is_aborted:
-                        raise StorageUnavailable(f"The database did not respond within {seconds:.1f} s") from error
+                        waited_s = loop.time() - began
+                        raise StorageUnavailable(f"The database did not respond within {waited_s:.1f} s") from error
                     raise
                 finally:
                     timer.cancel()
@@ -212,11 +223,13 @@ class Pool:
     async def _new_connection(self, until: float) -> ServiceConnection:
         try:
             async with asyncio.timeout_at(until):
-                return await connect(self._dsn, self._purpose, self._name)
+                return await connect(self._dsn, self._purpose, self._name, allow_owner=self._allow_owner)
         except TimeoutError as error:
             raise StorageUnavailable("The database did not accept a connection in time") from error
         except UnsuitableDatabase as error:
-            raise StorageNeedsAttention(str(error)) from error
+            reason = "the database does not suit the service"
+            _logger.error("database needs attention", reason=reason, error=str(error))  # noqa: TRY400 - no traceback: it is no bug
+            raise StorageNeedsAttention(reason, text=str(error)) from error
 
     async def _put_back(self, connection: ServiceConnection) -> None:
         is_usable = (

@@ -65,9 +65,10 @@ class Channel:
 class Listener:
     """Listens to all channels of the service over one connection; Postgres shows it as ``perezvon listener``."""
 
-    def __init__(self, dsn: str) -> None:
-        """Connect to ``dsn`` in ``run``."""
+    def __init__(self, dsn: str, *, allow_owner: bool = False) -> None:
+        """Connect to ``dsn`` in ``run``; ``allow_owner`` is explained at ``Pool``."""
         self._dsn = dsn
+        self._allow_owner = allow_owner
         self._channels = {name: Channel() for name in (NEW_EVENTS, READERS, TIMETABLE, WEBHOOKS)}
 
     def channel(self, name: str) -> Channel:
@@ -103,7 +104,7 @@ class Listener:
                 await asyncio.sleep(_RECONNECT_S)
 
     async def _listen(self) -> None:
-        async with open_connection(self._dsn, LISTEN, LISTENER) as connection:
+        async with open_connection(self._dsn, LISTEN, LISTENER, allow_owner=self._allow_owner) as connection:
             await connection.execute("; ".join(f"LISTEN {name}" for name in self._channels).encode())
             self.wake_all()
             while True:

@@ -31,15 +31,19 @@ _APPEND_ONLY_LOGS = """
     WHERE t.tgname = 'append_only' AND c.relnamespace = %s::regnamespace
 """  # ours, and those of other applications
 _CAN_LOG_IN = "SELECT rolcanlogin FROM pg_roles WHERE rolname = %s"
-_EXCESS = f"""
+EXCESS = f"""
     SELECT CASE
         WHEN r.rolsuper THEN '{SUPERUSER}'
-        WHEN pg_has_role(r.oid, c.relowner, 'MEMBER') THEN 'has the rights of the owner of the event log'
+        WHEN pg_catalog.pg_has_role(r.oid, c.relowner, 'MEMBER') THEN 'has the rights of the owner of the event log'
+        WHEN EXISTS (
+            SELECT FROM pg_catalog.pg_roles AS s WHERE s.rolsuper AND pg_catalog.pg_has_role(r.oid, s.oid, 'MEMBER')
+        ) THEN 'may become a superuser'
     END
-    FROM pg_roles AS r, pg_class AS c
-    WHERE r.rolname = session_user AND c.oid = to_regclass(%s)
+    FROM pg_catalog.pg_roles AS r
+    LEFT JOIN pg_catalog.pg_class AS c ON c.oid = pg_catalog.to_regclass('{quoted(SCHEMA, LOG_TABLE)}')
+    WHERE r.rolname = session_user
 """
-
+"""Query of which rights the session's login has that the service must not have; null if it has none of them."""
 
 _PRIVILEGES = """
     WITH service AS (SELECT * FROM pg_roles WHERE rolname = %(role)s)
@@ -74,11 +78,8 @@ _PRIVILEGES = """
 
 
 def excess_of(connection: Connection) -> str | None:
-    """Return which rights the session's login has that the service must not have; None if it has none of them.
-
-    The schema must exist.
-    """
-    row = connection.execute(_EXCESS, (quoted(SCHEMA, LOG_TABLE),)).fetchone()
+    """Return which rights the session's login has that the service must not have; None if it has none of them."""
+    row = connection.execute(EXCESS.encode()).fetchone()
     return row[0] if row else None
 
 

@@ -25,6 +25,7 @@ from psycopg.rows import AsyncRowFactory, TupleRow, tuple_row
 from application.errors import StorageUnavailable
 from application.ports.operations import UnsuitableDatabase
 from infrastructure.postgres.errors import translate_errors
+from infrastructure.postgres.roles import APP_ROLE, EXCESS
 
 T = TypeVar("T")
 
@@ -141,16 +142,19 @@ class ServiceConnection(AsyncConnection[TupleRow]):
         return bool(poller.poll(0))
 
 
-async def connect(dsn: str, purpose: Purpose, name: str) -> ServiceConnection:
+async def connect(dsn: str, purpose: Purpose, name: str, *, allow_owner: bool = True) -> ServiceConnection:
     """Return a new connection in autocommit mode, with our settings; Postgres shows it as ``perezvon <name>``.
 
-    Raises psycopg.OperationalError, and UnsuitableDatabase.
+    ``allow_owner``: accept a login with the rights of the log's owner or of a superuser. Raises psycopg.OperationalError,
+    and UnsuitableDatabase.
     """
     connection = await ServiceConnection.connect(_conninfo(dsn, purpose, name), autocommit=True)
     try:
         _check_encoding(connection)
         cursor = await connection.execute(_settings_of(connection, purpose))
-        _check_settings(await cursor.fetchall())
+        _check_settings(rows := await cursor.fetchall())
+        if not allow_owner:
+            _check_login(connection.info.user, rows)
     except BaseException:
         await connection.close()
         raise
@@ -158,14 +162,16 @@ async def connect(dsn: str, purpose: Purpose, name: str) -> ServiceConnection:
 
 
 @asynccontextmanager
-async def open_connection(dsn: str, purpose: Purpose, name: str) -> AsyncGenerator[ServiceConnection]:
+async def open_connection(
+    dsn: str, purpose: Purpose, name: str, *, allow_owner: bool = True
+) -> AsyncGenerator[ServiceConnection]:
     """Yield a connection of its own, in autocommit mode, and close it at the end.
 
     The deadline of the purpose bounds all of the use. Without one, the log says every ten seconds that the work
     continues. Raises StorageUnavailable, UnsuitableDatabase.
     """
     with translate_errors():
-        connection = await connect(dsn, purpose, name)
+        connection = await connect(dsn, purpose, name, allow_owner=allow_owner)
         try:
             with (
                 deadline(connection, purpose.deadline_s) if purpose.deadline_s else nullcontext(),
@@ -234,7 +240,10 @@ def _check_encoding(connection: psycopg.Connection[Any] | AsyncConnection[Any]) 
 
 
 def _settings_of(connection: psycopg.Connection[Any] | AsyncConnection[Any], purpose: Purpose) -> bytes:
-    """Return the statement that sets everything, unless a pooler gave us a session that other clients use too."""
+    """Return the statement that sets everything, unless a pooler gave us a session that other clients use too.
+
+    Its rows also say which rights the login has that the service must not have.
+    """
     names = {
         **_SETTINGS,
         "statement_timeout": _milliseconds(purpose.statement_s),
@@ -246,7 +255,7 @@ def _settings_of(connection: psycopg.Connection[Any] | AsyncConnection[Any], pur
     rows = [f"('{name}', '{value}')" for name, value in names.items()]
     rows.append(f"('synchronous_commit', {_DURABLE})")
     return f"""
-        SELECT pg_catalog.set_config(name, value, false)
+        SELECT pg_catalog.set_config(name, value, false), ({EXCESS})
         FROM (VALUES {", ".join(rows)}) AS s (name, value)
         WHERE pg_catalog.pg_backend_pid() = {connection.info.backend_pid}
     """.encode()
@@ -261,6 +270,14 @@ def _check_settings(rows: Sequence[TupleRow]) -> None:
         raise UnsuitableDatabase(
             "A pooler such as PgBouncer is between this program and the database, and is not supported:"
             " connect to Postgres itself"
+        )
+
+
+def _check_login(user: str, rows: Sequence[TupleRow]) -> None:
+    if excess := rows[0][1]:
+        raise UnsuitableDatabase(
+            f"The login of the service, {user}, {excess}: nothing would protect the event log from it."
+            f" Take these rights away, or name the login {APP_ROLE} in PEREZVON_DATABASE_URL (docs/operations.md)"
         )
 
 

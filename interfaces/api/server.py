@@ -99,7 +99,9 @@ async def serve_in_loop(
     dsn: str, settings: Settings, listener: socket.socket, ready: Callable[[], None] = lambda: None
 ) -> None:
     """Serve as ``serve`` does, in the running event loop and without metrics."""
-    async with services(dsn, webhook_options(settings), limits_of(settings)) as opened:
+    async with services(
+        dsn, webhook_options(settings), limits_of(settings), allow_owner=settings.allow_owner
+    ) as opened:
         app = create_app(settings, opened)
         _allow_descriptors(settings.connections)
         config = uvicorn.Config(

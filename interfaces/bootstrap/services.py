@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 
@@ -68,17 +69,19 @@ _SEARCHES = 2
 
 @asynccontextmanager
 async def services(
-    dsn: str, webhooks: WebhookOptions | None = None, limits: Limits | None = None
+    dsn: str, webhooks: WebhookOptions | None = None, limits: Limits | None = None, *, allow_owner: bool = False
 ) -> AsyncGenerator[Services]:
     """Open connection pools to the database, yield the use cases, and drain and close at the end.
 
-    ``dsn`` is for the service's role; ``limits`` are of organisations that have none of their own.
+    ``dsn`` is for the service's role, another one is refused unless ``allow_owner`` is set; ``limits`` are of organisations
+    that have none of their own.
     """
     webhooks, limits = webhooks or WebhookOptions(), limits or Limits()
-    log_pool, admin_pool = Pool(dsn, size=1, name="log"), Pool(dsn, size=1, name="admin")
-    directory_pool, read_pool = Pool(dsn, size=2, name="directory"), Pool(dsn, size=2, name="reads")
-    list_pool, search_pool = Pool(dsn, size=_LISTS, name="lists"), Pool(dsn, size=_SEARCHES, name="searches")
-    health_pool = Pool(dsn, size=1, name="health")
+    pool = partial(Pool, dsn, allow_owner=allow_owner)
+    log_pool, admin_pool = pool(size=1, name="log"), pool(size=1, name="admin")
+    directory_pool, read_pool = pool(size=2, name="directory"), pool(size=2, name="reads")
+    list_pool, search_pool = pool(size=_LISTS, name="lists"), pool(size=_SEARCHES, name="searches")
+    health_pool = pool(size=1, name="health")
     pools = (log_pool, admin_pool, directory_pool, read_pool, list_pool, search_pool, health_pool)
     lists = SharedPool(list_pool, size=_LISTS, resource="lists")
     searches = SharedPool(search_pool, size=_SEARCHES, resource="searches")
@@ -117,5 +120,5 @@ async def services(
         )
     finally:
         await log.drain()
-        for pool in pools:
-            await pool.close()
+        for one in pools:
+            await one.close()

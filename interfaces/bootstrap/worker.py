@@ -3,6 +3,7 @@
 from asyncio import Event
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 import structlog
@@ -36,9 +37,10 @@ async def worker_parts(dsn: str, settings: Settings, stop: Event) -> AsyncGenera
     if options.secrets_key is None:
         _log.error("no webhook can be signed: none is sent until the key is set", setting="PEREZVON_SECRETS_KEY")
     gateway = gateway_of(settings) if settings.gateway else None
-    background = Pool(dsn, size=BACKGROUND_CONNECTIONS, name="background", purpose=BATCH)
-    dialling = Pool(dsn, size=DIALLING_CONNECTIONS, name="dispatcher", purpose=BATCH)
-    listener = Listener(dsn)
+    pool = partial(Pool, dsn, purpose=BATCH, allow_owner=settings.allow_owner)
+    background = pool(size=BACKGROUND_CONNECTIONS, name="background")
+    dialling = pool(size=DIALLING_CONNECTIONS, name="dispatcher")
+    listener = Listener(dsn, allow_owner=settings.allow_owner)
     parts: dict[str, Awaitable[None]] = {
         "listener": listener.run_until(stop),
         "projections": run_projections(background, listener, stop),

@@ -54,7 +54,7 @@ def ask_at(dsn: str, use: Callable[[Services], Awaitable[T]], secrets_key: str |
     webhooks, limits = webhook_options(settings, secrets_key), limits_of(settings)
 
     async def run() -> T:
-        async with services(dsn, webhooks, limits) as opened:
+        async with services(dsn, webhooks, limits, allow_owner=settings.allow_owner) as opened:
             return await use(opened)
 
     return asyncio.run(run())

@@ -98,9 +98,19 @@ def paused(site: Site) -> Generator[None]:
 def locked(site: Site) -> Generator[None]:
     """Hold locks on the busiest tables in another session."""
     with psycopg.connect(site.admin) as connection:
+        eventually(lambda: _locks(connection), timeout=_START_S)
+        yield
+
+
+def _locks(connection: psycopg.Connection) -> bool:
+    """Lock the tables one after another, as others use them in any order; return False after a deadlock."""
+    try:
         for table in _TABLES:
             connection.execute(f"LOCK TABLE perezvon_1.{table}".encode())
-        yield
+    except psycopg.errors.DeadlockDetected:
+        connection.rollback()
+        return False
+    return True
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from application.errors import StorageUnavailable
 from infrastructure.postgres import notifications
-from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.connections import Pool, service_dsn
 from infrastructure.postgres.notifications import NEW_EVENTS, Listener
 from tests.support.databases import DatabaseServer
 from tests.support.relay import Relay
@@ -24,9 +24,9 @@ def both(dsn: str, first: Relay, second: Relay) -> str:
 
 
 async def test_a_lost_server_is_followed_by_the_next_in_the_connection_string(database: str) -> None:
-    first, second = Relay(database), Relay(database)
+    first, second = Relay(service_dsn(database)), Relay(service_dsn(database))
     first.open()
-    pool = Pool(both(database, first, second), size=1, name="test")
+    pool = Pool(both(service_dsn(database), first, second), size=1, name="test")
     async with pool.connection() as connection:
         assert connection.info.port == first.port
     first.shut()
@@ -42,7 +42,7 @@ async def test_a_read_only_server_is_not_used_where_changes_are_asked_for(
 ) -> None:
     name = sql.Identifier(str(conninfo_to_dict(database)["dbname"]))
     server.admin.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
-    pool = Pool(make_conninfo(database, target_session_attrs="read-write"), size=1, name="test")
+    pool = Pool(make_conninfo(service_dsn(database), target_session_attrs="read-write"), size=1, name="test")
     with pytest.raises(StorageUnavailable, match="read-only"):
         async with pool.connection():
             pass
@@ -53,7 +53,7 @@ async def test_a_listener_replaces_a_silent_connection(database: str, monkeypatc
     monkeypatch.setattr(notifications, "_PING_EVERY_S", 0.05)
     monkeypatch.setattr(notifications, "_PING_S", 0.1)
     monkeypatch.setattr(notifications, "_RECONNECT_S", 0.01)
-    relay = Relay(database)
+    relay = Relay(service_dsn(database))
     relay.open()
     listener = Listener(relay.dsn)
     wake = listener.channel(NEW_EVENTS).subscribe()

@@ -8,13 +8,17 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from application.ports.operations import ServiceLoginMissing
+from application.errors import StorageNeedsAttention
+from application.ports.operations import ServiceLoginMissing, UnsuitableDatabase
 from infrastructure.postgres import roles, service_login
-from infrastructure.postgres.connections import service_dsn
+from infrastructure.postgres.connections import Pool, service_dsn
 from infrastructure.postgres.migrations import migrate
 from infrastructure.postgres.probe import examine_login
 from infrastructure.postgres.service_login import log_in_as_service, password_of_service
+from infrastructure.postgres.sessions import REQUEST, open_connection
 from tests.support.databases import DatabaseServer
+
+pytestmark = pytest.mark.anyio
 
 LOGIN = f"perezvon_t{os.getpid()}_service"
 
@@ -99,3 +103,46 @@ def test_the_excess_of_a_login_is_named(admin: str, database: str, server: Datab
     assert examine_login(admin) == roles.SUPERUSER
     if not server.is_given:
         assert examine_login(database) == "has the rights of the owner of the event log"
+
+
+async def test_each_new_connection_of_the_service_is_refused_once_its_login_has_gained_rights(
+    admin: str, login: str, tmp_path: Path, database: str
+) -> None:
+    migrate(admin)
+    dsn = log_in_as_service(admin, tmp_path, renew=True)
+    owner = conninfo_to_dict(database)["user"]
+    with psycopg.connect(admin, autocommit=True) as connection:
+        for gain, excess, loss in (
+            (
+                f"GRANT {owner} TO {login}",
+                "has the rights of the owner of the event log",
+                f"REVOKE {owner} FROM {login}",
+            ),
+            (f"ALTER ROLE {login} SUPERUSER", "is a superuser", f"ALTER ROLE {login} NOSUPERUSER"),
+            (f"GRANT {_superuser(connection)} TO {login}", "may become a superuser", f"ALTER ROLE {login} NOLOGIN"),
+        ):
+            await _use(dsn)
+            connection.execute(gain.encode())
+            with pytest.raises(StorageNeedsAttention, match=excess) as refused:
+                await _use(dsn)
+            assert refused.value.reason == "the database does not suit the service"
+            with pytest.raises(UnsuitableDatabase, match=excess):
+                async with open_connection(dsn, REQUEST, "test", allow_owner=False):
+                    pass
+            await _use(dsn, allow_owner=True)
+            connection.execute(loss.encode())
+
+
+def _superuser(connection: psycopg.Connection) -> str:
+    row = connection.execute("SELECT quote_ident(rolname) FROM pg_roles WHERE rolsuper LIMIT 1").fetchone()
+    assert row
+    return row[0]
+
+
+async def _use(dsn: str, *, allow_owner: bool = False) -> None:
+    pool = Pool(dsn, size=1, name="test", allow_owner=allow_owner)
+    try:
+        async with pool.connection():
+            pass
+    finally:
+        await pool.close()

@@ -12,7 +12,7 @@ from application.errors import StorageNeedsAttention, StorageUnavailable
 from application.time_budget import current_budget, end_budget, start_budget
 from infrastructure.postgres import connections
 from infrastructure.postgres.batching import Batcher
-from infrastructure.postgres.connections import Pool
+from infrastructure.postgres.connections import Pool, service_dsn
 from infrastructure.postgres.sessions import REQUEST
 from infrastructure.postgres.silence import sessions_at_work
 from tests.support.relay import Relay
@@ -26,7 +26,7 @@ QUICK = replace(REQUEST, deadline_s=0.5)
 @pytest.fixture
 async def relay(database: str) -> AsyncIterator[Relay]:
     """Yield an open relay to the database."""
-    found = Relay(database)
+    found = Relay(service_dsn(database))
     found.open()
     yield found
     found.shut()
@@ -208,7 +208,7 @@ async def test_a_read_only_database_needs_attention(pool: Pool) -> None:
 
 
 async def test_a_locked_table_is_an_error_of_the_server_and_keeps_the_connection(database: str) -> None:
-    pool = Pool(database, size=1, name="test", purpose=replace(REQUEST, lock_s=0.1))
+    pool = Pool(service_dsn(database), size=1, name="test", purpose=replace(REQUEST, lock_s=0.1))
     pid = await ask(pool, "SELECT pg_backend_pid()")
     async with await psycopg.AsyncConnection.connect(database) as other:
         await other.execute("LOCK TABLE perezvon_1.tokens")
@@ -219,7 +219,7 @@ async def test_a_locked_table_is_an_error_of_the_server_and_keeps_the_connection
 
 
 async def test_closing_waits_for_nobody_and_closes_all(database: str) -> None:
-    pool = Pool(database, size=2, name="closing test")
+    pool = Pool(service_dsn(database), size=2, name="closing test")
 
     async def open_ones() -> bool:
         async with await psycopg.AsyncConnection.connect(database) as other:
