@@ -48,13 +48,19 @@ def ask(data_dir: Path | None, use: Callable[[Services], Awaitable[T]]) -> T:
     return ask_at(service_address(data_dir), use, key_of_folder(data_dir))
 
 
-def ask_at(dsn: str, use: Callable[[Services], Awaitable[T]], secrets_key: str | None = None) -> T:
-    """Return the result of ``use`` on the use cases of the database at this address."""
+def ask_at(
+    dsn: str, use: Callable[[Services], Awaitable[T]], secrets_key: str | None = None, *, allow_owner: bool = False
+) -> T:
+    """Return the result of ``use`` on the use cases of the database at this address.
+
+    ``allow_owner`` accepts the owner's login, as the setting does.
+    """
     settings = from_environment()
+    allow_owner = allow_owner or settings.allow_owner
     webhooks, limits = webhook_options(settings, secrets_key), limits_of(settings)
 
     async def run() -> T:
-        async with services(dsn, webhooks, limits, allow_owner=settings.allow_owner) as opened:
+        async with services(dsn, webhooks, limits, allow_owner=allow_owner) as opened:
             return await use(opened)
 
     return asyncio.run(run())
