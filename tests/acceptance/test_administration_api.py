@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -359,6 +360,29 @@ async def test_the_trail_is_read_page_by_page(office: Office) -> None:
         after = page["next"]
     assert rows == [row["position"] for row in (await trail(office))["items"]]
     assert rows == sorted(rows)
+
+
+async def test_the_link_of_a_page_of_the_trail_keeps_all_filters(office: Office) -> None:
+    async def all_there() -> bool:
+        return len((await trail(office))["items"]) == 10
+
+    await eventually_async(all_there)
+    rows: list[int] = []
+    times = {"since": "2020-01-01T05:00:00.000001+05:00", "until": "2100-01-01T00:00:00"}
+    response = await office.get("/v1/audit-trail", office.admin, **times, limit=4)
+    while True:
+        assert response.status_code == 200, response.text
+        rows += [row["position"] for row in response.json()["items"]]
+        if "next" not in response.links:
+            break
+        query = parse_qs(urlsplit(response.links["next"]["url"]).query)
+        assert {name: datetime.fromisoformat(text) for name, (text,) in query.items() if name in times} == {
+            "since": datetime(2020, 1, 1, 0, 0, 0, 1, UTC),
+            "until": datetime(2100, 1, 1, tzinfo=UTC),
+        }
+        response = await office.get(response.links["next"]["url"], office.admin)
+    assert len(rows) == 10
+    assert rows == [row["position"] for row in (await trail(office))["items"]]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from interfaces.api.web.json_response import JsonResponse
 from interfaces.api.web.paging import next_link
 from interfaces.api.web.query_params import decode_params
 from interfaces.api.web.routers import v1_router
-from interfaces.api.web.times import RequestTime, utc_of
+from interfaces.api.web.times import RequestTime, encode_time, utc_of
 
 FilterText = Annotated[str, Meta(max_length=NAME_MAX, pattern=NO_NUL)]
 
@@ -65,8 +65,8 @@ async def list_audit_trail(request: JsonRequest) -> JsonResponse[AuditTrailRespo
     )
     items = list(page.items)
     body = AuditTrailResponse(items=items, next=items[-1].position if len(items) == query.limit else None)
-    filters_given = {name: value for name, value in msgspec.structs.asdict(query).items() if value is not None}
-    link = next_link(request, filters_given | {"after": body.next}) if body.next else {}
+    given: dict[str, str | int | None] = msgspec.to_builtins(query, enc_hook=encode_time)
+    link = next_link(request, given | {"after": body.next}) if body.next else {}
     return JsonResponse(body, {"Perezvon-Position": str(page.position), **link})
 
 

@@ -86,10 +86,11 @@ def cut_slice(
         if requested.page is None
         else {"page": requested.page + 1, "per_page": requested.limit}
     )
-    return rows, next_link(request, {name: value for name, value in filters.items() if value is not None} | following)
+    return rows, next_link(request, filters | following)
 
 
-def next_link(request: AnyRequest, query: Mapping[str, object]) -> dict[str, str]:
-    """Return the ``Link`` header to the next page, which has this query."""
+def next_link(request: AnyRequest, query: Mapping[str, str | int | None]) -> dict[str, str]:
+    """Return the ``Link`` header to the next page, which has this query, without the parameters that are None."""
     path = context_of(request).api.settings.path_prefix + quote(request.scope["path"])
-    return {"Link": f'<{path}?{urlencode(query)}>; rel="next"'}
+    given = {name: value for name, value in query.items() if value is not None}
+    return {"Link": f'<{path}?{urlencode(given)}>; rel="next"'}
