@@ -61,10 +61,19 @@ def _database_checks(data_dir: Path | None) -> Iterator[Check]:
 
 
 def _secrets_check(settings: Settings, data_dir: Path | None) -> Check:
-    if settings.secrets_key or key_of_folder(data_dir):
-        return passed("secrets", "There is a key that encrypts webhook secrets, outside of the database")
-    message = "Without a key webhook secrets can be neither stored nor read, so no webhook is sent"
     advice = "Set PEREZVON_SECRETS_KEY, the same for every process (docs/settings.md)"
+    if settings.secrets_key:
+        return passed("secrets", "There is a key that encrypts webhook secrets, outside of the database")
+    try:
+        key = key_of_folder(data_dir)
+    except BadSetting as error:
+        return Check(name="secrets", state="fail", message=str(error), advice=advice)
+    if key is None:
+        message = "Without a key webhook secrets can be neither stored nor read, so no webhook is sent"
+    elif settings.database_url or settings.owner_url:
+        message = "Only `perezvon up` uses the key in the data folder: `serve` and `work` read PEREZVON_SECRETS_KEY, not set here"
+    else:
+        return passed("secrets", "`perezvon up` keeps a key that encrypts webhook secrets in its data folder")
     return Check(name="secrets", state="warn", message=message, advice=advice)
 
 

@@ -66,6 +66,23 @@ def test_the_doctor_sees_that_no_secret_can_be_read(shell: Shell, acme: str, mon
     assert (code, error["code"]) == (1, "secret_unreadable")
 
 
+def test_the_doctor_knows_who_reads_the_key_of_a_folder(
+    shell: Shell, acme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("PEREZVON_SECRETS_KEY")
+    keep_key(tmp_path)
+    found = shell.findings("--data-dir", str(tmp_path))["secrets"]
+    assert (found["state"], "Only `perezvon up`" in found["message"]) == ("warn", True)
+    (tmp_path / "secrets-key").write_text("")
+    found = shell.findings("--data-dir", str(tmp_path))["secrets"]
+    assert (found["state"], "it is empty" in found["message"]) == ("fail", True)
+    for name in ("PEREZVON_DATABASE_URL", "PEREZVON_OWNER_URL"):
+        monkeypatch.delenv(name)
+    (tmp_path / "secrets-key").unlink()
+    keep_key(tmp_path)
+    assert shell.findings("--data-dir", str(tmp_path))["secrets"]["state"] == "ok"
+
+
 def _no_key(_folder: Path) -> None:
     return None
 
