@@ -4,7 +4,7 @@ Pure: infrastructure/dispatch/call_rules.py reads and writes the rows.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from datetime import time as clock_time
 
 import msgspec
@@ -15,6 +15,8 @@ from domain.callback.events import Leg
 from domain.organization.limits import Limits
 
 HOUR = timedelta(hours=1)
+SHORTEST_DAY = timedelta(hours=23)
+"""The next day of an organisation begins no earlier after this one began: a day has 23 hours where clocks are put forward."""
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,25 +32,32 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account(msgspec.Struct, kw_only=True):
-    """The rules of an organisation, and the number of calls that it has started on ``day``, its day."""
+    """The rules of an organisation, and the number of ``calls`` that it has started since ``day_began``, in UTC.
+
+    A day begins at a midnight in the organisation's time zone. As it lasts at least ``SHORTEST_DAY``, a change of the time zone
+    cannot begin a new one with calls that are not counted: it makes one day longer.
+    """
 
     policy: DialPolicy
     limits: Limits
     caller_ids: frozenset[str]
     zone: tzinfo
-    day: date
+    day_began: datetime
     calls: int
 
     def begin_day(self, now: datetime) -> None:
         """Count from zero on a new day of the organisation."""
-        today = now.astimezone(self.zone).date()
-        if today != self.day:
-            self.day, self.calls = today, 0
+        midnight = _midnight(now.astimezone(self.zone).date(), self.zone)
+        if midnight - self.day_began >= SHORTEST_DAY:
+            self.day_began, self.calls = midnight, 0
 
     @property
     def next_day(self) -> datetime:
-        """The next midnight in the organisation's time zone."""
-        return datetime.combine(self.day + timedelta(days=1), clock_time(), self.zone)
+        """The beginning of the next day, in UTC."""
+        earliest = self.day_began + SHORTEST_DAY
+        day = earliest.astimezone(self.zone).date()
+        midnight = _midnight(day, self.zone)
+        return midnight if midnight >= earliest else _midnight(day + timedelta(days=1), self.zone)
 
 
 class Admission(msgspec.Struct):
@@ -137,3 +146,8 @@ def _free_at(attempts: Iterable[list[datetime]], limit: int | None, now: datetim
         return None
     waits = [times[-limit] + HOUR if limit else now + HOUR for times in attempts if len(times) >= limit]
     return max(waits, default=None)
+
+
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    """Return when the day begins in the time zone, in UTC: differences of local times would leave out changes of the clocks."""
+    return datetime.combine(day, clock_time(), zone).astimezone(UTC)

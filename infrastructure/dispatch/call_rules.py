@@ -1,14 +1,14 @@
 """Rules and quotas of the organisations whose calls are due: reads them, and counts the calls that start."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import structlog
 from psycopg import AsyncConnection
 
-from application.call_admission import HOUR, Account, Admission, Candidate, admit, counted_lines
+from application.call_admission import HOUR, SHORTEST_DAY, Account, Admission, Candidate, admit, counted_lines
 from application.dial_policy import policy_of
 from application.phone_line_key import line_key
 from domain.callback.events import CallbackScheduled
@@ -23,10 +23,10 @@ RECHECK = timedelta(minutes=1)
 """Time after which an organisation without calls left is examined again: its limit may have been raised."""
 _CLEAN_EVERY = timedelta(seconds=10)
 _ACCOUNTS_MAX = 10_000
-_NO_DAY = date.min
+_NO_DAY = datetime(2000, 1, 1, tzinfo=UTC)  # before the calls of an organisation that has started none
 
 _ACCOUNTS = statement("""
-    SELECT g.id, o.settings::text, c.day, c.calls
+    SELECT g.id, o.settings::text, c.day_began, c.calls
     FROM unnest(%s::bigint[]) AS g (id)
     LEFT JOIN {schema}.organizations AS o USING (id)
     LEFT JOIN {schema}.organization_calls AS c ON c.organization_id = g.id
@@ -37,12 +37,18 @@ _ATTEMPTS = statement("""
     WHERE line = ANY(%s) AND started_at > %s
     GROUP BY line
 """)
-_COUNT_CALLS = statement("""
-    INSERT INTO {schema}.organization_calls AS c (organization_id, day, calls)
-    SELECT * FROM unnest(%s::bigint[], %s::date[], %s::bigint[]) AS g (id, day, calls) ORDER BY id
+# A leader of another gateway may still know the day, or the time zone, of a moment ago: it never begins a day again.
+_COUNT_CALLS = statement(f"""
+    INSERT INTO {{schema}}.organization_calls AS c (organization_id, day_began, calls)
+    SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::bigint[]) AS g (id, day_began, calls) ORDER BY id
     ON CONFLICT (organization_id) DO UPDATE
-    SET day = excluded.day,
-        calls = CASE WHEN c.day = excluded.day THEN c.calls ELSE 0 END + excluded.calls
+    SET (day_began, calls) = (
+        SELECT CASE WHEN d.is_new THEN excluded.day_began ELSE c.day_began END,
+            CASE WHEN d.is_new THEN 0 ELSE c.calls END + excluded.calls
+        FROM (
+            SELECT excluded.day_began >= c.day_began + interval '{SHORTEST_DAY.total_seconds()} seconds' AS is_new
+        ) AS d
+    )
 """)
 _COUNT_ATTEMPTS = statement("INSERT INTO {schema}.line_attempts (line, started_at) SELECT unnest(%s::bigint[]), %s")
 _CLEAN = statement("DELETE FROM {schema}.line_attempts WHERE started_at < %s")
@@ -91,14 +97,14 @@ class CallRules:
             account.begin_day(now)
         return accounts
 
-    def _account(self, organization_id: int, text: str | None, day: date | None, calls: int | None) -> Account:
+    def _account(self, organization_id: int, text: str | None, day_began: datetime | None, calls: int | None) -> Account:
         settings = msgspec.json.decode(text, type=Settings) if text else Settings()
         return Account(
             policy=policy_of(settings),
             limits=self._limits.with_own(settings.limits),
             caller_ids=frozenset(settings.caller_ids),
             zone=self._zone(organization_id, settings.timezone),
-            day=day or _NO_DAY,
+            day_began=day_began or _NO_DAY,
             calls=calls or 0,
         )
 
@@ -125,7 +131,7 @@ class CallRules:
 
     async def _count(self, connection: AsyncConnection, admission: Admission, now: datetime) -> None:
         if admission.started:
-            days = [self._accounts[one].day for one in admission.started]
+            days = [self._accounts[one].day_began for one in admission.started]
             values = ([*admission.started], days, [*admission.started.values()])
             await connection.execute(_COUNT_CALLS, values, prepare=True)
         if admission.lines:

@@ -88,11 +88,11 @@ CREATE TABLE {schema}.organization_pauses (
 -- The worker that started the call is certain that it was never sent to the switch, and will not be.
 ALTER TABLE {schema}.open_calls ADD COLUMN is_undialled boolean NOT NULL DEFAULT false;
 
--- Calls that each organisation has started on its present day, in its time zone: counted by the dispatcher, in the
--- transaction that starts them.
+-- Calls that each organisation has started on its present day, which began at a midnight in its time zone: counted by the
+-- dispatcher, in the transaction that starts them.
 CREATE TABLE {schema}.organization_calls (
     organization_id bigint PRIMARY KEY,
-    day             date NOT NULL,
+    day_began       timestamptz NOT NULL,
     calls           bigint NOT NULL
 ) WITH (fillfactor = 50);
 

@@ -80,7 +80,7 @@ async def test_an_organisation_without_calls_left_is_held_and_nothing_is_finishe
     assert await started(exchange, Limits()) == []
     await organization(exchange, limits={"calls_per_day": 3}, timezone="Asia/Almaty")
     assert await started(exchange, Limits()) == [own[2]]
-    await exchange.do("UPDATE perezvon_1.organization_calls SET day = day - 1")
+    await exchange.do("UPDATE perezvon_1.organization_calls SET day_began = day_began - interval '1 day'")
     assert await started(exchange, Limits()) == own[3:]
 
 
@@ -98,8 +98,34 @@ async def test_a_time_zone_that_this_machine_does_not_know_is_reported_once_and_
             await rules.admit(exchange.owner, [due], now + timedelta(seconds=seconds))
     unknown = [line for line in logs if line["event"] == "time zone unknown"]
     assert [(line["organization_id"], line["timezone"]) for line in unknown] == [(1, "Asia/Atlantis")]
-    (row,) = await exchange.rows("SELECT day, calls FROM perezvon_1.organization_calls")
+    (row,) = await exchange.rows("SELECT (day_began AT TIME ZONE 'UTC')::date, calls FROM perezvon_1.organization_calls")
     assert row == (now.date(), 2)
+
+
+async def test_a_change_of_the_time_zone_gives_no_calls_back(exchange: Exchange) -> None:
+    waiting = await exchange.callbacks(await exchange.queue(), [ANSWERS] * 5)
+    begun: list[int] = []
+    for zone in ("UTC", "Pacific/Kiritimati", "Etc/GMT+12", "UTC", "Pacific/Kiritimati", "UTC"):
+        await organization(exchange, limits={"calls_per_day": 2}, timezone=zone)
+        begun += await started(exchange, Limits())
+    assert begun == waiting[:2]
+
+
+async def test_a_leader_with_an_older_day_counts_on_the_day_that_is_stored(exchange: Exchange) -> None:
+    await exchange.callbacks(await exchange.queue(), [ANSWERS] * 3)
+    await exchange.do("INSERT INTO perezvon_1.organization_calls VALUES (1, '2000-01-01', 7)")
+    async with exchange.leading() as term:
+        starter = AttemptStarter(term, Limits())
+        async with term.pool.connection() as connection:
+            term.turns.load(await read_turns(connection))
+        assert await starter.seconds_to_next() <= 0
+        assert len((await starter.start(1)).started) == 1
+        assert await exchange.rows("SELECT calls FROM perezvon_1.organization_calls") == [(1,)]
+        await exchange.do(
+            "UPDATE perezvon_1.organization_calls SET day_began = day_began + interval '1 day', calls = 5"
+        )
+        assert len((await starter.start(1)).started) == 1
+        assert await exchange.rows("SELECT calls, day_began > now() FROM perezvon_1.organization_calls") == [(6, True)]
 
 
 async def test_a_held_organisation_is_not_examined_again_before_a_minute(exchange: Exchange) -> None:

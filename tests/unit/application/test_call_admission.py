@@ -1,8 +1,11 @@
 """Admission of due calls: rules first, then the organisation's day, then the hour of a number."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from application.call_admission import HOUR, Account, Candidate, admit, counted_lines
 from application.dial_policy import Rule, policy_of
@@ -12,7 +15,7 @@ from domain.organization.limits import Limits
 
 ALMATY = ZoneInfo("Asia/Almaty")
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
-TODAY = date(2026, 11, 27)
+TODAY = datetime(2026, 11, 26, 19, tzinfo=UTC)  # midnight in Almaty
 LINES = {"1001": 1, "+77011234567": 2, "+77272500001": 3}
 
 
@@ -22,13 +25,13 @@ def candidate(callback_id: int, a: str = "1001", b: str = "+77011234567", **more
     return Candidate(callback_id=callback_id, **values)
 
 
-def account(calls: int = 0, *, caller_ids: tuple[str, ...] = (), day: date = TODAY, **limits: Any) -> Account:
+def account(calls: int = 0, *, caller_ids: tuple[str, ...] = (), day: datetime = TODAY, **limits: Any) -> Account:
     return Account(
         policy=policy_of(Settings()),
         limits=Limits(**limits),
         caller_ids=frozenset(caller_ids),
         zone=ALMATY,
-        day=day,
+        day_began=day,
         calls=calls,
     )
 
@@ -65,7 +68,40 @@ def test_a_new_day_begins_at_the_organisations_midnight() -> None:
     found.begin_day(datetime(2026, 11, 27, 18, 59, tzinfo=UTC))
     assert found.calls == 10
     found.begin_day(datetime(2026, 11, 27, 19, 0, tzinfo=UTC))
-    assert (found.calls, found.day) == (0, date(2026, 11, 28))
+    assert (found.calls, found.day_began) == (0, datetime(2026, 11, 27, 19, tzinfo=UTC))
+
+
+def test_a_change_of_the_time_zone_begins_no_day() -> None:
+    found = account(10)
+    for zone in ("Pacific/Kiritimati", "Etc/GMT+12", "Asia/Almaty"):
+        found.zone = ZoneInfo(zone)
+        found.begin_day(NOW)
+    assert (found.calls, found.day_began) == (10, TODAY)
+
+
+_zones = st.sampled_from(
+    ["UTC", "Asia/Almaty", "Pacific/Kiritimati", "Etc/GMT+12", "America/Havana", "Asia/Beirut", "Australia/Lord_Howe"]
+)
+_steps = st.lists(st.tuples(st.timedeltas(timedelta(0), timedelta(days=3)), _zones), max_size=30)
+
+
+@given(st.timedeltas(timedelta(0), timedelta(days=2000)).map(datetime(2020, 1, 1, tzinfo=UTC).__add__), _steps)
+def test_days_begin_at_midnight_and_23_hours_apart_whatever_the_time_zones(
+    now: datetime, steps: list[tuple[timedelta, str]]
+) -> None:
+    found = account(0, day=datetime(2000, 1, 1, tzinfo=UTC))
+    for passed, zone in steps:
+        now, found.zone = now + passed, ZoneInfo(zone)
+        before, is_over = found.day_began, now >= found.next_day
+        found.calls = 1
+        found.begin_day(now)
+        assert (found.calls == 0) == is_over
+        if is_over:
+            assert found.day_began - before >= timedelta(hours=23)
+            assert before < found.day_began <= now < found.next_day
+            assert now - found.day_began < timedelta(hours=25)
+        else:
+            assert found.day_began == before
 
 
 def test_calls_to_a_number_wait_until_the_oldest_attempt_is_an_hour_old() -> None:
