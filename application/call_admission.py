@@ -3,7 +3,7 @@
 Pure: infrastructure/dispatch/call_rules.py reads and writes the rows.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from datetime import time as clock_time
 
@@ -100,10 +100,15 @@ def counted_lines(candidate: Candidate, account: Account) -> list[int]:
     """Return the lines whose attempts are limited: not extensions, caller ids, and operators of tasks."""
     if account.limits.attempts_per_number_hour is None:
         return []
+    return limited_lines(candidate, account.caller_ids)
+
+
+def limited_lines(candidate: Candidate, own: Container[str] = ()) -> list[int]:
+    """Return the lines whose attempts may be limited, without the ``own`` numbers of the organisation."""
     legs = [(candidate.b_number, candidate.b_line)]
     if not candidate.is_of_task:
         legs.append((candidate.a_number, candidate.a_line))
-    return [line for number, line in legs if is_outside(number, account.caller_ids)]
+    return [line for number, line in legs if is_outside(number, own)]
 
 
 def refusal(candidate: Candidate, policy: DialPolicy) -> tuple[Leg, Rule] | None:

@@ -8,13 +8,24 @@ import msgspec
 import structlog
 from psycopg import AsyncConnection
 
-from application.call_admission import HOUR, SHORTEST_DAY, Account, Admission, Candidate, admit, counted_lines
+from application.call_admission import (
+    HOUR,
+    SHORTEST_DAY,
+    Account,
+    Admission,
+    Candidate,
+    admit,
+    counted_lines,
+    limited_lines,
+)
 from application.dial_policy import policy_of
 from application.phone_line_key import line_key
+from application.policies.decision import Facts
 from domain.callback.events import CallbackScheduled
 from domain.organization.events import Settings
 from domain.organization.limits import Limits
 from infrastructure.dispatch import metrics
+from infrastructure.dispatch.open_calls import OpenCall
 from infrastructure.postgres.sql import statement
 
 FRESH = timedelta(seconds=1)
@@ -52,6 +63,45 @@ _COUNT_CALLS = statement(f"""
 """)
 _COUNT_ATTEMPTS = statement("INSERT INTO {schema}.line_attempts (line, started_at) SELECT unnest(%s::bigint[]), %s")
 _CLEAN = statement("DELETE FROM {schema}.line_attempts WHERE started_at < %s")
+
+# Attempts of an earlier day change no count. Rows are locked in the order of all transactions that count.
+_GIVE_CALLS_BACK = statement("""
+    WITH held AS MATERIALIZED (
+        SELECT organization_id, day_began
+        FROM {schema}.organization_calls
+        WHERE organization_id = ANY(%(organizations)s)
+        ORDER BY organization_id
+        FOR UPDATE
+    )
+    UPDATE {schema}.organization_calls AS c
+    SET calls = greatest(0, c.calls - g.calls)
+    FROM (
+        SELECT h.organization_id, count(*) AS calls
+        FROM unnest(%(organizations)s::bigint[], %(times)s::timestamptz[]) AS a (organization_id, started_at)
+        JOIN held AS h ON h.organization_id = a.organization_id AND h.day_began <= a.started_at
+        GROUP BY h.organization_id
+    ) AS g
+    WHERE c.organization_id = g.organization_id
+""")
+# An attempt is counted a moment before it is recorded, by another clock. Older attempts are being deleted by the leaders.
+_GIVE_ATTEMPTS_BACK = statement("""
+    DELETE FROM {schema}.line_attempts
+    WHERE ctid = ANY(ARRAY(
+        SELECT counted.ctid
+        FROM (
+            SELECT line, count(*) AS attempts, max(started_at) AS last
+            FROM unnest(%s::bigint[], %s::timestamptz[]) AS a (line, started_at)
+            GROUP BY line
+        ) AS g,
+            LATERAL (
+            SELECT ctid
+            FROM {schema}.line_attempts
+            WHERE line = g.line AND started_at BETWEEN now() - interval '59 minutes' AND g.last + interval '10 seconds'
+            ORDER BY started_at DESC
+            LIMIT g.attempts
+        ) AS counted
+    ))
+""")
 
 _logger = structlog.get_logger(__name__)
 
@@ -97,7 +147,9 @@ class CallRules:
             account.begin_day(now)
         return accounts
 
-    def _account(self, organization_id: int, text: str | None, day_began: datetime | None, calls: int | None) -> Account:
+    def _account(
+        self, organization_id: int, text: str | None, day_began: datetime | None, calls: int | None
+    ) -> Account:
         settings = msgspec.json.decode(text, type=Settings) if text else Settings()
         return Account(
             policy=policy_of(settings),
@@ -144,6 +196,26 @@ class CallRules:
         """Read all accounts again: a transaction failed, and what was counted in memory may not be stored."""
         self._accounts.clear()
         self._read_at.clear()
+
+
+async def give_back(connection: AsyncConnection, undialled: Iterable[tuple[OpenCall, Facts]]) -> None:
+    """Count attempts that were certainly not dialled in no quota: they are free of charge, and another follows at once."""
+    organizations: list[int] = []
+    times: list[datetime] = []
+    attempts: list[tuple[int, datetime]] = []
+    for call, facts in undialled:
+        started_at = next((one.recorded_at for one in facts if one.position == call.position), None)
+        if started_at is None:
+            continue
+        organizations.append(call.organization_id)
+        times.append(started_at)
+        if isinstance(scheduled := facts[0].fact, CallbackScheduled):
+            lines = limited_lines(candidate_of(call.callback_id, call.organization_id, scheduled))
+            attempts += [(line, started_at) for line in lines]
+    if organizations:
+        await connection.execute(_GIVE_CALLS_BACK, {"organizations": organizations, "times": times})
+    if attempts:
+        await connection.execute(_GIVE_ATTEMPTS_BACK, tuple(map(list, zip(*attempts, strict=True))))
 
 
 def candidate_of(callback_id: int, organization_id: int, scheduled: CallbackScheduled) -> Candidate:

@@ -17,6 +17,7 @@ from domain.callback.callback import replay
 from domain.callback.events import CallbackFact, CallEnd, Outcome
 from domain.model import Envelope
 from infrastructure.dispatch import metrics
+from infrastructure.dispatch.call_rules import give_back
 from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.open_calls import OpenCall
 from infrastructure.event_log.decisions import decide_and_append
@@ -158,6 +159,9 @@ class OutcomeRecorder:
         if ended:
             queues = sorted({call.queue_id for call in ended})
             await connection.execute(_LOCK, (queues,))
+        undialled = [pair for pair in calls.values() if _is_undialled(batch[pair[0].call_id])]
+        if undialled:
+            await give_back(connection, undialled)
         decisions = [_decision(call, facts, batch[call.call_id]) for call, facts in calls.values()]
         appended = await decide_and_append(connection, decisions)
         closed = await connection.execute(_CLOSE, ([call.call_id for call in ended],)) if ended else None
@@ -200,6 +204,10 @@ class OutcomeRecorder:
         items = list(batch.items())
         await self._record(dict(items[: len(items) // 2]))
         await self._record(dict(items[len(items) // 2 :]))
+
+
+def _is_undialled(outcome: PendingOutcome) -> bool:
+    return outcome.end is not None and outcome.end.outcome is Outcome.NOT_DIALLED
 
 
 def _decision(call: OpenCall, facts: Facts, outcome: PendingOutcome) -> Decision:

@@ -1,5 +1,6 @@
 """Rules and quotas at the moment of the dial: refused without a ring, or held at no cost for other organisations."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,13 +10,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from application.phone_line_key import line_key
-from domain.callback.events import CallbackDetails, CallbackScheduled, FinishResult, Leg
+from application.ports.call_gateway import CallOver
+from domain.callback.events import CallbackDetails, CallbackScheduled, CallEnd, FinishResult, Leg, Outcome
 from domain.organization.events import Settings
 from domain.organization.limits import Limits
 from infrastructure.dispatch.attempt_starter import AttemptStarter
 from infrastructure.dispatch.call_rules import CallRules, candidate_of
 from infrastructure.dispatch.open_lines import PostgresOpenLines
 from infrastructure.dispatch.organization_turns import read_turns
+from infrastructure.dispatch.outcome_recorder import OutcomeRecorder
 from infrastructure.postgres.connections import Pool, service_dsn
 from tests.support.dispatching import ANSWERS, BUSY, CALL_CENTRE, Exchange, open_exchange
 
@@ -98,7 +101,9 @@ async def test_a_time_zone_that_this_machine_does_not_know_is_reported_once_and_
             await rules.admit(exchange.owner, [due], now + timedelta(seconds=seconds))
     unknown = [line for line in logs if line["event"] == "time zone unknown"]
     assert [(line["organization_id"], line["timezone"]) for line in unknown] == [(1, "Asia/Atlantis")]
-    (row,) = await exchange.rows("SELECT (day_began AT TIME ZONE 'UTC')::date, calls FROM perezvon_1.organization_calls")
+    (row,) = await exchange.rows(
+        "SELECT (day_began AT TIME ZONE 'UTC')::date, calls FROM perezvon_1.organization_calls"
+    )
     assert row == (now.date(), 2)
 
 
@@ -186,6 +191,58 @@ async def test_callbacks_that_wait_ring_or_wait_for_a_busy_line_are_open_on_both
         assert await is_open(client) == {client: 1}
     finally:
         await pool.close()
+
+
+async def test_an_attempt_that_was_not_dialled_counts_in_no_quota(exchange: Exchange) -> None:
+    limits = Limits(attempts_per_number_hour=1, calls_per_day=1)
+    queue = await exchange.queue(slots=2)
+    (first,) = await exchange.callbacks(queue, [ANSWERS])
+    other = await exchange.queue(organization_id=2)
+    counts = "SELECT organization_id, calls FROM perezvon_1.organization_calls ORDER BY 1"
+    async with exchange.leading() as term:
+        starter, recorder = AttemptStarter(term, limits), OutcomeRecorder(term)
+        async with term.pool.connection() as connection:
+            term.turns.load(await read_turns(connection))
+        (one,) = (await starter.start(10)).started
+        (lines,) = await exchange.rows("SELECT array_agg(line) FROM perezvon_1.line_attempts")
+        await exchange.do("UPDATE perezvon_1.organization_calls SET calls = 5")
+        await exchange.do(
+            "INSERT INTO perezvon_1.line_attempts SELECT unnest(%s), now() - interval '5 minutes'", *lines
+        )
+        recorder.add(CallOver(one.call.id, CallEnd(outcome=Outcome.NOT_DIALLED)))
+        await recorded(recorder)
+        assert await exchange.rows(counts) == [(1, 4)]
+        assert await exchange.rows("SELECT now() - started_at > '4 minutes' FROM perezvon_1.line_attempts") == [
+            (True,)
+        ] * len(lines[0])
+        assert (await exchange.callback(first)).last_end == CallEnd(outcome=Outcome.NOT_DIALLED)
+        await exchange.callbacks(other, [BUSY], organization_id=2)
+        async with term.pool.connection() as connection:
+            term.turns.load(await read_turns(connection))
+        (one,) = (await starter.start(10)).started
+        recorder.add(CallOver(one.call.id, CallEnd(outcome=Outcome.BUSY)))
+        await recorded(recorder)
+        assert await exchange.rows(counts) == [(1, 4), (2, 1)]
+
+
+async def test_an_attempt_of_an_earlier_day_is_given_back_to_none(exchange: Exchange) -> None:
+    await exchange.callbacks(await exchange.queue(), [ANSWERS])
+    async with exchange.leading() as term:
+        starter, recorder = AttemptStarter(term, Limits()), OutcomeRecorder(term)
+        async with term.pool.connection() as connection:
+            term.turns.load(await read_turns(connection))
+        (one,) = (await starter.start(10)).started
+        await exchange.do("UPDATE perezvon_1.organization_calls SET calls = 5, day_began = now() + interval '1 second'")
+        recorder.add(CallOver(one.call.id, CallEnd(outcome=Outcome.NOT_DIALLED)))
+        await recorded(recorder)
+        assert await exchange.rows("SELECT calls FROM perezvon_1.organization_calls") == [(5,)]
+
+
+async def recorded(recorder: OutcomeRecorder) -> None:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(recorder.run())
+        await recorder.drain()
+        task.cancel()
 
 
 async def test_without_a_quota_no_attempt_is_kept(exchange: Exchange) -> None:
