@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from domain.errors import InvalidField
 
+ERRORS_MAX = 50
+"""Errors of a request that are reported; validation stops after this number."""
+
 
 class NotFound(Exception):
     """The caller's organisation has nothing with that id; what belongs to another organisation is not found either."""

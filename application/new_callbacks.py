@@ -7,16 +7,13 @@ import msgspec
 
 from application.cooperative import yielding
 from application.dial_policy import DialPolicy
-from application.errors import InvalidFields
+from application.errors import ERRORS_MAX, InvalidFields
 from application.phones import line
 from application.webhook_targets import BadTarget, TargetPolicy, check_target
 from domain.callback.events import CallbackDetails, CallbackScheduled
 from domain.errors import InvalidField
 from domain.limits import DEFAULT_PAUSE_S, DEFAULT_TRIES
 from domain.streams import callback_stream
-
-ERRORS_MAX = 50
-"""Errors of a request that are reported; validation stops after this number."""
 
 
 class NewCallback(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,14 +8,13 @@ from typing import Protocol
 import msgspec
 
 from application.cooperative import yielding
-from application.errors import InvalidFields
+from application.errors import ERRORS_MAX, InvalidFields
 from application.phone_line_key import line_key
 from application.phones import split_extension
 from domain.callback.events import Leg
 from domain.errors import InvalidField
 
 RULE = "open_per_number"
-_ERRORS_MAX = 50
 _UNSEEN_MAX = 100_000
 
 
@@ -128,7 +127,7 @@ class NumberQuota:
                 )
                 errors.append(InvalidField(one.field, message, RULE))
         if errors:
-            raise InvalidFields(errors[:_ERRORS_MAX])
+            raise InvalidFields(errors[:ERRORS_MAX])
         return [line for _, line in outside]
 
     def _forget_until(self, position: int) -> None:

@@ -12,6 +12,7 @@ and 0011).
 - timetable_news: notifications of what changed in the timetable
 - due_queue: which due callbacks are next, fair to organisations and queues
 - line_waits: callbacks set apart while a call with their client runs
+- queue_slots: locks the slots of queues in one order
 - attempt_starter: the transaction that records attempts and takes their queue slots
 - call_rules: which of them may be called, by rules and quotas of their organisations
 - open_lines: how many callbacks to a number are open, for the quota of new ones

@@ -20,6 +20,7 @@ from infrastructure.dispatch import metrics
 from infrastructure.dispatch.call_rules import give_back
 from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.open_calls import OpenCall
+from infrastructure.dispatch.queue_slots import lock_slots
 from infrastructure.event_log.decisions import decide_and_append
 from infrastructure.postgres.sql import statement
 
@@ -27,13 +28,6 @@ BATCH_INTERVAL_S = 0.05  # from the start of a small batch; the events of this t
 PENDING_MAX = 10_000
 _SMALL_BATCH = 64
 
-_LOCK = statement("""
-    SELECT
-    FROM {schema}.queue_slots
-    WHERE queue_id = ANY(%s)
-    ORDER BY queue_id
-    FOR UPDATE
-""")
 _CLOSE = statement("""
     WITH gone AS (
         DELETE FROM {schema}.open_calls
@@ -157,8 +151,7 @@ class OutcomeRecorder:
     ) -> tuple[Sequence[Appended | None], AsyncCursor[FreedQueue] | None]:
         """Append the facts and close the calls that ended; return the cursor of their queues, to fetch after the commit."""
         if ended:
-            queues = sorted({call.queue_id for call in ended})
-            await connection.execute(_LOCK, (queues,))
+            await lock_slots(connection, {call.queue_id for call in ended})
         undialled = [pair for pair in calls.values() if _is_undialled(batch[pair[0].call_id])]
         if undialled:
             await give_back(connection, undialled)

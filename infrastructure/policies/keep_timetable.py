@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 from application.policies.keep_timetable import Handled, Ignored, TimetableChanges, TimetableEntry, plan_changes
 from domain.model import Recorded
 from domain.streams import CALLBACK_PREFIX
+from infrastructure.dispatch.queue_slots import lock_slots
 from infrastructure.dispatch.timetable_news import LONG_AGO, format_news
 from infrastructure.policies.schedule_cache import ScheduleCache
 from infrastructure.postgres.notifications import TIMETABLE
@@ -56,14 +57,6 @@ _CHANGE_SLOTS = statement("""
     JOIN held USING (queue_id)
     WHERE q.queue_id = g.queue_id
     RETURNING q.organization_id
-""")
-# In the order of all transactions that lock several.
-_LOCK_SLOTS = statement("""
-    SELECT
-    FROM {schema}.queue_slots
-    WHERE queue_id = ANY(%s)
-    ORDER BY queue_id
-    FOR UPDATE
 """)
 # Under other rules nothing waits for a client's line, and in a deleted queue everything is cancelled.
 _END_LINE_WAITS = statement("""
@@ -126,7 +119,7 @@ class KeepTimetable:
         changes = plan_changes(events, await self._schedules.load(connection, events))
         if changes.slot_changes and changes.entries:
             queues = {*changes.slot_changes, *(entry.queue_id for entry in changes.entries.values())}
-            await connection.execute(_LOCK_SLOTS, (sorted(queues),))
+            await lock_slots(connection, queues)
         news = await _write_slots(connection, changes)
         if changes.entries:
             cursor = await connection.execute(_ADD_ENTRIES, _columns(changes.entries.values()), prepare=True)

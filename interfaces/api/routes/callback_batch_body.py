@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from application.cooperative import yielding
-from application.new_callbacks import ERRORS_MAX, NewCallback
+from application.errors import ERRORS_MAX
+from application.new_callbacks import NewCallback
 from domain.errors import InvalidField
 from domain.limits import NEW_CALLBACKS_MAX
 from interfaces.api.routes.queue_bodies import NewCallbackBody, to_new_callback

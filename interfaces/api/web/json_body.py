@@ -19,6 +19,7 @@ from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 from litestar.types import Empty
 
+from application.errors import ERRORS_MAX
 from interfaces.api.web.body_budget import UNBUDGETED_BYTES
 from interfaces.api.web.body_encoding import check_content_coding, malformed_json
 from interfaces.api.web.context import address_of, context_of
@@ -39,7 +40,6 @@ BODY_BYTES_MAX = 8 << 20
 EXAMINED_BYTES_MAX = 256 << 10
 """Bytes of a body that are examined for its field errors: decoding 8 MiB once more, into objects, took up to 10 seconds."""
 
-_ERRORS_MAX = 50
 _KEY_MAX = 100
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -126,10 +126,10 @@ def decode_json(
         except msgspec.ValidationError as error:
             if not is_short:
                 raise InvalidRequest([_first_error(at, str(error))]) from error
-            found = list(islice(_field_errors(msgspec.json.decode(body), tp, at), _ERRORS_MAX))
+            found = list(islice(_field_errors(msgspec.json.decode(body), tp, at), ERRORS_MAX))
             raise InvalidRequest(found or [to_field_error(at, str(error))]) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        found = list(islice(_surrogates(bytes(body), at), _ERRORS_MAX)) if is_short else []
+        found = list(islice(_surrogates(bytes(body), at), ERRORS_MAX)) if is_short else []
         raise InvalidRequest(found or [malformed_json(memoryview(body), error, at)]) from error
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 
+from application.errors import ERRORS_MAX
 from interfaces.api.web.context import AnyRequest, context_of
 from interfaces.api.web.request_errors import FieldError, InvalidRequest, to_field_error
 from interfaces.api.web.times import decode_time
@@ -22,7 +23,6 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 _INTEGER = re.compile(r"-?[0-9]+")
 _NAME_MAX = 100
-_ERRORS_MAX = 50
 _IGNORED_NAME_MAX = 50
 _IGNORED_NAMES_MAX = 10
 _PLUS_HINT = "; a + in a query means a blank: send %2B for a plus sign"
@@ -71,7 +71,7 @@ async def refuse_unknown_params(request: AnyRequest) -> None:
         if name not in known or count > 1
     ]
     if field_errors:
-        raise InvalidRequest(field_errors[:_ERRORS_MAX])
+        raise InvalidRequest(field_errors[:ERRORS_MAX])
 
 
 async def note_unknown_params(request: AnyRequest) -> None:
