@@ -30,6 +30,14 @@ _APPEND_ONLY_LOGS = """
     JOIN pg_class AS c ON c.oid = t.tgrelid
     WHERE t.tgname = 'append_only' AND c.relnamespace = %s::regnamespace
 """  # ours, and those of other applications
+# With the tables that a rebuild fills, or has replaced.
+_NAMED = """
+    SELECT relname
+    FROM pg_class
+    WHERE relnamespace = %s::regnamespace
+        AND relkind IN ('r', 'v')
+        AND regexp_replace(relname, '__(new|old)$', '') = ANY(%s)
+"""
 _CAN_LOG_IN = "SELECT rolcanlogin FROM pg_roles WHERE rolname = %s"
 EXCESS = f"""
     SELECT CASE
@@ -58,7 +66,8 @@ _PRIVILEGES = """
     UNION ALL
     SELECT 'writing to ' || c.relname
     FROM service AS r, pg_class AS c
-    WHERE c.relnamespace = %(schema)s::text::regnamespace AND c.relname = ANY(%(tables)s)
+    WHERE c.relnamespace = %(schema)s::text::regnamespace
+        AND regexp_replace(c.relname, '__(new|old)$', '') = ANY(%(tables)s)
         AND (has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER, REFERENCES')
             OR has_any_column_privilege(r.oid, c.oid, 'INSERT, UPDATE'))
     UNION ALL
@@ -126,7 +135,8 @@ def grant_to_service(connection: Connection) -> None:
     """Grant the service's login what it needs and no more: events are appended through the log's function alone."""
     schema = quoted(SCHEMA)
     append = quoted(SCHEMA, LOG_TABLE + "_append")
-    read_only = ", ".join(quoted(SCHEMA, table) for table in _READ_ONLY)
+    named = connection.execute(_NAMED, (SCHEMA, [*_READ_ONLY])).fetchall()
+    read_only = ", ".join(quoted(SCHEMA, table) for (table,) in named)
     logs = [log for (log,) in connection.execute(_APPEND_ONLY_LOGS, (SCHEMA,)).fetchall()]
     grants = [
         f"GRANT USAGE ON SCHEMA {schema} TO {APP_ROLE}",

@@ -98,6 +98,21 @@ def test_migrations_create_the_login_with_the_password_of_its_address(admin: str
     assert row[0].startswith("SCRAM-SHA-256$")
 
 
+@pytest.mark.parametrize("suffix", ["__new", "__old"])
+def test_the_service_writes_to_no_table_of_access_that_a_rebuild_made_or_replaced(database: str, suffix: str) -> None:
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute(f"CREATE TABLE perezvon_1.tokens{suffix} (LIKE perezvon_1.tokens)".encode())
+        migrate(database)
+        assert roles.excess_privileges(owner) == []
+        may = owner.execute(
+            "SELECT has_table_privilege(%s, %s, 'SELECT'), has_table_privilege(%s, %s, 'INSERT, UPDATE, DELETE')",
+            (roles.APP_ROLE, f"perezvon_1.tokens{suffix}") * 2,
+        ).fetchone()
+        assert may == (True, False)
+        owner.execute(f"GRANT INSERT ON perezvon_1.tokens{suffix} TO {roles.APP_ROLE}".encode())
+        assert roles.excess_privileges(owner) == [f"writing to tokens{suffix}"]
+
+
 def test_the_excess_of_a_login_is_named(admin: str, database: str, server: DatabaseServer) -> None:
     assert examine_login(service_dsn(database)) is None
     assert examine_login(admin) == roles.SUPERUSER
