@@ -78,11 +78,11 @@ class AccessDirectory:
     ignored = fact_types(Ignored)
     subscription = topics_of(handled)
     tuning = VIEW_TUNING
-    tables = (
+    tables = (  # in the order in which look-ups name them, and so lock them: a swap locks them in this order
+        Table("tokens", ("id",)),
+        Table("operators", ("organization_id", "number")),
         Table("organizations", ("id",)),
         Table("members", ("id",)),
-        Table("operators", ("organization_id", "number")),
-        Table("tokens", ("id",)),
     )
 
     async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str = "") -> None:

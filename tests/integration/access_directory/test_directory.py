@@ -1,6 +1,7 @@
 """The access directory: written together with its events by one function, equal to a fold of the log, rebuilt under traffic."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +33,7 @@ from domain.organization.events import (
 )
 from domain.permissions import Role
 from domain.streams import organization_stream
+from infrastructure.access_directory import query
 from infrastructure.access_directory.comparison import differing_rows
 from infrastructure.access_directory.organizations import PostgresOrganizations
 from infrastructure.access_directory.projection import AccessDirectory
@@ -220,3 +222,15 @@ async def test_a_stream_is_continued_by_its_own_organisation_alone(database: str
 
 def test_the_stream_of_the_facts_is_named_by_the_function() -> None:
     assert organization_stream(ACME) == f"organization/{ACME}"
+
+
+def test_a_swap_locks_the_tables_in_the_order_of_every_look_up() -> None:
+    """Check that a look-up that waits for a table holds none that the swap has yet to lock."""
+    joins = 0
+    for text in vars(query).values():
+        if isinstance(text, bytes):
+            named = [name.decode() for name in re.findall(rb"(?:FROM|JOIN) \S+[.]\W?(\w+)", text)]
+            order = [TABLES.index(name) for name in named if name in TABLES]
+            assert order == sorted(order), text
+            joins += len(order) > 1
+    assert joins == 2
