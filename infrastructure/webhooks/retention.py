@@ -7,6 +7,7 @@ from infrastructure.webhooks.outbox import KEPT_FOR
 
 _COUNTED_MAX = 100_000
 _BATCH_ROWS = 1000
+_BATCHES_MAX = 1000  # more than a minute of deliveries leaves; a longer backlog is continued at the next time
 
 _EXPIRE = statement("""
     UPDATE {schema}.webhook_deliveries
@@ -38,10 +39,12 @@ _DELETE = statement("""
             AND recorded_at < now() - %s::interval
             AND state <> 'pending'
         RETURNING number
+    ), attempts AS (
+        DELETE FROM {schema}.webhook_attempts AS a
+        USING old
+        WHERE a.delivery_number = old.number
     )
-    DELETE FROM {schema}.webhook_attempts AS a
-    USING old
-    WHERE a.delivery_number = old.number
+    SELECT FROM old
 """)
 _PENDING = statement("""
     SELECT
@@ -84,10 +87,14 @@ async def expire_deliveries(pool: Pool) -> None:
 
 
 async def delete_old_deliveries(pool: Pool) -> None:
-    """Delete deliveries, with their attempts, whose events are older than 30 days."""
-    async with pool.connection() as connection:
-        while (await connection.execute(_DELETE, (_BATCH_ROWS, KEPT_FOR))).rowcount:
-            pass
+    """Delete deliveries, with their attempts, whose events are older than 30 days; at most a million.
+
+    A thousand are examined in each transaction, which has a deadline of its own.
+    """
+    for _ in range(_BATCHES_MAX):
+        async with pool.connection() as connection:
+            if not (await connection.execute(_DELETE, (_BATCH_ROWS, KEPT_FOR))).rowcount:
+                break
 
 
 async def update_gauges(pool: Pool) -> None:

@@ -14,6 +14,7 @@ from application.errors import StorageUnavailable
 from application.ports.operations import StillParked
 from application.queries.task_list import TaskListFilter
 from domain.task.events import AppealLinked, TaskCompleted, TaskStarted
+from infrastructure.event_log import idempotency_cleanup
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.idempotency_cleanup import delete_expired_idempotency_keys
 from infrastructure.event_log.identity import read_identity
@@ -368,6 +369,18 @@ async def test_claims_are_forgotten_after_a_day(views: Views) -> None:
     )
     assert left == 1439
     assert oldest < timedelta(hours=24)
+
+
+async def test_a_backlog_of_claims_is_forgotten_over_several_times(
+    views: Views, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency_cleanup, "_BATCH_ROWS", 10)
+    monkeypatch.setattr(idempotency_cleanup, "_BATCHES_MAX", 3)
+    await views.do(
+        "INSERT INTO perezvon_1.stored_events_claims (digest, fingerprint, stream, version, status, claimed_at)"
+        " SELECT sha256(n::text::bytea), '', 'task/a', 1, 200, now() - interval '2 days' FROM generate_series(1, 45) AS n"
+    )
+    assert [await delete_expired_idempotency_keys(views.pool) for _ in range(3)] == [30, 15, 0]
 
 
 async def test_what_is_folded_is_counted(views: Views) -> None:
