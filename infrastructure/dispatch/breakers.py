@@ -87,6 +87,8 @@ class Breakers:
             one: CircuitBreaker(lines_agree, pause.paused_s, pause.pauses, clock)
             for one, pause in (organizations or {}).items()
         }
+        self.changes = 0
+        """How many events have changed which calls may start."""
         self._lines: dict[int, CircuitBreaker] = {}  # the number that met congestion last is the last
         self._calls: dict[str, DialledCall] = {}
 
@@ -104,6 +106,16 @@ class Breakers:
         """The state to compare with an earlier one: when pauses of the gateway and of organisations end."""
         paused = ((one, breaker.paused_until) for one, breaker in self._organizations.items() if not breaker.is_closed)
         return self.gateway.paused_until, self.gateway.pauses, tuple(sorted(paused))
+
+    def pauses_of(self, organization_id: int | None) -> tuple[tuple[float | None, int], float | None]:
+        """Return when the gateway's pause ends, with its number in a row, and when the organisation's pause ends."""
+        own = self._organizations.get(organization_id) if organization_id is not None else None
+        return (self.gateway.paused_until, self.gateway.pauses), own.paused_until if own else None
+
+    def organization_of(self, call_id: str) -> int | None:
+        """Return the organisation of a call that has not ended, None if the call is unknown."""
+        call = self._calls.get(call_id)
+        return call.organization_id if call else None
 
     def may_start(self, organization_id: int, in_flight: int) -> bool:
         """Return whether the organisation may start a call, while ``in_flight`` of its calls are not dialled yet."""
@@ -156,6 +168,7 @@ class Breakers:
             for breaker, seen, found in scopes
         ]
         self._forget_idle(call)
+        self.changes += any(changed)
         return any(changed)
 
     def _congestion(self, event: Event, call: DialledCall | None) -> Congestion | None:

@@ -95,12 +95,14 @@ class LeadershipTerm:
     def update_breaker(self, event: CallProgressed | CallOver, *, is_found: bool = False) -> None:
         """Pass an event of the switch to the breakers; ``is_found``: a query found it, after the fact."""
         breakers = self.pacing.breakers
-        before = breakers.state
+        organization_id = breakers.organization_of(event.call_id)
+        gateway, own = breakers.pauses_of(organization_id)
         if not breakers.observe(event, is_found=is_found):
             return
-        if breakers.state[:2] != before[:2]:
+        gateway_after, own_after = breakers.pauses_of(organization_id)
+        if gateway_after != gateway:
             self.report_breaker()
-        if breakers.state[2] != before[2]:
+        if own_after != own:
             self.report_organizations()
         self.notify_changed()
 

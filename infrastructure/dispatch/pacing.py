@@ -85,6 +85,7 @@ class Pacing:
         self._batch_min = 1.0 if pace.calls_per_second is None else self._start_bucket.capacity / 2
         for organization_id, calls in state.open_calls.items():
             self._adopt(organization_id, calls)
+        self._examined: tuple[int, float | None, int, bool] | None = None
         self._reported = (self.breakers.state, state.is_full)
 
     @property
@@ -164,11 +165,15 @@ class Pacing:
 
     def changed_state(self) -> GatewayState | None:
         """Return the gateway's state if it has changed since the last call, else None."""
+        gateway = self.breakers.gateway
+        examined = (self.breakers.changes, gateway.paused_until, gateway.pauses, self.is_full)
+        if examined == self._examined:
+            return None  # the state of all organisations is not built each time that the dispatch loop asks
+        self._examined = examined
         current = (self.breakers.state, self.is_full)
         if current == self._reported:
             return None
         self._reported = current
-        gateway = self.breakers.gateway
         return GatewayState(
             gateway.paused_s, gateway.pauses, self.is_full, organizations=self.breakers.paused_organizations
         )

@@ -204,3 +204,22 @@ def test_where_nothing_gets_through_dialling_stops(calls: list[tuple[int, int]])
         else:
             phone.end(call_id, NOT_DIALLED)
     assert dialled <= CONGESTIONS_TO_OPEN * 3
+
+
+@given(st.lists(st.tuples(st.sampled_from([OURS, THEIRS, THIRD]), st.integers(100, 110), _ends), max_size=100))
+def test_an_event_changes_the_pauses_of_the_gateway_and_of_its_own_organisation_only(
+    calls: list[tuple[int, int, CallEnd]],
+) -> None:
+    clock = Clock()
+    phone = Phone(clock)
+    for organization_id, number, end in calls:
+        clock.now += 3.0
+        call_id = phone.start(organization_id, number)
+        assert phone.breakers.organization_of(call_id) == organization_id
+        before, ours, changes = phone.breakers.state, phone.breakers.pauses_of(organization_id), phone.breakers.changes
+        changed = phone.breakers.observe(CallOver(call_id, end))
+        after, ours_after = phone.breakers.state, phone.breakers.pauses_of(organization_id)
+        assert (after[:2] != before[:2]) == (ours_after[0] != ours[0])
+        assert (after[2] != before[2]) == (ours_after[1] != ours[1])
+        assert phone.breakers.changes == changes + changed
+        assert changed or after == before

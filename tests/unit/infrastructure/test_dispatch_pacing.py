@@ -7,7 +7,7 @@ import pytest
 from application.ports.call_gateway import CallOver, CallProgressed, Progress
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.dispatch.breaker import FIRST_PAUSE_S
-from infrastructure.dispatch.breakers import Admission, DialledCall, Pause
+from infrastructure.dispatch.breakers import Admission, Breakers, DialledCall, Pause
 from infrastructure.dispatch.gateway_state import GatewayState
 from infrastructure.dispatch.pacing import IN_FLIGHT_MAX, Pace, Pacing, TokenBucket
 
@@ -157,6 +157,18 @@ def test_a_standing_is_news_once_it_has_changed(clock: Clock) -> None:
     assert pacing.changed_state() == GatewayState(paused_s=FIRST_PAUSE_S - 1.0, pauses=1)
     clock.now += 1.0
     assert pacing.changed_state() is None
+
+
+def test_the_state_of_all_organisations_is_not_built_again_while_no_event_changed_it(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pacing = Pacing(state=GatewayState(organizations={1: Pause(30.0, 1)}), clock=clock)
+    assert pacing.changed_state() is None
+    with monkeypatch.context() as unused:
+        unused.setattr(Breakers, "state", None)
+        assert pacing.changed_state() is None
+    open_breaker(pacing)
+    assert pacing.changed_state() is not None
 
 
 def test_an_organisation_that_is_paused_has_no_place_and_others_have(clock: Clock) -> None:
