@@ -13,6 +13,7 @@ and 0011).
 - due_queue: which due callbacks are next, fair to organisations and queues
 - line_waits: callbacks set apart while a call with their client runs
 - queue_slots: locks the slots of queues in one order
+- line_wait_release: returns them to the timetable when their queue has other rules or is deleted
 - attempt_starter: the transaction that records attempts and takes their queue slots
 - call_rules: which of them may be called, by rules and quotas of their organisations
 - open_lines: how many callbacks to a number are open, for the quota of new ones
@@ -21,6 +22,7 @@ and 0011).
 - reconciler: compares open calls with the switch's state, and records what was missed
 - hangup_loop: hangs up calls whose callbacks were deleted
 - deleted_queue_sweeper: cancels callbacks that wait in deleted queues
+- rests: loops that leave most of the time to others
 - open_calls: rows of open calls, and a cache of them with their facts
 - quarantine: callbacks whose streams cannot be read, set apart so that they do not block others
 - pacing: rate limit, channels with a share for each organisation, and circuit breaker: how many calls may start now

@@ -1,9 +1,7 @@
 """Cancellation of callbacks that wait in deleted queues."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from time import monotonic
 
 from psycopg import AsyncConnection
 
@@ -14,13 +12,11 @@ from domain.model import Envelope
 from domain.streams import callback_stream
 from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.quarantine import Quarantine
+from infrastructure.dispatch.rests import run_with_rests
 from infrastructure.event_log.decisions import decide_and_append, read_streams
 from infrastructure.postgres.sql import statement
 
 BATCH_MAX = 100
-
-_POLL_S = 1.0
-_RESTS = 4.0  # as many times as a batch takes
 
 _LOCK = statement("""
     SELECT queue_id, next_due_at, next_callback_id
@@ -76,10 +72,7 @@ class DeletedQueueSweeper:
 
         A batch holds the log's lock for its commit, and the rests leave most of the time to the calls of others.
         """
-        while True:
-            began = monotonic()
-            is_any = await self.sweep()
-            await asyncio.sleep((monotonic() - began) * _RESTS if is_any else _POLL_S)
+        await run_with_rests(self.sweep)
 
     async def sweep(self) -> bool:
         """Cancel a batch of one queue; return whether there may be more to cancel. Raises Fenced, StorageUnavailable."""

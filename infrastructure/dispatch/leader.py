@@ -15,6 +15,7 @@ from infrastructure.dispatch.call_placer import Announce, CallPlacer
 from infrastructure.dispatch.deleted_queue_sweeper import DeletedQueueSweeper
 from infrastructure.dispatch.hangup_loop import HangupLoop
 from infrastructure.dispatch.leadership_term import LeadershipTerm
+from infrastructure.dispatch.line_wait_release import LineWaitRelease
 from infrastructure.dispatch.line_waits import idle_lines
 from infrastructure.dispatch.organization_turns import read_turns
 from infrastructure.dispatch.outcome_recorder import OutcomeRecorder
@@ -46,6 +47,7 @@ async def lead(term: LeadershipTerm, announce: Announce, stop: asyncio.Event, li
             HangupLoop(term, placer).run(),
             _read_turns(term),
             DeletedQueueSweeper(term).run(),
+            LineWaitRelease(term).run(),
             _wake_at(stop, term.due),
         )
         tasks = [group.create_task(loop) for loop in loops]

@@ -74,7 +74,14 @@ CREATE TABLE {schema}.line_waits (
     line            bigint NOT NULL -- that of the two that is busy
 );
 CREATE INDEX line_waits_line ON {schema}.line_waits (line, queue_id, due_at, callback_id);
-CREATE INDEX line_waits_due ON {schema}.line_waits (queue_id, due_at);
+CREATE INDEX line_waits_due ON {schema}.line_waits (queue_id, due_at, callback_id);
+
+-- A mark of queues that have other rules, or are deleted: callbacks behind this one in line_waits may have to go back to the
+-- timetable. keep_timetable sets it, the dispatcher moves them in small batches.
+ALTER TABLE {schema}.queue_slots
+    ADD COLUMN freed_due_at timestamptz,
+    ADD COLUMN freed_callback_id bigint NOT NULL DEFAULT 0;
+CREATE INDEX queue_slots_freed ON {schema}.queue_slots (queue_id) WHERE freed_due_at IS NOT NULL;
 
 -- Organisations whose own calls met congestion, so that they start none but a probe: as gateway_leases.paused_until.
 CREATE TABLE {schema}.organization_pauses (

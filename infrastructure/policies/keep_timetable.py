@@ -32,6 +32,7 @@ _ADD_SLOTS = statement("""
     ORDER BY q.queue_id
     ON CONFLICT DO NOTHING
 """)
+# In a deleted queue, or under rules that name another leg or none, callbacks no longer wait for the lines that they waited for.
 _CHANGE_SLOTS = statement("""
     WITH given AS MATERIALIZED (
         SELECT *
@@ -52,23 +53,16 @@ _CHANGE_SLOTS = statement("""
         retry_policy = CASE
             WHEN g.rules IS NULL THEN q.retry_policy ELSE nullif(g.rules -> 'retry_policy', 'null')
         END,
-        client_leg = CASE WHEN g.rules IS NULL THEN q.client_leg ELSE g.rules ->> 'client_leg' END
+        client_leg = CASE WHEN g.rules IS NULL THEN q.client_leg ELSE g.rules ->> 'client_leg' END,
+        freed_due_at = CASE
+            WHEN g.is_deleted OR g.rules ->> 'client_leg' IS DISTINCT FROM q.client_leg AND g.rules IS NOT NULL
+            THEN CASE WHEN q.client_leg IS NULL THEN q.freed_due_at ELSE '-infinity' END
+            ELSE q.freed_due_at
+        END
     FROM given AS g
     JOIN held USING (queue_id)
     WHERE q.queue_id = g.queue_id
     RETURNING q.organization_id
-""")
-# Under other rules nothing waits for a client's line, and in a deleted queue everything is cancelled.
-_END_LINE_WAITS = statement("""
-    WITH free AS (
-        DELETE FROM {schema}.line_waits
-        WHERE queue_id = ANY(%s)
-        RETURNING callback_id, queue_id, organization_id, due_at, position, a_line, b_line
-    )
-    INSERT INTO {schema}.timetable (callback_id, queue_id, organization_id, due_at, position, a_line, b_line)
-    SELECT callback_id, queue_id, organization_id, due_at, position, a_line, b_line
-    FROM free
-    ON CONFLICT DO NOTHING
 """)
 # Only callbacks without a later event wait. As a subquery that event is looked up by index, even when the planner has no statistics.
 _ADD_ENTRIES = statement(
@@ -142,8 +136,6 @@ async def _write_slots(connection: AsyncConnection, changes: TimetableChanges) -
     if changes.slot_changes:
         changed = await connection.execute(_CHANGE_SLOTS, (_json(list(changes.slot_changes.values())),))
         organizations |= {organization_id for (organization_id,) in await changed.fetchall()}
-        if freed := [one.queue_id for one in changes.slot_changes.values() if one.rules or one.is_deleted]:
-            await connection.execute(_END_LINE_WAITS, (freed,))
     return dict.fromkeys(organizations, LONG_AGO)
 
 

@@ -201,14 +201,24 @@ async def test_a_queue_knows_its_first_callback_at_the_latest_when_it_is_committ
     assert await views.rows(mark) == [(START, first)]
 
 
-@pytest.mark.parametrize("change", [QueueRulesChosen(rules=CallingRules(client_leg=Leg.A)), QueueDeleted()])
-async def test_what_waits_for_a_busy_line_is_due_again_when_its_queue_has_other_rules(
-    views: Views, change: Fact
+@pytest.mark.parametrize(
+    ("change", "is_marked"),
+    [
+        (QueueRulesChosen(rules=CallingRules(client_leg=Leg.A)), True),
+        (QueueRulesChosen(rules=CallingRules()), True),
+        (QueueDeleted(), True),
+        (QueueRulesChosen(rules=CallingRules(client_leg=Leg.B)), False),
+        (QueueLimitChanged(concurrent_task_limit=2), False),
+    ],
+)
+async def test_a_queue_whose_callbacks_no_longer_wait_for_their_lines_is_marked_and_none_is_moved(
+    views: Views, change: Fact, *, is_marked: bool
 ) -> None:
-    queue_id = await open_queue(views)
+    queue_id, other = await open_queue(views), await open_queue(views)
+    for one in (queue_id, other):
+        await go_on(views, f"queue/{one}", QueueRulesChosen(rules=CHOSEN))
     waits, gone = await schedule(views, queue_id), await schedule(views, queue_id)
     await react(views, "keep_timetable")
-    before = await timetable(views)
     await views.do(
         "WITH moved AS (DELETE FROM perezvon_1.timetable RETURNING *)"
         " INSERT INTO perezvon_1.line_waits SELECT *, 7 FROM moved"
@@ -217,8 +227,17 @@ async def test_what_waits_for_a_busy_line_is_due_again_when_its_queue_has_other_
     await react(views, "keep_timetable")
     await go_on(views, f"queue/{queue_id}", change)
     await react(views, "keep_timetable")
-    assert await timetable(views) == {waits: before[waits]}
-    assert await views.rows("SELECT FROM perezvon_1.line_waits") == []
+    marks = "SELECT queue_id FROM perezvon_1.queue_slots WHERE freed_due_at = '-infinity'"
+    assert await views.rows(marks) == ([(queue_id,)] if is_marked else [])
+    assert await timetable(views) == {}
+    assert await views.rows("SELECT callback_id FROM perezvon_1.line_waits") == [(waits,)]
+
+
+async def test_a_queue_in_which_nothing_waits_for_a_line_is_not_marked(views: Views) -> None:
+    for change in (QueueRulesChosen(rules=CHOSEN), QueueDeleted()):
+        await go_on(views, f"queue/{await open_queue(views)}", change)
+    await react(views, "keep_timetable")
+    assert await views.rows("SELECT FROM perezvon_1.queue_slots WHERE freed_due_at IS NOT NULL") == []
 
 
 async def test_what_is_cancelled_waits_no_more(views: Views) -> None:

@@ -1,0 +1,81 @@
+"""Return of callbacks to the timetable that wait for a line although their queue's rules no longer ask for it.
+
+``keep_timetable`` marks a queue when it gets other rules or is deleted. However many of its callbacks wait, neither that policy
+nor the dispatcher waits for them: they are moved in small batches, queue after queue.
+"""
+
+from infrastructure.dispatch.leadership_term import LeadershipTerm
+from infrastructure.dispatch.rests import run_with_rests
+from infrastructure.postgres.sql import statement
+
+BATCH_MAX = 500
+
+_LOCK = statement("""
+    SELECT queue_id, organization_id, CASE WHEN is_deleted THEN NULL ELSE client_leg END,
+        freed_due_at::text, freed_callback_id
+    FROM {schema}.queue_slots
+    WHERE freed_due_at IS NOT NULL AND queue_id > %s
+    ORDER BY queue_id
+    LIMIT 1
+    FOR UPDATE
+""")
+# A row that is locked is returned to the timetable, or deleted, by the transaction that holds it.
+_MOVE = statement("""
+    WITH next AS MATERIALIZED (
+        SELECT callback_id, due_at, line IS DISTINCT FROM CASE %(leg)s WHEN 'a' THEN a_line WHEN 'b' THEN b_line END AS is_free
+        FROM {schema}.line_waits
+        WHERE queue_id = %(queue)s AND (due_at, callback_id) > (%(due)s::timestamptz, %(id)s)
+        ORDER BY due_at, callback_id
+        LIMIT %(limit)s
+        FOR UPDATE SKIP LOCKED
+    ), free AS (
+        DELETE FROM {schema}.line_waits
+        WHERE callback_id = ANY(ARRAY(SELECT callback_id FROM next WHERE is_free))
+        RETURNING callback_id, queue_id, organization_id, due_at, position, a_line, b_line
+    ), back AS (
+        INSERT INTO {schema}.timetable (callback_id, queue_id, organization_id, due_at, position, a_line, b_line)
+        SELECT callback_id, queue_id, organization_id, due_at, position, a_line, b_line
+        FROM free
+        ON CONFLICT DO NOTHING
+    )
+    SELECT due_at, callback_id, (SELECT min(due_at) FROM free)
+    FROM next
+    ORDER BY due_at DESC, callback_id DESC
+    LIMIT 1
+""")
+_ADVANCE = statement("UPDATE {schema}.queue_slots SET freed_due_at = %s, freed_callback_id = %s WHERE queue_id = %s")
+
+
+class LineWaitRelease:
+    """Moves callbacks of marked queues back to the timetable, in small batches with rests between them."""
+
+    def __init__(self, term: LeadershipTerm) -> None:
+        """Prepare to move callbacks for as long as the term lasts."""
+        self._term = term
+        self._last = 0
+
+    async def run(self) -> None:
+        """Move batches until cancelled. Raises Fenced, StorageUnavailable."""
+        await run_with_rests(self.release)
+
+    async def release(self) -> bool:
+        """Move a batch of the next marked queue; return whether there may be more. Raises Fenced, StorageUnavailable.
+
+        A mark holds the last row that was examined, in the order of due times; after the last batch it is removed. So rows
+        that the dispatcher sets apart under the new rules are not examined again.
+        """
+        async with self._term.transaction() as connection:
+            locked = await connection.execute(_LOCK, (self._last,), prepare=False)
+            if (queue := await locked.fetchone()) is None:
+                is_over, self._last = not self._last, 0
+                return not is_over
+            queue_id, organization_id, leg, due_at, callback_id = queue
+            values = {"queue": queue_id, "leg": leg, "due": due_at, "id": callback_id, "limit": BATCH_MAX}
+            moved = await connection.execute(_MOVE, values, prepare=False)
+            last_due_at, last_id, first_due_at = await moved.fetchone() or (None, 0, None)
+            await connection.execute(_ADVANCE, (last_due_at, last_id, queue_id))
+        self._last = queue_id
+        if first_due_at is not None:
+            self._term.turns.lower(organization_id, first_due_at)
+            self._term.due.set()
+        return True
