@@ -1,8 +1,7 @@
 """Messages reach their receivers: in order, again after failures, and when workers are killed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -12,8 +11,7 @@ from psycopg import AsyncConnection
 
 from application.policies.notify_webhooks import WebhookKind
 from application.webhook_targets import TargetPolicy, networks_of
-from infrastructure.postgres.connections import Pool, ServiceConnection, service_dsn
-from infrastructure.webhooks import breaker, retention
+from infrastructure.webhooks import breaker
 from infrastructure.webhooks.lane_window import NEVER_ANSWERED_IN_FLIGHT, UNPROVEN_IN_FLIGHT
 from tests.support.receiving import Received, Receiver, never, receiving
 from tests.support.waiting import eventually_async
@@ -84,35 +82,6 @@ async def test_a_message_older_than_the_retention_is_not_stored(database: str) -
     """Check that a policy that restarts after more than 30 days sends nothing again."""
     await enqueue_all(database, [message("http://example.com/", age_s=31 * 86_400), message("http://example.com/")])
     assert len(deliveries(database)) == 1
-
-
-async def test_old_deliveries_are_deleted_in_batches_each_with_a_deadline_of_its_own(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retention, "_BATCH_ROWS", 2)
-    monkeypatch.setattr(retention, "_BATCHES_MAX", 2)
-    await enqueue_all(database, [message("http://example.com/", callback_id=number) for number in range(7)])
-    await change(
-        database, "UPDATE SCHEMA.webhook_deliveries SET state = 'expired', recorded_at = now() - interval '31 days'"
-    )
-    pool = Counting(service_dsn(database), size=1, name="test")
-    for left, connections in ((3, 2), (0, 4), (0, 5)):
-        await retention.delete_old_deliveries(pool)
-        assert (len(deliveries(database)), pool.used) == (left, connections)
-    await pool.close()
-
-
-class Counting(Pool):
-    """A pool that counts how often a connection was used."""
-
-    used = 0
-
-    @asynccontextmanager
-    async def connection(self, within_s: float | None = None) -> AsyncGenerator[ServiceConnection]:
-        """Count the use, and yield a connection."""
-        self.used += 1
-        async with super().connection(within_s) as connection:
-            yield connection
 
 
 async def test_a_failed_attempt_is_made_again_with_the_same_id_and_the_next_number(database: str) -> None:

@@ -1,0 +1,41 @@
+"""Old deliveries are deleted in small transactions."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from infrastructure.postgres.connections import Pool, ServiceConnection, service_dsn
+from infrastructure.webhooks import retention
+from tests.support.webhooks import change, deliveries, enqueue_all, message
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_old_deliveries_are_deleted_in_batches_each_with_a_deadline_of_its_own(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_BATCH_ROWS", 2)
+    monkeypatch.setattr(retention, "_BATCHES_MAX", 2)
+    await enqueue_all(database, [message("http://example.com/", callback_id=number) for number in range(7)])
+    await change(
+        database, "UPDATE SCHEMA.webhook_deliveries SET state = 'expired', recorded_at = now() - interval '31 days'"
+    )
+    pool = Counting(service_dsn(database), size=1, name="test")
+    for left, connections in ((3, 2), (0, 4), (0, 5)):
+        await retention.delete_old_deliveries(pool)
+        assert (len(deliveries(database)), pool.used) == (left, connections)
+    await pool.close()
+
+
+class Counting(Pool):
+    """A pool that counts how often a connection was used."""
+
+    used = 0
+
+    @asynccontextmanager
+    async def connection(self, within_s: float | None = None) -> AsyncGenerator[ServiceConnection]:
+        """Count the use, and yield a connection."""
+        self.used += 1
+        async with super().connection(within_s) as connection:
+            yield connection
