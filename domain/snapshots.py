@@ -1,6 +1,6 @@
 """Aggregates of which snapshots are kept: those whose streams may become long.
 
-Callbacks have none: the number of their tries bounds their streams.
+Callbacks have none: the number of their tries bounds their streams, but for attempts that were never sent to the switch, which are rare.
 """
 
 from collections.abc import Callable, Iterable

@@ -105,7 +105,7 @@ ERROR_RESPONSES: dict[type[Exception], tuple[int, str, str]] = {
     SecretUnreadable: (
         503,
         "secret_unreadable",
-        "Webhook secrets cannot be decrypted: PEREZVON_SECRETS_KEY is not the key that encrypted them",
+        "Webhook secrets cannot be encrypted or decrypted: PEREZVON_SECRETS_KEY is not set, or is another key than before",
     ),
     IntakeClosed: (401, "intake_closed", "This organisation accepts tasks only with a token in Authorization: Bearer"),
     InvalidRequest: (422, "invalid", "Validation failed"),
