@@ -252,5 +252,5 @@ async def _history_response(page: Page) -> HistoryResponse:
 async def history_page(request: AnyRequest, page: Page, query: HistoryQuery) -> JsonResponse[HistoryResponse]:
     """Return the response of a page, with a ``Link`` to the next one."""
     body = await _history_response(page)
-    link = next_link(request, {"after": body.next, "limit": query.limit}) if page.has_next else {}
+    link = next_link(request, {"after": body.items[-1].version, "limit": query.limit}) if page.has_next else {}
     return JsonResponse(body, link)
