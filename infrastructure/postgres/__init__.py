@@ -5,6 +5,7 @@ connections    the pool; the service's connection string
 silence        distinguish a busy session from a connection that carries no more data
 errors         errors sorted by SQLSTATE: retry, page an operator, or a bug
 migrations     bring the schema up to date
+room           how many more connections the server allows
 roles          the owner's login and the service's, and what the service may do
 service_login  create the service's login where only the owner's is known
 sql            statements with the names of the schema, the log and a projection's tables filled in

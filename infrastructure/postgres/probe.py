@@ -9,6 +9,7 @@ from application.errors import StorageUnavailable
 from application.ports.operations import InvalidDsn, ServerTooOld
 from infrastructure.postgres.migrations import check_schema
 from infrastructure.postgres.roles import excess_of
+from infrastructure.postgres.room import room_for_connections
 from infrastructure.postgres.sessions import LISTEN, REQUEST, open_blocking_connection, open_connection
 
 MIN_SERVER_VERSION = 14
@@ -43,6 +44,12 @@ def examine_login(dsn: str) -> str | None:
     with open_blocking_connection(dsn, REQUEST, "start") as connection:
         check_schema(connection)
         return excess_of(connection)
+
+
+def connections_left(dsn: str) -> int:
+    """Connect once; return how many more connections the login may open. Raises StorageUnavailable."""
+    with open_blocking_connection(dsn, REQUEST, "start") as connection:
+        return room_for_connections(connection).free
 
 
 async def wait_until_lost(dsn: str) -> None:

@@ -14,9 +14,9 @@ import structlog
 from application.errors import StorageUnavailable
 from application.ports.operations import InvalidDsn, OwnerLogin
 from infrastructure import local_postgres
-from infrastructure.postgres.connections import service_dsn
+from infrastructure.postgres.connections import API_CONNECTIONS, WORKER_CONNECTIONS, service_dsn
 from infrastructure.postgres.migrations import migrate
-from infrastructure.postgres.probe import examine_login, probe_server, wait_until_lost
+from infrastructure.postgres.probe import connections_left, examine_login, probe_server, wait_until_lost
 from infrastructure.postgres.roles import SUPERUSER
 from infrastructure.postgres.service_login import log_in_as_service, password_of_service
 from interfaces.config.kept_key import keep_key, kept_key
@@ -71,15 +71,26 @@ def address_to_examine(data_dir: Path | None) -> str:
     return _probed(settings.database_url or settings.owner_url or service_dsn(_running(data_dir)))
 
 
-def process_address(data_dir: Path | None) -> str:
+def api_address(data_dir: Path | None) -> str:
+    """Return the address of the database for the API; see ``_address_for``."""
+    return _address_for(data_dir, API_CONNECTIONS)
+
+
+def worker_address(data_dir: Path | None) -> str:
+    """Return the address of the database for a worker; see ``_address_for``."""
+    return _address_for(data_dir, WORKER_CONNECTIONS)
+
+
+def _address_for(data_dir: Path | None, connections: int) -> str:
     """Return the address of the database for a process of the service; wait up to 60 s for one that is still starting.
 
+    Logs a warning if fewer ``connections`` are left than the process may need: it opens them when it needs them.
     Raises as ``service_address`` does, and OwnerLogin if ``PEREZVON_DATABASE_URL`` has more rights than the service needs.
     """
     give_up = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            return _process_address(data_dir, from_environment())
+            return _process_address(data_dir, from_environment(), connections)
         except StorageUnavailable as error:
             if time.monotonic() > give_up:
                 raise
@@ -87,7 +98,7 @@ def process_address(data_dir: Path | None) -> str:
         time.sleep(_PAUSE_S)
 
 
-def _process_address(data_dir: Path | None, settings: Settings) -> str:
+def _process_address(data_dir: Path | None, settings: Settings, connections: int) -> str:
     url = _probed(settings.database_url) if settings.database_url else service_dsn(_running(data_dir))
     if excess := examine_login(url):
         if not settings.allow_owner:
@@ -96,6 +107,8 @@ def _process_address(data_dir: Path | None, settings: Settings) -> str:
                 " service's login, perezvon_app, and keep the owner's in PEREZVON_OWNER_URL (docs/operations.md)"
             )
         _log.warning("event log unprotected: the service has the rights of its owner", login=excess)
+    if (left := connections_left(url)) < connections:
+        _log.warning("too few connections left", left=left, needed=connections, advice="docs/operations.md")
     return url
 
 

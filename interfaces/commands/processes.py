@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from interfaces.bootstrap.database import migrate_database, process_address
+from interfaces.bootstrap.database import api_address, migrate_database, worker_address
 from interfaces.bootstrap.gateways import asterisk_environment
 from interfaces.commands.common import data_dir_option, json_option
 from interfaces.commands.output import show_json
@@ -109,7 +109,7 @@ def serve(
         adopt(descriptor) if descriptor is not None else listen(host, port) as listener,
         _metrics(metrics_descriptor, settings, OF_API) as metrics,
     ):
-        run_server(process_address(data_dir), settings, listener, metrics)
+        run_server(api_address(data_dir), settings, listener, metrics)
 
 
 @click.command()
@@ -132,7 +132,7 @@ def work(data_dir: Path | None, metrics_descriptor: int | None, *, attached: boo
         end_with_parent()
     settings = from_environment()
     with _metrics(metrics_descriptor, settings, OF_WORKER) as metrics:
-        run_work(process_address(data_dir), settings, metrics)
+        run_work(worker_address(data_dir), settings, metrics)
 
 
 def _metrics(descriptor: int | None, settings: Settings, default: str) -> socket.socket:

@@ -215,13 +215,13 @@ def test_the_doctor_names_organisations_that_are_paused(shell: Shell, execute: E
 
 
 def test_the_doctor_names_the_oldest_snapshot(shell: Shell, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shell.findings()["snapshot"]["state"] == "ok"
+    assert shell.findings()["oldest_snapshot"]["state"] == "ok"
     monkeypatch.setattr(horizon, "SNAPSHOT_MAX_S", -1.0)
     with psycopg.connect(service_dsn(database), application_name="report") as reader:
         reader.execute("SET default_transaction_isolation = 'repeatable read'")
         reader.commit()
         reader.execute("SELECT 1")
-        held, pid = shell.findings()["snapshot"], reader.info.backend_pid
+        held, pid = shell.findings()["oldest_snapshot"], reader.info.backend_pid
     assert held["state"] == "warn"
     assert f"session {pid} (report, " in held["message"]
 

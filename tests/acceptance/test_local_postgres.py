@@ -14,9 +14,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infrastructure.local_postgres import programs
+from infrastructure.postgres.migrations import migrate
+from infrastructure.postgres.probe import examine_login
 from tests.support.databases import home_of_tests
 from tests.support.waiting import eventually
 
@@ -129,6 +131,37 @@ def test_the_owner_is_no_superuser_and_the_server_is_safe(empty: Path, user: Use
     assert first.ask("show fsync") == "on"
     assert first.ask("show data_checksums") == "on"
     assert stat.S_IMODE((empty / "own").stat().st_mode) == 0o700
+
+
+def test_the_logins_of_the_compose_file_are_no_superusers_and_own_only_their_database(home: Path, user: UserOf) -> None:
+    admin = make_conninfo(user(place=home).address, user="postgres", dbname="postgres")
+    folder = next(found for found in programs.candidates() if (found / "psql").exists())
+    with psycopg.connect(admin, autocommit=True) as connection:
+        for statement in ("DROP DATABASE perezvon", "DROP ROLE perezvon", "DROP ROLE perezvon_app"):
+            connection.execute(statement.encode())
+        environment = {
+            "PATH": f"{folder}:{os.environ['PATH']}",
+            "PGHOST": connection.info.host,
+            "PEREZVON_DB_PASSWORD": "the owner's",
+            "PEREZVON_APP_PASSWORD": "the service's",
+        }
+        subprocess.run(["sh", ROOT / "docker/create-logins.sh"], env=environment, check=True, capture_output=True)
+        rows = connection.execute(
+            "SELECT rolname, rolcanlogin, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls,"
+            " rolpassword LIKE 'SCRAM-SHA-256$%' FROM pg_authid WHERE rolname IN ('perezvon', 'perezvon_app', 'postgres')"
+            " ORDER BY rolname"
+        ).fetchall()
+        owner = connection.execute(
+            "SELECT datdba::regrole::text FROM pg_database WHERE datname = 'perezvon'"
+        ).fetchone()
+    assert rows == [
+        ("perezvon", True, False, True),
+        ("perezvon_app", True, False, True),
+        ("postgres", True, True, None),
+    ]
+    assert owner == ("perezvon",)
+    migrate(make_conninfo(admin, user="perezvon", dbname="perezvon"))
+    assert examine_login(make_conninfo(admin, user="perezvon_app", dbname="perezvon")) is None
 
 
 def test_russian_text_is_compared_without_case(home: Path, user: UserOf) -> None:

@@ -11,9 +11,13 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from infrastructure.operations.subscribers import HANDLERS
 from infrastructure.postgres.connections import service_dsn
+from tests.chaos.processes import answers
+from tests.support.databases import DatabaseServer
 from tests.support.relay import Relay
 from tests.support.shell import Shell
 from tests.support.waiting import eventually
@@ -99,6 +103,16 @@ def test_the_worker_waits_for_its_database_and_comes_back_to_it(
     eventually(lambda: _views_are_at(database, 4), timeout=60)
     assert working.end() == 0
     working.logs("worker drained")
+
+
+def test_the_api_starts_with_few_connections_and_says_how_many_it_needs(
+    start: Start, database: str, server: DatabaseServer, port: int
+) -> None:
+    name = sql.Identifier(str(conninfo_to_dict(database)["dbname"]))
+    server.admin.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT 5").format(name))
+    serving = start("serve", "--port", str(port), PEREZVON_DATABASE_URL=service_dsn(database))
+    serving.logs("too few connections left")
+    eventually(lambda: answers(f"http://127.0.0.1:{port}/health/live"), timeout=60)
 
 
 def test_who_waits_in_vain_says_so_and_ends(bare_shell: Shell, monkeypatch: pytest.MonkeyPatch, port: int) -> None:

@@ -66,10 +66,10 @@ def _snapshot(connection: psycopg.Connection) -> Check:
         f"; {hidden[0]} sessions of other users are invisible without pg_read_all_stats" if hidden and hidden[0] else ""
     )
     if row is None:
-        return passed("snapshot", f"No other session holds a snapshot{unseen}")
+        return passed("oldest_snapshot", f"No other session holds a snapshot{unseen}")
     pid, application, user, age_s = row
     message = f"The oldest snapshot is {age_s:.0f} s old: session {pid} ({application}, user {user}){unseen}"
     if age_s <= SNAPSHOT_MAX_S:
-        return passed("snapshot", message)
+        return passed("oldest_snapshot", message)
     advice = "End that transaction: until then dead rows cannot be removed, and every table and index grows"
-    return Check(name="snapshot", state="warn", message=message, advice=advice)
+    return Check(name="oldest_snapshot", state="warn", message=message, advice=advice)

@@ -4,17 +4,10 @@ from psycopg import Connection
 
 from application.ports.diagnosis import Check, passed
 from infrastructure.postgres.connections import API_CONNECTIONS, WORKER_CONNECTIONS
+from infrastructure.postgres.room import room_for_connections
 
 _FEW = 3
 _IS_READ_ONLY = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
-_CONNECTIONS = """
-    SELECT
-        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
-        count(*),
-        count(*) FILTER (WHERE application_name LIKE 'perezvon %')
-    FROM pg_stat_activity
-    WHERE backend_type = 'client backend'
-"""
 
 
 def check_writable(connection: Connection) -> Check:
@@ -33,13 +26,15 @@ def check_writable(connection: Connection) -> Check:
 
 def check_connections(connection: Connection) -> Check:
     """Check that connections are left for one more API and one more worker, as an upgrade needs them."""
-    limit, used, ours = connection.execute(_CONNECTIONS).fetchone() or (0, 0, 0)
-    free, pair = limit - used, API_CONNECTIONS + WORKER_CONNECTIONS
+    room, pair = room_for_connections(connection), API_CONNECTIONS + WORKER_CONNECTIONS
     message = (
-        f"{used} of {limit} connections are in use, {ours} of them by perezvon; an API needs at most {API_CONNECTIONS}, a"
-        f" worker {WORKER_CONNECTIONS}"
+        f"{room.used} connections are in use, {room.ours} of them by perezvon, and {room.free} are left for it; an API needs at"
+        f" most {API_CONNECTIONS}, a worker {WORKER_CONNECTIONS}"
     )
-    advice = "Raise max_connections in postgresql.conf, or run fewer processes (docs/operations.md, Connections)"
-    if free < pair:
-        return Check(name="connections", state="fail" if free < _FEW else "warn", message=message, advice=advice)
+    advice = (
+        "Raise max_connections, or the CONNECTION LIMIT of the login or the database, or run fewer processes"
+        " (docs/operations.md, Connections)"
+    )
+    if room.free < pair:
+        return Check(name="connections", state="fail" if room.free < _FEW else "warn", message=message, advice=advice)
     return passed("connections", message)

@@ -4,13 +4,18 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from infrastructure.postgres.connections import API_CONNECTIONS, WORKER_CONNECTIONS, Pool, service_dsn
 from infrastructure.postgres.notifications import Listener
+from infrastructure.postgres.probe import connections_left
 from interfaces.bootstrap.services import services
 from interfaces.bootstrap.worker import worker_parts
 from interfaces.config.settings import Settings
+from tests.support.databases import DatabaseServer
 
 pytestmark = pytest.mark.anyio
 
@@ -48,6 +53,15 @@ async def test_a_worker_opens_as_many_as_documented(database: str, opened: list[
     async with worker_parts(service_dsn(database), settings, stop) as parts:
         await asyncio.gather(*parts.values())
     assert sum(opened) == WORKER_CONNECTIONS
+
+
+def test_the_limit_of_the_database_counts(database: str, server: DatabaseServer) -> None:
+    before = connections_left(service_dsn(database))
+    name = sql.Identifier(str(conninfo_to_dict(database)["dbname"]))
+    server.admin.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT 5").format(name))
+    assert before > connections_left(service_dsn(database)) == 4  # one asks
+    with psycopg.connect(service_dsn(database)):
+        assert connections_left(service_dsn(database)) == 3
 
 
 def test_the_documentation_has_the_same_numbers() -> None:
