@@ -66,6 +66,7 @@ _DURABLE = """
         WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit')
     END
 """
+_POOLER = "A pooler such as PgBouncer is between this program and the database, and is not supported: connect to Postgres itself"
 _TRANSACTION_TIMEOUT_SINCE = 170000
 _INTERVAL_S = 0.1
 _PROGRESS_S = 10.0
@@ -148,7 +149,8 @@ async def connect(dsn: str, purpose: Purpose, name: str, *, allow_owner: bool = 
     ``allow_owner``: accept a login with the rights of the log's owner or of a superuser. Raises psycopg.OperationalError,
     and UnsuitableDatabase.
     """
-    connection = await ServiceConnection.connect(_conninfo(dsn, purpose, name), autocommit=True)
+    with _refusing_poolers():
+        connection = await ServiceConnection.connect(_conninfo(dsn, purpose, name), autocommit=True)
     try:
         _check_encoding(connection)
         cursor = await connection.execute(_settings_of(connection, purpose))
@@ -186,7 +188,8 @@ async def open_connection(
 def open_blocking_connection(dsn: str, purpose: Purpose, name: str) -> Generator[psycopg.Connection]:
     """Yield a connection for code without an event loop; otherwise like ``open_connection``."""
     with translate_errors():
-        connection = psycopg.connect(_conninfo(dsn, purpose, name), autocommit=True)
+        with _refusing_poolers():
+            connection = psycopg.connect(_conninfo(dsn, purpose, name), autocommit=True)
         watch = _Watch(connection, purpose.deadline_s, name)
         try:
             _check_encoding(connection)
@@ -230,6 +233,17 @@ def _conninfo(dsn: str, purpose: Purpose, name: str) -> str:
     )
 
 
+@contextmanager
+def _refusing_poolers() -> Generator[None]:
+    """Raise UnsuitableDatabase for a pooler that accepts no settings when a client connects, as PgBouncer by default."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        if "unsupported startup parameter" in str(error):
+            raise UnsuitableDatabase(_POOLER) from error
+        raise
+
+
 def _check_encoding(connection: psycopg.Connection[Any] | AsyncConnection[Any]) -> None:
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
@@ -267,10 +281,7 @@ def _milliseconds(seconds: float) -> str:
 
 def _check_settings(rows: Sequence[TupleRow]) -> None:
     if not rows:
-        raise UnsuitableDatabase(
-            "A pooler such as PgBouncer is between this program and the database, and is not supported:"
-            " connect to Postgres itself"
-        )
+        raise UnsuitableDatabase(_POOLER)
 
 
 def _check_login(user: str, rows: Sequence[TupleRow]) -> None:

@@ -155,6 +155,23 @@ async def test_a_pooler_is_refused_before_anything_is_set(database: str, monkeyp
         pass
 
 
+async def test_a_pooler_that_accepts_no_settings_is_refused() -> None:
+    # PgBouncer 1.18 sends this error unless it is configured to ignore ``options``.
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        fields = b"SFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
+        writer.write(b"E" + (4 + len(fields)).to_bytes(4, "big") + fields)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(UnsuitableDatabase, match="PgBouncer"):
+            async with open_connection(f"host=127.0.0.1 port={port} sslmode=disable", REQUEST, "test"):
+                pass
+
+
 async def test_a_silent_server_is_left_at_the_deadline(relay: Relay) -> None:
     async with open_connection(relay.dsn, REQUEST, "test") as connection:
         relay.silence()
