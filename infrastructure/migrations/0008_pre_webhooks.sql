@@ -14,6 +14,7 @@ CREATE TABLE {schema}.webhook_lanes (
     ready_at        timestamptz NOT NULL,
     fence           bigint NOT NULL DEFAULT 0,
     lease_until     timestamptz NOT NULL DEFAULT 'epoch',
+    released_at     timestamptz NOT NULL DEFAULT now(), -- the last lease: an idle lane is deleted after its deliveries
     paused_until    timestamptz NOT NULL DEFAULT 'epoch', -- requested by Retry-After
     open_until      timestamptz NOT NULL DEFAULT 'epoch', -- set by the breaker
     opened          int NOT NULL DEFAULT 0, -- how often in a row the breaker opened
@@ -52,7 +53,7 @@ CREATE TABLE {schema}.webhook_deliveries (
 CREATE UNIQUE INDEX webhook_deliveries_id ON {schema}.webhook_deliveries (id);
 CREATE INDEX webhook_deliveries_due ON {schema}.webhook_deliveries (lane_id, due_at, position) WHERE state = 'pending';
 CREATE INDEX webhook_deliveries_order ON {schema}.webhook_deliveries (callback_id, position) WHERE state = 'pending';
-CREATE INDEX webhook_deliveries_expiry ON {schema}.webhook_deliveries (expires_at) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_expiry ON {schema}.webhook_deliveries (organization_id, expires_at) WHERE state = 'pending';
 CREATE INDEX webhook_deliveries_of ON {schema}.webhook_deliveries (organization_id, number);
 CREATE INDEX webhook_deliveries_of_callback ON {schema}.webhook_deliveries (callback_id, number);
 CREATE INDEX webhook_deliveries_undelivered

@@ -24,7 +24,9 @@ records the results (``results``), which sets the next attempt (``delivery_sched
     delivery_schedule  what follows from a response: state, next attempt, health of the host
     breaker            the circuit breaker of a lane
     results            record results of attempts in one transaction
-    retention          expire and delete deliveries, update gauges
+    expiry             expire deliveries, with a share for each organisation
+    idle_lanes         delete lanes that nothing was sent in for long
+    retention          delete old deliveries, update gauges
     deliveries_query   the port ``WebhookDeliveries``: list deliveries and attempts, resend
     metrics            counters, histograms and gauges
 """

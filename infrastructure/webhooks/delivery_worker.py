@@ -14,10 +14,12 @@ from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.notifications import WEBHOOKS, Listener, wait_or_timeout
 from infrastructure.webhooks.attempt import AttemptSender
 from infrastructure.webhooks.delivery_loop import DeliveryLoop
+from infrastructure.webhooks.expiry import Expiry
 from infrastructure.webhooks.first_attempts import FirstAttemptSender
+from infrastructure.webhooks.idle_lanes import IdleLanes
 from infrastructure.webhooks.lane_leases import LEASE_BEYOND_TIMEOUT_S
 from infrastructure.webhooks.name_lookup import Lookup
-from infrastructure.webhooks.retention import delete_old_deliveries, expire_deliveries, update_gauges
+from infrastructure.webhooks.retention import delete_old_deliveries, update_gauges
 from infrastructure.webhooks.secrets import SigningKeys
 from infrastructure.webhooks.sender import LOOKUPS_MAX, open_sender
 
@@ -56,9 +58,10 @@ async def run_deliveries(
         loop = DeliveryLoop(pool, attempts, listener.channel(WEBHOOKS).subscribe(), options.timeout)
         group.create_task(loop.run(stop))
         for seconds, task in (
-            (_EXPIRE_EVERY_S, expire_deliveries),
+            (_EXPIRE_EVERY_S, Expiry().expire_deliveries),
             (_GAUGES_EVERY_S, update_gauges),
             (_DELETE_EVERY_S, delete_old_deliveries),
+            (_DELETE_EVERY_S, IdleLanes().delete_idle_lanes),
         ):
             group.create_task(_repeat(seconds, task, pool, stop))
 

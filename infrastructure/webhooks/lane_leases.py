@@ -81,6 +81,7 @@ _POSTPONE = load_statement(__name__, "postpone_blocked.sql")
 _RELEASE = statement("""
     UPDATE {schema}.webhook_lanes AS l
     SET lease_until = 'epoch',
+        released_at = now(),
         ready_at = coalesce(
             (
                 SELECT greatest(d.due_at, l.paused_until, l.open_until)

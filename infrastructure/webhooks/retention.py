@@ -1,4 +1,4 @@
-"""Periodic work beside delivering: expire deliveries, delete old ones, and update gauges."""
+"""Periodic work beside delivering: delete old deliveries, and update gauges."""
 
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
@@ -9,23 +9,6 @@ _COUNTED_MAX = 100_000
 _BATCH_ROWS = 1000
 _BATCHES_MAX = 1000  # more than a minute of deliveries leaves; a longer backlog is continued at the next time
 
-_EXPIRE = statement("""
-    UPDATE {schema}.webhook_deliveries
-    SET state = 'expired', finished_at = now(), leased_to = NULL
-    WHERE number IN (
-        SELECT d.number
-        FROM {schema}.webhook_deliveries AS d
-        JOIN {schema}.webhook_lanes AS l ON l.id = d.lane_id
-        WHERE d.state = 'pending'
-            AND d.expires_at <= now()
-            AND l.lease_until < now()
-            AND (d.leased_to IS NULL OR d.due_at <= now())
-        ORDER BY d.expires_at
-        LIMIT 500
-        FOR UPDATE OF d SKIP LOCKED
-    )
-    RETURNING kind
-""")
 _DELETE = statement("""
     WITH old AS (
         DELETE FROM {schema}.webhook_deliveries
@@ -76,14 +59,6 @@ _LANES = statement("""
     GROUP BY 1
 """)
 _STATES = ("open", "paused", "leased", "waiting")
-
-
-async def expire_deliveries(pool: Pool) -> None:
-    """Set pending deliveries past their lifetime to expired, in lanes that are not leased."""
-    async with pool.connection() as connection:
-        rows = await (await connection.execute(_EXPIRE)).fetchall()
-    for (kind,) in rows:
-        metrics.ATTEMPTS.labels(kind, "expired").inc()
 
 
 async def delete_old_deliveries(pool: Pool) -> None:
