@@ -87,7 +87,7 @@ class Callbacks:
             await self._waiting.require(caller.organization_id, limits, len(new))
             ids = await self._sequences.new_callback_ids(len(new))
             builder = NewCallbackFacts(queue_id, settings.region, policy_of(settings), self._targets)
-            facts = await builder.build(new, ids)
+            facts = await builder.build(caller.organization_id, new, ids)
             envelope = request.envelope(caller.organization_id, caller.actor)
             streams = [callback_stream(callback_id) for callback_id in ids]
             async with self._number_quota.reserve(
@@ -106,7 +106,7 @@ class Callbacks:
         events = handled.events
         if handled.is_replay:  # the record names the first callback; the others follow it in the log
             events = await self._log.read_span(events[0].position, len(new))
-        callbacks = [evolve(None, event) async for event in yielding(events)]
+        callbacks = [evolve(None, event) async for event in yielding(events, caller.organization_id)]
         return CallbacksResult(callbacks=callbacks, position=events[-1].position, is_replay=handled.is_replay)
 
     async def get(self, queue_id: int, callback_id: int, organization_id: int) -> Callback:

@@ -1,17 +1,49 @@
-"""Cooperative multitasking: long loops that let other tasks of the event loop run."""
+"""Cooperative multitasking: long loops that take turns, so that the event loop serves everybody else in between.
+
+The event loop's time is a resource that organisations share. Long work of all of them together gets at most half of it,
+in turns of a millisecond that the organisations take round-robin (docs/adr/0013-fair-shares.md).
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Hashable, Iterable
+from contextlib import suppress
+from time import perf_counter
 from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from application.errors import ShareExhausted
+from application.fair_share import FairShare
 
 T = TypeVar("T")
 
-_ITEMS_PER_TURN = 200  # at most a few milliseconds of work
+TURN_S = 0.001
+
+_PERIOD_S = 2 * TURN_S
+_WAIT_S = 10.0
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, FairShare] = WeakKeyDictionary()
 
 
-async def yielding(items: Iterable[T]) -> AsyncGenerator[T]:
-    """Yield the items; after every 200 items, let other tasks run."""
-    for number, item in enumerate(items, 1):
+async def yielding(items: Iterable[T], owner: Hashable) -> AsyncGenerator[T]:
+    """Yield the items; after each millisecond, wait for the owner's next turn. Short loops never wait.
+
+    ``owner`` is the organisation that the work is for. After ten seconds without a turn it continues nevertheless: it may
+    be about to respond to a change that is recorded already.
+    """
+    ends_at = perf_counter() + TURN_S
+    for item in items:
+        if perf_counter() >= ends_at:
+            await _turn(owner)
+            ends_at = perf_counter() + TURN_S
         yield item
-        if number % _ITEMS_PER_TURN == 0:
-            await asyncio.sleep(0)
+
+
+async def _turn(owner: Hashable) -> None:
+    """Wait for the next turn of the owner, and let the turn after it begin two milliseconds later."""
+    loop = asyncio.get_running_loop()
+    turns = _turns.get(loop)
+    if turns is None:
+        turns = _turns[loop] = FairShare("turns of the event loop", 1)
+    await asyncio.sleep(0)  # others run first, even when nobody else has long work
+    with suppress(ShareExhausted):  # counted by the share
+        await turns.acquire(owner, timeout_s=_WAIT_S)
+        loop.call_later(_PERIOD_S, turns.release, owner)

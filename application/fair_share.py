@@ -61,6 +61,10 @@ class FairShare:
         """Return the number of places that the owner holds."""
         return self._held[owner]
 
+    def is_waiting(self, owner: Hashable) -> bool:
+        """Return whether a request of the owner waits."""
+        return owner in self._waiting
+
     def room(self, owner: Hashable) -> int:
         """Return how many places the owner may take now."""
         return max(0, (self.free - self._held[owner] + 1) // 2)

@@ -43,10 +43,12 @@ class NewCallbackFacts:
         self._targets = targets
         self._errors: list[InvalidField] = []
 
-    async def build(self, new: Sequence[NewCallback], ids: Sequence[int]) -> list[CallbackScheduled]:
+    async def build(
+        self, organization_id: int, new: Sequence[NewCallback], ids: Sequence[int]
+    ) -> list[CallbackScheduled]:
         """Return a fact for each callback, in their order. Raises InvalidFields, with up to 50 errors."""
         facts: list[CallbackScheduled] = []
-        async for index, (callback, callback_id) in yielding(enumerate(zip(new, ids, strict=True))):
+        async for index, (callback, callback_id) in yielding(enumerate(zip(new, ids, strict=True)), organization_id):
             facts.append(self._fact(index, callback, callback_id))
             if len(self._errors) >= ERRORS_MAX:
                 break

@@ -1,4 +1,4 @@
-"""The time that a request may still wait for the database, over all its queries."""
+"""The time that a request may still wait for the database, over all its queries, and the organisation that it is for."""
 
 import asyncio
 from contextvars import ContextVar, Token
@@ -13,11 +13,15 @@ REQUEST_S = 4.5
 
 
 class TimeBudget:
-    """Seconds that may still be spent. Other time, such as that of a slow client, is not charged."""
+    """Seconds that may still be spent. Other time, such as that of a slow client, is not charged.
+
+    ``owner`` is the organisation that the request is for, once it is known: its requests take turns with those of others.
+    """
 
     def __init__(self, seconds: float = REQUEST_S) -> None:
-        """Start with ``seconds``."""
+        """Start with ``seconds``, and without an owner."""
         self.left = seconds
+        self.owner: int | None = None
 
 
 _budget: ContextVar[TimeBudget | None] = ContextVar("time_budget", default=None)
@@ -36,6 +40,18 @@ def end_budget(token: Token[TimeBudget | None]) -> None:
 def current_budget() -> TimeBudget | None:
     """Return the budget of the current task; None where nothing is limited, such as in the worker."""
     return _budget.get()
+
+
+def set_owner(organization_id: int) -> None:
+    """Set the organisation that the current request is for."""
+    if (budget := _budget.get()) is not None:
+        budget.owner = organization_id
+
+
+def current_owner() -> int | None:
+    """Return the organisation that the current task works for; None where it is not known, and for a worker's own work."""
+    budget = _budget.get()
+    return None if budget is None else budget.owner
 
 
 async def within_budget(future: asyncio.Future[T]) -> T:

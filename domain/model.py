@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid5
 
@@ -90,7 +91,12 @@ def fold(evolve: Callable[[S | None, Recorded[Any]], S], events: Iterable[Record
 
 def tag_of(fact: Fact | type[Fact]) -> str:
     """Return the stable tag of a fact or of its type, such as ``task.filed.v1``."""
-    return str(fact.__struct_config__.tag)
+    return _tag(fact if isinstance(fact, type) else type(fact))
+
+
+@cache
+def _tag(kind: type[Fact]) -> str:
+    return str(kind.__struct_config__.tag)
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):

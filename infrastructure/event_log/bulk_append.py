@@ -1,7 +1,8 @@
 """Bulk append: very many new streams at once, as one command, so all of them are created or none."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import msgspec
 from psycopg import AsyncConnection
@@ -55,17 +56,31 @@ class NewStreams(msgspec.Struct, frozen=True, kw_only=True):
         return _OVERHEAD_BYTES * len(self.states) + sum(map(len, self.states))
 
 
+class Recording(NamedTuple):
+    """The last position of a bulk append, and its time."""
+
+    last: int
+    at: datetime
+    identity: LogIdentity
+
+
 async def append_new_streams(
     connection: AsyncConnection, new: NewStreams, identity: LogIdentity
-) -> Appended | Exception:
-    """Append the first fact of each stream; return what was recorded, or the exception to raise."""
+) -> Recording | Exception:
+    """Append the first fact of each stream; return where they were recorded, or the exception to raise."""
     cursor = connection.cursor(binary=True)
     await cursor.execute(_APPEND_NEW_STREAMS, _values(new), prepare=True)
     ((verdict, last, at),) = await cursor.fetchall()
     metrics.count_verdicts([verdict])
     if verdict != "appended":
         return IdempotencyKeyTaken() if verdict == "claimed" else ConcurrentUpdate()
-    envelope, before = new.envelope, last - len(new.streams)
+    return Recording(last, at, identity)
+
+
+async def appended(new: NewStreams, recording: Recording) -> Appended:
+    """Return the recorded facts. Called after the append, so that others need not wait for it."""
+    (last, at, identity), envelope, before = recording, new.envelope, recording.last - len(new.streams)
+    pairs = enumerate(zip(new.streams, new.facts, strict=True), before + 1)
     events = [
         Recorded(
             stream=stream,
@@ -80,7 +95,7 @@ async def append_new_streams(
             causation=envelope.causation,
             correlation=envelope.correlation,
         )
-        async for position, (stream, fact) in yielding(enumerate(zip(new.streams, new.facts, strict=True), before + 1))
+        async for position, (stream, fact) in yielding(pairs, envelope.organization_id)
     ]
     return Appended(last, events)
 

@@ -8,13 +8,14 @@ from psycopg import AsyncConnection
 
 from application.cooperative import yielding
 from application.ports.event_log import Appended, IdempotencyKey, IdempotencyRecord, Page
+from application.time_budget import current_owner
 from domain.model import Envelope, Fact, Recorded
 from infrastructure.event_log import metrics
 from infrastructure.event_log.append import Command, append_batch, outcome_of
-from infrastructure.event_log.bulk_append import NewStreams, append_new_streams
+from infrastructure.event_log.bulk_append import NewStreams, Recording, append_new_streams, appended
 from infrastructure.event_log.codec import COLUMNS, decode_row, encode
 from infrastructure.event_log.identity import LogIdentity, read_identity
-from infrastructure.event_log.streams import add_due_snapshots, load_streams, load_until, read_last, read_page
+from infrastructure.event_log.streams import add_due_snapshots, load_streams, load_until, page_of, read_last, read_page
 from infrastructure.postgres.batching import Batcher
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.shared_pool import SharedPool
@@ -37,7 +38,7 @@ class PostgresEventLog:
     """The port ``EventLog`` on Postgres."""
 
     def __init__(self, writing: Pool, reading: Pool, histories: SharedPool) -> None:
-        """Append over ``writing``, which is used for nothing else, and read over ``reading``; pages over ``histories``."""
+        """Append over ``writing``, used for nothing else; read batches over ``reading``, and long streams over ``histories``."""
         self._writing = writing
         self._reading = reading
         self._histories = histories
@@ -45,7 +46,7 @@ class PostgresEventLog:
         self._appends = Batcher[Command, Appended](
             self._append_batch, max_items=512, size_of=lambda command: command.size
         )
-        self._bulk_appends = Batcher[NewStreams, Appended](
+        self._bulk_appends = Batcher[NewStreams, Recording](
             self._append_new_streams, max_items=1, size_of=lambda new: new.size
         )
         self._reads = Batcher[str, Sequence[Recorded[Any]]](self._read_batch, max_items=16)
@@ -82,10 +83,13 @@ class PostgresEventLog:
         idempotency_key: IdempotencyKey | None = None,
     ) -> Appended:
         """See the port."""
-        states = [encode(fact) async for fact in yielding(facts)]
-        return await self._bulk_appends.submit(
-            NewStreams(streams=streams, facts=facts, states=states, envelope=envelope, idempotency_key=idempotency_key)
+        if len(streams) == 1:
+            return await self.append(streams[0], 0, facts, envelope, idempotency_key)
+        states = [encode(fact) async for fact in yielding(facts, envelope.organization_id)]
+        new = NewStreams(
+            streams=streams, facts=facts, states=states, envelope=envelope, idempotency_key=idempotency_key
         )
+        return await appended(new, await self._bulk_appends.submit(new))
 
     async def read(self, stream: str) -> Sequence[Recorded[Any]]:
         """See the port."""
@@ -95,7 +99,7 @@ class PostgresEventLog:
         self, stream: str, *, version: int | None = None, as_of: datetime | None = None
     ) -> Sequence[Recorded[Any]]:
         """See the port."""
-        async with self._reading.connection() as connection:
+        async with self._histories.connection(current_owner()) as connection:
             identity = await self._identify(connection)
             loaded = await load_until(connection, stream, identity, version=version, as_of=as_of)
             await add_due_snapshots(connection, [loaded])
@@ -109,15 +113,18 @@ class PostgresEventLog:
         """See the port."""
         async with self._histories.connection(organization_id) as connection:
             identity = await self._identify(connection)
-            return await read_page(connection, stream, identity, after=after, limit=limit)
+            rows = await read_page(connection, stream, after=after, limit=limit)
+            # Within the place: what the page takes of the event loop counts as use of it too.
+            return await page_of(rows, identity, organization_id)
 
     async def read_span(self, position: int, count: int) -> Sequence[Recorded[Any]]:
         """See the port."""
-        async with self._reading.connection() as connection:
+        async with self._histories.connection(current_owner()) as connection:
             identity = await self._identify(connection)
             cursor = connection.cursor(binary=True)
             await cursor.execute(_READ_SPAN, (position, position + count), prepare=True)
-            return [decode_row(row, identity) for row in await cursor.fetchall()]
+            rows = await cursor.fetchall()
+            return [decode_row(row, identity) async for row in yielding(rows, current_owner())]
 
     async def idempotency_record(self, digest: bytes) -> IdempotencyRecord | None:
         """See the port."""
@@ -140,7 +147,7 @@ class PostgresEventLog:
         metrics.count_verdicts(verdict for verdict, _, _ in verdicts)
         return [outcome_of(command, verdict, identity) for command, verdict in zip(commands, verdicts, strict=True)]
 
-    async def _append_new_streams(self, batch: Sequence[NewStreams]) -> Sequence[Appended | Exception]:
+    async def _append_new_streams(self, batch: Sequence[NewStreams]) -> Sequence[Recording | Exception]:
         async with self._writing.connection() as connection:
             return [await append_new_streams(connection, batch[0], await self._identify(connection))]
 

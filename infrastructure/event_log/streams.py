@@ -166,12 +166,20 @@ async def read_last(
     return {row[1]: decode_row(row, identity) for row in await cursor.fetchall()}
 
 
-async def read_page(connection: AsyncConnection, stream: str, identity: LogIdentity, *, after: int, limit: int) -> Page:
-    """Return events after that version: at most ``limit``, and no more after ``PAGE_BYTES``. Raises UnknownFact."""
+PageRow = tuple[Any, ...]
+"""A row of the log, and behind it the last version of its stream."""
+
+
+async def read_page(connection: AsyncConnection, stream: str, *, after: int, limit: int) -> Sequence[PageRow]:
+    """Return the rows of events after that version: at most ``limit``, and no more after ``PAGE_BYTES``."""
     values = {"stream": stream, "after": after, "limit": limit}
     cursor = await connection.cursor(binary=True).execute(_PAGE, values, prepare=True)
-    rows = await cursor.fetchall()
-    events = [decode_row(row[:-1], identity) async for row in yielding(rows)]
+    return await cursor.fetchall()
+
+
+async def page_of(rows: Sequence[PageRow], identity: LogIdentity, owner: int | None) -> Page:
+    """Return the page of the rows; ``owner`` is the organisation that reads it. Raises UnknownFact."""
+    events = [decode_row(row[:-1], identity) async for row in yielding(rows, owner)]
     return Page(events, has_next=bool(rows) and events[-1].version < rows[0][-1])
 
 

@@ -1,13 +1,13 @@
 """Batching: requests that arrive while a batch is in progress share the next round trip."""
 
 import asyncio
-from collections import deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from application.errors import StorageUnavailable
-from application.time_budget import within_budget
+from application.time_budget import current_owner, within_budget
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -16,11 +16,18 @@ BATCH_BYTES = 4 << 20
 WAITING_BYTES = 64 << 20
 
 
+class _Waiting(NamedTuple, Generic[Item, Outcome]):
+    owner: int | None
+    item: Item
+    size: int
+    future: asyncio.Future[Outcome]
+
+
 class Batcher(Generic[Item, Outcome]):
     """Collects the items submitted while the previous batch is in progress, and processes them as the next batch.
 
     There is no timer: a single item is a batch of one, a crowd shares one round trip. Batches are bounded by
-    count and by bytes.
+    count and by bytes. The organisations that wait are served round-robin, the items of one of them in their order.
     """
 
     def __init__(
@@ -38,44 +45,56 @@ class Batcher(Generic[Item, Outcome]):
         self._work = work
         self._max_items = max_items
         self._size_of = size_of
-        self._waiting: deque[tuple[Item, int, asyncio.Future[Outcome]]] = deque()
-        self._bytes = 0
+        self._waiting: OrderedDict[int | None, deque[_Waiting[Item, Outcome]]] = OrderedDict()
+        self._bytes: Counter[int | None] = Counter()  # of each organisation, with those in progress
+        self._all_bytes = 0
         self._runner: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Outcome:
         """Return the outcome of the item.
 
-        Raises what ``work`` raised or returned for it, and StorageUnavailable when too many bytes wait already or the
-        request's time budget is spent. An item whose submitter has given up before its batch began is left out.
+        Raises what ``work`` raised or returned for it, and StorageUnavailable when too many bytes of its organisation wait
+        already or the request's time budget is spent. An item whose submitter has given up before its batch began is left
+        out.
         """
-        size = self._size_of(item)
-        if self._bytes + size > WAITING_BYTES:
+        size, owner = self._size_of(item), current_owner()
+        if self._bytes[owner] + size > WAITING_BYTES - self._all_bytes:
             raise StorageUnavailable("Too many bytes wait to be recorded")
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, size, future))
-        self._bytes += size
+        waiting = _Waiting[Item, Outcome](owner, item, size, asyncio.get_running_loop().create_future())
+        queue = self._waiting.get(owner)
+        if queue is None:
+            queue = self._waiting[owner] = deque()
+        queue.append(waiting)
+        self._bytes[owner] += size
+        self._all_bytes += size
         if self._runner is None:
             # The batch belongs to all submitters: it must not have the time budget of the first one.
             self._runner = asyncio.create_task(self._run(), context=Context())
-        return await within_budget(future)
+        return await within_budget(waiting.future)
 
     async def drain(self) -> None:
         """Wait until no item is waiting or in progress."""
         while self._runner is not None:
             await asyncio.shield(self._runner)
 
-    def _next_batch(self) -> list[tuple[Item, int, asyncio.Future[Outcome]]]:
-        batch: list[tuple[Item, int, asyncio.Future[Outcome]]] = []
+    def _next_batch(self) -> list[_Waiting[Item, Outcome]]:
+        batch: list[_Waiting[Item, Outcome]] = []
         size = 0
         while self._waiting and len(batch) < self._max_items:
-            if batch and size + self._waiting[0][1] > BATCH_BYTES:
+            owner = next(iter(self._waiting))
+            queue = self._waiting[owner]
+            if batch and size + queue[0].size > BATCH_BYTES:
                 break
-            item = self._waiting.popleft()
-            if item[2].done():
-                self._bytes -= item[1]
+            waiting = queue.popleft()
+            if queue:
+                self._waiting.move_to_end(owner)
             else:
-                batch.append(item)
-                size += item[1]
+                del self._waiting[owner]
+            if waiting.future.done():
+                self._forget(waiting)
+            else:
+                batch.append(waiting)
+                size += waiting.size
         return batch
 
     async def _run(self) -> None:
@@ -87,10 +106,10 @@ class Batcher(Generic[Item, Outcome]):
         finally:
             self._runner = None
 
-    async def _process(self, batch: list[tuple[Item, int, asyncio.Future[Outcome]]]) -> None:
+    async def _process(self, batch: list[_Waiting[Item, Outcome]]) -> None:
         outcomes: Sequence[Outcome | Exception]
         try:
-            outcomes = await self._work([item for item, _, _ in batch])
+            outcomes = await self._work([waiting.item for waiting in batch])
         except StorageUnavailable as error:
             outcomes = [error] * len(batch)
         except Exception as error:  # noqa: BLE001 - raised to the submitter of the item that caused it
@@ -100,11 +119,17 @@ class Batcher(Generic[Item, Outcome]):
                 await self._process(batch[half:])
                 return
             outcomes = [error]
-        for (_, size, future), outcome in zip(batch, outcomes, strict=True):
-            self._bytes -= size
-            if future.done():
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            self._forget(waiting)
+            if waiting.future.done():
                 continue
             if isinstance(outcome, Exception):
-                future.set_exception(outcome)
+                waiting.future.set_exception(outcome)
             else:
-                future.set_result(outcome)
+                waiting.future.set_result(outcome)
+
+    def _forget(self, waiting: _Waiting[Item, Outcome]) -> None:
+        self._all_bytes -= waiting.size
+        self._bytes[waiting.owner] -= waiting.size
+        if not self._bytes[waiting.owner]:
+            del self._bytes[waiting.owner]

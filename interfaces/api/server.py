@@ -23,6 +23,7 @@ from interfaces.config.limits import limits_of
 from interfaces.config.settings import Settings
 from interfaces.config.webhooks import webhook_options
 from interfaces.processes.event_loop import loop_factory
+from interfaces.processes.garbage_collection import limit_garbage_collection
 from interfaces.processes.metrics_server import serving_metrics
 
 _KEEP_ALIVE_SECONDS = 75  # longer than the idle timeout of proxies, or they would send into a closing connection
@@ -44,6 +45,7 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections."""
         await super().startup(sockets)
+        limit_garbage_collection()
         self._ready()
 
     def drain(self) -> None:

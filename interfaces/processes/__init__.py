@@ -4,5 +4,5 @@
 - ``worker``: views, policies, dispatcher and webhooks
 - ``simulator``: the simulated phone network
 - ``metrics_server``: Prometheus metrics of ``serve`` and ``work``, and those of the fair shares
-- ``sockets``, ``event_loop``: listening sockets, and the event loop that all of them use
+- ``sockets``, ``event_loop``, ``garbage_collection``: listening sockets, and what all of them use
 """

@@ -1,7 +1,6 @@
 """The process ``work``: updates the views, dials due callbacks, and delivers webhooks."""
 
 import asyncio
-import gc
 import signal
 import socket
 from collections.abc import Awaitable
@@ -11,10 +10,8 @@ import structlog
 from interfaces.bootstrap.worker import worker_parts
 from interfaces.config.settings import Settings
 from interfaces.processes.event_loop import loop_factory
+from interfaces.processes.garbage_collection import limit_garbage_collection
 from interfaces.processes.metrics_server import serving_metrics
-
-# Batches create and drop facts by the thousand, none of them in reference cycles: the collector took a third of the CPU.
-_GC_THRESHOLDS = (50_000, 50, 100)
 
 _log = structlog.get_logger("perezvon.work")
 
@@ -29,8 +26,7 @@ def work(dsn: str, settings: Settings, metrics: socket.socket) -> None:
     ``dsn`` is for the service's role. Metrics are served on the listening socket ``metrics``, without authentication.
     Without a ``gateway`` nothing is dialled. Raises the error that ended a part.
     """
-    gc.freeze()  # imported modules are never collected
-    gc.set_threshold(*_GC_THRESHOLDS)
+    limit_garbage_collection()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_run(dsn, settings, metrics))
 

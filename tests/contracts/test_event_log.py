@@ -274,7 +274,7 @@ async def test_a_call_carries_no_more_bytes_than_its_bound(log: PostgresEventLog
 async def test_when_too_much_waits_the_log_says_so_at_once(
     log: PostgresEventLog, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infrastructure.postgres.batching.WAITING_BYTES", 10_000)
+    monkeypatch.setattr("infrastructure.postgres.batching.WAITING_BYTES", 15_000)
     async with held_append_lock(database):
         waiting = [asyncio.create_task(append(log, f"task/{n}", 0, [filed("x" * 4_000)])) for n in range(2)]
         await asyncio.to_thread(eventually, lambda: pids_waiting_to_append(database))

@@ -13,6 +13,7 @@ from application.new_callbacks import NewCallback
 from domain.errors import InvalidField
 from domain.limits import NEW_CALLBACKS_MAX
 from interfaces.api.routes.queue_bodies import NewCallbackBody, to_new_callback
+from interfaces.api.web.context import context_of
 from interfaces.api.web.json_body import EXAMINED_BYTES_MAX, JsonRequest, decode_json
 from interfaces.api.web.request_errors import FieldError, InvalidRequest
 
@@ -31,7 +32,7 @@ async def decode_callbacks(request: JsonRequest) -> Sequence[NewCallback]:
     elements = elements_of(await request.json_text())
     now, callbacks, errors = datetime.now(UTC), list[NewCallback](), list[FieldError]()
     examined_max = EXAMINED_BYTES_MAX
-    async for index, element in yielding(enumerate(elements)):
+    async for index, element in yielding(enumerate(elements), context_of(request).organization_id):
         at = ("body", "tasks", index)
         try:
             body = decode_json(element, NewCallbackBody, at, examined_max=examined_max)

@@ -49,7 +49,10 @@ async def schedule_callbacks(request: JsonRequest) -> JsonResponse[list[Callback
     headers = {"Perezvon-Position": str(scheduled.position)}
     if scheduled.is_replay:
         headers["Idempotency-Replayed"] = "true"
-    callbacks = [callback_response(callback_row(callback)) async for callback in yielding(scheduled.callbacks)]
+    callbacks = [
+        callback_response(callback_row(callback))
+        async for callback in yielding(scheduled.callbacks, context.organization_id)
+    ]
     return JsonResponse(callbacks, headers, status_code=201)
 
 

@@ -14,7 +14,7 @@ from domain.limits import ID_MAX, TITLE_MAX
 from domain.model import tag_of
 from domain.task.events import CallDetails, Priority, TaskType
 from domain.task.task import Status
-from interfaces.api.web.context import AnyRequest
+from interfaces.api.web.context import AnyRequest, context_of
 from interfaces.api.web.field_types import (
     NO_NUL,
     CommentText,
@@ -229,10 +229,10 @@ def task_row_response(row: TaskRow) -> TaskResponse:
     return TaskResponse(**values)
 
 
-async def _history_response(page: Page) -> HistoryResponse:
+async def _history_response(page: Page, owner: int) -> HistoryResponse:
     """Return the response of a page of a stream's events."""
     items: list[HistoryItem] = []
-    async for event in yielding(page.events):
+    async for event in yielding(page.events, owner):
         data = msgspec.to_builtins(event.fact)
         del data["type"]
         items.append(
@@ -251,6 +251,6 @@ async def _history_response(page: Page) -> HistoryResponse:
 
 async def history_page(request: AnyRequest, page: Page, query: HistoryQuery) -> JsonResponse[HistoryResponse]:
     """Return the response of a page, with a ``Link`` to the next one."""
-    body = await _history_response(page)
+    body = await _history_response(page, context_of(request).organization_id)
     link = next_link(request, {"after": body.items[-1].version, "limit": query.limit}) if page.has_next else {}
     return JsonResponse(body, link)

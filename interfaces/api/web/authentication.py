@@ -15,6 +15,7 @@ from application.callers import Caller
 from application.errors import Forbidden
 from application.ids import digest_of
 from application.ports.directory import OperatorHolder, TokenHolder
+from application.time_budget import set_owner
 from interfaces.api.web.context import AnyRequest, ApiState, RequestContext, address_of, context_of
 from interfaces.api.web.request_errors import TooManyRequests, Unauthenticated
 
@@ -54,6 +55,7 @@ def charge_operator(context: RequestContext, operator: OperatorHolder) -> None:
     """
     limits, organization_id = context.api.limits, operator.organization_id
     bind_contextvars(organization=organization_id, actor=f"operator/{operator.number}")
+    set_owner(organization_id)
     if not limits.enabled:
         return
     context.rate_limit = limits.take_for_operator(
@@ -93,11 +95,17 @@ def _charge_stranger(request: AnyRequest, context: RequestContext) -> None:
 
 async def _authenticate(request: AnyRequest, context: RequestContext, header: bytes) -> None:
     """Set the caller in the context, and charge the token. Raises Unauthenticated and TooManyRequests."""
-    api = context.api
-    holder = await _holder(api, header)
+    api, given = context.api, _BEARER.fullmatch(header)
+    holder = None
+    if given is not None:
+        token_id = given[1].decode()
+        if token_id not in api.recent_tokens and api.limits.enabled:
+            api.limits.strangers.require(address_of(request))  # an address that guesses costs no look-up
+        holder = await _holder(api, token_id, given[2].decode())
     if holder is None:
         _charge_stranger(request, context)
         raise Unauthenticated
+    api.recent_tokens.add(holder.token_id)
     context.caller = caller = Caller(
         organization_id=holder.organization_id,
         token_id=holder.token_id,
@@ -106,16 +114,13 @@ async def _authenticate(request: AnyRequest, context: RequestContext, header: by
         member_role=holder.member_role,
     )
     bind_contextvars(organization=caller.organization_id, actor=caller.actor)
+    set_owner(caller.organization_id)
     api.tokens_used.add(holder.token_id)
     if api.limits.enabled:
         context.rate_limit = api.limits.take_for_token(holder.token_id, holder.organization_id, holder.own_limits)
 
 
-async def _holder(api: ApiState, header: bytes) -> TokenHolder | None:
-    given = _BEARER.fullmatch(header)
-    if given is None:
-        return None
-    token_id, secret = given[1].decode(), given[2].decode()
+async def _holder(api: ApiState, token_id: str, secret: str) -> TokenHolder | None:
     holder = await api.services.directory.token(token_id)
     # An unknown id costs the same comparison, so the response time does not reveal which ids exist.
     is_secret = hmac.compare_digest(holder.secret_hash if holder else _DIGEST_OF_NO_TOKEN, digest_of(secret))

@@ -5,6 +5,7 @@ limited. So only long bodies ever wait here, and short requests are not affected
 (docs/adr/0020-the-cost-of-a-refusal.md).
 """
 
+import asyncio
 from collections.abc import Hashable
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ UNBUDGETED_BYTES = 64 << 10
 _WITH_TOKEN_BYTES = 64 << 20
 _WITHOUT_TOKEN_BYTES = 32 << 20
 _WAIT_SECONDS = 2.0
+_REST_S = 1.0
 
 
 class BodyBytes(NamedTuple):
@@ -26,8 +28,8 @@ class BodyBytes(NamedTuple):
     size: int
 
     def release(self) -> None:
-        """Return the bytes."""
-        self.share.release(self.owner, self.size)
+        """Return the bytes after a second: so an owner sends no more of them a second than it may hold."""
+        asyncio.get_running_loop().call_later(_REST_S, self.share.release, self.owner, self.size)
 
 
 class BodyBudget:

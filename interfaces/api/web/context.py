@@ -26,9 +26,11 @@ class ApiState:
         self.services = services
         self.limits = RateLimits(settings)
         self.recent_operator_keys = RecentKeys()
+        self.recent_tokens = RecentKeys()
         self.recent_state = RecentState(services.readiness)
         self.bodies = BodyBudget()
         self.written_positions = WrittenPositions()
+        self.shown_positions: dict[str, int] = {}  # of each view, the log position that its last page showed
         self.tokens_used: set[str] = set()
         self.draining = False
 

@@ -71,6 +71,12 @@ class Buckets:
             raise TooManyRequests(burst, (1 - level) / rate, (burst - level) / rate)
         return RateLimitStatus(burst, int(level - 1), ceil((burst - level + 1) / rate))
 
+    def require(self, key: str) -> None:
+        """Raise TooManyRequests if the key's bucket, which has the common rate and burst, is empty; take nothing."""
+        bucket = self._buckets.get(key)
+        if bucket is not None and (level := bucket.level_at(self._clock())) < 1:
+            raise TooManyRequests(bucket.burst, (1 - level) / bucket.rate, (bucket.burst - level) / bucket.rate)
+
     def refund(self, key: str) -> None:
         """Return one request to the key's bucket, because another bucket is charged for it."""
         if bucket := self._buckets.get(key):
@@ -135,26 +141,26 @@ class RateLimits:
 
 
 class RecentKeys:
-    """Hashes of operator keys that filed tasks lately; above 10,000, the one used longest ago is forgotten."""
+    """Keys that were valid lately, such as ids of tokens; above 10,000, the one used longest ago is forgotten."""
 
     def __init__(self) -> None:
         """Start without any."""
-        self._hashes: OrderedDict[str, None] = OrderedDict()
+        self._keys: OrderedDict[str, None] = OrderedDict()
 
-    def __contains__(self, key_hash: str) -> bool:
-        """Return whether a key with this hash filed a task lately."""
-        return key_hash in self._hashes
+    def __contains__(self, key: str) -> bool:
+        """Return whether the key was valid lately."""
+        return key in self._keys
 
-    def add(self, key_hash: str) -> None:
+    def add(self, key: str) -> None:
         """Remember a key."""
-        self._hashes[key_hash] = None
-        self._hashes.move_to_end(key_hash)
-        if len(self._hashes) > _RECENT_KEYS_MAX:
-            self._hashes.popitem(last=False)
+        self._keys[key] = None
+        self._keys.move_to_end(key)
+        if len(self._keys) > _RECENT_KEYS_MAX:
+            self._keys.popitem(last=False)
 
-    def discard(self, key_hash: str) -> None:
+    def discard(self, key: str) -> None:
         """Forget a key, which is no longer valid."""
-        self._hashes.pop(key_hash, None)
+        self._keys.pop(key, None)
 
 
 def address_key(host: str) -> str:

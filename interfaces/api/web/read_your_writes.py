@@ -45,12 +45,21 @@ async def read_after_writes(
     """Fetch a page that shows the log position and this process's changes of the caller's organisation.
 
     Waits at most one second for the view, and for the views of ``also``, which the page shows too. After that it returns
-    the page with an older position.
+    the page with an older position. A page that the view cannot show yet is not fetched in vain.
     """
+    api = context.api
+    awaited = max(position, api.written_positions.latest(context.organization_id))
+    has_waited = api.shown_positions.get(view, 0) < awaited
+    if has_waited:
+        await _wait(context, awaited, view, *also)
     page = await fetch()
-    awaited = max(position, context.api.written_positions.latest(context.organization_id))
-    if page.position < awaited:
-        wait_for = context.api.services.views.wait_for
-        await asyncio.gather(*(wait_for(name, awaited, _WAIT_SECONDS) for name in (view, *also)))
+    if page.position < awaited and not has_waited:  # a rebuild may have set the view back
+        await _wait(context, awaited, view, *also)
         page = await fetch()
+    api.shown_positions[view] = page.position
     return page
+
+
+async def _wait(context: RequestContext, awaited: int, *views: str) -> None:
+    wait_for = context.api.services.views.wait_for
+    await asyncio.gather(*(wait_for(name, awaited, _WAIT_SECONDS) for name in views))

@@ -87,12 +87,12 @@ async def test_many_and_few_at_the_same_time_leave_no_gap(log: PostgresEventLog)
 
 
 async def test_waiting_bulk_appends_are_bounded(log: PostgresEventLog, database: str) -> None:
-    streams, facts = STREAMS[:1], [filed("x" * 20_000_000)]
+    streams, facts = STREAMS[:2], [filed("x" * 5_000_000)] * 2
     async with held_append_lock(database):
         waiting = [asyncio.create_task(log.append_all(streams, facts, ENVELOPE)) for _ in range(3)]
         await asyncio.to_thread(eventually, lambda: pids_waiting_to_append(database))
         with pytest.raises(StorageUnavailable):
-            await log.append_all(["task/late"], facts, ENVELOPE)
+            await log.append_all(["task/late", "task/later"], facts, ENVELOPE)
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes[1:]] == [ConcurrentUpdate, ConcurrentUpdate]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from application.errors import StorageUnavailable
+from application.time_budget import set_owner, start_budget
 from infrastructure.postgres.batching import BATCH_BYTES, WAITING_BYTES, Batcher
 
 pytestmark = pytest.mark.anyio
@@ -24,6 +25,17 @@ class Recording:
         self.started.set()
         await self.go.wait()
         return [ValueError(item) if item % 2 else item * 10 for item in items]
+
+
+def submit_for(organization_id: int, batcher: Batcher[int, int], item: int) -> asyncio.Task[int]:
+    """Submit an item for a request of the organisation."""
+
+    async def submit() -> int:
+        start_budget()
+        set_owner(organization_id)
+        return await batcher.submit(item)
+
+    return asyncio.create_task(submit())
 
 
 async def test_a_crowd_shares_batches_and_each_item_gets_its_own_outcome() -> None:
@@ -83,14 +95,27 @@ async def test_batches_are_bounded_by_bytes() -> None:
 
 async def test_too_much_waiting_is_refused_at_once() -> None:
     work = Recording()
-    batcher = Batcher[int, int](work, max_items=10, size_of=lambda _: WAITING_BYTES // 2)
-    submitted = [asyncio.create_task(batcher.submit(n)) for n in (2, 4)]
+    batcher = Batcher[int, int](work, max_items=10, size_of=lambda _: WAITING_BYTES // 4)
+    submitted = [submit_for(1, batcher, n) for n in (2, 4)]
     await asyncio.sleep(0)
     with pytest.raises(StorageUnavailable):
-        await batcher.submit(6)
+        await submit_for(1, batcher, 6)
+    other = submit_for(2, batcher, 10)
     work.go.set()
-    assert await asyncio.gather(*submitted) == [20, 40]
-    assert await batcher.submit(8) == 80
+    assert await asyncio.gather(*submitted, other) == [20, 40, 100]
+    assert await submit_for(1, batcher, 8) == 80
+
+
+async def test_organisations_that_wait_have_their_items_in_each_batch() -> None:
+    work = Recording()
+    batcher = Batcher[int, int](work, max_items=2)
+    first = [submit_for(1, batcher, n) for n in (10, 12, 14, 16)]
+    await work.started.wait()
+    first += [submit_for(2, batcher, n) for n in (20, 22)]
+    await asyncio.sleep(0)
+    work.go.set()
+    await asyncio.gather(*first)
+    assert work.batches == [[10, 12], [14, 20], [16, 22]]
 
 
 async def test_drain_waits_for_items_in_progress() -> None:
