@@ -108,7 +108,7 @@ class NumberQuota:
     ) -> list[int]:
         outside = [
             (one, line_key(organization_id, one.number))
-            async for one in yielding(called)
+            async for one in yielding(called, organization_id)
             if is_outside(one.number, own)
         ]
         if not outside:

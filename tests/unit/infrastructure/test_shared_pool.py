@@ -1,7 +1,7 @@
 """Rests of an organisation that always wants more connections than its share."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -27,7 +27,7 @@ class Connections:
     """A pool whose connections are never used."""
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Any]:
+    async def connection(self) -> AsyncGenerator[Any]:
         yield None
 
 
