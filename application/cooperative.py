@@ -1,7 +1,7 @@
-"""Cooperative multitasking: long loops that take turns, so that the event loop serves everybody else in between.
+"""Cooperative multitasking: long loops in parts, between which the event loop serves other requests.
 
 The event loop's time is a resource that organisations share. Long work of all of them together gets at most half of it,
-in turns of a millisecond that the organisations take round-robin (docs/adr/0013-fair-shares.md).
+in parts of a millisecond, round-robin by organisation (docs/adr/0013-fair-shares.md).
 """
 
 import asyncio
@@ -43,7 +43,7 @@ async def _turn(owner: Hashable) -> None:
     turns = _turns.get(loop)
     if turns is None:
         turns = _turns[loop] = FairShare("turns of the event loop", 1)
-    await asyncio.sleep(0)  # others run first, even when nobody else has long work
+    await asyncio.sleep(0)  # short requests first, even when no other work is long
     with suppress(ShareExhausted):  # counted by the share
         await turns.acquire(owner, timeout_s=_WAIT_S)
         loop.call_later(_PERIOD_S, turns.release, owner)

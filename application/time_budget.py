@@ -15,7 +15,7 @@ REQUEST_S = 4.5
 class TimeBudget:
     """Seconds that may still be spent. Other time, such as that of a slow client, is not charged.
 
-    ``owner`` is the organisation that the request is for, once it is known: its requests take turns with those of others.
+    ``owner`` is the organisation that the request is for, once it is known: batches serve organisations round-robin.
     """
 
     def __init__(self, seconds: float = REQUEST_S) -> None:

@@ -23,7 +23,7 @@ class SharedPool:
 
     An organisation that already waits for a place when it returns one gets that place only after a rest of four times as
     long as it used it, if another organisation was active within the last second. So the queries of an organisation that
-    always wants more than its share occupy the processors a fifth of the time, and all of it while nobody else is there.
+    always wants more than its share occupy the processors a fifth of the time, and all of it while no other organisation is active.
     """
 
     _last_owner: int | None = None

@@ -10,7 +10,7 @@ def limit_garbage_collection() -> None:
     """Exclude all objects that exist now from garbage collection, and collect new ones less often.
 
     Call it when the process is prepared. A full collection would examine the modules, the application and its routes each
-    time: 100 ms in which the event loop of the API serves nobody.
+    time: 100 ms in which the event loop of the API serves no request.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Long loops that take turns."""
+"""Long loops in parts."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
