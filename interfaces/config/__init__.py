@@ -6,4 +6,5 @@
 - ``limits``: limits of organisations from the settings
 - ``retry_policies``: the format of a retry policy, for the API and the command line
 - ``log_setup``: log levels and formats
+- ``log_fields``: what every log line of a request says
 """

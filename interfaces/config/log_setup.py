@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from structlog.typing import Processor
 
+from interfaces.config.log_fields import add_log_fields
 from interfaces.config.settings import BadSetting, Settings
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -25,7 +26,7 @@ def set_up_logging(settings: Settings, stream: TextIO = sys.stderr) -> None:
     if level is None:
         raise BadSetting(f"PEREZVON_LOG_LEVEL: expected one of {', '.join(_LEVELS)}, not {settings.log_level!r}")
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        add_log_fields,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -7,12 +7,12 @@ from typing import cast
 import structlog
 from litestar import Litestar
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from application.time_budget import end_budget, start_budget
 from interfaces.api.web import http_metrics
 from interfaces.api.web.context import ApiState, RequestContext
 from interfaces.api.web.request_ids import request_ids
+from interfaces.config.log_fields import set_log_fields
 
 _SECURITY_HEADERS = (
     (b"cache-control", b"no-store"),
@@ -53,12 +53,8 @@ class RequestMiddleware:
         exchange = state.pop("exchange", None)
         state["context"] = context
         budget = start_budget()
-        clear_contextvars()
-        ids = context.ids
-        client = scope["client"][0] if scope["client"] else None
-        bind_contextvars(
-            request_id=ids.shown, client=client, **({"correlation": ids.recorded} if ids.are_different else {})
-        )
+        context.log_fields["client"] = scope["client"][0] if scope["client"] else None
+        set_log_fields(context.log_fields)
         status = 500
 
         async def send_with_headers(message: Message) -> None:

@@ -9,8 +9,6 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from structlog.contextvars import bind_contextvars
-
 from application.callers import Caller
 from application.errors import Forbidden
 from application.ids import digest_of
@@ -54,7 +52,7 @@ def charge_operator(context: RequestContext, operator: OperatorHolder) -> None:
     The address stays charged for what exceeds these limits. Raises TooManyRequests.
     """
     limits, organization_id = context.api.limits, operator.organization_id
-    bind_contextvars(organization=organization_id, actor=f"operator/{operator.number}")
+    context.log_fields.update(organization=organization_id, actor=f"operator/{operator.number}")
     set_owner(organization_id)
     if not limits.enabled:
         return
@@ -77,9 +75,10 @@ async def _charge_address(request: AnyRequest, context: RequestContext, is_known
 
     When others behind the address have used that up, ``is_known`` says whether the request is nevertheless read.
     """
-    limits, address = context.api.limits, address_of(request)
+    limits = context.api.limits
     if not limits.enabled:
         return
+    address = address_of(request)
     try:
         context.rate_limit = limits.addresses.take(address)
         context.charged_address = address
@@ -113,7 +112,7 @@ async def _authenticate(request: AnyRequest, context: RequestContext, header: by
         member_id=holder.member_id,
         member_role=holder.member_role,
     )
-    bind_contextvars(organization=caller.organization_id, actor=caller.actor)
+    context.log_fields.update(organization=caller.organization_id, actor=caller.actor)
     set_owner(caller.organization_id)
     api.tokens_used.add(holder.token_id)
     if api.limits.enabled:

@@ -2,7 +2,7 @@
 
 from msgspec import DecodeError
 
-from interfaces.api.web.context import AnyRequest
+from interfaces.api.web.context import AnyRequest, context_of
 from interfaces.api.web.request_errors import FieldError, Loc, UnsupportedContentCoding
 
 _ECHO_MAX = 50
@@ -22,7 +22,7 @@ _FIRST_BYTES_MAX = max(len(start) for start, _ in _FIRST_BYTES)
 
 def check_content_coding(request: AnyRequest) -> None:
     """Check that the body is not compressed (RFC 9110 §8.4). Raises UnsupportedContentCoding."""
-    coding = request.headers.get("content-encoding", "identity").strip()
+    coding = context_of(request).headers.get(b"content-encoding", b"").decode("latin-1").strip()
     if coding.lower() not in {"identity", ""}:
         raise UnsupportedContentCoding(coding[:_ECHO_MAX])
 

@@ -12,6 +12,7 @@ from interfaces.api.web.request_errors import Unauthenticated
 from interfaces.api.web.request_ids import RequestIds
 from interfaces.api.web.written_positions import WrittenPositions
 from interfaces.bootstrap.services import Services
+from interfaces.config.log_fields import LogFields
 from interfaces.config.settings import Settings
 
 AnyRequest = litestar.Request[Any, Any, Any]
@@ -40,7 +41,7 @@ class RequestContext:
 
     ``if_match`` is the version that ``If-Match`` names, ``rate_limit`` the bucket that was charged, ``charged_address``
     the address while it is the one that was charged, ``ignored_params`` names the query parameters that were ignored,
-    ``body_bytes`` the memory that the body holds until the response is sent.
+    ``body_bytes`` the memory that the body holds until the response is sent, ``log_fields`` what log lines say of the request.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class RequestContext:
         "ids",
         "if_match",
         "ignored_params",
+        "log_fields",
         "rate_limit",
     )
 
@@ -60,6 +62,9 @@ class RequestContext:
         self.api = api
         self.ids = ids
         self.headers = headers
+        self.log_fields: LogFields = {"request_id": ids.shown}
+        if ids.are_different:
+            self.log_fields["correlation"] = ids.recorded
         self.caller: Caller | None = None
         self.if_match: int | None = None
         self.ignored_params = ""

@@ -22,7 +22,7 @@ class RequestIds(NamedTuple):
     @property
     def are_different(self) -> bool:
         """True if the client cannot derive the recorded id from the one that it sent."""
-        return self.recorded != _plain(self.shown)
+        return self.recorded is not self.shown and self.recorded != _plain(self.shown)
 
 
 def request_ids(given: bytes | None) -> RequestIds:

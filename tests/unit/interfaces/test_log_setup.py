@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from interfaces.config.log_fields import LogFields, set_log_fields
 from interfaces.config.log_setup import set_up_logging
 from interfaces.config.settings import BadSetting, Settings
 
@@ -33,11 +34,14 @@ def lines(stream: io.StringIO) -> list[dict[str, str]]:
 def test_where_no_terminal_is_a_line_is_one_json_object_with_its_context() -> None:
     stream = io.StringIO()
     set_up_logging(Settings(), stream)
-    with structlog.contextvars.bound_contextvars(request_id="r-1"):
-        structlog.get_logger("perezvon").info("привет", ms=1.5)
+    fields: LogFields = {"client": "192.0.2.1"}
+    set_log_fields(fields)
+    fields["request_id"] = "r-1"
+    structlog.get_logger("perezvon").info("привет", ms=1.5)
+    set_log_fields({})
     (line,) = lines(stream)
-    assert {key: line[key] for key in ("event", "level", "ms", "request_id")} == {
-        "event": "привет", "level": "info", "ms": 1.5, "request_id": "r-1",
+    assert {key: line[key] for key in ("event", "level", "ms", "request_id", "client")} == {
+        "event": "привет", "level": "info", "ms": 1.5, "request_id": "r-1", "client": "192.0.2.1",
     }  # fmt: skip
     assert line["timestamp"].endswith("Z")
 
