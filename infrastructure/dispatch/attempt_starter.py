@@ -12,7 +12,6 @@ from psycopg import AsyncConnection
 from application.call_admission import Admission
 from application.caller_ids import caller_ids
 from application.dial_policy import Rule
-from application.phone_line_key import line_key
 from application.phones import split_extension
 from application.policies.decision import Decision, Facts
 from application.policies.notify_webhooks import Message, message_of
@@ -84,6 +83,7 @@ class StartedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """A recorded attempt, to be dialled after the first delivery attempt of ``message``; ``late_s`` seconds after it was due."""
 
     call: Call
+    dialled: DialledCall
     message: Message | None
     late_s: float
     facts: Facts
@@ -218,7 +218,7 @@ class AttemptStarter:
         """Ask the rules and quotas of the organisations; leave in ``choice`` what is started or refused now."""
         now = self._term.turns.now()
         candidates = [
-            candidate_of(due.callback_id, due.organization_id, facts[0].fact)
+            candidate_of(due.callback_id, due.organization_id, facts[0].fact, due.lines(facts[0].fact.personal))
             for due in choice.to_start
             if (facts := streams[due.stream]) and isinstance(facts[0].fact, CallbackScheduled)
         ]
@@ -279,9 +279,8 @@ class AttemptStarter:
         for one in started:
             call = one.open_call
             self._term.open_calls.add(call, one.facts)
-            lines = [line_key(call.organization_id, number) for number in (one.call.a_number, one.call.b_number)]
-            self._term.pacing.breakers.started(call.call_id, DialledCall(call.organization_id, *lines))
-            self._term.turns.serve(one.open_call.organization_id)
+            self._term.pacing.breakers.started(call.call_id, one.dialled)
+            self._term.turns.serve(call.organization_id)
         if started:
             metrics.BATCHES.labels("start").observe(len(started))
         metrics.STARTED.inc(len(started))
@@ -344,6 +343,7 @@ def _started(due: DueCallback, before: Facts, appended: Appended) -> StartedAtte
             b_sees=b_sees,
             extension_id=scheduled.extension_id,
         ),
+        dialled=DialledCall(due.organization_id, *due.lines(details)),
         message=message_of(event, scheduled),
         late_s=(event.recorded_at - due.due_at).total_seconds(),
         facts=[*before, event],

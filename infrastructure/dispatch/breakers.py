@@ -5,7 +5,7 @@ What only one organisation meets stops only its own calls (docs/adr/0017-breaker
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -124,12 +124,15 @@ class Breakers:
 
     def hold_s(self, a_line: int | None, b_line: int | None) -> float:
         """Return for how many seconds calls to these numbers must wait; 0: a call may start."""
+        if not self._lines:
+            return 0.0
         holds = [self._hold_of(breaker) for line in (a_line, b_line) if line and (breaker := self._lines.get(line))]
         return max(holds, default=0.0)
 
     def is_probe_of_line(self, a_line: int | None, b_line: int | None) -> bool:
         """Return whether a call to these numbers would be a probe of one of them: then only one may start."""
-        return any(line and (breaker := self._lines.get(line)) and breaker.wants_probe for line in (a_line, b_line))
+        lines = (a_line, b_line) if self._lines else ()
+        return any(line and (breaker := self._lines.get(line)) and breaker.wants_probe for line in lines)
 
     def started(self, call_id: str, call: DialledCall) -> None:
         """Note a call that is to be dialled; where a probe is due, it is the probe."""
@@ -141,8 +144,8 @@ class Breakers:
     def admission(self, call_id: str) -> Admission:
         """Return whether the call may be dialled now."""
         call = self._calls.get(call_id)
-        own = [breaker for _, breaker in self._own(call)] if call else []
-        if self.gateway.is_paused or not all(breaker.admits(call_id) for breaker in own):
+        own = self._own(call) if call else ()
+        if self.gateway.is_paused or not all(breaker.admits(call_id) for _, breaker in own):
             return Admission.NEVER
         return Admission.NOW if self.gateway.admits(call_id) else Admission.WAIT
 
@@ -154,6 +157,8 @@ class Breakers:
         is_over = isinstance(event, CallOver)
         call = self._calls.pop(event.call_id, None) if is_over else self._calls.get(event.call_id)
         found = self._congestion(event, call)
+        if found is None and self._is_quiet:
+            return False
         scopes = [(self.gateway, event, found)]
         if call:
             if found:
@@ -171,18 +176,26 @@ class Breakers:
         self.changes += any(changed)
         return any(changed)
 
+    @property
+    def _is_quiet(self) -> bool:
+        """Whether no breaker has evidence against any call: then only a congestion is news."""
+        return not self._organizations and not self._lines and self.gateway.is_idle
+
     def _congestion(self, event: Event, call: DialledCall | None) -> Congestion | None:
         if call is None or isinstance(event, CallProgressed) or event.end.outcome is not Outcome.CONGESTION:
             return None
         return Congestion(call.organization_id, call.line(event.end.leg or Leg.A), self._clock())
 
-    def _own(self, call: DialledCall) -> Iterator[tuple[Leg | None, CircuitBreaker]]:
-        """Yield the breakers of the call's organisation (with no leg) and of its numbers, as far as there are any."""
+    def _own(self, call: DialledCall) -> Sequence[tuple[Leg | None, CircuitBreaker]]:
+        """Return the breakers of the call's organisation (with no leg) and of its numbers, as far as there are any."""
+        own: list[tuple[Leg | None, CircuitBreaker]] = []
         if breaker := self._organizations.get(call.organization_id):
-            yield None, breaker
-        for leg in Leg:
-            if breaker := self._lines.get(call.line(leg)):
-                yield leg, breaker
+            own.append((None, breaker))
+        if breaker := self._lines.get(call.a_line):
+            own.append((Leg.A, breaker))
+        if breaker := self._lines.get(call.b_line):
+            own.append((Leg.B, breaker))
+        return own
 
     def _make_own(self, congestion: Congestion) -> None:
         if congestion.organization_id not in self._organizations:

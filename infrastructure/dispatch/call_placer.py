@@ -93,7 +93,8 @@ class CallPlacer:
 
     async def _wait_for_turn(self, call_id: str, organization_id: int) -> bool:
         """Wait until the call may be dialled, round-robin over organisations. Return False when this worker must not dial it."""
-        async with self._turns.place(organization_id, timeout_s=inf):
+        await self._turns.acquire(organization_id, timeout_s=inf)
+        try:
             while call_id in self._term.undialled:
                 admission = self._term.pacing.breakers.admission(call_id)
                 if admission is Admission.NEVER:
@@ -107,6 +108,8 @@ class CallPlacer:
                 else:
                     self._term.pacing.dial_bucket.consume(1)
                     return self._term.lease.permits_command()
+        finally:
+            self._turns.release(organization_id)
         return self._end_undialled(call_id, _HUNG_UP)
 
     def _end_undialled(self, call_id: str, end: CallEnd) -> bool:

@@ -19,7 +19,7 @@ from application.call_admission import (
     limited_lines,
 )
 from application.dial_policy import policy_of
-from application.phone_line_key import line_key
+from application.phone_line_key import line_keys
 from application.policies.decision import Facts
 from domain.callback.events import CallbackScheduled
 from domain.organization.events import Settings
@@ -210,24 +210,27 @@ async def give_back(connection: AsyncConnection, undialled: Iterable[tuple[OpenC
         organizations.append(call.organization_id)
         times.append(started_at)
         if isinstance(scheduled := facts[0].fact, CallbackScheduled):
-            lines = limited_lines(candidate_of(call.callback_id, call.organization_id, scheduled))
-            attempts += [(line, started_at) for line in lines]
+            keys = line_keys(call.organization_id, scheduled.personal.a_number, scheduled.personal.b_number)
+            candidate = candidate_of(call.callback_id, call.organization_id, scheduled, keys)
+            attempts += [(line, started_at) for line in limited_lines(candidate)]
     if organizations:
         await connection.execute(_GIVE_CALLS_BACK, {"organizations": organizations, "times": times})
     if attempts:
         await connection.execute(_GIVE_ATTEMPTS_BACK, tuple(map(list, zip(*attempts, strict=True))))
 
 
-def candidate_of(callback_id: int, organization_id: int, scheduled: CallbackScheduled) -> Candidate:
-    """Return the due callback as the rules see it."""
+def candidate_of(
+    callback_id: int, organization_id: int, scheduled: CallbackScheduled, lines: tuple[int, int]
+) -> Candidate:
+    """Return the callback as the rules see it; ``lines`` are the keys of the lines of A and B."""
     details = scheduled.personal
     return Candidate(
         callback_id=callback_id,
         organization_id=organization_id,
         a_number=details.a_number,
         b_number=details.b_number,
-        a_line=line_key(organization_id, details.a_number),
-        b_line=line_key(organization_id, details.b_number),
+        a_line=lines[0],
+        b_line=lines[1],
         is_of_task=scheduled.task_id is not None,
     )
 

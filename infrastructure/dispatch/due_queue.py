@@ -12,6 +12,8 @@ from itertools import islice
 import msgspec
 from psycopg import AsyncConnection, AsyncCursor
 
+from application.phone_line_key import line_keys
+from domain.callback.events import CallbackDetails
 from domain.streams import callback_stream
 from infrastructure.postgres.sql import statement
 
@@ -136,6 +138,12 @@ class DueCallback(msgspec.Struct, frozen=True, kw_only=True):
     def stream(self) -> str:
         """The callback's stream."""
         return callback_stream(self.callback_id)
+
+    def lines(self, numbers: CallbackDetails) -> tuple[int, int]:
+        """Return the keys of the lines of its numbers, which are ``numbers``."""
+        if self.a_line is None or self.b_line is None:
+            return line_keys(self.organization_id, numbers.a_number, numbers.b_number)
+        return self.a_line, self.b_line
 
 
 # queue_id, due_at, callback_id

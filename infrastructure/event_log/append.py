@@ -95,9 +95,11 @@ class _Arrays:
             for column, value in zip(self.keys, row, strict=True):
                 column.append(value)
         if command.version and command.facts:
-            row = (number, command.stream, command.version, envelope.organization_id)
-            for column, value in zip(self.owners, row, strict=True):
-                column.append(value)
+            owned, owned_streams, owned_versions, owners = self.owners
+            owned.append(number)
+            owned_streams.append(command.stream)
+            owned_versions.append(command.version)
+            owners.append(envelope.organization_id)
 
     def call(self) -> tuple[bytes, tuple[list[Any], ...]]:
         """Return the shortest call of the function that passes them, and its values."""
