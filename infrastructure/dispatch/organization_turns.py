@@ -128,8 +128,11 @@ class OrganizationTurns:
         self._news = {}
 
     def seconds_to_next(self) -> float:
-        """Return the seconds until an organisation that is not ready becomes ready; infinite: after some news."""
-        self._promote()
+        """Return the seconds until an organisation that was not ready becomes ready; infinite: after some news.
+
+        0 or less: its time has come since ``ready``.
+        """
+        self._drop_stale()
         times = [until for one, until in self._held.items() if one in self._ready]
         times += [at for at, _ in self._later[:1]]
         return (min(times) - self.now()).total_seconds() if times else inf
@@ -149,16 +152,20 @@ class OrganizationTurns:
         heapq.heappush(self._later, (at, organization_id))
 
     def _promote(self) -> None:
-        """Move the organisations whose time has come; drop entries that were replaced."""
+        """Move the organisations whose time has come."""
         now = self.now()
+        self._drop_stale()
+        while self._later and self._later[0][0] <= now:
+            self._ready.add(heapq.heappop(self._later)[1])
+            self._drop_stale()
+
+    def _drop_stale(self) -> None:
+        """Drop the first entries that were replaced."""
         while self._later:
             at, organization_id = self._later[0]
-            is_stale = self._floors.get(organization_id) != at or organization_id in self._ready
-            if not is_stale and at > now:
+            if self._floors.get(organization_id) == at and organization_id not in self._ready:
                 return
             heapq.heappop(self._later)
-            if not is_stale:
-                self._ready.add(organization_id)
 
 
 _NEVER = datetime.max.replace(tzinfo=UTC)

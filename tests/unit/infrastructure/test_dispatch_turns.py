@@ -51,6 +51,14 @@ def test_an_organisation_is_ready_from_its_time_on_by_the_databases_clock(
     assert ready(turns) == [1]
 
 
+def test_a_time_that_comes_while_nobody_was_found_ready_is_not_missed(turns: OrganizationTurns, clock: Clock) -> None:
+    turns.lower(1, NOW + timedelta(microseconds=20))
+    assert ready(turns) == []
+    clock.now += timedelta(microseconds=20)
+    assert turns.seconds_to_next() <= 0
+    assert ready(turns) == [1]
+
+
 def test_the_one_served_longest_ago_is_first(turns: OrganizationTurns) -> None:
     for one in (1, 2, 3):
         turns.lower(one, NOW)
