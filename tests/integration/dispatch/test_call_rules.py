@@ -93,9 +93,8 @@ async def test_a_time_zone_that_this_machine_does_not_know_is_reported_once_and_
     await organization(exchange, limits={"calls_per_day": 2}, timezone="Asia/Atlantis")
     rules, now = CallRules(Limits()), datetime.now(UTC)
     details = CallbackDetails(subject="callback/7", a_number="1001", b_number=ANSWERS)
-    due = candidate_of(
-        7, 1, CallbackScheduled(queue_id=1, try_count=1, try_again_pause=60, start_time=now, personal=details)
-    )
+    scheduled = CallbackScheduled(queue_id=1, try_count=1, try_again_pause=60, start_time=now, personal=details)
+    due = candidate_of(7, 1, scheduled, (8, 9))
     with capture_logs() as logs:
         for seconds in (0, 2, 4):
             await rules.admit(exchange.owner, [due], now + timedelta(seconds=seconds))
