@@ -178,7 +178,7 @@ class Breakers:
 
     @property
     def _is_quiet(self) -> bool:
-        """Whether no breaker has evidence against any call: then only a congestion is news."""
+        """Return whether no breaker has evidence against any call: then only a congestion is news."""
         return not self._organizations and not self._lines and self.gateway.is_idle
 
     def _congestion(self, event: Event, call: DialledCall | None) -> Congestion | None:

@@ -11,7 +11,7 @@ _fields: ContextVar[LogFields] = ContextVar("log_fields")
 
 
 def set_log_fields(fields: LogFields) -> None:
-    """Let log lines of the current task carry the fields, also those that are added to ``fields`` later."""
+    """Set the fields that log lines of the current task carry, also those that are added to ``fields`` later."""
     _fields.set(fields)
 
 
