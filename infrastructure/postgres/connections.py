@@ -111,7 +111,7 @@ class Pool:
         try:
             with propagate_cancellation(), translate_errors():
                 connection = await self._take(began + seconds)
-                timer = loop.call_at(began + seconds, self._abort, connection)
+                timer = loop.call_at(began + seconds, self._abort, connection, seconds > self._purpose.statement_s)
                 self._in_use.add(connection)
                 try:
                     yield connection
@@ -140,10 +140,16 @@ class Pool:
         if self._examining is None or self._examining.done():
             self._examining = asyncio.create_task(self._end_silent_waits())
 
-    def _abort(self, connection: ServiceConnection) -> None:
+    def _abort(self, connection: ServiceConnection, server_is_silent: bool) -> None:  # noqa: FBT001 - a callback of the loop
+        """End the use of a connection at its deadline.
+
+        The server is silent if it did not even report its own timeout. A request with less time left ends sooner, which says
+        nothing about the other connections.
+        """
         metrics.SILENT.labels(self._name).inc()
         connection.abort()
-        Pool.note_silence()
+        if server_is_silent:
+            Pool.note_silence()
 
     async def _end_silent_waits(self) -> None:
         """Ask about the connections in use, until each has responded since the last silence or has ended."""
@@ -208,7 +214,8 @@ class Pool:
     async def _responds(self, connection: ServiceConnection, until: float) -> bool:
         """Return whether the connection works; close it if it does not."""
         loop = asyncio.get_running_loop()
-        timer = loop.call_at(min(until, loop.time() + _PING_S), self._abort, connection)
+        ping_until = loop.time() + _PING_S
+        timer = loop.call_at(min(until, ping_until), self._abort, connection, ping_until <= until)
         try:
             await connection.execute(b"")
         except BaseException as error:

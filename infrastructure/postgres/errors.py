@@ -24,6 +24,15 @@ _NEEDS_ATTENTION_CLASSES = {
     "F0": "the configuration of the server is invalid",
     "XX": "the server reports corrupted data or an internal error",
 }
+# libpq gives no SQLSTATE when a connection is refused. These are the texts of a server whose lc_messages is English.
+_REFUSED_CONNECTIONS = (
+    ("28P01", "password authentication failed"),
+    ("28000", "no pg_hba.conf entry"),
+    ("28000", "is not permitted to log in"),
+    ("28000", "FATAL:  role "),
+    ("3D000", "FATAL:  database "),
+    ("42501", "permission denied for database"),
+)
 _RETRY = frozenset({"25P03", "25P04", "55P03", "55006"})
 _RETRY_CLASSES = frozenset({"08", "40", "53", "57", "72"})
 _VALUE_CLASSES = frozenset({"22", "23", "54"})
@@ -46,7 +55,7 @@ class Action(Enum):
 
 def action_of(error: psycopg.Error) -> Action:
     """Return what the client should do, by the SQLSTATE of the error; without one, the connection is lost."""
-    state = error.sqlstate
+    state = _state_of(error)
     if state is None:
         if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             return Action.RETRY
@@ -58,9 +67,15 @@ def action_of(error: psycopg.Error) -> Action:
     return Action.CHANGE_VALUES if state[:2] in _VALUE_CLASSES else Action.FIX_PROGRAM
 
 
+def _state_of(error: psycopg.Error) -> str | None:
+    if error.sqlstate is None and isinstance(error, psycopg.OperationalError):
+        return next((state for state, text in _REFUSED_CONNECTIONS if text in str(error)), None)
+    return error.sqlstate
+
+
 def to_storage_error(error: psycopg.Error) -> StorageUnavailable | None:
     """Return the error to raise instead, None for a bug. Counts the error, and logs one that needs a person."""
-    action, state = action_of(error), error.sqlstate or "connection"
+    action, state = action_of(error), _state_of(error) or "connection"
     metrics.ERRORS.labels(action.value, state).inc()
     text = error.diag.message_primary or str(error).strip() or type(error).__name__
     if action is Action.RETRY:

@@ -105,7 +105,8 @@ class Listener:
 
     async def _listen(self) -> None:
         async with open_connection(self._dsn, LISTEN, LISTENER, allow_owner=self._allow_owner) as connection:
-            await connection.execute("; ".join(f"LISTEN {name}" for name in self._channels).encode())
+            with deadline(connection, _PING_S):
+                await connection.execute("; ".join(f"LISTEN {name}" for name in self._channels).encode())
             self.wake_all()
             while True:
                 async for notification in connection.notifies(timeout=_PING_EVERY_S):

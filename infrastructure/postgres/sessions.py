@@ -54,6 +54,7 @@ _SETTINGS = {
     "array_nulls": "on",
     "search_path": "public",  # our own names are qualified; extensions are installed here
     "idle_session_timeout": "0",
+    "client_connection_check_interval": "500",  # a statement whose client has given up ends
     # The server notices within half a minute that the machine of a client is gone, and drops its locks.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
@@ -153,8 +154,10 @@ async def connect(dsn: str, purpose: Purpose, name: str, *, allow_owner: bool = 
         connection = await ServiceConnection.connect(_conninfo(dsn, purpose, name), autocommit=True)
     try:
         _check_encoding(connection)
-        cursor = await connection.execute(_settings_of(connection, purpose))
-        _check_settings(rows := await cursor.fetchall())
+        with deadline(connection, purpose.connect_s):
+            cursor = await connection.execute(_settings_of(connection, purpose))
+            rows = await cursor.fetchall()
+        _check_settings(rows)
         if not allow_owner:
             _check_login(connection.info.user, rows)
     except BaseException:

@@ -20,7 +20,7 @@ from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
 
-QUICK = replace(REQUEST, deadline_s=0.5)
+QUICK = replace(REQUEST, deadline_s=0.5, statement_s=0.45)
 
 
 @pytest.fixture
@@ -64,6 +64,27 @@ async def test_a_silent_connection_is_closed_at_the_deadline(pool: Pool, relay: 
     with pytest.raises(StorageUnavailable, match="did not respond"):
         await ask(pool)
     assert await ask(pool) == 1
+
+
+async def test_a_request_with_little_time_left_says_nothing_about_other_connections(pool: Pool, database: str) -> None:
+    other = Pool(service_dsn(database), size=1, name="other")
+    pid = await ask(other, "SELECT pg_backend_pid()")
+    with budget(0.1), pytest.raises(StorageUnavailable, match="did not respond"):
+        await ask(pool, "SELECT pg_sleep(60)")
+    assert await ask(other, "SELECT pg_backend_pid()") == pid
+    await other.close()
+
+
+async def test_a_statement_ends_in_the_server_when_its_request_has_given_up(pool: Pool, database: str) -> None:
+    with budget(0.1), pytest.raises(StorageUnavailable, match="did not respond"):
+        await ask(pool, "SELECT pg_sleep(3600)")
+
+    async def ended() -> bool:
+        async with await psycopg.AsyncConnection.connect(database) as observer:
+            asked = await observer.execute("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(3600)%'")
+            return await asked.fetchone() is None
+
+    await eventually_async(ended)
 
 
 async def test_quiet_connections_that_became_silent_fail_no_request(

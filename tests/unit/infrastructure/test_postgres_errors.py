@@ -45,6 +45,21 @@ def test_without_a_code_the_connection_is_lost() -> None:
     assert action_of(psycopg.ProgrammingError("no results")) is Action.FIX_PROGRAM
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'connection failed: FATAL:  password authentication failed for user "perezvon_app"',
+        'connection failed: FATAL:  database "perezvon" does not exist',
+        'connection failed: FATAL:  role "perezvon_app" does not exist',
+        'connection failed: FATAL:  role "perezvon_app" is not permitted to log in',
+        'connection failed: FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "perezvon_app"',
+        'connection failed: FATAL:  permission denied for database "perezvon"',
+    ],
+)
+def test_a_connection_that_is_refused_until_a_person_acts(text: str) -> None:
+    assert isinstance(to_storage_error(psycopg.OperationalError(text)), StorageNeedsAttention)
+
+
 def test_a_bug_is_raised_as_it_is() -> None:
     with pytest.raises(psycopg.errors.UndefinedTable), translate_errors():
         raise psycopg.errors.UndefinedTable
