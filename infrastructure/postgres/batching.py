@@ -1,10 +1,12 @@
 """Batching: requests that arrive while a batch is in progress share the next round trip."""
 
 import asyncio
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
+
+import msgspec
 
 from application.errors import StorageUnavailable
 from application.time_budget import current_owner, within_budget
@@ -16,7 +18,7 @@ BATCH_BYTES = 4 << 20
 WAITING_BYTES = 64 << 20
 
 
-class _Waiting(NamedTuple, Generic[Item, Outcome]):
+class _Waiting(msgspec.Struct, Generic[Item, Outcome], frozen=True):
     owner: int | None
     item: Item
     size: int
@@ -46,7 +48,7 @@ class Batcher(Generic[Item, Outcome]):
         self._max_items = max_items
         self._size_of = size_of
         self._waiting: OrderedDict[int | None, deque[_Waiting[Item, Outcome]]] = OrderedDict()
-        self._bytes: Counter[int | None] = Counter()  # of each organisation, with those in progress
+        self._bytes: defaultdict[int | None, int] = defaultdict(int)  # of each organisation, with those in progress
         self._all_bytes = 0
         self._runner: asyncio.Task[None] | None = None
 
@@ -60,7 +62,7 @@ class Batcher(Generic[Item, Outcome]):
         size, owner = self._size_of(item), current_owner()
         if self._bytes[owner] + size > WAITING_BYTES - self._all_bytes:
             raise StorageUnavailable("Too many bytes wait to be recorded")
-        waiting = _Waiting[Item, Outcome](owner, item, size, asyncio.get_running_loop().create_future())
+        waiting: _Waiting[Item, Outcome] = _Waiting(owner, item, size, asyncio.get_running_loop().create_future())
         queue = self._waiting.get(owner)
         if queue is None:
             queue = self._waiting[owner] = deque()
@@ -86,10 +88,10 @@ class Batcher(Generic[Item, Outcome]):
             if batch and size + queue[0].size > BATCH_BYTES:
                 break
             waiting = queue.popleft()
-            if queue:
-                self._waiting.move_to_end(owner)
-            else:
+            if not queue:
                 del self._waiting[owner]
+            elif len(self._waiting) > 1:
+                self._waiting.move_to_end(owner)
             if waiting.future.done():
                 self._forget(waiting)
             else:

@@ -1,7 +1,6 @@
 """The process ``serve``: uvicorn with additional bounds, and a shutdown that first finishes the requests in flight."""
 
 import asyncio
-import gc
 import resource
 import signal
 import socket
@@ -94,12 +93,8 @@ def serve(
 async def _serve(
     dsn: str, settings: Settings, listener: socket.socket, metrics: socket.socket, ready: Callable[[], None]
 ) -> None:
-    def freeze_and_report() -> None:
-        gc.freeze()  # modules, routes and decoders live as long as the process: to examine them took a sixth of the CPU
-        ready()
-
     async with serving_metrics(metrics, "serve"):
-        await serve_in_loop(dsn, settings, listener, freeze_and_report)
+        await serve_in_loop(dsn, settings, listener, ready)
 
 
 async def serve_in_loop(
