@@ -1,5 +1,6 @@
 """Errors of Postgres, sorted by what the client should do (docs/adr/0014-connections-and-deadlines.md)."""
 
+import re
 from enum import Enum
 from types import TracebackType
 from typing import Self
@@ -26,12 +27,10 @@ _NEEDS_ATTENTION_CLASSES = {
 }
 # libpq gives no SQLSTATE when a connection is refused. These are the texts of a server whose lc_messages is English.
 _REFUSED_CONNECTIONS = (
-    ("28P01", "password authentication failed"),
-    ("28000", "no pg_hba.conf entry"),
-    ("28000", "is not permitted to log in"),
-    ("28000", "FATAL:  role "),
-    ("3D000", "FATAL:  database "),
-    ("42501", "permission denied for database"),
+    ("28P01", re.compile("password authentication failed")),
+    ("28000", re.compile('no pg_hba.conf entry|role ".*" does not exist|is not permitted to log in')),
+    ("3D000", re.compile('database ".*" does not exist')),
+    ("42501", re.compile("permission denied for database")),
 )
 _RETRY = frozenset({"25P03", "25P04", "55P03", "55006"})
 _RETRY_CLASSES = frozenset({"08", "40", "53", "57", "72"})
@@ -69,7 +68,7 @@ def action_of(error: psycopg.Error) -> Action:
 
 def _state_of(error: psycopg.Error) -> str | None:
     if error.sqlstate is None and isinstance(error, psycopg.OperationalError):
-        return next((state for state, text in _REFUSED_CONNECTIONS if text in str(error)), None)
+        return next((state for state, text in _REFUSED_CONNECTIONS if text.search(str(error))), None)
     return error.sqlstate
 
 

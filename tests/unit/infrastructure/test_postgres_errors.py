@@ -60,6 +60,11 @@ def test_a_connection_that_is_refused_until_a_person_acts(text: str) -> None:
     assert isinstance(to_storage_error(psycopg.OperationalError(text)), StorageNeedsAttention)
 
 
+def test_a_database_that_accepts_no_connections_now_is_asked_again() -> None:
+    error = psycopg.OperationalError('FATAL:  database "perezvon" is not currently accepting connections')
+    assert action_of(error) is Action.RETRY
+
+
 def test_a_bug_is_raised_as_it_is() -> None:
     with pytest.raises(psycopg.errors.UndefinedTable), translate_errors():
         raise psycopg.errors.UndefinedTable
