@@ -13,6 +13,7 @@ from application.ports.event_log import Appended, IdempotencyKey
 from domain.model import Envelope, Fact, Recorded, tag_of
 from infrastructure.event_log import metrics
 from infrastructure.event_log.identity import LogIdentity
+from infrastructure.postgres.arrays import ByteaArray, Int4Array, Int8Array, TextArray
 from infrastructure.postgres.sql import LOG_TABLE, SCHEMA, quoted
 
 APPEND_FUNCTION = quoted(SCHEMA, f"{LOG_TABLE}_append")
@@ -68,9 +69,15 @@ class _Arrays:
     """A batch of commands as the arrays that the log's function takes."""
 
     def __init__(self) -> None:
-        self.events: tuple[list[Any], ...] = tuple([] for _ in range(10))
-        self.keys: tuple[list[Any], ...] = tuple([] for _ in range(6))
-        self.owners: tuple[list[Any], ...] = tuple([] for _ in range(4))
+        self.events: tuple[list[Any], ...] = (
+            *(Int4Array(), TextArray(), Int8Array(), TextArray(), ByteaArray()),
+            *(Int8Array(), TextArray(), TextArray(), TextArray(), TextArray()),
+        )
+        self.keys: tuple[list[Any], ...] = (
+            *(Int4Array(), ByteaArray(), ByteaArray()),
+            *(TextArray(), Int8Array(), Int4Array()),
+        )
+        self.owners: tuple[list[Any], ...] = (Int4Array(), TextArray(), Int8Array(), Int8Array())
 
     def add(self, number: int, command: Command) -> None:
         """Add a command; numbers ascend from 1."""

@@ -10,6 +10,7 @@ roles          the owner's login and the service's, and what the service may do
 service_login  create the service's login where only the owner's is known
 sql            statements with the names of the schema, the log and a projection's tables filled in
 notifications  wake waiting tasks on NOTIFY, with polling as fallback
+arrays         arrays as parameters of statements, encoded in one pass
 batching       concurrent requests share a round trip
 cancellation   raise a cancellation that was swallowed
 probe          check a server once, and wait until it is lost

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from application.errors import StorageUnavailable
-from application.time_budget import current_owner, within_budget
+from application.time_budget import current_budget, within_budget
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -59,7 +59,8 @@ class Batcher(Generic[Item, Outcome]):
         already or the request's time budget is spent. An item whose submitter has given up before its batch began is left
         out.
         """
-        size, owner = self._size_of(item), current_owner()
+        size, budget = self._size_of(item), current_budget()
+        owner = None if budget is None else budget.owner
         if self._bytes[owner] + size > WAITING_BYTES - self._all_bytes:
             raise StorageUnavailable("Too many bytes wait to be recorded")
         waiting: _Waiting[Item, Outcome] = _Waiting(owner, item, size, asyncio.get_running_loop().create_future())
@@ -72,7 +73,7 @@ class Batcher(Generic[Item, Outcome]):
         if self._runner is None:
             # The batch belongs to all submitters: it must not have the time budget of the first one.
             self._runner = asyncio.create_task(self._run(), context=Context())
-        return await within_budget(waiting.future)
+        return await (waiting.future if budget is None else within_budget(waiting.future))
 
     async def drain(self) -> None:
         """Wait until no item is waiting or in progress."""
