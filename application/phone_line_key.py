@@ -6,10 +6,14 @@ from application.phones import split_extension
 
 
 def line_key(organization_id: int, number: str) -> int:
-    """Return a 64-bit key of a number without its extension, another for each organisation; collisions are improbable."""
+    """Return a 64-bit key of a number without its extension, another for each organisation; collisions are improbable.
+
+    Keys of extensions of the call centre are negative: indexes of outside numbers leave them out.
+    """
     dialled, _ = split_extension(number)
     digest = blake2b(f"{organization_id}/{dialled}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, signed=True)
+    key = int.from_bytes(digest) >> 1
+    return key if dialled.startswith("+") else ~key
 
 
 def line_keys(organization_id: int, a_number: str, b_number: str) -> tuple[int, int]:

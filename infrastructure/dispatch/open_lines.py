@@ -7,28 +7,31 @@ from domain.callback.events import Leg
 from infrastructure.postgres.connections import Pool
 from infrastructure.postgres.sql import statement
 
-# Index scans for each line, which end after as many rows as matter. A callback that waits for its client's line is found by
-# that line only.
+# One scan of the calls that run, which are few, and index scans for each line, which end after as many rows as matter.
+# A callback that waits for its client's line is found by that line only. Outside numbers have positive keys.
 _COUNT = statement("""
     SELECT
         (SELECT position FROM {schema}.checkpoints WHERE name = 'keep_timetable'),
-        (SELECT client_leg FROM {schema}.queue_slots WHERE queue_id = %s),
-        array_agg(g.line) FILTER (WHERE w.callbacks > 0),
-        array_agg(w.callbacks) FILTER (WHERE w.callbacks > 0)
-    FROM unnest(%s::bigint[]) AS g (line),
-        LATERAL (
+        (SELECT client_leg FROM {schema}.queue_slots WHERE queue_id = %(queue)s),
+        array_agg(g.line),
+        array_agg(coalesce(running.calls, 0) + w.callbacks)
+    FROM unnest(%(lines)s::bigint[]) AS g (line)
+    LEFT JOIN (
+        SELECT leg.line, count(*) AS calls
+        FROM {schema}.open_calls AS o
+        CROSS JOIN LATERAL (SELECT o.a_line UNION SELECT o.b_line) AS leg (line)
+        WHERE o.a_line = ANY(%(lines)s::bigint[]) OR o.b_line = ANY(%(lines)s::bigint[])
+        GROUP BY leg.line
+    ) AS running ON running.line = g.line
+    CROSS JOIN LATERAL (
         SELECT count(*) AS callbacks
         FROM (
-            SELECT FROM {schema}.timetable WHERE b_line = g.line
+            SELECT FROM {schema}.timetable WHERE b_line = g.line AND b_line > 0
             UNION ALL
-            SELECT FROM {schema}.timetable WHERE a_line = g.line AND b_line <> g.line
-            UNION ALL
-            SELECT FROM {schema}.open_calls WHERE b_line = g.line
-            UNION ALL
-            SELECT FROM {schema}.open_calls WHERE a_line = g.line AND b_line <> g.line
+            SELECT FROM {schema}.timetable WHERE a_line = g.line AND a_line > 0 AND b_line <> g.line
             UNION ALL
             SELECT FROM {schema}.line_waits WHERE line = g.line
-            LIMIT %s
+            LIMIT %(at_most)s
         ) AS t
     ) AS w
 """)
@@ -43,8 +46,9 @@ class PostgresOpenLines:
 
     async def count(self, lines: Collection[int], at_most: int, queue_id: int | None = None) -> OpenCount:
         """See the port."""
+        values = {"queue": queue_id, "lines": list(lines), "at_most": at_most}
         async with self._reading.connection() as connection:
-            row = await (await connection.execute(_COUNT, (queue_id, list(lines), at_most))).fetchone()
+            row = await (await connection.execute(_COUNT, values)).fetchone()
         position, leg, found, counts = row or (0, None, None, None)
         return OpenCount(
             by_line=dict(zip(found or (), counts or (), strict=True)),

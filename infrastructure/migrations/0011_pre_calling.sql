@@ -111,11 +111,10 @@ CREATE TABLE {schema}.line_attempts (
 CREATE INDEX line_attempts_line ON {schema}.line_attempts (line, started_at);
 CREATE INDEX line_attempts_age ON {schema}.line_attempts USING brin (started_at);
 
--- Open callbacks to a number, on either leg: counted when another one to it is scheduled.
+-- Open callbacks to an outside number, on either leg: counted when another one to it is scheduled. Keys of extensions are
+-- negative. Open calls are few, and come and go with each call: they are scanned, without an index.
 ALTER TABLE {schema}.open_calls
     ADD COLUMN a_line bigint,
     ADD COLUMN b_line bigint;
-CREATE INDEX timetable_a_line ON {schema}.timetable (a_line);
-CREATE INDEX timetable_b_line ON {schema}.timetable (b_line);
-CREATE INDEX open_calls_a_line ON {schema}.open_calls (a_line);
-CREATE INDEX open_calls_b_line ON {schema}.open_calls (b_line);
+CREATE INDEX timetable_a_line ON {schema}.timetable (a_line) WHERE a_line > 0;
+CREATE INDEX timetable_b_line ON {schema}.timetable (b_line) WHERE b_line > 0;
