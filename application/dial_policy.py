@@ -96,21 +96,21 @@ class DialPolicy:
 
     def _is_surely_allowed(self, dialled: str) -> bool:
         """Return whether the number is of a country code that is open, and certainly of no expensive type."""
-        for prefix, expensive in self._open_codes:
+        for prefix, doubtful in self._open_codes:
             if dialled.startswith(prefix):
                 is_short = len(dialled) <= len(prefix) + _SHORT_NATIONAL_MAX
                 # phonenumbers may strip a prefix from another spelling, and find an expensive number behind it.
-                return not is_short and is_plainly_e164(dialled) and not expensive.fullmatch(dialled, len(prefix))
+                return not is_short and is_plainly_e164(dialled) and not doubtful.fullmatch(dialled, len(prefix))
         return False
 
     @cached_property
     def _open_codes(self) -> Sequence[tuple[str, re.Pattern[str]]]:
-        """The country codes whose numbers may all be called, except those of expensive types."""
+        """The country codes whose numbers may all be called, except expensive, short and emergency numbers."""
         if not self._types >= DEFAULT_TYPES:
             return ()
         codes = {phonenumbers.country_code_for_region(region) for region in self._regions}
         whole = [code for code in sorted(codes) if self._regions.issuperset(_regions_of(code))]
-        return [(f"+{code}", _expensive_numbers(code)) for code in whole]
+        return [(f"+{code}", _doubtful_numbers(code)) for code in whole]
 
     def _examine(self, dialled: str) -> Rule | None:
         if not dialled.startswith("+"):
@@ -121,9 +121,9 @@ class DialPolicy:
             return Rule.REGION_NOT_ALLOWED
 
     def _examine_extension(self, digits: str) -> Rule | None:
-        if digits in NEVER_DIALLED or any(
-            shortnumberinfo.connects_to_emergency_number(digits, region) for region in {self._region, *self._regions}
-        ):
+        regions = {self._region, *self._regions}
+        # Zeros get a line of many switches, and are the prefix of national numbers.
+        if _is_emergency_number(digits.lstrip("0"), regions) or _begins_with_emergency_number(digits, regions):
             return Rule.EMERGENCY_NUMBER
         if any(len(first) == len(digits) and first <= digits <= last for first, last in self._extensions):
             return None
@@ -132,14 +132,10 @@ class DialPolicy:
         return Rule.SHORT_NUMBER if _is_short_number(digits, self._region) else None
 
     def _examine_number(self, number: PhoneNumber) -> Rule | None:
-        national = phonenumbers.national_significant_number(number)
         regions = _regions_of(number.country_code or 0)
         region = phonenumbers.region_code_for_number(number)
-        if len(national) <= _SHORT_NATIONAL_MAX and (
-            national in NEVER_DIALLED
-            or any(shortnumberinfo.is_emergency_number(national, one) for one in {region or "", *regions} if one)
-        ):
-            return Rule.EMERGENCY_NUMBER
+        if rule := _rule_of_short_number(number, {region, *regions} if region else regions):
+            return rule
         # A number that no region has assigned counts as one of each region of its country code.
         if _NO_REGION in regions or self._regions.isdisjoint([region] if region else regions):
             return Rule.REGION_NOT_ALLOWED
@@ -215,16 +211,45 @@ def _regions_of(country_code: int) -> tuple[str, ...]:
 
 
 @cache
-def _expensive_numbers(country_code: int) -> re.Pattern[str]:
-    """Return a pattern of all national numbers that may be of an expensive type in a region of the country code."""
+def _doubtful_numbers(country_code: int) -> re.Pattern[str]:
+    """Return a pattern of all national numbers that may be expensive or short, or that begin with an emergency number."""
     patterns: list[str] = []
     for region in _regions_of(country_code):
-        metadata = PhoneMetadata.metadata_for_region(region, None)
-        if metadata is None:
-            continue
-        described = (metadata.premium_rate, metadata.shared_cost)
-        patterns += [one.national_number_pattern for one in described if one and one.national_number_pattern]
+        patterns += _patterns(PhoneMetadata.metadata_for_region(region, None), "premium_rate", "shared_cost")
+        short = PhoneMetadata.short_metadata_for_region(region)
+        patterns += _patterns(short, "short_code")
+        patterns += [f"(?:{pattern})[0-9]*" for pattern in _patterns(short, "emergency")]
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns) or r"(?!)")
+
+
+def _patterns(metadata: PhoneMetadata | None, *kinds: str) -> list[str]:
+    described = [getattr(metadata, kind) for kind in kinds] if metadata else []
+    return [one.national_number_pattern for one in described if one and one.national_number_pattern]
+
+
+def _rule_of_short_number(number: PhoneNumber, regions: Iterable[str]) -> Rule | None:
+    """Return the rule for an emergency or short number that is written like a full one, with a country code and zeros."""
+    national = phonenumbers.national_significant_number(number)
+    bare = national.lstrip("0")
+    if _is_emergency_number(bare, regions) or _is_emergency_number(national, regions):
+        return Rule.EMERGENCY_NUMBER
+    if phonenumbers.is_valid_number(number):  # Turin: +39 011 2…
+        return None
+    if _begins_with_emergency_number(bare, regions) or _begins_with_emergency_number(national, regions):
+        return Rule.EMERGENCY_NUMBER
+    if any(_is_short_number(digits, region) for digits in {bare, national} - {""} for region in regions):
+        return Rule.SHORT_NUMBER
+    return None
+
+
+def _is_emergency_number(digits: str, regions: Iterable[str]) -> bool:
+    return digits in NEVER_DIALLED or any(shortnumberinfo.is_emergency_number(digits, region) for region in regions)
+
+
+def _begins_with_emergency_number(digits: str, regions: Iterable[str]) -> bool:
+    return digits in NEVER_DIALLED or any(
+        shortnumberinfo.connects_to_emergency_number(digits, region) for region in regions
+    )
 
 
 def _is_short_number(digits: str, region: str) -> bool:

@@ -3,6 +3,9 @@
 A number is stored in E.164. An extension behind a number (``+7 727 250 00 01 ext. 12``) is kept as RFC 3966 writes it,
 ``+77272500001;ext=12``, and its digits are sent after the answer. A number of 2 to 8 digits by itself is an extension of
 the switch. Which numbers may be dialled is decided by ``dial_policy``.
+
+The whole text must be the number. ``phonenumbers`` looks for a number within a text and drops the rest: a name before it, a
+second number behind it, a star or a letter inside it. Then another number is dialled than the one that was written.
 """
 
 import re
@@ -18,6 +21,21 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _EXTENSION = re.compile(rf"[0-9]{{{EXTENSION_MIN},{EXTENSION_MAX}}}")
 _EXT = ";ext="
 _KIND = "phone_number"
+_TEXT_MAX = 250
+_BLANKS = " \t\r\n"
+_DASHES = "\u2212\u30fc"  # minus sign, and the long vowel mark that stands for a dash in Japanese numbers
+_TEXT = re.compile(
+    r"""
+    (?:tel:[ \t]*)?
+    (?P<number> [ \t(\[]* \+? [0-9 \t()\[\]./-]+ )
+    (?: (?: ;ext= | [ \t,]*(?:e?xt(?:ensi(?:o\u0301?|\u00f3))?n?|доб|anexo)[:.]?[ \t,-]* ) (?P<labelled>[0-9]{1,20}) \#?
+      | (?: [ \t,]*(?:x|\#|~|int)[:.]? | [ \t]*(?:;|,+)[:.]? ) [ \t,-]* (?P<marked>[0-9]{1,9}) \#?
+    )?
+    (?: ;phone-context=(?P<context>\+[0-9().-]+) )?
+    [ .]*
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 def e164(text: str, region: str, field: str) -> str:
@@ -75,13 +93,21 @@ def known_region(region: str) -> bool:
 
 
 def _parsed(text: str, region: str) -> phonenumbers.PhoneNumber | None:
+    found = _TEXT.fullmatch(_in_plain_digits(text).strip(_BLANKS)) if len(text) <= _TEXT_MAX else None
+    if found is None:
+        return None
     try:
-        return phonenumbers.parse(_in_plain_digits(text), region, keep_raw_input=True)
+        # In RFC 3966, a global number has no context: two plus signs are no number.
+        number = phonenumbers.parse((found["context"] or "") + found["number"], region, keep_raw_input=True)
     except phonenumbers.NumberParseException:
         return None
+    number.extension = found["labelled"] or found["marked"]
+    return number
 
 
 def _can_be_dialled(number: phonenumbers.PhoneNumber) -> bool:
+    if not number.national_number:  # zeros alone; format_number() would return them as they were written
+        return False
     # is_possible_number() also accepts a number without its area code, which cannot be dialled from here.
     if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
         return False
@@ -94,17 +120,30 @@ def _is_in_full(number: phonenumbers.PhoneNumber) -> bool:
 
 def _complaint(text: str, region: str) -> str:
     number = _parsed(text, region)
-    if number is None or _is_in_full(number):
+    if number is None:
+        return "Expected a phone number and nothing else: without a name, letters, `*` or a second number; an extension as `ext. 12`"
+    if _is_in_full(number):
         return "Expected a phone number"
     return f"Expected a phone number that exists in {region}: check its digits, or write it in full, with + and the country code"
 
 
 def _in_plain_digits(text: str) -> str:
-    """Return the text with ASCII digits in place of full-width and other Unicode digits."""
-    if text.isascii():
-        return text
-    compatible = unicodedata.normalize("NFKC", text)
-    return "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in compatible)
+    """Return the text with ASCII digits, blanks and dashes in place of other Unicode ones, without invisible characters."""
+    return text if text.isascii() else "".join(map(_plain, text))
+
+
+def _plain(char: str) -> str:
+    if char.isdecimal():
+        return str(unicodedata.decimal(char))
+    category = unicodedata.category(char)
+    if category == "Cf":  # such as marks of the writing direction, which phones add to the numbers that they copy
+        return ""
+    if category == "Pd" or char in _DASHES:
+        return "-"
+    compatible = unicodedata.normalize("NFKC", char)
+    return (
+        char if any(one.isdecimal() for one in compatible) else compatible
+    )  # a footnote's mark is no digit of a number
 
 
 @cache

@@ -45,8 +45,11 @@ _UNPRIVILEGED = 1024
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNWANTED = re.compile(r"[\x00-\x20\x7f\\]")
+_LABEL_MAX = 63
+_INVISIBLE = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _TARGET = re.compile(r"(https?://[^/?#]+)([^#]*)", re.IGNORECASE)
 _REFUSED = "Expected the address of a public server; this one is private, or its port is not 80, 443 or above 1023"
+_NO_HOST = "Expected a host name or an address"
 _NOT_ASCII = (
     "Expected a path and a query in ASCII; percent-encode other characters, because the address is sent unchanged"
 )
@@ -178,10 +181,12 @@ def _check_origin(origin: str, policy: TargetPolicy) -> None:
     parts, host, port = _split(origin)
     if parts.username is not None or parts.password is not None:
         raise BadTarget("Expected an address without a user name or password", "url_userinfo")
+    if not _is_host(host, in_brackets="[" in parts.netloc):
+        raise BadTarget(_NO_HOST, "url_parsing")
     try:
         address = literal(host)
     except ValueError as error:
-        raise BadTarget("Expected a host name or an address", "url_parsing") from error
+        raise BadTarget(_NO_HOST, "url_parsing") from error
     if not (_is_likely(host, port, policy) if address is None else is_allowed(address, port, policy)):
         raise BadTarget(_REFUSED, "destination_not_allowed")
 
@@ -195,6 +200,23 @@ def _split(url: str) -> tuple[SplitResult, str, int]:
     if parts.scheme not in _DEFAULT_PORTS or not host or "%" in host or port == 0:
         raise BadTarget("Expected an http or https address", "url_parsing")
     return parts, host, port or _DEFAULT_PORTS[parts.scheme]
+
+
+def _is_host(host: str, *, in_brackets: bool) -> bool:
+    """Return whether a look-up could find the host, as it is written: letters, digits, hyphens and underscores between dots.
+
+    A resolver ignores invisible characters; so ``local host`` with one instead of the blank would be this machine.
+    """
+    if in_brackets or ":" in host:  # RFC 3986: brackets hold an IPv6 address, or one of a future version
+        return in_brackets and ":" in host
+    labels = unicodedata.normalize("NFKC", host).replace("\u3002", ".").removesuffix(".").split(".")
+    return not _INVISIBLE.search(host) and all(
+        0 < len(label) <= _LABEL_MAX and all(_is_of_name(char) for char in label) for label in labels
+    )
+
+
+def _is_of_name(char: str) -> bool:
+    return char.isalnum() or char in "-_" or unicodedata.category(char).startswith("M")
 
 
 def _is_likely(host: str, port: int, policy: TargetPolicy) -> bool:

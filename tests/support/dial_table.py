@@ -52,6 +52,7 @@ ROWS = [
     Row("+7 727 250 00 01 x123", "KZ", f"{OFFICE};ext=123"),
     Row("+7 727 250 00 01 #123", "KZ", f"{OFFICE};ext=123"),
     Row("＋７７２７２５００００１ ext. １２３", "KZ", f"{OFFICE};ext=123"),
+    Row("8 727 250 00 01 / x12", "KZ", f"{OFFICE};ext=12"),
     Row("+7 809 123 45 67 ext. 1", "KZ", None, TYPE),
     # texts that are no numbers
     Row("nobody", "KZ", None, UNREADABLE),
@@ -59,6 +60,31 @@ ROWS = [
     Row("+999 123 456 789", "KZ", None, UNREADABLE),
     Row("1", "KZ", None, UNREADABLE),
     Row("12 34", "KZ", None, UNREADABLE),
+    # more than a number: nothing is dropped
+    *(
+        Row(text, "KZ", None, UNREADABLE)
+        for text in (
+            "Иван +7 701 123 45 67", "тел. 8 701 123 45 67", "8 701 123 45 67 Иван", "+7 701 123 45 67 ab", "8 701 ABCDEFG", "8 701 a 123 45 67",
+            "8 701 123x45 67", "*31#87011234567", "8*701*1234567", r"8 701 123 45 67 \ x12", "8 701 123 45 67/x 8 702 123 45 67",
+            "8 701 123 45 67, 8 702 123 45 67", "8 701 123 45 67 8 702 123 45 67", "8 701 123 45 67 ext. 12 ext. 13", "8 701 123 45 67 ext. 12/x13",
+            "+7 701 123 45 67 x1234567890", "8 701 123 45 67 ext. 123456789012345678901", "8 701 123 45 6²", "8 701 123 45 67;isub=12",
+            "tel:7011234567;phone-context=+7;ext=12", "tel:7011234567;phone-context=example.com", "tel:+77011234567;phone-context=+7",
+            "Иван tel:+77011234567", "+7 000 00 00", "+0",
+        )
+    ),
+    Row("+7 (000)", "AU", None, UNREADABLE),
+    Row("+61 00000", "AU", None, UNREADABLE),
+    Row("*6050", "IL", None, UNREADABLE),
+    Row("1-800-FLOWERS", "US", None, UNREADABLE),
+    Row("+49 30x1234567890", "DE", None, UNREADABLE),
+    # more than digits: separators, invisible characters, tel: URIs
+    Row("\u202a+7\u00a0701\u2011123\u201145\u201167\u202c", "KZ", KZ),
+    Row("Tel: (701) 123\u201345\u201367.", "KZ", KZ),
+    Row("tel:701-123-4567;phone-context=+7", "KZ", KZ),
+    Row("tel:727-250-0001;ext=12;phone-context=+7", "KZ", f"{OFFICE};ext=12"),
+    Row("tel:+7-727-250-0001;ext=12", "KZ", f"{OFFICE};ext=12"),
+    Row("+44 (0)20 7946 0958", "GB", "+442079460958"),
+    Row("030/901820", "DE", "+4930901820"),
     # extensions and short numbers
     Row("1001", "KZ", "1001"),
     Row("１００１", "KZ", "1001"),
@@ -76,6 +102,16 @@ ROWS = [
             ("KZ", "1030"),
         )
     ),
+    # emergency and short numbers behind zeros and country codes
+    *(Row(text, "DE", None, EMERGENCY) for text in ("+490112", "+49(0)112", "+49 0 110", "+49 000112", "+49 1121234", "0112", "00112")),
+    *(Row(text, "DE", None, SHORT) for text in ("+49 118 33", "+490118 33", "+49 116 117")),
+    Row("+39 000113", "IT", None, EMERGENCY),
+    Row("+39 011 830", "IT", "+39011830"),
+    Row("+358 00112", "FI", None, EMERGENCY),
+    Row("+43 (0)133", "AT", None, EMERGENCY),
+    Row("+972 000101", "IL", None, UNREADABLE),
+    Row("+44 0118 625", "GB", None, SHORT),
+    Row("0103", "KZ", None, EMERGENCY),
     # types
     Row("8 800 100 00 00", "RU", "+78001000000"),
     Row("8 809 123 45 67", "RU", None, TYPE),

@@ -31,8 +31,11 @@ PUBLIC = [
     "[2606:4700::1111]",
     "xn--80ak6aa92e.com",
     "пример.рф",
+    "उदाहरण.भारत",
+    "under_score.example",
     "127.0.0.1.example.com",
 ]
+INVISIBLE = "\u00ad\u034f\u061c\u180b\u180e\u200b\u200c\u200d\u2060\u2064\ufe00\ufe0f\ufeff\U000e0100"
 
 
 @pytest.mark.parametrize("host", PRIVATE)
@@ -76,6 +79,20 @@ def test_a_port_of_another_service_is_refused(port: int) -> None:
         ("https://127.0.0.256/", "url_parsing"),
         ("https://1.2.3.4.5/", "url_parsing"),
         ("https://exa mple.com/", "url_parsing"),
+        ("https://a..b/", "url_parsing"),
+        ("https://.example.com/", "url_parsing"),
+        ("https://localhost../", "url_parsing"),
+        ("https://[v1.x]/", "url_parsing"),
+        ("https://[example.com]/", "url_parsing"),
+        ("https://[127.0.0.1]/", "url_parsing"),
+        (f"https://{'a' * 64}.example/", "url_parsing"),
+        ("https://exa*mple.com/", "url_parsing"),
+        ("https://exa,mple.com/", "url_parsing"),
+        *(
+            (f"https://{host}/", "url_parsing")
+            for one in INVISIBLE
+            for host in (f"localho{one}st", f"169.254.169.254{one}")
+        ),
         ("https://example.com/a b", "url_parsing"),
         ("https://example.com/приём", "url_parsing"),
         ("https://example.com/?name=Ә", "url_parsing"),
