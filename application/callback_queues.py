@@ -76,11 +76,15 @@ class CallbackQueues:
         idempotency = Idempotency(self._log, request, caller.scope)
 
         async def record() -> CommandResult[QueueFact]:
-            await self._require_room(caller.organization_id)
-            stream = queue_stream(await self._sequences.new_queue_id())
-            envelope = request.envelope(caller.organization_id, caller.actor)
-            appended = await self._log.append(stream, 0, facts, envelope, idempotency.key)
-            self._headroom.note(caller.organization_id, appended.position)
+            organization = await self._directory.organization(caller.organization_id)
+            if organization is None:
+                raise OrganizationNotFound
+            limits = self._limits.with_own(organization.settings.limits)
+            async with self._headroom.reserve(caller.organization_id, limits) as room:
+                stream = queue_stream(await self._sequences.new_queue_id())
+                envelope = request.envelope(caller.organization_id, caller.actor)
+                appended = await self._log.append(stream, 0, facts, envelope, idempotency.key)
+                room.position = appended.position
             return CommandResult(appended.events)
 
         return _result(await idempotency.run(record))
@@ -116,12 +120,6 @@ class CallbackQueues:
     async def delete(self, queue_id: int, request: Request) -> QueueResult:
         """Delete the queue and cancel its waiting callbacks. Raises QueueNotFound, ConcurrentUpdate, StorageUnavailable."""
         return await self._change(queue_id, request, CallbackQueue.delete)
-
-    async def _require_room(self, organization_id: int) -> None:
-        organization = await self._directory.organization(organization_id)
-        if organization is None:
-            raise OrganizationNotFound
-        await self._headroom.require(organization_id, self._limits.with_own(organization.settings.limits))
 
     async def _change(self, queue_id: int, request: Request, decide: Decision) -> QueueResult:
         caller = request.token_holder

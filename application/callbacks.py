@@ -84,22 +84,21 @@ class Callbacks:
                 raise OrganizationNotFound
             settings = organization.settings
             limits = self._limits.with_own(settings.limits)
-            await self._waiting.require(caller.organization_id, limits, len(new))
-            ids = await self._sequences.new_callback_ids(len(new))
             builder = NewCallbackFacts(queue_id, settings.region, policy_of(settings), self._targets)
-            facts = await builder.build(caller.organization_id, new, ids)
             envelope = request.envelope(caller.organization_id, caller.actor)
-            streams = [callback_stream(callback_id) for callback_id in ids]
-            async with self._number_quota.reserve(
-                caller.organization_id,
-                _called(facts),
-                limits.open_per_number,
-                own=settings.caller_ids,
-                queue_id=queue_id,
-            ) as reservation:
-                appended = await self._log.append_all(streams, facts, envelope, idempotency.key)
-                reservation.position = appended.position
-            self._waiting.note(caller.organization_id, appended.position, len(new))
+            async with self._waiting.reserve(caller.organization_id, limits, len(new)) as room:
+                ids = await self._sequences.new_callback_ids(len(new))
+                facts = await builder.build(caller.organization_id, new, ids)
+                streams = [callback_stream(callback_id) for callback_id in ids]
+                async with self._number_quota.reserve(
+                    caller.organization_id,
+                    _called(facts),
+                    limits.open_per_number,
+                    own=settings.caller_ids,
+                    queue_id=queue_id,
+                ) as reservation:
+                    appended = await self._log.append_all(streams, facts, envelope, idempotency.key)
+                    room.position = reservation.position = appended.position
             return CommandResult(appended.events)
 
         handled = await idempotency.run(record)

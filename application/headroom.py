@@ -1,7 +1,8 @@
 """Headroom below a limit of an organisation, from a count that a view keeps."""
 
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from time import monotonic
 
 import msgspec
@@ -20,27 +21,48 @@ class Usage(msgspec.Struct, frozen=True):
     position: int
 
 
-class _Estimate:
-    """The last count of an organisation, and what this process has added since."""
+class HeadroomReservation:
+    """What a request is about to add; ``position`` is where the log holds it, once it is recorded."""
 
     def __init__(self) -> None:
-        self.used = 0
-        self.counted_at = -FRESH_S
-        self.added: deque[tuple[int, int]] = deque()
+        """Nothing is recorded yet."""
+        self.position: int | None = None
 
-    def set_count(self, usage: Usage, now: float) -> None:
-        while self.added and self.added[0][0] <= usage.position:
-            self.added.popleft()
-        self.used = usage.count + sum(more for _, more in self.added)
+
+class _Estimate:
+    """The last count of an organisation, and what requests of this process have added since, or are about to add."""
+
+    def __init__(self) -> None:
+        self.usage = Usage(0, -1)
+        self.counted_at = -FRESH_S
+        self.reserved = 0
+        self._recorded = 0
+        self._unseen: deque[tuple[int, int]] = deque()
+
+    @property
+    def used(self) -> int:
+        return self.usage.count + self._recorded + self.reserved
+
+    def set_usage(self, usage: Usage, now: float) -> None:
+        """Keep a count, unless a newer one arrived before it."""
+        if usage.position >= self.usage.position:
+            self.usage = usage
+            while self._unseen and self._unseen[0][0] <= usage.position:
+                self._recorded -= self._unseen.popleft()[1]
         self.counted_at = now
+
+    def record(self, position: int, more: int) -> None:
+        """Count what was recorded at a log position, until the view has seen it."""
+        if position > self.usage.position:
+            self._unseen.append((position, more))
+            self._recorded += more
 
 
 class Headroom:
     """Refuses what would exceed a limit of an organisation, at the cost of at most one count a second as a rule.
 
-    The count is as old as its view. What this process has recorded is added to it, so one process exceeds the limit at
-    most by the requests that it handles at the same moment. Several processes exceed it by what the others record within
-    a second, or while the view lags.
+    The count is as old as its view. What this process has recorded, or is about to record, is added to it, so one process
+    does not exceed the limit. Several processes exceed it by what the others record within a second, or while the view lags.
     """
 
     def __init__(
@@ -52,17 +74,24 @@ class Headroom:
         self._clock = clock
         self._estimates: OrderedDict[int, _Estimate] = OrderedDict()
 
-    async def require(self, organization_id: int, limits: Limits, more: int = 1) -> None:
-        """Reserve ``more`` for the organisation until the next count. Raises LimitReached, StorageUnavailable."""
+    @asynccontextmanager
+    async def reserve(self, organization_id: int, limits: Limits, more: int = 1) -> AsyncGenerator[HeadroomReservation]:
+        """Reserve room for ``more`` while the block records them, and sets the reservation's position.
+
+        Raises LimitReached, StorageUnavailable.
+        """
         estimate, limit = self._estimate(organization_id), getattr(limits, self._limit)
         if self._clock() - estimate.counted_at >= FRESH_S or estimate.used + more > limit:
-            estimate.set_count(await self._usage(organization_id), self._clock())
+            estimate.set_usage(await self._usage(organization_id), self._clock())
         limits.require_room(self._limit, estimate.used, more)
-        estimate.used += more
-
-    def note(self, organization_id: int, position: int, more: int = 1) -> None:
-        """Count what was recorded at a log position, until the view has seen it."""
-        self._estimate(organization_id).added.append((position, more))
+        estimate.reserved += more
+        reservation = HeadroomReservation()
+        try:
+            yield reservation
+        finally:
+            estimate.reserved -= more
+            if reservation.position is not None:
+                estimate.record(reservation.position, more)
 
     def _estimate(self, organization_id: int) -> _Estimate:
         estimate = self._estimates.setdefault(organization_id, _Estimate())

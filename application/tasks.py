@@ -173,13 +173,14 @@ class Tasks:
             return CommandResult((await self._log.append(task_stream(task_id), 0, [fact], envelope, key)).events)
         organization_id, settings = operator.organization_id, operator.settings
         limits, called = self._limits.with_own(settings.limits), [CalledNumber("caller_phone", Leg.B, phone)]
-        await self._waiting.require(organization_id, limits)
-        async with self._number_quota.reserve(
-            organization_id, called, limits.open_per_number, own=settings.caller_ids
-        ) as reservation:
+        async with (
+            self._waiting.reserve(organization_id, limits) as room,
+            self._number_quota.reserve(
+                organization_id, called, limits.open_per_number, own=settings.caller_ids
+            ) as reservation,
+        ):
             appended = await self._log.append(task_stream(task_id), 0, [fact], envelope, key)
-            reservation.position = appended.position
-        self._waiting.note(organization_id, appended.position)
+            room.position = reservation.position = appended.position
         return CommandResult(appended.events)
 
     async def _change(self, task_id: str, request: Request, decide: Decision, reason: str | None = None) -> TaskResult:

@@ -179,7 +179,7 @@ async def test_callbacks_that_wait_ring_or_wait_for_a_busy_line_are_open_on_both
         assert await is_open(client, extension, 7) == {client: 2}
         (rings,) = await started(exchange, Limits())
         assert await exchange.rows("SELECT callback_id FROM perezvon_1.open_calls") == [(rings,)]
-        assert await is_open(client, extension) == {client: 2}
+        assert await is_open(client) == {client: 2}
         assert (await is_open(client, at_most=2))[client] >= 2
         await exchange.do("UPDATE perezvon_1.queue_slots SET client_leg = 'a', slots = 9")
         await exchange.do("UPDATE perezvon_1.open_calls SET client_line = a_line")
