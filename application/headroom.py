@@ -22,10 +22,10 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class HeadroomReservation:
-    """What a request is about to add; ``position`` is where the log holds it, once it is recorded."""
+    """Room that a request holds; ``position`` is where the log holds what it added, once that is recorded."""
 
     def __init__(self) -> None:
-        """Nothing is recorded yet."""
+        """Start without a position."""
         self.position: int | None = None
 
 

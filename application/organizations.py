@@ -1,7 +1,7 @@
 """Use cases of administration: organisations, members, operators, tokens, settings."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 from msgspec.structs import replace
@@ -182,8 +182,11 @@ class OrganizationsAdmin:
     ) -> NewToken:
         """Issue a token. Expired tokens count against the limit until they are revoked.
 
-        Raises OrganizationNotFound, LimitReached, UnknownMember, RoleTooHigh.
+        Raises OrganizationNotFound, LimitReached, UnknownMember, RoleTooHigh, and InvalidField for an ``expires_at`` that has
+        passed.
         """
+        if expires_at is not None and expires_at <= datetime.now(UTC):
+            raise InvalidField("expires_at", "Expected a time in the future, or none for a token that does not expire")
         name = name and name.strip()
         token, issued = _new_token(organization_id, role, name=name)
 

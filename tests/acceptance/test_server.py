@@ -91,6 +91,19 @@ async def test_head_and_long_body_in_one_go_are_no_long_head(port: int, service:
     assert response.startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("rest", [b"-1\r\n{}", b"zz\r\n{}", b"ffffffffffffffffff\r\n{}", b"2\r\n{}XX0\r\n\r\n"])
+async def test_malformed_chunks_are_400_at_once(port: int, rest: bytes) -> None:
+    response = await send_and_read(port, HEAD + b"transfer-encoding: chunked\r\n\r\n" + rest)
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert response.endswith(b"The request is not valid HTTP/1.1")
+
+
+@pytest.mark.parametrize("coding", [b"xchunked", b"identity", b"gzip, chunked"])
+async def test_another_transfer_coding_than_chunked_is_501(port: int, coding: bytes) -> None:
+    response = await send_and_read(port, HEAD + b"transfer-encoding: %s\r\n\r\n2\r\n{}\r\n0\r\n\r\n" % coding)
+    assert response.startswith(b"HTTP/1.1 501 ")
+
+
 async def test_an_endless_body_is_413(port: int) -> None:
     chunk = b"10000\r\n" + b" " * 65_536 + b"\r\n"
     response = await send_and_read(

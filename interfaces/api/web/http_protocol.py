@@ -37,6 +37,7 @@ MALFORMED = Refusal("malformed", b"400 Bad Request", b"The request is not valid 
 HOST = Refusal(
     "host", b"400 Bad Request", b"Send exactly one Host field, with a name or an address and optionally a port"
 )
+TRANSFER_CODING = Refusal("transfer_coding", b"501 Not Implemented", b"The only Transfer-Encoding is chunked")
 CONNECTIONS = Refusal(
     "connections", b"503 Service Unavailable", b"Too many connections, in total or from your address; try again"
 )
@@ -142,6 +143,9 @@ class BoundedProtocol(HttpToolsProtocol):
             raise RequestRefused
         if len(name) == len(b"host") and name.lower() == b"host":
             self._hosts += 1 if _HOST.fullmatch(value) else 2
+        elif name.lower() == b"transfer-encoding" and value.lower().strip() != b"chunked":  # RFC 9112 §6.1
+            self._refuse(TRANSFER_CODING)
+            raise RequestRefused
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -208,7 +212,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Respond and close; while the response of an earlier request is sent, close after it."""
+        """Respond and close; while the response of an earlier request is sent, close after it.
+
+        A request whose body is still read gets this response, and its handler a disconnected client.
+        """
         self._stop_timer()
         if self._is_discarding or self.transport.is_closing():
             return
@@ -217,6 +224,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_discarding = True
         if self.cycle and not self.cycle.response_complete:
             self.cycle.keep_alive = False
+            if self.cycle.more_body and not self.cycle.response_started:
+                self._write(refusal)
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+                self._linger()
         else:
             self._write(refusal)
             self._linger()
