@@ -5,7 +5,7 @@ channels of the switch.
 """
 
 import asyncio
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Hashable, Iterator
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -48,7 +48,7 @@ class FairShare:
         self.waited_s = 0.0
         self.refused = 0
         self._waiting_max = waiting_max
-        self._held: Counter[Hashable] = Counter()
+        self._held: dict[Hashable, int] = {}
         self._waiting: OrderedDict[Hashable, deque[_Waiter]] = OrderedDict()
         _shares.add(self)
 
@@ -59,7 +59,7 @@ class FairShare:
 
     def held(self, owner: Hashable) -> int:
         """Return the number of places that the owner holds."""
-        return self._held[owner]
+        return self._held.get(owner, 0)
 
     def is_waiting(self, owner: Hashable) -> bool:
         """Return whether a request of the owner waits."""
@@ -67,7 +67,7 @@ class FairShare:
 
     def room(self, owner: Hashable) -> int:
         """Return how many places the owner may take now."""
-        return max(0, (self.free - self._held[owner] + 1) // 2)
+        return max(0, (self.free - self._held.get(owner, 0) + 1) // 2)
 
     def try_acquire(self, owner: Hashable, places: int = 1) -> bool:
         """Take places at once; return whether they were free for this owner, without a request of its own that waits."""
@@ -104,9 +104,9 @@ class FairShare:
 
     def release(self, owner: Hashable, places: int = 1) -> None:
         """Return places, and admit requests that wait for them."""
-        self._held[owner] -= places
-        if not self._held[owner]:
-            del self._held[owner]
+        held = self._held.pop(owner, 0) - places
+        if held:
+            self._held[owner] = held
         self.free += places
         self._admit()
 
@@ -124,7 +124,7 @@ class FairShare:
         return places <= self.room(owner) or (self.free == self.places and places <= self.places)
 
     def _take(self, owner: Hashable, places: int) -> None:
-        self._held[owner] += places
+        self._held[owner] = self._held.get(owner, 0) + places
         self.free -= places
 
     def _admit(self) -> None:

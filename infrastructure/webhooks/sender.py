@@ -28,6 +28,7 @@ BODY_SECONDS = 2.0
 READ_MAX = 16 << 10
 HEAD_BYTES = 1 << 10
 _KEEP_ALIVE_SECONDS = 75.0
+_TIMEOUT = ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
 _SKIPPED = ("Accept", "Accept-Encoding", "User-Agent")
 
 
@@ -90,10 +91,11 @@ class AiohttpSender:
             data=body,
             headers=headers,
             allow_redirects=False,
-            timeout=ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            timeout=_TIMEOUT,
         )
 
 
+@lru_cache(maxsize=1024)
 def wire_url(url: str) -> URL:
     """Return a URL whose path and query are sent as they are, byte for byte; the host is in lower case and ASCII (IDNA).
 
