@@ -22,8 +22,6 @@ _EVENT_ARRAYS = """
     %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[]
 """
 _KEY_ARRAYS = "%b::int[], %b::bytea[], %b::bytea[], %b::text[], %b::bigint[], %b::int[]"
-_OWNER_ARRAYS = "%b::int[], %b::text[], %b::bigint[], %b::bigint[]"
-
 APPEND = f"""
     SELECT verdict, last_position, at
     FROM {APPEND_FUNCTION}({_EVENT_ARRAYS})
@@ -31,10 +29,6 @@ APPEND = f"""
 _APPEND_WITH_KEYS = f"""
     SELECT verdict, last_position, at
     FROM {APPEND_FUNCTION}({_EVENT_ARRAYS}, {_KEY_ARRAYS})
-""".encode()
-_APPEND_OWNED = f"""
-    SELECT verdict, last_position, at
-    FROM {APPEND_FUNCTION}({_EVENT_ARRAYS}, {_KEY_ARRAYS}, {_OWNER_ARRAYS})
 """.encode()
 
 _OVERHEAD_BYTES = 512
@@ -77,7 +71,6 @@ class _Arrays:
             *(Int4Array(), ByteaArray(), ByteaArray()),
             *(TextArray(), Int8Array(), Int4Array()),
         )
-        self.owners: tuple[list[Any], ...] = (Int4Array(), TextArray(), Int8Array(), Int8Array())
 
     def add(self, number: int, command: Command) -> None:
         """Add a command; numbers ascend from 1."""
@@ -101,17 +94,9 @@ class _Arrays:
             row = (number, key.digest, key.fingerprint, command.stream, version, key.status)
             for column, value in zip(self.keys, row, strict=True):
                 column.append(value)
-        if command.version and command.facts:
-            owned, owned_streams, owned_versions, owners = self.owners
-            owned.append(number)
-            owned_streams.append(command.stream)
-            owned_versions.append(command.version)
-            owners.append(envelope.organization_id)
 
     def call(self) -> tuple[bytes, tuple[list[Any], ...]]:
         """Return the shortest call of the function that passes them, and its values."""
-        if self.owners[0]:
-            return _APPEND_OWNED, self.events + self.keys + self.owners
         return (_APPEND_WITH_KEYS, self.events + self.keys) if self.keys[0] else (APPEND, self.events)
 
 

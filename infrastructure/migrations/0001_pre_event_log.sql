@@ -49,17 +49,16 @@ REVOKE ALL ON FUNCTION {schema}.{table_refuse} FROM PUBLIC;
 -- of their own, at most one for each command. The verdict on a command is "conflict" if one of its (stream, version)
 -- exists or is used by an earlier command of the batch, and "claimed" if its key exists; other commands of the batch are
 -- not affected. All others are numbered without gaps and inserted. Returns a row for each command that has events or a key.
--- A caller may state who owns the streams that it continues ("owned", parallel arrays): if the event (stream, version) exists
--- and belongs to another organisation, the verdict on the command is "foreign".
+-- The versions of a stream are contiguous, those of an organisation's stream from 1 on, so nothing can be inserted before an
+-- event: an event whose predecessor is missing is an error of the caller and raises an exception. If the predecessor belongs
+-- to another organisation, the verdict on the command is "foreign".
 -- The lock of the writers is held until the transaction ends: events commit in the order of their numbers, so a reader that
 -- follows notification_id never misses an event.
 CREATE FUNCTION {schema}.{table_append}(
     command int[], stream text[], version bigint[], topic text[], state bytea[],
     organization bigint[], actor text[], reason text[], causation text[], correlation text[],
     claim_command int[] DEFAULT '{}', claim_digest bytea[] DEFAULT '{}', claim_fingerprint bytea[] DEFAULT '{}',
-    claim_stream text[] DEFAULT '{}', claim_version bigint[] DEFAULT '{}', claim_status int[] DEFAULT '{}',
-    owned_command int[] DEFAULT '{}', owned_stream text[] DEFAULT '{}', owned_version bigint[] DEFAULT '{}',
-    owned_organization bigint[] DEFAULT '{}'
+    claim_stream text[] DEFAULT '{}', claim_version bigint[] DEFAULT '{}', claim_status int[] DEFAULT '{}'
 ) RETURNS TABLE (answered int, verdict text, last_position bigint, at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -73,6 +72,7 @@ DECLARE
     careful boolean := cardinality(claim_command) > 0;
     conflicts int[] := '{}';
     misplaced int[] := '{}';
+    orphan text;
     taken int[] := '{}'; -- the misplaced ones, too
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -82,12 +82,26 @@ BEGIN
     SELECT t.notification_id, t.recorded_at INTO head, now FROM {schema}.{table} t ORDER BY t.notification_id DESC LIMIT 1;
     head := coalesce(head, 0);
     now := greatest(clock_timestamp(), now);
-    IF cardinality(owned_command) > 0 THEN
-        SELECT coalesce(array_agg(o.command), '{}') INTO misplaced
-        FROM unnest(owned_command, owned_stream, owned_version, owned_organization)
-            AS o(command, stream, version, organization)
-        JOIN {schema}.{table} t ON t.originator_id = o.stream AND t.originator_version = o.version
-        WHERE t.organization_id IS DISTINCT FROM o.organization;
+    -- A new stream of an organisation needs no look-up: the index admits one event with version 1.
+    IF NOT 1 = ALL (version) OR array_position(organization, NULL) IS NOT NULL THEN
+        SELECT coalesce(array_agg(f.command) FILTER (WHERE f.is_foreign), '{}'), min(f.stream) FILTER (WHERE f.is_orphan)
+        INTO misplaced, orphan
+        FROM (SELECT u.command, u.stream,
+                     t.originator_id IS NOT NULL AND t.organization_id IS DISTINCT FROM u.organization AS is_foreign,
+                     t.originator_id IS NULL AND (u.organization IS NOT NULL OR EXISTS (
+                         SELECT FROM {schema}.{table} s WHERE s.originator_id = u.stream)) AS is_orphan
+              FROM (SELECT e.command, e.stream, e.version, e.organization,
+                           lag(e.command) OVER w = e.command AND lag(e.stream) OVER w = e.stream
+                               AND lag(e.version) OVER w = e.version - 1
+                               AND lag(e.organization) OVER w IS NOT DISTINCT FROM e.organization AS follows
+                    FROM unnest(command, stream, version, organization) WITH ORDINALITY
+                        AS e(command, stream, version, organization, n)
+                    WINDOW w AS (ORDER BY e.n)) u
+              LEFT JOIN {schema}.{table} t ON t.originator_id = u.stream AND t.originator_version = u.version - 1
+              WHERE u.follows IS NOT TRUE AND (u.version <> 1 OR u.organization IS NULL)) f;
+        IF orphan IS NOT NULL THEN
+            RAISE EXCEPTION 'an event of stream % has no predecessor', orphan USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
         taken := misplaced;
     END IF;
 

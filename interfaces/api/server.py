@@ -50,9 +50,9 @@ class DrainingServer(uvicorn.Server):
 
     def drain(self) -> None:
         """Finish the requests in flight and stop; on the second call, stop at once."""
-        _log.info("draining")
         self.force_exit = self.should_exit
         self.should_exit = self._api.draining = True
+        _log.info("draining")
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

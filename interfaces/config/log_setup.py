@@ -3,10 +3,11 @@
 import logging
 import os
 import sys
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
+from prometheus_client import Counter
 from structlog.typing import Processor
 
 from interfaces.config.log_fields import add_log_fields
@@ -14,7 +15,27 @@ from interfaces.config.settings import BadSetting, Settings
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _CHATTY = ("httpx", "httpcore", "asyncio")
+_LOST = Counter("perezvon_log_lines_lost", "Lines of the log that could not be written.")
 _encoder = msgspec.json.Encoder(enc_hook=repr)
+
+
+class _Output:
+    """The stream of the log. A line that cannot be written is lost and counted: no request, and no signal, depends on it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except OSError:  # the reader of a pipe is gone, or the disk is full
+            _LOST.inc()
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            _LOST.inc()
 
 
 def set_up_logging(settings: Settings, stream: TextIO = sys.stderr) -> None:
@@ -30,14 +51,14 @@ def set_up_logging(settings: Settings, stream: TextIO = sys.stderr) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    rendered = _renderers(settings, stream)
+    rendered, output = _renderers(settings, stream), cast("TextIO", _Output(stream))
     structlog.configure(
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

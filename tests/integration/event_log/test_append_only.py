@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from psycopg.errors import InsufficientPrivilege
+from psycopg.errors import InsufficientPrivilege, IntegrityConstraintViolation
 
 from infrastructure.postgres.connections import service_dsn
 from tests.support.histories import filed
@@ -64,3 +64,19 @@ def test_only_the_service_may_execute_the_append_function(log: str) -> None:
             " FROM pg_proc WHERE proname = 'stored_events_append'"
         ).fetchone()
     assert row == (["perezvon_app"],)
+
+
+@pytest.mark.parametrize("version", [-5, 0, 3, 1000])
+@pytest.mark.parametrize(("stream", "organization"), [("task/a", "1"), ("task/a", "NULL"), ("task/new", "1")])
+def test_the_service_cannot_append_an_event_without_its_predecessor(
+    log: str, stream: str, organization: str, version: int
+) -> None:
+    with (
+        psycopg.connect(service_dsn(log)) as service,
+        pytest.raises(IntegrityConstraintViolation, match="no predecessor"),
+    ):
+        service.execute(
+            "SELECT verdict FROM perezvon_1.stored_events_append(%s, %s, %s, '{x}', ARRAY['{}'::bytea], %s,"
+            " '{NULL}', '{NULL}', '{NULL}', '{NULL}')",
+            ("{1}", f"{{{stream}}}", f"{{{version}}}", f"{{{organization}}}"),
+        )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from prometheus_client import REGISTRY
 
 from interfaces.config.log_fields import LogFields, set_log_fields
 from interfaces.config.log_setup import set_up_logging
@@ -52,6 +53,18 @@ def test_the_standard_librarys_loggers_come_out_the_same_way() -> None:
     logging.getLogger("uvicorn.error").warning("Invalid %s", "request")
     (line,) = lines(stream)
     assert (line["event"], line["level"], line["logger"]) == ("Invalid request", "warning", "uvicorn.error")
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_counted() -> None:
+    class Broken(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    before = REGISTRY.get_sample_value("perezvon_log_lines_lost_total") or 0.0
+    set_up_logging(Settings(), Broken())
+    structlog.get_logger("perezvon").info("lost")
+    logging.getLogger("uvicorn.error").warning("lost too")
+    assert (REGISTRY.get_sample_value("perezvon_log_lines_lost_total") or 0.0) >= before + 2
 
 
 def test_people_at_a_terminal_get_no_json() -> None:
