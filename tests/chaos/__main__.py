@@ -45,10 +45,14 @@ def main() -> int:
     beside.add_argument("--without-shares", action="store_true", help="run a build without fair shares: must fail")
     database_ = parser.add_argument_group("faults of the database")
     database_.add_argument("--database", action="store_true", help="ten faults, each for eight seconds or --seconds")
-    database_.add_argument("--short", action="store_true", help="half of the faults")
+    parser.add_argument(
+        "--short", action="store_true", help="half of the database's faults; beside a neighbour 20 s, judged by medians"
+    )
     options = parser.parse_args()
     if options.neighbour:
-        return neighbour.main(seconds=options.seconds, shares=not options.without_shares, as_json=options.json)
+        return neighbour.main(
+            seconds=options.seconds, shares=not options.without_shares, is_short=options.short, as_json=options.json
+        )
     if options.asterisk:
         return asterisk.main(runs=options.runs, seed=options.seed, dial_again=options.dial_again, as_json=options.json)
     if options.database:

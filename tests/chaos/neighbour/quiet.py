@@ -43,10 +43,11 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     url_before: Sequence[float]
     url_after: Sequence[float]
 
-    def p99_ms(self) -> dict[str, float]:
-        """Return the 99th percentile of each, in milliseconds."""
+    def percentile_ms(self, percent: int) -> dict[str, float]:
+        """Return that percentile of each, in milliseconds."""
         return {
-            name: round(1000 * percentile(list(values), 99), 1) for name, values in msgspec.structs.asdict(self).items()
+            name: round(1000 * percentile(list(values), percent), 1)
+            for name, values in msgspec.structs.asdict(self).items()
         }
 
 
