@@ -95,16 +95,10 @@ def _charge_stranger(request: AnyRequest, context: RequestContext) -> None:
 async def _authenticate(request: AnyRequest, context: RequestContext, header: bytes) -> None:
     """Set the caller in the context, and charge the token. Raises Unauthenticated and TooManyRequests."""
     api, given = context.api, _BEARER.fullmatch(header)
-    holder = None
-    if given is not None:
-        token_id = given[1].decode()
-        if token_id not in api.recent_tokens and api.limits.enabled:
-            api.limits.strangers.require(address_of(request))  # an address that guesses costs no look-up
-        holder = await _holder(api, token_id, given[2].decode())
+    holder = None if given is None else await _holder(api, given[1].decode(), given[2].decode())
     if holder is None:
         _charge_stranger(request, context)
         raise Unauthenticated
-    api.recent_tokens.add(holder.token_id)
     context.caller = caller = Caller(
         organization_id=holder.organization_id,
         token_id=holder.token_id,

@@ -27,7 +27,6 @@ class ApiState:
         self.services = services
         self.limits = RateLimits(settings)
         self.recent_operator_keys = RecentKeys()
-        self.recent_tokens = RecentKeys()
         self.recent_state = RecentState(services.readiness)
         self.bodies = BodyBudget()
         self.written_positions = WrittenPositions()

@@ -71,12 +71,6 @@ class Buckets:
             raise TooManyRequests(burst, (1 - level) / rate, (burst - level) / rate)
         return RateLimitStatus(burst, int(level - 1), ceil((burst - level + 1) / rate))
 
-    def require(self, key: str) -> None:
-        """Raise TooManyRequests if the key's bucket, which has the common rate and burst, is empty; take nothing."""
-        bucket = self._buckets.get(key)
-        if bucket is not None and (level := bucket.level_at(self._clock())) < 1:
-            raise TooManyRequests(bucket.burst, (1 - level) / bucket.rate, (bucket.burst - level) / bucket.rate)
-
     def refund(self, key: str) -> None:
         """Return one request to the key's bucket, because another bucket is charged for it."""
         if bucket := self._buckets.get(key):
@@ -141,7 +135,7 @@ class RateLimits:
 
 
 class RecentKeys:
-    """Keys that were valid lately, such as ids of tokens; above 10,000, the one used longest ago is forgotten."""
+    """Keys that were valid lately, such as hashes of operators' keys; above 10,000, the one used longest ago is forgotten."""
 
     def __init__(self) -> None:
         """Start without any."""

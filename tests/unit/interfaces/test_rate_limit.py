@@ -27,20 +27,6 @@ def test_a_burst_is_taken_at_once_and_then_the_rate_holds() -> None:
     assert buckets.take("a").remaining == 2
 
 
-def test_an_empty_bucket_is_seen_without_taking_from_it() -> None:
-    clock = Clock()
-    buckets = Buckets(1.0, 1, clock)
-    for _ in range(3):
-        buckets.require("a")
-    buckets.take("a")
-    with pytest.raises(TooManyRequests) as refused:
-        buckets.require("a")
-    assert (refused.value.burst, refused.value.retry_after) == (1, 1.0)
-    clock.now += 1.001
-    buckets.require("a")
-    buckets.take("a")
-
-
 def test_asking_in_vain_does_not_put_off_the_refill() -> None:
     clock = Clock()
     buckets = Buckets(1.0, 1, clock)
