@@ -54,7 +54,6 @@ _SETTINGS = {
     "array_nulls": "on",
     "search_path": "public",  # our own names are qualified; extensions are installed here
     "idle_session_timeout": "0",
-    "client_connection_check_interval": "500",  # a statement whose client has given up ends
     # The server notices within half a minute that the machine of a client is gone, and drops its locks.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
@@ -69,6 +68,7 @@ _DURABLE = """
 """
 _POOLER = "A pooler such as PgBouncer is between this program and the database, and is not supported: connect to Postgres itself"
 _TRANSACTION_TIMEOUT_SINCE = 170000
+_CONNECTION_CHECK_SINCE = 150000  # on every platform; 14 refuses it on some
 _INTERVAL_S = 0.1
 _PROGRESS_S = 10.0
 
@@ -269,6 +269,8 @@ def _settings_of(connection: psycopg.Connection[Any] | AsyncConnection[Any], pur
     }
     if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
         names["transaction_timeout"] = "0"
+    if connection.info.server_version >= _CONNECTION_CHECK_SINCE:
+        names["client_connection_check_interval"] = "500"  # a statement whose client has given up ends
     rows = [f"('{name}', '{value}')" for name, value in names.items()]
     rows.append(f"('synchronous_commit', {_DURABLE})")
     return f"""
