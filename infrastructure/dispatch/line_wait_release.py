@@ -5,6 +5,7 @@ nor the dispatcher waits for them: they are moved in small batches, queue after 
 """
 
 from infrastructure.dispatch.leadership_term import LeadershipTerm
+from infrastructure.dispatch.line_waits import moved_to_timetable
 from infrastructure.dispatch.rests import run_with_rests
 from infrastructure.postgres.sql import statement
 
@@ -20,7 +21,8 @@ _LOCK = statement("""
     FOR UPDATE
 """)
 # A row that is locked is returned to the timetable, or deleted, by the transaction that holds it.
-_MOVE = statement("""
+_MOVE = statement(
+    """
     WITH next AS MATERIALIZED (
         SELECT callback_id, due_at, line IS DISTINCT FROM CASE %(leg)s WHEN 'a' THEN a_line WHEN 'b' THEN b_line END AS is_free
         FROM {schema}.line_waits
@@ -28,21 +30,13 @@ _MOVE = statement("""
         ORDER BY due_at, callback_id
         LIMIT %(limit)s
         FOR UPDATE SKIP LOCKED
-    ), free AS (
-        DELETE FROM {schema}.line_waits
-        WHERE callback_id = ANY(ARRAY(SELECT callback_id FROM next WHERE is_free))
-        RETURNING callback_id, queue_id, organization_id, due_at, position, a_line, b_line
-    ), back AS (
-        INSERT INTO {schema}.timetable (callback_id, queue_id, organization_id, due_at, position, a_line, b_line)
-        SELECT callback_id, queue_id, organization_id, due_at, position, a_line, b_line
-        FROM free
-        ON CONFLICT DO NOTHING
-    )
+    ), <moved>
     SELECT due_at, callback_id, (SELECT min(due_at) FROM free)
     FROM next
     ORDER BY due_at DESC, callback_id DESC
     LIMIT 1
-""")
+""".replace("<moved>", moved_to_timetable("SELECT callback_id FROM next WHERE is_free"))
+)
 _ADVANCE = statement("UPDATE {schema}.queue_slots SET freed_due_at = %s, freed_callback_id = %s WHERE queue_id = %s")
 
 

@@ -12,6 +12,21 @@ from psycopg import AsyncConnection
 from infrastructure.dispatch.due_queue import DueCallback
 from infrastructure.postgres.sql import statement
 
+
+def moved_to_timetable(chosen: str) -> str:
+    """Return the SQL that moves the callbacks whose ids ``chosen`` selects, as the tables ``free`` and ``back`` of a query."""
+    return f"""free AS (
+        DELETE FROM {{schema}}.line_waits
+        WHERE callback_id = ANY(ARRAY({chosen}))
+        RETURNING callback_id, queue_id, organization_id, due_at, position, a_line, b_line
+    ), back AS (
+        INSERT INTO {{schema}}.timetable (callback_id, queue_id, organization_id, due_at, position, a_line, b_line)
+        SELECT callback_id, queue_id, organization_id, due_at, position, a_line, b_line
+        FROM free
+        ON CONFLICT DO NOTHING
+    )"""
+
+
 _SET_APART = statement("""
     WITH busy AS (
         DELETE FROM {schema}.timetable AS t
@@ -25,7 +40,8 @@ _SET_APART = statement("""
     ON CONFLICT DO NOTHING
 """)
 # Steps from queue to queue of a line by index.
-_TAKE_BACK = statement("""
+_TAKE_BACK = statement(
+    """
     WITH RECURSIVE oldest AS (
         SELECT l.line, w.queue_id, w.callback_id
         FROM unnest(%s::bigint[]) AS l (line),
@@ -46,20 +62,12 @@ _TAKE_BACK = statement("""
             ORDER BY queue_id, due_at, callback_id
             LIMIT 1
         ) AS w
-    ), free AS (
-        DELETE FROM {schema}.line_waits
-        WHERE callback_id = ANY(ARRAY(SELECT callback_id FROM oldest))
-        RETURNING callback_id, queue_id, organization_id, due_at, position, a_line, b_line
-    ), back AS (
-        INSERT INTO {schema}.timetable (callback_id, queue_id, organization_id, due_at, position, a_line, b_line)
-        SELECT callback_id, queue_id, organization_id, due_at, position, a_line, b_line
-        FROM free
-        ON CONFLICT DO NOTHING
-    )
+    ), <moved>
     SELECT organization_id, min(due_at)
     FROM free
     GROUP BY organization_id
-""")
+""".replace("<moved>", moved_to_timetable("SELECT callback_id FROM oldest"))
+)
 # Steps from line to line by index.
 _IDLE_LINES = statement("""
     WITH RECURSIVE lines AS (
