@@ -61,6 +61,10 @@ class FairShare:
         """Return the number of places that the owner holds."""
         return self._held.get(owner, 0)
 
+    def without_room(self) -> list[Hashable]:
+        """Return the owners that hold places and may take no more now."""
+        return [owner for owner in self._held if not self.room(owner)]
+
     def is_waiting(self, owner: Hashable) -> bool:
         """Return whether a request of the owner waits."""
         return owner in self._waiting

@@ -35,12 +35,22 @@ class QueuePage(msgspec.Struct, frozen=True, kw_only=True):
 class Idle(StrEnum):
     """The reason why a queue starts no calls now: the first that applies, in this order.
 
-    SWITCH_AWAY: the switch is unreachable, or its trunks carry no calls and the circuit breaker is open.
+    NUMBER_QUOTA, NUMBER_CONGESTED, UNREADABLE: the next callback was due, and is due later: because of attempts to its number
+    in an hour, congestion of calls to it, or events that cannot be read. SWITCH_AWAY: no worker reaches the switch.
+    BREAKER_OPEN: the trunks carry no calls, or none of this organisation. DAILY_QUOTA: the organisation has no calls left
+    today. CLIENT_BUSY: a call with the client of each due callback runs. CHANNELS_FULL: no channel is free for the
+    organisation.
     """
 
     OFF = "off"
     NOTHING_DUE = "nothing_due"
+    NUMBER_QUOTA = "number_quota"
+    NUMBER_CONGESTED = "number_congested"
+    UNREADABLE = "unreadable"
     SWITCH_AWAY = "switch_away"
+    BREAKER_OPEN = "breaker_open"
+    DAILY_QUOTA = "daily_quota"
+    CLIENT_BUSY = "client_busy"
     LIMIT_REACHED = "limit_reached"
     CHANNELS_FULL = "channels_full"
 
@@ -51,7 +61,7 @@ class QueueBoardRow(msgspec.Struct, frozen=True, kw_only=True):
     ``waiting``, ``delayed``, ``running``, ``succeeded`` and ``failed`` count its callbacks without deleted ones. ``taken``
     counts its running calls, with calls that continue after their callback has finished. ``answer_rate`` is the share of
     attempts that joined A and B among all with a known outcome: None before the first. ``oldest_due`` is the due time of
-    the callback that waits longest. ``idle`` is None while calls start.
+    the callback that waits longest. ``idle`` is None while calls start; ``idle_until`` is when that reason ends, if it is known.
     """
 
     id: int
@@ -67,6 +77,7 @@ class QueueBoardRow(msgspec.Struct, frozen=True, kw_only=True):
     answer_rate: float | None
     oldest_due: datetime | None
     idle: Idle | None
+    idle_until: datetime | None = None
 
 
 class QueueBoardPage(msgspec.Struct, frozen=True, kw_only=True):

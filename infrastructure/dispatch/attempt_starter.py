@@ -17,6 +17,7 @@ from application.policies.decision import Decision, Facts
 from application.policies.notify_webhooks import Message, message_of
 from application.ports.call_gateway import Call
 from application.ports.event_log import Appended
+from application.queries.queue_board import Idle
 from domain.callback.callback import replay
 from domain.callback.events import AttemptStarted, CallbackFact, CallbackScheduled, Leg
 from domain.model import Envelope, Recorded
@@ -197,7 +198,8 @@ class AttemptStarter:
         metrics.LINE_HOLDS.inc(len(choice.postponed))
         admission = await self._admit(connection, choice, streams)
         await remove(connection, [due.callback_id for due in choice.to_start])
-        await postpone(connection, choice.postponed)
+        await postpone(connection, choice.postponed, Idle.NUMBER_CONGESTED)
+        await postpone(connection, admission.postponed, Idle.NUMBER_QUOTA)
         await set_apart(connection, choice.busy)
         queues = list(dict.fromkeys(dealt))
         first_rows = await select_first_rows(connection, queues)
@@ -212,7 +214,7 @@ class AttemptStarter:
         await self._open(connection, started, queues, await first_rows.fetchall())
         if messages := [one.message for one in started if one.message]:
             await enqueue(connection, messages, leased_to=self._term.lease.holder)
-        return Batch(started, is_any_settled=choice.is_any or bool(admission.held))
+        return Batch(started, is_any_settled=choice.is_any or bool(admission.held or admission.postponed))
 
     async def _admit(self, connection: AsyncConnection, choice: Choice, streams: Mapping[str, Facts]) -> Admission:
         """Ask the rules and quotas of the organisations; leave in ``choice`` what is started or refused now."""
@@ -225,7 +227,6 @@ class AttemptStarter:
         admission = await self._rules.admit(connection, candidates, now)
         for organization_id, until in admission.held_until.items():
             self._term.turns.hold(organization_id, min(until, now + RECHECK))
-        choice.postponed |= admission.postponed
         waiting = admission.postponed.keys() | admission.held
         choice.to_start = [due for due in choice.to_start if due.callback_id not in waiting]
         return admission
@@ -235,7 +236,7 @@ class AttemptStarter:
         if unreadable := self._quarantine.batch_failed(callback_ids, error):
             until = self._term.turns.now() + QUARANTINED_FOR
             async with self._term.transaction() as connection:
-                await postpone(connection, dict.fromkeys(unreadable, until))
+                await postpone(connection, dict.fromkeys(unreadable, until), Idle.UNREADABLE)
 
     def _decision(self, due: DueCallback, facts: Facts, refused: tuple[Leg, Rule] | None) -> Decision:
         return Decision(

@@ -48,12 +48,15 @@ _ATTEMPTS = statement("""
     WHERE line = ANY(%s) AND started_at > %s
     GROUP BY line
 """)
-# A leader of another gateway may still know the day, or the time zone, of a moment ago: it never begins a day again.
+# A leader of another gateway may still know the day, or the time zone, of a moment ago: it never begins a day again. Calls
+# that start end a hold: the quota was raised, or a day began.
 _COUNT_CALLS = statement(f"""
-    INSERT INTO {{schema}}.organization_calls AS c (organization_id, day_began, calls)
-    SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::bigint[]) AS g (id, day_began, calls) ORDER BY id
+    INSERT INTO {{schema}}.organization_calls AS c (organization_id, day_began, calls, held_until)
+    SELECT id, day_began, calls, coalesce(held_until, '-infinity')
+    FROM unnest(%s::bigint[], %s::timestamptz[], %s::bigint[], %s::timestamptz[]) AS g (id, day_began, calls, held_until)
+    ORDER BY id
     ON CONFLICT (organization_id) DO UPDATE
-    SET (day_began, calls) = (
+    SET held_until = excluded.held_until, (day_began, calls) = (
         SELECT CASE WHEN d.is_new THEN excluded.day_began ELSE c.day_began END,
             CASE WHEN d.is_new THEN 0 ELSE c.calls END + excluded.calls
         FROM (
@@ -182,9 +185,13 @@ class CallRules:
         return zone
 
     async def _count(self, connection: AsyncConnection, admission: Admission, now: datetime) -> None:
-        if admission.started:
-            days = [self._accounts[one].day_began for one in admission.started]
-            values = ([*admission.started], days, [*admission.started.values()])
+        if organizations := [*(admission.started | admission.held_until)]:
+            values = (
+                organizations,
+                [self._accounts[one].day_began for one in organizations],
+                [admission.started.get(one, 0) for one in organizations],
+                [admission.held_until.get(one) for one in organizations],
+            )
             await connection.execute(_COUNT_CALLS, values, prepare=True)
         if admission.lines:
             await connection.execute(_COUNT_ATTEMPTS, (admission.lines, now))

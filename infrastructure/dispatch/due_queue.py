@@ -13,6 +13,7 @@ import msgspec
 from psycopg import AsyncConnection, AsyncCursor
 
 from application.phone_line_key import line_keys
+from application.queries.queue_board import Idle
 from domain.callback.events import CallbackDetails
 from domain.streams import callback_stream
 from infrastructure.postgres.sql import statement
@@ -92,7 +93,7 @@ _FIRST = statement("""
 _DELETE = statement("DELETE FROM {schema}.timetable WHERE callback_id = ANY(%s)")
 _POSTPONE = statement("""
     UPDATE {schema}.timetable AS t
-    SET due_at = p.due_at
+    SET due_at = p.due_at, held_by = %s
     FROM unnest(%s::bigint[], %s::timestamptz[]) AS p (callback_id, due_at)
     WHERE t.callback_id = p.callback_id
 """)
@@ -237,10 +238,10 @@ async def remove(connection: AsyncConnection, callback_ids: Sequence[int]) -> No
     await connection.execute(_DELETE, (callback_ids,), prepare=True)
 
 
-async def postpone(connection: AsyncConnection, until: Mapping[int, datetime]) -> None:
-    """Make callbacks due at a later time; nothing is recorded."""
+async def postpone(connection: AsyncConnection, until: Mapping[int, datetime], held_by: Idle) -> None:
+    """Make callbacks due at a later time; nothing is recorded. The queue board shows the reason ``held_by``."""
     if until:
-        await connection.execute(_POSTPONE, ([*until.keys()], [*until.values()]), prepare=True)
+        await connection.execute(_POSTPONE, (held_by, [*until.keys()], [*until.values()]), prepare=True)
 
 
 async def select_first_rows(connection: AsyncConnection, turns: Iterable[QueueTurn]) -> AsyncCursor[FirstRow]:

@@ -40,7 +40,7 @@ async def lead(term: LeadershipTerm, announce: Announce, stop: asyncio.Event, li
         recorder = OutcomeRecorder(term)
         placer = CallPlacer(term, recorder, announce, group)
         loops = (
-            term.lease.keep(),
+            term.lease.keep(term.full_for),
             recorder.run(),
             _receive_events(term, recorder),
             Reconciler(term, recorder, placer).run(),

@@ -86,6 +86,10 @@ class LeadershipTerm:
         """Take the places of a call that is about to be started; return whether there are any for the organisation."""
         return self.pacing.take_place(organization_id, is_alone=self.turns.is_alone(organization_id))
 
+    def full_for(self) -> list[int]:
+        """Return the organisations that may take no further channel, though some are free: others may need them."""
+        return self.pacing.full_for() if self.turns.are_shared else []
+
     def notify_changed(self) -> None:
         """Wake all loops, to check again whether a call may start or be dialled."""
         self.due.set()

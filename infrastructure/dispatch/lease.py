@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from uuid import uuid4
 
@@ -45,7 +46,7 @@ _ACQUIRE = statement(f"""
 """)
 _RENEW = statement(f"""
     UPDATE {{schema}}.gateway_leases
-    SET until = clock_timestamp() + interval '{LEASE_S} s'
+    SET until = clock_timestamp() + interval '{LEASE_S} s', full_for = %s
     WHERE gateway = %s AND fence = %s
     RETURNING fence
 """)
@@ -102,11 +103,14 @@ class Lease:
         (self.fence,), self._until = row, began + LEASE_S
         return True
 
-    async def keep(self) -> None:
-        """Renew until cancelled. Raises Fenced when the lease is lost, or expires while Postgres is unavailable."""
+    async def keep(self, full_for: Callable[[], list[int]] = list) -> None:
+        """Renew until cancelled. Raises Fenced when the lease is lost, or expires while Postgres is unavailable.
+
+        Each renewal stores which organisations the switch is ``full_for``, for the queue board.
+        """
         while True:
             await asyncio.sleep(RENEW_S)
-            await self._renew()
+            await self._renew(full_for())
 
     async def check(self, connection: AsyncConnection) -> None:
         """Lock the lease until the connection's transaction ends. Raises Fenced."""
@@ -138,11 +142,11 @@ class Lease:
             async with self._pool.connection(within_s=_ANSWER_S) as connection:
                 await connection.execute(_RELEASE, (self.gateway, self.fence))
 
-    async def _renew(self) -> None:
+    async def _renew(self, full_for: list[int]) -> None:
         began = time.monotonic()
         try:
             async with self._pool.connection(within_s=max(0.0, self._until - began)) as connection:
-                row = await (await connection.execute(_RENEW, (self.gateway, self.fence))).fetchone()
+                row = await (await connection.execute(_RENEW, (full_for, self.gateway, self.fence))).fetchone()
         except StorageUnavailable:
             if self.is_held:
                 return

@@ -138,6 +138,11 @@ class Pacing:
         """Note that the switch has accepted or refused a call, or that it is not going to be dialled."""
         self._in_flight.release(organization_id)
 
+    def full_for(self) -> list[int]:
+        """Return the organisations that hold their share of the channels."""
+        holders = self._channels.without_room() if self._channels else ()
+        return [one for one in holders if isinstance(one, int)]
+
     def held_by(self) -> tuple[str, float]:
         """Return what prevents calls from starting, and for how many seconds unless an event changes it."""
         if not self.breakers.gateway.is_closed:

@@ -9,7 +9,8 @@ ALTER TABLE {schema}.queue_slots
 -- older than these columns has none, and does not wait for another call with the client.
 ALTER TABLE {schema}.timetable
     ADD COLUMN a_line bigint,
-    ADD COLUMN b_line bigint;
+    ADD COLUMN b_line bigint,
+    ADD COLUMN held_by text COLLATE "C"; -- why the dispatcher made it due later: a member of Idle, for the queue board
 ALTER TABLE {schema}.open_calls
     ADD COLUMN client_line bigint; -- none where the queue has no client_leg
 CREATE INDEX open_calls_client ON {schema}.open_calls (client_line) WHERE client_line IS NOT NULL;
@@ -18,7 +19,8 @@ CREATE INDEX open_calls_client ON {schema}.open_calls (client_line) WHERE client
 ALTER TABLE {schema}.gateway_leases
     ADD COLUMN paused_until timestamptz NOT NULL DEFAULT '-infinity',
     ADD COLUMN pauses int NOT NULL DEFAULT 0, -- in a row
-    ADD COLUMN is_full boolean NOT NULL DEFAULT false; -- all channels are in use
+    ADD COLUMN is_full boolean NOT NULL DEFAULT false, -- all channels are in use
+    ADD COLUMN full_for bigint[] NOT NULL DEFAULT '{}'; -- organisations that use their share of the channels
 
 -- A lower bound of the rows of each queue in the timetable, in the order of timetable_due; infinity: nothing waits. Searches
 -- begin here, so they do not pass over the index entries of calls that were started: those stay for as long as any
@@ -100,7 +102,8 @@ ALTER TABLE {schema}.open_calls ADD COLUMN is_undialled boolean NOT NULL DEFAULT
 CREATE TABLE {schema}.organization_calls (
     organization_id bigint PRIMARY KEY,
     day_began       timestamptz NOT NULL,
-    calls           bigint NOT NULL
+    calls           bigint NOT NULL,
+    held_until      timestamptz NOT NULL DEFAULT '-infinity' -- no call was left when one was due: for the queue board
 ) WITH (fillfactor = 50);
 
 -- Attempts of the last hour to each phone line, where attempts to a number are limited; the dispatcher deletes older ones.

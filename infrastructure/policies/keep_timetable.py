@@ -83,7 +83,8 @@ _ADD_ENTRIES = statement(
     SET due_at = excluded.due_at,
         position = excluded.position,
         a_line = excluded.a_line,
-        b_line = excluded.b_line
+        b_line = excluded.b_line,
+        held_by = NULL
 """.replace("<callback>", CALLBACK_PREFIX)
 )
 _DELETE_ENTRIES = statement("""

@@ -1,12 +1,13 @@
 """``queue-board``: the state of an organisation's callback queues."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from application.errors import OrganizationNotFound
-from application.queries.queue_board import QueueBoardRow
+from application.queries.queue_board import Idle, QueueBoardRow
 from interfaces.bootstrap.services import Services
 from interfaces.commands.common import ORGANIZATION_ID, ask, on_database
 from interfaces.commands.output import show_items
@@ -34,8 +35,8 @@ _AT_ONCE = 1_000
 def queue_board(organization_id: int, queue_id: int | None, data_dir: Path | None, *, as_json: bool) -> None:
     """Show the state of callback queues.
 
-    The column `idle` gives the reason why no call starts: the queue is off, nothing is due, the switch is unreachable, or
-    the limit of calls is reached. Only the first reason is shown.
+    The column `idle` gives the reason why no call starts, for example that nothing is due, that the switch is unreachable, or
+    that the organisation has made all its calls of the day, and in UTC until when. Only the first reason is shown.
 
     \b
     Examples:
@@ -71,5 +72,10 @@ def _line(queue: QueueBoardRow) -> dict[str, object]:
         "failed": queue.failed,
         "answered": None if rate is None else f"{rate:.0%}",
         "oldest due": due and f"{due:%Y-%m-%d %H:%M:%S}",
-        "idle": queue.idle and queue.idle.replace("_", " "),
+        "idle": queue.idle and _reason(queue.idle, queue.idle_until),
     }
+
+
+def _reason(idle: Idle, until: datetime | None) -> str:
+    reason = idle.replace("_", " ")
+    return f"{reason} until {until:%Y-%m-%d %H:%M:%S}" if until else reason

@@ -16,9 +16,15 @@ _NAMES = ("queue", "waiting", "delayed", "calls", "finished", "answered", "idle 
 _WHY = {
     Idle.OFF: "it is off",
     Idle.NOTHING_DUE: "nothing is due",
+    Idle.NUMBER_QUOTA: "its next number was called too often",
+    Idle.NUMBER_CONGESTED: "its next number cannot be reached",
+    Idle.UNREADABLE: "its next callback cannot be read",
     Idle.SWITCH_AWAY: "the switch is unreachable",
+    Idle.BREAKER_OPEN: "calls met congestion: the circuit breaker is open",
+    Idle.DAILY_QUOTA: "all calls of the day were made",
+    Idle.CLIENT_BUSY: "its clients have calls",
     Idle.LIMIT_REACHED: "its limit of calls is reached",
-    Idle.CHANNELS_FULL: "all channels are in use",
+    Idle.CHANNELS_FULL: "no channel is free",
 }
 
 

@@ -16,6 +16,7 @@ pytest_plugins = ["tests.support.shells"]
 
 FIELDS = (
     "id name status concurrent_task_limit taken waiting delayed running succeeded failed answer_rate oldest_due idle"
+    " idle_until"
 )
 
 

@@ -15,21 +15,34 @@ SELECT
     coalesce(c.failed, 0),
     coalesce(c.attempts_joined, 0),
     coalesce(c.attempts_failed, 0),
-    oldest.due_at,
-    coalesce(oldest.due_at <= clock_timestamp(), false),
+    first.due_at,
+    coalesce(first.due_at <= clock_timestamp(), false),
+    first.held_by,
+    apart.due_at,
     switches.are_there,
-    switches.are_full
+    switches.are_paused,
+    switches.probe_at,
+    switches.are_full,
+    (
+        SELECT held_until
+        FROM {schema}.organization_calls
+        WHERE organization_id = %(organization_id)s AND held_until > clock_timestamp()
+    )
 FROM (
-    SELECT count(*) > 0 AS are_there, coalesce(bool_and(is_full), false) AS are_full
+    SELECT
+        count(*) > 0 AS are_there,
+        coalesce(bool_and(here.is_paused), false) AS are_paused,
+        min(here.paused_until) FILTER (WHERE here.paused_until > clock_timestamp()) AS probe_at,
+        coalesce(bool_and(here.is_full) FILTER (WHERE NOT here.is_paused), false) AS are_full
     FROM {schema}.gateway_leases AS l
-    WHERE link_up
-        AND paused_until = '-infinity'
-        AND until > clock_timestamp()
-        AND NOT EXISTS (
-            SELECT
-            FROM {schema}.organization_pauses AS p
-            WHERE p.gateway = l.gateway AND p.organization_id = %(organization_id)s
-        )
+    LEFT JOIN {schema}.organization_pauses AS p ON p.gateway = l.gateway AND p.organization_id = %(organization_id)s
+    CROSS JOIN LATERAL (
+        SELECT
+            greatest(l.paused_until, p.paused_until) AS paused_until,
+            greatest(l.paused_until, p.paused_until) > '-infinity' AS is_paused,
+            l.is_full OR %(organization_id)s = ANY(l.full_for) AS is_full
+    ) AS here
+    WHERE l.link_up AND l.until > clock_timestamp()
 ) AS switches
 LEFT JOIN (
     SELECT id, name, status, concurrent_task_limit
@@ -41,23 +54,19 @@ LEFT JOIN (
 LEFT JOIN {schema}.callback_counts AS c ON c.queue_id = q.id AND c.organization_id = %(organization_id)s
 LEFT JOIN {schema}.queue_slots AS s ON s.queue_id = q.id AND s.organization_id = %(organization_id)s
 LEFT JOIN LATERAL (
-    SELECT min(due_at) AS due_at
-    FROM (
-        (
-            SELECT due_at
-            FROM {schema}.timetable
-            WHERE queue_id = q.id AND organization_id = %(organization_id)s
-            ORDER BY due_at, callback_id
-            LIMIT 1
-        )
-        UNION ALL
-        (
-            SELECT due_at
-            FROM {schema}.line_waits
-            WHERE queue_id = q.id AND organization_id = %(organization_id)s
-            ORDER BY due_at
-            LIMIT 1
-        )
-    ) AS waiting
-) AS oldest ON true
+    SELECT due_at, held_by
+    FROM {schema}.timetable
+    WHERE queue_id = q.id
+        AND organization_id = %(organization_id)s
+        AND due_at >= coalesce(s.next_due_at, '-infinity')
+    ORDER BY due_at, callback_id
+    LIMIT 1
+) AS first ON true
+LEFT JOIN LATERAL (
+    SELECT due_at
+    FROM {schema}.line_waits
+    WHERE queue_id = q.id AND organization_id = %(organization_id)s
+    ORDER BY due_at
+    LIMIT 1
+) AS apart ON true
 ORDER BY q.id

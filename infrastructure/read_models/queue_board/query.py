@@ -60,10 +60,15 @@ class _BoardRow(msgspec.Struct, frozen=True):
     failed: int
     attempts_joined: int
     attempts_failed: int
-    oldest_due: datetime | None
+    next_due: datetime | None
     is_due: bool
+    held_by: str | None
+    apart_since: datetime | None
     switch_is_there: bool
+    switch_is_paused: bool
+    probe_at: datetime | None
     channels_are_full: bool
+    no_calls_until: datetime | None
 
 
 class PostgresQueueBoard:
@@ -105,6 +110,7 @@ class PostgresQueueBoard:
 
 
 def _board_row(row: _BoardRow) -> QueueBoardRow:
+    idle = _idle(row)
     ended = row.attempts_joined + row.attempts_failed
     return QueueBoardRow(
         id=row.id,
@@ -118,20 +124,43 @@ def _board_row(row: _BoardRow) -> QueueBoardRow:
         succeeded=row.succeeded,
         failed=row.failed,
         answer_rate=round(row.attempts_joined / ended, 4) if ended else None,
-        oldest_due=row.oldest_due,
-        idle=_idle(row),
+        oldest_due=min((at for at in (row.next_due, row.apart_since) if at), default=None),
+        idle=idle,
+        idle_until=_idle_until(row, idle),
     )
 
 
 def _idle(row: _BoardRow) -> Idle | None:
     if row.status == QueueStatus.OFF:
         return Idle.OFF
-    if not row.is_due:
-        return Idle.NOTHING_DUE
+    if not row.is_due and row.apart_since is None:
+        return Idle(row.held_by) if row.held_by else Idle.NOTHING_DUE
+    return _idle_while_due(row)
+
+
+def _idle_while_due(row: _BoardRow) -> Idle | None:
     if not row.switch_is_there:
         return Idle.SWITCH_AWAY
+    if row.switch_is_paused:
+        return Idle.BREAKER_OPEN
+    if row.no_calls_until:
+        return Idle.DAILY_QUOTA
+    if not row.is_due:
+        return Idle.CLIENT_BUSY
     if row.taken >= row.concurrent_task_limit:
         return Idle.LIMIT_REACHED
     if row.channels_are_full:
         return Idle.CHANNELS_FULL
     return None
+
+
+def _idle_until(row: _BoardRow, idle: Idle | None) -> datetime | None:
+    match idle:
+        case Idle.NUMBER_QUOTA | Idle.NUMBER_CONGESTED | Idle.UNREADABLE:
+            return row.next_due
+        case Idle.BREAKER_OPEN:
+            return row.probe_at
+        case Idle.DAILY_QUOTA:
+            return row.no_calls_until
+        case _:
+            return None

@@ -86,6 +86,7 @@ DESCRIPTIONS = {
     "answer_rate": "Share of the attempts with a known outcome that joined A and B; null before the first.",
     "oldest_due": "Time at which the callback that waits longest became due.",
     "idle": "The reason why the queue starts nothing now; null while it starts calls.",
+    "idle_until": "Time at which the reason `idle` ends; null if that is not known.",
     "retry_policy": "The retry policy; null: that of the organisation, or of the contract.",
     "EffectivePolicy.retry_policy": "The retry policy in effect.",
     "effective": "The retry policy in effect, and where it comes from.",

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from application.phone_line_key import line_key
 from application.ports.call_gateway import CallOver
+from application.queries.queue_board import Idle
 from domain.callback.events import CallbackDetails, CallbackScheduled, CallEnd, FinishResult, Leg, Outcome
 from domain.organization.events import Settings
 from domain.organization.limits import Limits
@@ -76,15 +77,29 @@ async def test_an_organisation_without_calls_left_is_held_and_nothing_is_finishe
     others = await exchange.callbacks(await exchange.queue(organization_id=2), [ANSWERS] * 5, organization_id=2)
     assert sorted(await started(exchange, Limits())) == sorted([*own[:2], *others])
     assert [await exchange.tags(one) for one in own[2:]] == [["scheduled"]] * 3
-    assert await exchange.rows("SELECT organization_id, calls FROM perezvon_1.organization_calls ORDER BY 1") == [
-        (1, 2),
-        (2, 5),
-    ]
+    counted = (
+        "SELECT organization_id, calls, held_until = day_began + interval '1 day' AND held_until > now()"
+        " FROM perezvon_1.organization_calls ORDER BY 1"
+    )
+    assert await exchange.rows(counted) == [(1, 2, True), (2, 5, False)]
     assert await started(exchange, Limits()) == []
-    await organization(exchange, limits={"calls_per_day": 3}, timezone="Asia/Almaty")
-    assert await started(exchange, Limits()) == [own[2]]
+    assert await exchange.rows(counted) == [(1, 2, True), (2, 5, False)]
+    await organization(exchange, limits={"calls_per_day": 4}, timezone="Asia/Almaty")
+    assert await started(exchange, Limits(), limit=1) == own[2:4]
+    assert await exchange.rows(counted) == [(1, 4, True), (2, 5, False)]
+    await organization(exchange, limits={"calls_per_day": 5}, timezone="Asia/Almaty")
+    assert await started(exchange, Limits()) == own[4:]
+    assert await exchange.rows(counted) == [(1, 5, False), (2, 5, False)]
+
+
+async def test_the_next_day_ends_a_hold(exchange: Exchange) -> None:
+    await organization(exchange, limits={"calls_per_day": 1})
+    ids = await exchange.callbacks(await exchange.queue(), [ANSWERS] * 3)
+    assert await started(exchange, Limits()) == ids[:1]
     await exchange.do("UPDATE perezvon_1.organization_calls SET day_began = day_began - interval '1 day'")
-    assert await started(exchange, Limits()) == own[3:]
+    assert await started(exchange, Limits(), limit=1) == ids[1:2]
+    (row,) = await exchange.rows("SELECT calls, held_until > now() FROM perezvon_1.organization_calls")
+    assert row == (1, True)
 
 
 async def test_a_time_zone_that_this_machine_does_not_know_is_reported_once_and_counts_from_midnight_utc(
@@ -156,10 +171,10 @@ async def test_attempts_to_one_number_are_limited_in_an_hour_over_queues_and_lea
     second = await exchange.callbacks(two, [ANSWERS])
     assert await started(exchange, limits) == []
     (row,) = await exchange.rows(
-        "SELECT callback_id, due_at BETWEEN now() + interval '50 minutes' AND now() + interval '1 hour'"
+        "SELECT callback_id, due_at BETWEEN now() + interval '50 minutes' AND now() + interval '1 hour', held_by"
         " FROM perezvon_1.timetable"
     )
-    assert row == (second[0], True)
+    assert row == (second[0], True, Idle.NUMBER_QUOTA)
     await exchange.do("UPDATE perezvon_1.line_attempts SET started_at = started_at - interval '1 hour'")
     await exchange.do("UPDATE perezvon_1.timetable SET due_at = now()")
     assert await started(exchange, limits) == second

@@ -292,7 +292,7 @@ async def test_a_callback_that_cannot_be_read_is_left_alone_and_holds_up_nobody(
     await exchange.do("UPDATE perezvon_1.queue_slots SET is_on = true")
     exchange.dispatch()
     await exchange.all_ended(others)
-    assert await exchange.rows("SELECT callback_id FROM perezvon_1.timetable") == [(spoilt,)]
+    assert await exchange.rows("SELECT callback_id, held_by FROM perezvon_1.timetable") == [(spoilt, "unreadable")]
     assert exchange.network.counts().placed == 4
 
 

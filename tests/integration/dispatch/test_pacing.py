@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 
 from application.policies.notify_webhooks import Message
 from application.ports.call_gateway import Call, CallState, GatewayUnavailable, PlaceResult
+from application.queries.queue_board import Idle
 from domain.callback.events import CallEnd, Outcome
 from infrastructure.dispatch import breaker, reconciler
 from infrastructure.dispatch.pacing import Pace
@@ -99,6 +100,14 @@ async def test_no_more_channels_are_taken_than_there_are_also_by_the_leader_that
     await eventually_async(none_is_counted)
 
 
+async def test_an_organisation_that_uses_its_share_of_the_channels_is_stored_for_the_board(exchange: Exchange) -> None:
+    await exchange.queue(organization_id=2)
+    await exchange.callbacks(await exchange.queue(), [RINGS] * 5)
+    exchange.dispatch(pace=Pace(channels=8))
+    await until(exchange, "full_for = '{1}' AND NOT is_full")
+    await until(exchange, "full_for = '{}'")
+
+
 async def congested_everywhere(exchange: Exchange, slots: int = 1) -> list[int]:
     """Schedule callbacks of two organisations to congested numbers, three each; return their ids."""
     ids: list[int] = []
@@ -156,8 +165,9 @@ async def test_a_congested_number_waits_for_all_queues_of_its_organisation(excha
     more = await exchange.callbacks(second, [CONGESTED, ANSWERS])
     await exchange.all_ended(more[1:])
     assert await started(exchange, [*ids, *more]) == [*ids[:5], more[1]]
-    later = "SELECT bool_and(due_at > clock_timestamp() + interval '10 s') FROM perezvon_1.timetable"
-    assert await exchange.rows(later) == [(True,)]
+    later = "SELECT bool_and(due_at > clock_timestamp() + interval '10 s'), min(held_by), max(held_by)"
+    reason = Idle.NUMBER_CONGESTED
+    assert await exchange.rows(f"{later} FROM perezvon_1.timetable") == [(True, reason, reason)]
 
 
 async def _deleted_queue(exchange: Exchange) -> int:

@@ -1,7 +1,7 @@
 """The view `queue_board`: the list of queues, and the live board with the reason why nothing starts."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -150,8 +150,8 @@ async def test_why_nothing_starts_is_told_by_the_first_reason_that_holds(views: 
     )
     assert (await board_row(views)).idle is None
     await views.do(
-        "INSERT INTO perezvon_1.queue_slots (queue_id, organization_id, is_on, slots, taken) VALUES (%s, 1, true, 2, 2)"
-        " ON CONFLICT (queue_id) DO UPDATE SET taken = 2",
+        "INSERT INTO perezvon_1.queue_slots (queue_id, organization_id, is_on, slots, taken, next_due_at)"
+        " VALUES (%s, 1, true, 2, 2, '-infinity')",
         QUEUE_ID,
     )
     await views.do("UPDATE perezvon_1.gateway_leases SET is_full = true")
@@ -165,24 +165,77 @@ async def test_why_nothing_starts_is_told_by_the_first_reason_that_holds(views: 
     assert (await board_row(views)).idle is None
 
 
-@pytest.mark.parametrize(
-    "changed", ["link_up = false", "until = now() - interval '1 second'", "pauses = 1, paused_until = now()"]
-)
-async def test_a_switch_is_away_when_its_link_is_down_or_it_is_left_alone_or_nobody_leads(
-    views: Views, changed: str
-) -> None:
+@pytest.fixture
+async def due(views: Views) -> Views:
+    """Return views of a queue that starts calls: one is due, and a worker leads."""
     await views.record(STREAM, queue_created())
     await views.do(
         "INSERT INTO perezvon_1.timetable (callback_id, queue_id, organization_id, due_at, position)"
-        " VALUES (193, %s, 1, now(), 1)",
+        " VALUES (193, %s, 1, %s, 1)",
         QUEUE_ID,
+        LONG_AGO,
     )
     await views.do(
         "INSERT INTO perezvon_1.gateway_leases (gateway, until, link_up) VALUES ('s', now() + interval '1 hour', true)"
     )
     assert (await board_row(views)).idle is None
-    await views.do(f"UPDATE perezvon_1.gateway_leases SET {changed}")
-    assert (await board_row(views)).idle is Idle.SWITCH_AWAY
+    return views
+
+
+async def why(views: Views) -> tuple[Idle | None, datetime | None]:
+    found = await board_row(views)
+    return found.idle, found.idle_until
+
+
+@pytest.mark.parametrize("changed", ["link_up = false", "until = now() - interval '1 second'"])
+async def test_a_switch_is_away_when_its_link_is_down_or_nobody_leads(due: Views, changed: str) -> None:
+    await due.do(f"UPDATE perezvon_1.gateway_leases SET {changed}")
+    assert await why(due) == (Idle.SWITCH_AWAY, None)
+
+
+async def test_an_open_breaker_is_told_with_the_time_of_its_probe(due: Views) -> None:
+    later = LONG_AHEAD + timedelta(days=1)
+    await due.do("UPDATE perezvon_1.gateway_leases SET pauses = 1, paused_until = now()")
+    assert await why(due) == (Idle.BREAKER_OPEN, None)  # at any moment
+    await due.do("UPDATE perezvon_1.gateway_leases SET paused_until = %s", LONG_AHEAD)
+    assert await why(due) == (Idle.BREAKER_OPEN, LONG_AHEAD)
+    await due.do("INSERT INTO perezvon_1.organization_pauses VALUES ('s', 1, %s, 1), ('s', 65, %s, 1)", later, later)
+    assert await why(due) == (Idle.BREAKER_OPEN, later)
+    await due.do("UPDATE perezvon_1.gateway_leases SET paused_until = '-infinity'")
+    assert await why(due) == (Idle.BREAKER_OPEN, later)
+    await due.do("DELETE FROM perezvon_1.organization_pauses WHERE organization_id = 1")
+    assert await why(due) == (None, None)
+
+
+async def test_an_organisation_without_calls_left_sees_until_when(due: Views) -> None:
+    await due.do("INSERT INTO perezvon_1.organization_calls VALUES (1, now(), 7, %s), (65, now(), 7, %s)", START, START)
+    assert await why(due) == (None, None)
+    await due.do("UPDATE perezvon_1.organization_calls SET held_until = %s WHERE organization_id = 65", LONG_AHEAD)
+    assert await why(due) == (None, None)
+    await due.do("UPDATE perezvon_1.organization_calls SET held_until = %s", LONG_AHEAD)
+    assert await why(due) == (Idle.DAILY_QUOTA, LONG_AHEAD)
+
+
+async def test_a_share_of_the_channels_that_is_used_up_is_told_to_its_organisation_only(due: Views) -> None:
+    await due.do("UPDATE perezvon_1.gateway_leases SET full_for = '{65}'")
+    assert await why(due) == (None, None)
+    await due.do("UPDATE perezvon_1.gateway_leases SET full_for = '{65, 1}'")
+    assert await why(due) == (Idle.CHANNELS_FULL, None)
+
+
+async def test_callbacks_whose_clients_have_calls_do_not_count_as_starting(due: Views) -> None:
+    await due.do(
+        "WITH busy AS (DELETE FROM perezvon_1.timetable RETURNING *)"
+        " INSERT INTO perezvon_1.line_waits SELECT callback_id, queue_id, organization_id, due_at, 1, 2, 3, 3 FROM busy"
+    )
+    found = await board_row(due)
+    assert (found.idle, found.oldest_due) == (Idle.CLIENT_BUSY, LONG_AGO)
+
+
+@pytest.mark.parametrize("reason", [Idle.NUMBER_QUOTA, Idle.NUMBER_CONGESTED, Idle.UNREADABLE])
+async def test_a_callback_that_was_made_due_later_has_the_reason(due: Views, reason: Idle) -> None:
+    await due.do("UPDATE perezvon_1.timetable SET due_at = %s, held_by = %s", LONG_AHEAD, reason)
+    assert await why(due) == (reason, LONG_AHEAD)
 
 
 async def test_facts_that_are_folded_already_change_nothing_and_a_missing_one_is_no_guess(views: Views) -> None:
