@@ -221,7 +221,8 @@ async def test_a_queue_whose_callbacks_no_longer_wait_for_their_lines_is_marked_
     await react(views, "keep_timetable")
     await views.do(
         "WITH moved AS (DELETE FROM perezvon_1.timetable RETURNING *)"
-        " INSERT INTO perezvon_1.line_waits SELECT *, 7 FROM moved"
+        " INSERT INTO perezvon_1.line_waits"
+        " SELECT callback_id, queue_id, organization_id, due_at, position, a_line, b_line, 7 FROM moved"
     )
     await go_on(views, f"callback/{gone}", CallbackCancelled())
     await react(views, "keep_timetable")
