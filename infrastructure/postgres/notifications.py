@@ -24,7 +24,8 @@ WEBHOOKS = "webhooks"
 """Channel of the outbox: a webhook may have to be sent."""
 LISTENER = "listener"
 
-_POLL_S = 1.0
+POLL_S = 1.0
+"""The longest wait for a notification, which may be lost with its connection."""
 _RECONNECT_S = 1.0
 _PING_EVERY_S = 5.0
 _PING_S = 3.0
@@ -119,7 +120,7 @@ class Listener:
                     raise
 
 
-async def wait_or_timeout(wake: asyncio.Event, seconds: float = _POLL_S) -> None:
+async def wait_or_timeout(wake: asyncio.Event, seconds: float = POLL_S) -> None:
     """Wait until the event is set, but no longer than ``seconds``."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -11,7 +11,7 @@ from application.errors import StorageUnavailable
 from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import BATCH_EVENTS, BatchReader
 from infrastructure.postgres.connections import Pool
-from infrastructure.postgres.notifications import Channel, wait_or_timeout
+from infrastructure.postgres.notifications import POLL_S, Channel, wait_or_timeout
 from infrastructure.subscriptions import checkpoints, metrics
 from infrastructure.subscriptions.batch_handling import BatchHandler
 from infrastructure.subscriptions.handler import Handler
@@ -74,7 +74,8 @@ class Runner:
             if count < _SMALL_BATCH:
                 await self._rest(stop)
             if not count:
-                await wait_or_timeout(self._wake)
+                is_behind = self._scanned > self._committed
+                await wait_or_timeout(self._wake, _STALE_S if is_behind else POLL_S)
 
     async def _rest(self, stop: asyncio.Event) -> None:
         """Wait for more events after a small batch: a big batch costs hardly more than a single event."""
