@@ -144,11 +144,13 @@ class Pool:
         """End the use of a connection at its deadline.
 
         The server is silent if it did not even report its own timeout. A request with less time left ends sooner, which says
-        nothing about the other connections.
+        nothing about the other connections; nor does a connection that is only held, while the process does other work.
         """
-        metrics.SILENT.labels(self._name).inc()
+        is_awaited = connection.is_waiting
         connection.abort()
-        if server_is_silent:
+        if is_awaited:
+            metrics.SILENT.labels(self._name).inc()
+        if is_awaited and server_is_silent:
             Pool.note_silence()
 
     async def _end_silent_waits(self) -> None:

@@ -69,13 +69,31 @@ async def test_a_silent_connection_is_closed_at_the_deadline(pool: Pool, relay: 
 async def test_a_request_with_little_time_left_says_nothing_about_other_connections(pool: Pool, database: str) -> None:
     other = Pool(service_dsn(database), size=1, name="other")
     pid = await ask(other, "SELECT pg_backend_pid()")
+    await ask(pool)  # so that the budget need not suffice for a new connection
     with budget(0.1), pytest.raises(StorageUnavailable, match="did not respond"):
         await ask(pool, "SELECT pg_sleep(60)")
     assert await ask(other, "SELECT pg_backend_pid()") == pid
     await other.close()
 
 
+async def test_a_connection_that_is_held_beyond_its_deadline_without_a_query_is_no_silent_server(
+    pool: Pool, database: str
+) -> None:
+    other = Pool(service_dsn(database), size=1, name="other")
+    pid = await ask(other, "SELECT pg_backend_pid()")
+    async with pool.connection() as held:
+
+        async def ended() -> bool:
+            return held.is_aborted
+
+        await eventually_async(ended)
+    assert await ask(other, "SELECT pg_backend_pid()") == pid
+    assert await ask(pool) == 1
+    await other.close()
+
+
 async def test_a_statement_ends_in_the_server_when_its_request_has_given_up(pool: Pool, database: str) -> None:
+    await ask(pool)
     with budget(0.1), pytest.raises(StorageUnavailable, match="did not respond"):
         await ask(pool, "SELECT pg_sleep(3600)")
 
