@@ -23,6 +23,7 @@ _EXT = ";ext="
 _KIND = "phone_number"
 _TEXT_MAX = 250
 _BLANKS = " \t\r\n"
+_RUN = re.compile(r"[ \t]{2,}")
 _DASHES = "\u2212\u30fc"  # minus sign, and the long vowel mark that stands for a dash in Japanese numbers
 _TEXT = re.compile(
     r"""
@@ -93,7 +94,10 @@ def known_region(region: str) -> bool:
 
 
 def _parsed(text: str, region: str) -> phonenumbers.PhoneNumber | None:
-    found = _TEXT.fullmatch(_in_plain_digits(text).strip(_BLANKS)) if len(text) <= _TEXT_MAX else None
+    if len(text) > _TEXT_MAX:
+        return None
+    # Each blank of a run may belong to any part of the pattern: a text of blanks would take milliseconds.
+    found = _TEXT.fullmatch(_RUN.sub(" ", _in_plain_digits(text).strip(_BLANKS)))
     if found is None:
         return None
     try:
@@ -141,9 +145,8 @@ def _plain(char: str) -> str:
     if category == "Pd" or char in _DASHES:
         return "-"
     compatible = unicodedata.normalize("NFKC", char)
-    return (
-        char if any(one.isdecimal() for one in compatible) else compatible
-    )  # a footnote's mark is no digit of a number
+    has_digit = any(one.isdecimal() for one in compatible)  # as the mark of a footnote, which is no digit of a number
+    return char if has_digit else compatible
 
 
 @cache
