@@ -16,8 +16,6 @@ from infrastructure.postgres.notifications import READERS
 from infrastructure.postgres.sql import statement
 from infrastructure.subscriptions import checkpoints
 
-"""Channel of the notification that a reader waits for a view, which ends the view's rest."""
-
 _POLL_S = 0.005
 
 _POSITIONS = statement("SELECT name, position FROM {schema}.checkpoints")

@@ -106,7 +106,7 @@ async def test_a_time_zone_that_this_machine_does_not_know_is_reported_once_and_
     exchange: Exchange,
 ) -> None:
     await organization(exchange, limits={"calls_per_day": 2}, timezone="Asia/Atlantis")
-    rules, now = CallRules(Limits()), datetime.now(UTC)
+    rules, now = CallRules(Limits()), datetime(2026, 11, 27, 12, tzinfo=UTC)
     details = CallbackDetails(subject="callback/7", a_number="1001", b_number=ANSWERS)
     scheduled = CallbackScheduled(queue_id=1, try_count=1, try_again_pause=60, start_time=now, personal=details)
     due = candidate_of(7, 1, scheduled, (8, 9))
