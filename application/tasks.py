@@ -1,7 +1,8 @@
 """Use cases of tasks (docs/contracts/tasks.md): file, change, read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -15,11 +16,12 @@ from application.ids import digest_of, uuid7
 from application.number_quota import CalledNumber, NumberQuota
 from application.phones import e164
 from application.ports.directory import Directory, OperatorHolder
-from application.ports.event_log import EventLog, IdempotencyKey, Page
+from application.ports.event_log import Appended, EventLog, IdempotencyKey, Page
 from domain.callback.events import Leg
 from domain.errors import InvalidField
 from domain.limits import TASK_HISTORY_BYTES_MAX
 from domain.model import Recorded
+from domain.organization.events import Settings
 from domain.organization.limits import Limits
 from domain.streams import task_stream
 from domain.task.events import CallDetails, Priority, TaskFact, TaskFiled, TaskType
@@ -27,6 +29,7 @@ from domain.task.task import Status, Task, evolve, replay
 from domain.values import trimmed_title
 
 Decision = Callable[[Task], list[TaskFact]]
+Append = Callable[[], Awaitable[Appended]]
 Events = Sequence[Recorded[TaskFact]]
 
 
@@ -131,12 +134,18 @@ class Tasks:
         return await self._change(task_id, request, lambda task: task.link_appeal(appeal_id))
 
     async def reprocess(self, task_id: str, request: Request) -> TaskResult:
-        """Put a failed task back to pending.
+        """Put a failed task back to pending; one that schedules a callback has the rules and limits of a new one.
 
-        Raises TaskNotFound, IllegalTransition, TooManyAttempts, PreconditionFailed, HistoryFull, KeyReused,
-        ConcurrentUpdate, StorageUnavailable.
+        Raises TaskNotFound, IllegalTransition, InvalidField, InvalidFields, LimitReached, TooManyAttempts,
+        PreconditionFailed, HistoryFull, KeyReused, ConcurrentUpdate, StorageUnavailable.
         """
-        return await self._change(task_id, request, Task.reprocess)
+        if request.caller is None:
+            raise TaskNotFound
+        organization_id = request.caller.organization_id
+        task = _task(await self._events(task_id, organization_id))
+        return await self._change(
+            task_id, request, Task.reprocess, admit=partial(self._append_reprocessed, task, organization_id)
+        )
 
     async def get(
         self, task_id: str, organization_id: int, *, version: int | None = None, as_of: datetime | None = None
@@ -168,10 +177,25 @@ class Tasks:
         fact = _filed(command, task_id, operator, caller)
         actor = caller.actor if caller else f"operator/{operator.number}"
         envelope = request.envelope(operator.organization_id, actor)
-        phone = fact.personal.caller_phone if _is_callback(command, operator) else None
+        phone = fact.personal.caller_phone if _is_callback(command.task_type, operator.settings) else None
         if phone is None:
             return CommandResult((await self._log.append(task_stream(task_id), 0, [fact], envelope, key)).events)
-        organization_id, settings = operator.organization_id, operator.settings
+        append = partial(self._log.append, task_stream(task_id), 0, [fact], envelope, key)
+        return CommandResult(
+            (await self._append_callback(phone, operator.organization_id, operator.settings, append)).events
+        )
+
+    async def _append_reprocessed(self, task: Task, organization_id: int, append: Append) -> Appended:
+        """Append that the task is reprocessed, which may schedule a callback. Raises InvalidField, InvalidFields, LimitReached."""
+        phone = task.details.caller_phone
+        organization = await self._directory.organization(organization_id)
+        if organization is None or phone is None or not _is_callback(task.task_type, organization.settings):
+            return await append()
+        policy_of(organization.settings).require(phone, "caller_phone")
+        return await self._append_callback(phone, organization_id, organization.settings, append)
+
+    async def _append_callback(self, phone: str, organization_id: int, settings: Settings, append: Append) -> Appended:
+        """Append what schedules a callback to ``phone``, if there is room for one more. Raises InvalidFields, LimitReached."""
         limits, called = self._limits.with_own(settings.limits), [CalledNumber("caller_phone", Leg.B, phone)]
         async with (
             self._waiting.reserve(organization_id, limits) as room,
@@ -179,20 +203,32 @@ class Tasks:
                 organization_id, called, limits.open_per_number, own=settings.caller_ids
             ) as reservation,
         ):
-            appended = await self._log.append(task_stream(task_id), 0, [fact], envelope, key)
+            appended = await append()
             room.position = reservation.position = appended.position
-        return CommandResult(appended.events)
+        return appended
 
-    async def _change(self, task_id: str, request: Request, decide: Decision, reason: str | None = None) -> TaskResult:
+    async def _change(
+        self,
+        task_id: str,
+        request: Request,
+        decide: Decision,
+        reason: str | None = None,
+        admit: Callable[[Append], Awaitable[Appended]] | None = None,
+    ) -> TaskResult:
+        """Decide on the task and append the facts, with ``admit`` if that may refuse it."""
         caller = request.caller
         if caller is None:
             raise TaskNotFound
         envelope = request.envelope(caller.organization_id, caller.actor, reason)
         idempotency = Idempotency(self._log, request, caller.scope)
+
+        def append(version: int, facts: Sequence[TaskFact]) -> Awaitable[Appended]:
+            return self._log.append(task_stream(task_id), version, facts, envelope, idempotency.key)
+
         handled = await change(
             lambda: self._events(task_id, caller.organization_id),
             lambda events: decide(_task(events)),
-            lambda version, facts: self._log.append(task_stream(task_id), version, facts, envelope, idempotency.key),
+            append if admit is None else lambda version, facts: admit(partial(append, version, facts)),
             if_match=request.if_match,
             idempotency=idempotency,
             bytes_max=TASK_HISTORY_BYTES_MAX,
@@ -231,9 +267,9 @@ def _task(events: Events) -> Task:
     return task
 
 
-def _is_callback(command: FileTask, operator: OperatorHolder) -> bool:
-    """Return whether filing the task schedules a callback, if it has a phone number."""
-    return command.task_type is TaskType.CALLBACK and operator.settings.callback_queue is not None
+def _is_callback(task_type: TaskType, settings: Settings) -> bool:
+    """Return whether filing or reprocessing a task schedules a callback, if it has a phone number."""
+    return task_type is TaskType.CALLBACK and settings.callback_queue is not None
 
 
 def _filed(command: FileTask, task_id: str, operator: OperatorHolder, caller: Caller | None) -> TaskFiled:
@@ -245,7 +281,7 @@ def _filed(command: FileTask, task_id: str, operator: OperatorHolder, caller: Ca
         errors.append(error)
     try:
         phone = e164(phone, operator.settings.region, "caller_phone") if phone is not None else None
-        if phone is not None and _is_callback(command, operator):
+        if phone is not None and _is_callback(command.task_type, operator.settings):
             policy_of(operator.settings).require(phone, "caller_phone")
     except InvalidField as error:
         errors.append(error)

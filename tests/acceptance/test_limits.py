@@ -120,6 +120,62 @@ async def test_open_callbacks_to_one_number_are_limited(office: Office) -> None:
     assert [error["field"] for error in as_a.json()["errors"]] == ["tasks[0].a_number"]
 
 
+async def failed_callback_task(office: Office, queue: str) -> str:
+    """File a task that schedules a callback, let it fail, and return its path once no callback of it waits."""
+    await office.change_settings(callback_queue=int(queue.rsplit("/", 1)[1]))
+    path = f"/api/tasks/{(await office.file_task(task_type='callback', caller_phone='+77011234567'))['id']}"
+    failed = await office.client.put(f"{path}/status", json={"status": "failed"}, headers=office.admin)
+    assert failed.status_code == 200, failed.text
+    return path
+
+
+async def reprocess(office: Office, path: str, key: str) -> Any:
+    return await office.client.post(f"{path}/reprocess", headers={**office.agent, "Idempotency-Key": key})
+
+
+async def test_a_task_that_is_reprocessed_needs_room_for_its_callback_like_a_new_one(office: Office) -> None:
+    queue = await office.create_queue()
+    path = await failed_callback_task(office, queue)
+    for name in ("open_per_number", "waiting"):
+        await limited(office, **{name: 0})
+        refused = await reprocess(office, path, "again")
+        assert refused.status_code == 422
+        assert name in refused.text
+        assert (await office.get(path)).json()["status"] == "failed"
+        await limited(office, **{name: None})
+    first, replayed = await reprocess(office, path, "again"), await reprocess(office, path, "again")
+    assert (first.status_code, first.json()["attempt"]) == (200, 2)
+    await limited(office, open_per_number=0)
+    assert (replayed.status_code, replayed.json()) == (200, first.json())
+    assert (await reprocess(office, path, "once-more")).status_code == 409  # the status is looked at first
+
+
+async def test_tasks_that_are_reprocessed_share_the_quota_of_a_number(office: Office) -> None:
+    queue = await office.create_queue()
+    paths = [await failed_callback_task(office, queue) for _ in range(4)]
+    await limited(office, open_per_number=2)
+
+    async def is_free() -> bool:
+        """Return whether none of the failed tasks' callbacks waits any more."""
+        (row,) = (await office.get("/v1/queue-board")).json()["items"]
+        return row["waiting"] == 0 and row["oldest_due"] is None
+
+    await eventually_async(is_free)
+    answers = await asyncio.gather(*(reprocess(office, path, path) for path in paths))
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 422, 422]
+    (error,) = next(answer for answer in answers if answer.status_code == 422).json()["detail"]
+    assert (error["loc"][-1], error["type"]) == ("caller_phone", "open_per_number")
+
+
+async def test_a_task_whose_number_may_no_longer_be_called_is_not_reprocessed(office: Office) -> None:
+    path = await failed_callback_task(office, await office.create_queue())
+    await office.change_settings(dial_regions=["UZ"])
+    refused = await reprocess(office, path, "again")
+    assert refused.status_code == 422
+    (error,) = refused.json()["detail"]
+    assert (error["loc"][-1], error["type"]) == ("caller_phone", "region_not_allowed")
+
+
 async def test_requests_at_the_same_moment_share_the_quota_of_a_number(office: Office) -> None:
     await limited(office, open_per_number=3)
     queue = await office.create_queue()
