@@ -73,8 +73,12 @@ class LeadershipTerm:
 
     def note_news(self, payload: str) -> None:
         """Note what a notification of the timetable says, or that some were missed."""
-        for organization_id, at in parse_news(payload):
-            self.turns.lower(organization_id, at, is_on=at == LONG_AGO)
+        try:
+            for organization_id, at in parse_news(payload):
+                self.turns.lower(organization_id, at, is_on=at == LONG_AGO)
+        except ValueError as error:
+            _logger.warning("foreign notification", gateway=self.lease.gateway, payload=payload[:100], error=str(error))
+            payload = ""
         if not payload:
             self.read_turns_now.set()
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 import psycopg
 import structlog
-from psycopg import AsyncConnection, pq, waiting
+from psycopg import AsyncConnection, AsyncCursor, pq, waiting
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import AsyncRowFactory, TupleRow, tuple_row
@@ -156,6 +156,7 @@ async def connect(dsn: str, purpose: Purpose, name: str, *, allow_owner: bool = 
         _check_encoding(connection)
         with deadline(connection, purpose.connect_s):
             cursor = await connection.execute(_settings_of(connection, purpose))
+            _skip_to_last_result(cursor)
             rows = await cursor.fetchall()
         _check_settings(rows)
         if not allow_owner:
@@ -196,7 +197,9 @@ def open_blocking_connection(dsn: str, purpose: Purpose, name: str) -> Generator
         watch = _Watch(connection, purpose.deadline_s, name)
         try:
             _check_encoding(connection)
-            _check_settings(connection.execute(_settings_of(connection, purpose)).fetchall())
+            cursor = connection.execute(_settings_of(connection, purpose))
+            _skip_to_last_result(cursor)
+            _check_settings(cursor.fetchall())
             yield connection
         finally:
             watch.stop()
@@ -223,8 +226,8 @@ def _conninfo(dsn: str, purpose: Purpose, name: str) -> str:
     given = conninfo_to_dict(dsn).get("options") or ""
     return make_conninfo(
         dsn,
-        # A short timeout of the database or the role would end the statement that sets ours.
-        options=f"{given} -c statement_timeout={1000 * purpose.connect_s}".lstrip(),
+        # Short timeouts of the database or the role would end the session before, or in, the statement that sets ours.
+        options=f"{given} -c statement_timeout={1000 * purpose.connect_s} -c idle_session_timeout=0".lstrip(),
         application_name=f"perezvon {name}",
         client_encoding="UTF8",
         connect_timeout=purpose.connect_s,
@@ -267,17 +270,24 @@ def _settings_of(connection: psycopg.Connection[Any] | AsyncConnection[Any], pur
         "lock_timeout": _milliseconds(purpose.lock_s),
         "idle_in_transaction_session_timeout": _milliseconds(purpose.idle_in_transaction_s),
     }
+    first = ""
     if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-        names["transaction_timeout"] = "0"
+        first = "SET transaction_timeout = 0;"  # a short one of the database or the role would end the query itself
     if connection.info.server_version >= _CONNECTION_CHECK_SINCE:
         names["client_connection_check_interval"] = "500"  # a statement whose client has given up ends
     rows = [f"('{name}', '{value}')" for name, value in names.items()]
     rows.append(f"('synchronous_commit', {_DURABLE})")
     return f"""
+        {first}
         SELECT pg_catalog.set_config(name, value, false), ({EXCESS})
         FROM (VALUES {", ".join(rows)}) AS s (name, value)
         WHERE pg_catalog.pg_backend_pid() = {connection.info.backend_pid}
     """.encode()
+
+
+def _skip_to_last_result(cursor: psycopg.Cursor[Any] | AsyncCursor[Any]) -> None:
+    while cursor.nextset():
+        pass
 
 
 def _milliseconds(seconds: float) -> str:

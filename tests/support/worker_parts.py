@@ -37,6 +37,8 @@ async def connections(dsn: str, stop: asyncio.Event) -> AsyncGenerator[tuple[Poo
         finally:
             listening.cancel()
             await asyncio.wait([listening])
+            if not listening.cancelled():
+                listening.result()  # raises what has ended it: a worker would end too
 
 
 async def project(dsn: str, stop: asyncio.Event) -> None:

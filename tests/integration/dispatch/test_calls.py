@@ -306,3 +306,14 @@ async def test_organisations_and_their_queues_take_turns(exchange: Exchange) -> 
         batch = await Starting(term).start(12)
         by_queue = [sum(due.open_call.queue_id == queue for due in batch) for queue in (*many, one)]
         assert by_queue == [2, 2, 2, 6]
+
+
+@pytest.mark.parametrize(
+    "payload", ["x", "1@x", f"{1 << 63}@", f"1@{10**30}", ",".join(f"{n}@" for n in range(9, 500))]
+)
+async def test_notifications_of_strangers_stop_nothing(exchange: Exchange, payload: str) -> None:
+    queue = await exchange.queue()
+    exchange.dispatch()
+    await exchange.all_ended(await exchange.callbacks(queue, [ANSWERS]))
+    await exchange.do("SELECT pg_notify('timetable', %s)", payload)
+    await exchange.all_ended(await exchange.callbacks(queue, [ANSWERS]))

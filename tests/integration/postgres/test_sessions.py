@@ -94,6 +94,21 @@ async def test_settings_of_the_database_have_no_effect(foreign: str) -> None:
         assert connection.execute("SELECT 'Ә 😀'").fetchone() == ("Ә 😀",)
 
 
+@pytest.mark.parametrize("setting", ["transaction_timeout", "idle_session_timeout"])
+async def test_the_shortest_timeouts_of_the_database_end_no_session(
+    setting: str, database: str, server: DatabaseServer
+) -> None:
+    if setting == "transaction_timeout" and server.admin.info.server_version < 170000:
+        pytest.skip("PostgreSQL 17 has introduced it")
+    name = sql.Identifier(str(conninfo_to_dict(database)["dbname"]))
+    server.admin.execute(sql.SQL("ALTER DATABASE {} SET {} = 1").format(name, sql.Identifier(setting)))
+    for _ in range(20):
+        async with open_connection(database, REQUEST, "test") as connection:
+            assert await (await connection.execute(f"SHOW {setting}".encode())).fetchone() == ("0",)
+        with open_blocking_connection(database, REQUEST, "test") as connection:
+            assert connection.execute(f"SHOW {setting}".encode()).fetchone() == ("0",)
+
+
 async def test_variables_of_libpq_have_no_effect(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in {
         "PGOPTIONS": "-c no_such_setting=1",

@@ -123,3 +123,11 @@ def test_notifications_say_when_and_whose(times: dict[int, datetime]) -> None:
 def test_of_too_much_a_notification_says_nothing() -> None:
     assert format_news(dict.fromkeys(range(1000), NOW)) == ""
     assert [*parse_news("")] == []
+
+
+@pytest.mark.parametrize(
+    "payload", ["x", "1", "1@x", ",", "@", "0@", "-1@", f"{1 << 63}@", f"1@{10**30}", f"1@{10**18}"]
+)
+def test_what_no_dispatcher_has_sent_is_refused(payload: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - of int(), too
+        list(parse_news(payload))
