@@ -39,7 +39,6 @@ _CREATE_MIGRATIONS = statement("""
     )
 """)
 _APPLIED = statement("SELECT number FROM {schema}.migrations")
-_NEWEST_APPLIED = statement("SELECT max(number) FROM {schema}.migrations")
 _NOTE_APPLIED = statement("INSERT INTO {schema}.migrations (number, name) VALUES (%s, %s)")
 
 
@@ -113,11 +112,18 @@ def _migration_sql(number: int, name: str) -> str:
     return _migration_text(name).replace("{schema}", quoted(SCHEMA))
 
 
+def missing_migrations(connection: psycopg.Connection) -> list[str]:
+    """Return the names of this program's migrations that were not applied; those of newer programs may have been."""
+    known = connection.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.migrations",)).fetchone()
+    exists = known is not None and known[0] is not None
+    applied = {number for (number,) in connection.execute(_APPLIED).fetchall()} if exists else set[int]()
+    return [name for number, name in migrations() if number not in applied]
+
+
 def check_schema(connection: psycopg.Connection) -> None:
     """Raise SchemaTooOld unless all migrations of this program were applied."""
-    known = connection.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.migrations",)).fetchone()
-    if known is None or known[0] is None:
+    missing = missing_migrations(connection)
+    if len(missing) == len([*migrations()]):
         raise SchemaTooOld("The database has no perezvon schema yet: run `perezvon migrate`")
-    row = connection.execute(_NEWEST_APPLIED).fetchone()
-    if row is None or (row[0] or 0) < max(number for number, _ in migrations()):
-        raise SchemaTooOld("The database's schema is older than this program: run `perezvon migrate`")
+    if missing:
+        raise SchemaTooOld(f"The database's schema lacks {', '.join(missing)}: run `perezvon migrate`")

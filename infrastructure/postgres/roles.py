@@ -42,19 +42,27 @@ _CAN_LOG_IN = "SELECT rolcanlogin FROM pg_roles WHERE rolname = %s"
 EXCESS = f"""
     SELECT CASE
         WHEN r.rolsuper THEN '{SUPERUSER}'
-        WHEN pg_catalog.pg_has_role(r.oid, c.relowner, 'MEMBER') THEN 'has the rights of the owner of the event log'
+        WHEN pg_catalog.pg_has_role(r.oid, c.relowner, 'MEMBER') OR pg_catalog.pg_has_role(r.oid, n.nspowner, 'MEMBER')
+            THEN 'has the rights of the owner of the event log'
+        WHEN pg_catalog.pg_has_role(r.oid, d.datdba, 'MEMBER') THEN 'has the rights of the owner of the database'
         WHEN EXISTS (
-            SELECT FROM pg_catalog.pg_roles AS s WHERE s.rolsuper AND pg_catalog.pg_has_role(r.oid, s.oid, 'MEMBER')
-        ) THEN 'may become a superuser'
+            SELECT
+            FROM pg_catalog.pg_roles AS s
+            WHERE (s.rolsuper OR s.rolname IN ('pg_execute_server_program', 'pg_write_server_files'))
+                AND pg_catalog.pg_has_role(r.oid, s.oid, 'MEMBER')
+        ) OR r.rolcreaterole AND pg_catalog.current_setting('server_version_num')::int < 160000
+            THEN 'may become a superuser'
     END
     FROM pg_catalog.pg_roles AS r
+    JOIN pg_catalog.pg_database AS d ON d.datname = pg_catalog.current_database()
     LEFT JOIN pg_catalog.pg_class AS c ON c.oid = pg_catalog.to_regclass('{quoted(SCHEMA, LOG_TABLE)}')
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE r.rolname = session_user
 """
 """Query of which rights the session's login has that the service must not have; null if it has none of them."""
 
 _PRIVILEGES = """
-    WITH service AS (SELECT * FROM pg_roles WHERE rolname = %(role)s)
+    WITH service AS (SELECT * FROM pg_roles WHERE rolname = %(role)s OR rolname = %(login)s)
     SELECT a.text
     FROM service AS r, LATERAL (
         VALUES (r.rolsuper, 'SUPERUSER'), (r.rolcreaterole, 'CREATEROLE'), (r.rolcreatedb, 'CREATEDB'),
@@ -62,7 +70,10 @@ _PRIVILEGES = """
     ) AS a(has, text)
     WHERE a.has
     UNION ALL
-    SELECT 'the role ' || m.roleid::regrole FROM service AS r JOIN pg_auth_members AS m ON m.member = r.oid
+    SELECT 'the role ' || m.roleid::regrole
+    FROM service AS r
+    JOIN pg_auth_members AS m ON m.member = r.oid
+    WHERE m.roleid NOT IN (SELECT oid FROM service) -- a second login is a member of the first
     UNION ALL
     SELECT 'writing to ' || c.relname
     FROM service AS r, pg_class AS c
@@ -80,6 +91,12 @@ _PRIVILEGES = """
     FROM service AS r JOIN pg_class AS c ON c.relowner = r.oid
     WHERE c.relnamespace = %(schema)s::text::regnamespace
     UNION ALL
+    SELECT 'owning ' || p.proname
+    FROM service AS r JOIN pg_proc AS p ON p.proowner = r.oid
+    WHERE p.pronamespace = %(schema)s::text::regnamespace
+    UNION ALL
+    SELECT 'creating schemas' FROM service AS r WHERE has_database_privilege(r.oid, current_database(), 'CREATE')
+    UNION ALL
     SELECT 'creating objects in ' || n.nspname
     FROM service AS r, pg_namespace AS n
     WHERE n.nspname IN (%(schema)s::text, 'public') AND has_schema_privilege(r.oid, n.oid, 'CREATE')
@@ -93,10 +110,13 @@ def excess_of(connection: Connection) -> str | None:
 
 
 def excess_privileges(connection: Connection) -> list[str]:
-    """Return what the service's role may do or is, beyond its needs; a short text for each."""
-    tables = [*_READ_ONLY, LOG_TABLE]
-    rows = connection.execute(_PRIVILEGES, {"role": APP_ROLE, "schema": SCHEMA, "tables": tables}).fetchall()
-    return [text for (text,) in rows]
+    """Return what the service's role may do or is, beyond its needs; a short text for each.
+
+    So also for the session's login, unless that has the rights of the owner or of a superuser, which ``excess_of`` names.
+    """
+    login = APP_ROLE if excess_of(connection) else connection.info.user
+    values = {"role": APP_ROLE, "login": login, "schema": SCHEMA, "tables": [*_READ_ONLY, LOG_TABLE]}
+    return list(dict.fromkeys(text for (text,) in connection.execute(_PRIVILEGES, values).fetchall()))
 
 
 def ensure_service_login(connection: Connection, password: str | None = None) -> None:

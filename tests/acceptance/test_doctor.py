@@ -150,6 +150,24 @@ def test_the_doctor_stops_at_a_schema_that_is_not_there(
     assert "fence" not in findings
 
 
+def test_the_doctor_names_a_migration_that_is_missing_below_the_newest(shell: Shell, execute: Execute) -> None:
+    execute("UPDATE perezvon_1.migrations SET number = 111 WHERE number = 11")
+    finding = shell.findings()["schema"]
+    assert (finding["state"], finding["message"]) == ("fail", "Migrations are missing: 0011_pre_calling.sql")
+
+
+def test_the_doctor_names_who_locks_a_table_and_makes_the_other_checks(shell: Shell, database: str) -> None:
+    with psycopg.connect(database, application_name="report") as owner:
+        owner.execute("LOCK TABLE perezvon_1.tokens")
+        findings = shell.findings()
+        pid = owner.info.backend_pid
+    assert findings["locks"]["state"] == "warn"
+    assert findings["locks"]["message"].startswith(f"Session {pid} (report, user ")
+    assert findings["locks"]["message"].endswith(" locks tokens")
+    assert findings["access"]["state"] == "fail"
+    assert {"snapshots", "clock", "view task_list"} <= findings.keys()
+
+
 def test_the_doctor_says_so_when_there_is_no_database(bare_shell: Shell, tmp_path: Path) -> None:
     code, out, _ = bare_shell.run("doctor", "--data-dir", str(tmp_path))
     assert code == 1

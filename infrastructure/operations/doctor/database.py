@@ -10,9 +10,10 @@ from psycopg import Connection, sql
 from application.ports.diagnosis import Check, passed
 from infrastructure.access_directory.comparison import differing_rows
 from infrastructure.operations.doctor.horizon import examine_horizon
+from infrastructure.operations.doctor.locks import check_locks
 from infrastructure.operations.doctor.server import check_connections, check_writable
 from infrastructure.operations.doctor.snapshots import snapshots
-from infrastructure.postgres.migrations import migrations
+from infrastructure.postgres.migrations import migrations, missing_migrations
 from infrastructure.postgres.notifications import LISTENER
 from infrastructure.postgres.roles import APP_ROLE, excess_of, excess_privileges
 from infrastructure.postgres.sessions import BATCH, open_blocking_connection
@@ -22,6 +23,7 @@ _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 _SKEW_S = 2.0
 _CHANGES = {"UPDATE": 16, "DELETE": 8, "TRUNCATE": 32}  # bits of pg_trigger.tgtype
 
+_WAIT_BRIEFLY = b"SET lock_timeout = '1s'"  # for each check, so that all are made
 _REFUSED_CHANGES = b"""
     SELECT tgtype::int
     FROM pg_trigger
@@ -55,8 +57,10 @@ def examine(dsn: str, *, allow_owner: bool) -> Iterator[Check]:
         yield passed("database", f"PostgreSQL {connection.info.parameter_status('server_version')} responds")
         yield check_writable(connection)
         yield check_connections(connection)
+        connection.execute(_WAIT_BRIEFLY)
+        yield check_locks(connection)
         yield _durability(connection)
-        schema = _schema(connection)
+        schema = _run(_schema, connection)
         yield schema
         if schema.state == "fail":
             return
@@ -72,6 +76,9 @@ def _run(check: Callable[[Connection], Check], connection: Connection) -> Check:
     except psycopg.errors.ProgrammingError as error:  # an object is missing that a migration creates
         name, advice = check.__name__.strip("_"), "Run `perezvon migrate`"
         return Check(name=name, state="fail", message=str(error).partition("\n")[0], advice=advice)
+    except psycopg.errors.LockNotAvailable:
+        message = "Another session locks a table that this check reads"
+        return Check(name=check.__name__.strip("_"), state="fail", message=message, advice="See the check `locks`")
 
 
 def _durability(connection: Connection) -> Check:
@@ -86,15 +93,12 @@ def _durability(connection: Connection) -> Check:
 
 
 def _schema(connection: Connection) -> Check:
-    newest = max(number for number, _ in migrations())
-    if _value(connection, b"SELECT to_regclass(%s)", f"{SCHEMA}.migrations") is None:
-        found = None
-    else:
-        found = _value(connection, statement("SELECT max(number) FROM {schema}.migrations"))
-    if found is None or found < newest:
-        message = "No schema yet" if found is None else f"Schema {found}, this program requires {newest}"
+    if missing := missing_migrations(connection):
+        found = f"Migrations are missing: {', '.join(missing)}"
+        message = "No schema yet" if len(missing) == len([*migrations()]) else found
         return Check(name="schema", state="fail", message=message, advice="Run `perezvon migrate`")
-    return passed("schema", f"Schema {found}")
+    newest = _value(connection, statement("SELECT max(number) FROM {schema}.migrations"))
+    return passed("schema", f"Schema {newest}")
 
 
 def _role(connection: Connection, *, allow_owner: bool) -> Check:

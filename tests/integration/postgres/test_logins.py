@@ -113,6 +113,23 @@ def test_the_service_writes_to_no_table_of_access_that_a_rebuild_made_or_replace
         assert roles.excess_privileges(owner) == [f"writing to tokens{suffix}"]
 
 
+def test_the_rights_of_a_second_login_of_the_service_are_examined_too(admin: str, database: str, login: str) -> None:
+    migrate(admin)
+    twin = f"{login}_twin"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {twin} LOGIN PASSWORD 'twin' IN ROLE {login}".encode())
+        try:
+            with psycopg.connect(make_conninfo(database, user=twin, password="twin")) as session:
+                assert roles.excess_privileges(session) == []
+            connection.execute(f"GRANT pg_write_all_data TO {twin}".encode())
+            with psycopg.connect(make_conninfo(database, user=twin, password="twin")) as session:
+                found = roles.excess_privileges(session)
+            assert found[0] == "the role pg_write_all_data"
+            assert "writing to stored_events" in found
+        finally:
+            connection.execute(f"DROP ROLE {twin}".encode())
+
+
 def test_the_excess_of_a_login_is_named(admin: str, database: str, server: DatabaseServer) -> None:
     assert examine_login(service_dsn(database)) is None
     assert examine_login(admin) == roles.SUPERUSER
@@ -134,6 +151,21 @@ async def test_each_new_connection_of_the_service_is_refused_once_its_login_has_
                 f"REVOKE {owner} FROM {login}",
             ),
             (f"ALTER ROLE {login} SUPERUSER", "is a superuser", f"ALTER ROLE {login} NOSUPERUSER"),
+            (
+                f"ALTER SCHEMA perezvon_1 OWNER TO {login}",  # it may drop the schema, with the log
+                "has the rights of the owner of the event log",
+                f"ALTER SCHEMA perezvon_1 OWNER TO {owner}; GRANT USAGE ON SCHEMA perezvon_1 TO {login}",
+            ),
+            (
+                f"ALTER DATABASE {connection.info.dbname} OWNER TO {login}",
+                "has the rights of the owner of the database",
+                f"ALTER DATABASE {connection.info.dbname} OWNER TO {owner}",
+            ),
+            (
+                f"GRANT pg_execute_server_program TO {login}",
+                "may become a superuser",
+                f"REVOKE pg_execute_server_program FROM {login}",
+            ),
             (f"GRANT {_superuser(connection)} TO {login}", "may become a superuser", f"ALTER ROLE {login} NOLOGIN"),
         ):
             await _use(dsn)
