@@ -123,13 +123,23 @@ class DialPolicy:
     def _examine_extension(self, digits: str) -> Rule | None:
         regions = {self._region, *self._regions}
         # Zeros get a line of many switches, and are the prefix of national numbers.
-        if _is_emergency_number(digits.lstrip("0"), regions) or _begins_with_emergency_number(digits, regions):
+        if any(_begins_with_emergency_number(candidate, regions) for candidate in (digits, digits.lstrip("0"))):
             return Rule.EMERGENCY_NUMBER
         if any(len(first) == len(digits) and first <= digits <= last for first, last in self._extensions):
             return None
         if self._only_extensions:
             return Rule.EXTENSION_NOT_ALLOWED
-        return Rule.SHORT_NUMBER if _is_short_number(digits, self._region) else None
+        return Rule.SHORT_NUMBER if _is_short_number(digits, self._region) else self._examine_local_number(digits)
+
+    def _examine_local_number(self, digits: str) -> Rule | None:
+        """Return the rule for digits that a switch passes to its trunk: numbers of some countries have 6 to 8 digits."""
+        try:
+            number = phonenumbers.parse(digits, self._region)
+        except phonenumbers.NumberParseException:
+            return None
+        if phonenumbers.is_valid_number(number):
+            return self._examine_number(number)
+        return None if self._allows_type(number) else Rule.NUMBER_TYPE_NOT_ALLOWED
 
     def _examine_number(self, number: PhoneNumber) -> Rule | None:
         regions = _regions_of(number.country_code or 0)
@@ -139,13 +149,15 @@ class DialPolicy:
         # A number that no region has assigned counts as one of each region of its country code.
         if _NO_REGION in regions or self._regions.isdisjoint([region] if region else regions):
             return Rule.REGION_NOT_ALLOWED
-        return None if self._allows_type(phonenumbers.number_type(number)) else Rule.NUMBER_TYPE_NOT_ALLOWED
+        return None if self._allows_type(number) else Rule.NUMBER_TYPE_NOT_ALLOWED
 
-    def _allows_type(self, number_type: int) -> bool:
-        name = _TYPES[number_type]
-        return name in self._types or (
-            name == "fixed_line_or_mobile" and not self._types.isdisjoint({"mobile", "fixed_line"})
-        )
+    def _allows_type(self, number: PhoneNumber) -> bool:
+        name = _TYPES[phonenumbers.number_type(number)]
+        if name == "fixed_line_or_mobile":
+            return not self._types.isdisjoint({name, "mobile", "fixed_line"})
+        if name == "unknown" and _begins_with_expensive_number(number, EXPENSIVE_TYPES - self._types):
+            return False
+        return name in self._types
 
 
 def policy_of(settings: Settings) -> DialPolicy:
@@ -215,11 +227,24 @@ def _doubtful_numbers(country_code: int) -> re.Pattern[str]:
     """Return a pattern of all national numbers that may be expensive or short, or that begin with an emergency number."""
     patterns: list[str] = []
     for region in _regions_of(country_code):
-        patterns += _patterns(PhoneMetadata.metadata_for_region(region, None), "premium_rate", "shared_cost")
         short = PhoneMetadata.short_metadata_for_region(region)
         patterns += _patterns(short, "short_code")
-        patterns += [f"(?:{pattern})[0-9]*" for pattern in _patterns(short, "emergency")]
+        longer = _patterns(PhoneMetadata.metadata_for_region(region, None), *EXPENSIVE_TYPES)
+        patterns += [f"(?:{pattern})[0-9]*" for pattern in [*longer, *_patterns(short, "emergency")]]
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns) or r"(?!)")
+
+
+@cache
+def _expensive_numbers(country_code: int, types: frozenset[str]) -> re.Pattern[str]:
+    """Return a pattern of what begins with an expensive number, also behind zeros: networks ignore further digits."""
+    described = (PhoneMetadata.metadata_for_region(region, None) for region in _regions_of(country_code))
+    patterns = [pattern for metadata in described for pattern in _patterns(metadata, *types)]
+    return re.compile(f"0*(?:{'|'.join(patterns)})" if patterns else r"(?!)")
+
+
+def _begins_with_expensive_number(number: PhoneNumber, types: frozenset[str]) -> bool:
+    national = phonenumbers.national_significant_number(number)
+    return bool(_expensive_numbers(number.country_code or 0, types).match(national))
 
 
 def _patterns(metadata: PhoneMetadata | None, *kinds: str) -> list[str]:

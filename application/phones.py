@@ -13,6 +13,7 @@ import unicodedata
 from functools import cache, lru_cache
 
 import phonenumbers
+from phonenumbers import PhoneMetadata, PhoneNumber
 
 from domain.errors import InvalidField
 from domain.limits import EXTENSION_MAX, EXTENSION_MIN
@@ -25,12 +26,13 @@ _TEXT_MAX = 250
 _BLANKS = " \t\r\n"
 _RUN = re.compile(r"[ \t]{2,}")
 _DASHES = "\u2212\u30fc"  # minus sign, and the long vowel mark that stands for a dash in Japanese numbers
+_LABELS = r"e?xt(?:ensi(?:o\u0301?|\u00f3))?n?|доб(?:авочный)?|дод(?:атковий)?|вн(?:утр(?:енний|ішній)?)?|ішкі|anexo"
 _TEXT = re.compile(
-    r"""
+    rf"""
     (?:tel:[ \t]*)?
     (?P<number> [ \t(\[]* \+? [0-9 \t()\[\]./-]+ )
-    (?: (?: ;ext= | [ \t,]*(?:e?xt(?:ensi(?:o\u0301?|\u00f3))?n?|доб|anexo)[:.]?[ \t,-]* ) (?P<labelled>[0-9]{1,20}) \#?
-      | (?: [ \t,]*(?:x|\#|~|int)[:.]? | [ \t]*(?:;|,+)[:.]? ) [ \t,-]* (?P<marked>[0-9]{1,9}) \#?
+    (?: (?: ;ext= | [ \t,]*(?:{_LABELS})[:.]?[ \t,-]* ) (?P<labelled>[0-9]{{1,20}}) \#?\)?
+      | (?: [ \t,]*(?:x|х|\#|~|int)[:.]? | [ \t]*(?:;|,+)[:.]? ) [ \t,-]* (?P<marked>[0-9]{{1,9}}) \#?\)?
     )?
     (?: ;phone-context=(?P<context>\+[0-9().-]+) )?
     [ .]*
@@ -42,8 +44,9 @@ _TEXT = re.compile(
 def e164(text: str, region: str, field: str) -> str:
     """Return the number in E.164, with its extension if it has one. A national number belongs to ``region``.
 
-    A number in full form, with ``+``, must have a possible length; any other must be a valid number, because with a digit
-    missing it would be another person's. Raises InvalidField on ``field``.
+    A number in full form, with ``+``, must have a possible length, and any digit that is left out of it must be a prefix of
+    a valid number, as in ``+44 (0)20``. Any other must be a valid number, because with a digit missing it would be another
+    person's. Raises InvalidField on ``field``.
     """
     number = text if is_plainly_e164(text) else read_as_number(text, region)
     if number is None:
@@ -93,7 +96,7 @@ def known_region(region: str) -> bool:
     return region in phonenumbers.SUPPORTED_REGIONS
 
 
-def _parsed(text: str, region: str) -> phonenumbers.PhoneNumber | None:
+def _parsed(text: str, region: str) -> PhoneNumber | None:
     if len(text) > _TEXT_MAX:
         return None
     # Each blank of a run may belong to any part of the pattern: a text of blanks would take milliseconds.
@@ -109,17 +112,43 @@ def _parsed(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     return number
 
 
-def _can_be_dialled(number: phonenumbers.PhoneNumber) -> bool:
+def _can_be_dialled(number: PhoneNumber) -> bool:
     if not number.national_number:  # zeros alone; format_number() would return them as they were written
         return False
     # is_possible_number() also accepts a number without its area code, which cannot be dialled from here.
     if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
         return False
-    return _is_in_full(number) or phonenumbers.is_valid_number(number)
+    if _is_in_full(number) and _digits_of(number) == f"{number.country_code}{_national(number)}":
+        return True
+    return phonenumbers.is_valid_number(number) and not _may_lack_its_plus(number)
 
 
-def _is_in_full(number: phonenumbers.PhoneNumber) -> bool:
+def _is_in_full(number: PhoneNumber) -> bool:
     return number.country_code_source == phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_PLUS_SIGN
+
+
+def _may_lack_its_plus(number: PhoneNumber) -> bool:
+    """Return whether the text is also a number in full form whose ``+`` was forgotten, and no usual national form.
+
+    In Germany, 49 1512 3456789 is a valid national number without its zero, and the mobile number +49 1512 3456789.
+    """
+    national, code = _national(number), str(number.country_code)
+    if _digits_of(number) != national or not national.startswith(code):
+        return False
+    metadata = PhoneMetadata.metadata_for_region(phonenumbers.region_code_for_number(number) or "", None)
+    if not metadata or not metadata.national_prefix:  # such as Italy, where the digits are written as they are dialled
+        return False
+    in_full = PhoneNumber(country_code=number.country_code, national_number=int(national[len(code) :] or 0))
+    return phonenumbers.is_valid_number(in_full)
+
+
+def _national(number: PhoneNumber) -> str:
+    return phonenumbers.national_significant_number(number)
+
+
+def _digits_of(number: PhoneNumber) -> str:
+    """Return the digits as they were written."""
+    return phonenumbers.normalize_digits_only(number.raw_input or "")
 
 
 def _complaint(text: str, region: str) -> str:
@@ -154,7 +183,7 @@ def _plan(country_code: str) -> tuple[frozenset[int], re.Pattern[str]] | None:
     """Return the lengths of a country code's numbers and the prefix to strip from them; None if the code does not exist."""
     code = int(country_code)
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(code)
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, regions[0]) if regions else None
+    metadata = PhoneMetadata.metadata_for_region_or_calling_code(code, regions[0]) if regions else None
     if metadata is None or metadata.general_desc is None:
         return None
     stripped = re.compile(metadata.national_prefix_for_parsing or r"(?!)")

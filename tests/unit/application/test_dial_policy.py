@@ -70,6 +70,22 @@ def test_digits_behind_an_emergency_number_do_not_hide_it() -> None:
         ("+78001000000", {}, None),
         ("+70000000000", {}, None),  # possible, and of no region
         ("+70000000000", {"region": "US"}, Rule.REGION_NOT_ALLOWED),
+        # Networks ignore digits behind an expensive number, and zeros before it may get a line.
+        ("+499001234567123", {"region": "DE"}, Rule.NUMBER_TYPE_NOT_ALLOWED),
+        ("+398991234560", {"region": "IT"}, Rule.NUMBER_TYPE_NOT_ALLOWED),
+        ("+480701234567", {"region": "PL"}, Rule.NUMBER_TYPE_NOT_ALLOWED),
+        ("+499001234567123", {"region": "DE", "dial_types": ["premium_rate", "unknown"]}, None),
+        ("+390899123456", {"region": "IT"}, None),  # Salerno, not 899
+        # A switch passes extensions that it does not know to the trunk.
+        ("90123456", {"region": "DK"}, Rule.NUMBER_TYPE_NOT_ALLOWED),
+        ("9001234", {"region": "EE"}, Rule.NUMBER_TYPE_NOT_ALLOWED),
+        ("90012345", {"region": "EE"}, Rule.NUMBER_TYPE_NOT_ALLOWED),
+        ("892123", {"region": "IT"}, Rule.NUMBER_TYPE_NOT_ALLOWED),
+        ("90123456", {"region": "DK", "extensions": "90123456"}, None),
+        ("32123456", {"region": "DK"}, None),
+        ("2500001", {}, None),
+        ("90123456", {}, None),
+        ("01120", {}, Rule.EMERGENCY_NUMBER),
     ],
 )
 def test_numbers_are_judged_by_the_settings(number: str, settings: dict[str, Any], rule: Rule | None) -> None:

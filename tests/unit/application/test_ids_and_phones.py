@@ -7,7 +7,7 @@ from uuid import RFC_4122, UUID
 import pytest
 
 from application.ids import digest_of, new_operator_key, new_token_id, new_token_secret, shard_of, uuid7
-from application.phones import e164, known_region, line
+from application.phones import e164, known_region, line, read_as_number
 from domain.errors import InvalidField
 
 
@@ -50,6 +50,47 @@ def test_a_line_may_be_an_extension() -> None:
     assert line("87010001001", "KZ", "number") == "+77010001001"
     with pytest.raises(InvalidField):
         line("1", "KZ", "number")
+
+
+@pytest.mark.parametrize(
+    "written", ["доб. 12", "доб.12", "(доб. 12)", "вн. 12", "внутр. 12", "х12", "ext. 12", ",,12#", "ішкі 12", "дод. 12"]
+)
+def test_an_extension_is_kept_apart_however_it_is_written(written: str) -> None:
+    assert e164(f"8 727 250 00 01 {written}", "KZ", "number") == "+77272500001;ext=12"
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "number"),
+    [
+        ("+7 812 123 45 67", "RU", "+78121234567"),
+        ("+7 812 123 45 678", "RU", None),  # without the 8 it would have the right length: +7 121 234 56 78
+        ("+7 809 123 45 670", "RU", None),
+        ("+7 8 495 123 45 67", "RU", "+74951234567"),
+        ("+44 (0)20 7946 0958", "GB", "+442079460958"),
+        ("+7 121 234 56 78", "RU", "+71212345678"),  # written as it is dialled: a number may be newer than we know
+    ],
+)
+def test_digits_are_left_out_of_a_full_form_only_if_a_valid_number_remains(
+    text: str, region: str, number: str | None
+) -> None:
+    assert read_as_number(text, region) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "number"),
+    [
+        ("4915123456789", "DE", None),  # also +49 4915 123456789
+        ("0151 23456789", "DE", "+4915123456789"),
+        ("+4915123456789", "DE", "+4915123456789"),
+        ("62812345678", "ID", None),
+        ("4930901820", "DE", "+4930901820"),
+        ("77272500001", "KZ", "+77272500001"),
+        ("390 904 3741", "IT", "+393909043741"),  # in Italy, numbers are written as they are dialled
+        ("9112345678", "IN", "+919112345678"),
+    ],
+)
+def test_a_number_that_may_lack_its_plus_is_not_guessed(text: str, region: str, number: str | None) -> None:
+    assert read_as_number(text, region) == number
 
 
 def test_regions_are_known_by_their_iso_codes() -> None:
