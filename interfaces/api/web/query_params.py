@@ -25,15 +25,27 @@ _INTEGER = re.compile(r"-?[0-9]+")
 _NAME_MAX = 100
 _IGNORED_NAME_MAX = 50
 _IGNORED_NAMES_MAX = 10
+_NOT_UTF_8 = "Expected text in UTF-8, percent-encoded; these bytes are another encoding, such as windows-1251"
 _PLUS_HINT = "; a + in a query means a blank: send %2B for a plus sign"
 
 
 class QueryParam(NamedTuple):
-    """A parameter of a query string. Where it is not UTF-8, it has replacement characters."""
+    """A parameter of a query string, before percent-decoding of its value."""
 
     name: str
-    text: str
-    has_plus: bool
+    encoded: bytes
+
+    @property
+    def has_plus(self) -> bool:
+        """Whether a ``+`` of the value was read as a blank."""
+        return b"+" in self.encoded
+
+    def text(self) -> str:
+        """Return the value. Raises ValidationError if it is not UTF-8."""
+        try:
+            return _unquoted(self.encoded).decode()
+        except UnicodeDecodeError:
+            raise msgspec.ValidationError(_NOT_UTF_8) from None
 
 
 def decode_params(request: AnyRequest, struct: type[S]) -> S:
@@ -45,12 +57,12 @@ def decode_params(request: AnyRequest, struct: type[S]) -> S:
     values: dict[str, Any] = {}
     field_errors: list[FieldError] = []
     for field, name, source, tp in param_fields(struct):
-        text = request.headers.get(name) if source == "header" else query[name].text if name in query else None
-        if text is not None:
-            try:
+        try:
+            text = request.headers.get(name) if source == "header" else query[name].text() if name in query else None
+            if text is not None:
                 values[field] = _converted(text, tp)
-            except msgspec.ValidationError as error:
-                field_errors.append(to_field_error((source, name), str(error)))
+        except msgspec.ValidationError as error:
+            field_errors.append(to_field_error((source, name), str(error)))
     if field_errors:
         raise InvalidRequest(field_errors)
     return struct(**values)
@@ -106,7 +118,7 @@ def query_params(query: bytes) -> Iterator[QueryParam]:
     for pair in query.split(b"&"):
         if pair:
             name, _, value = pair.partition(b"=")
-            yield QueryParam(_text(name), _text(value), b"+" in value)
+            yield QueryParam(_unquoted(name).decode("utf-8", "replace"), value)
 
 
 @cache
@@ -118,8 +130,8 @@ def param_fields(struct: type[msgspec.Struct]) -> list[tuple[str, str, str, Any]
     return list(_fields(struct))
 
 
-def _text(encoded: bytes) -> str:
-    return unquote_to_bytes(encoded.replace(b"+", b" ")).decode("utf-8", "replace")
+def _unquoted(encoded: bytes) -> bytes:
+    return unquote_to_bytes(encoded.replace(b"+", b" "))
 
 
 def _converted(text: str, tp: Any) -> Any:

@@ -56,8 +56,17 @@ def test_of_a_parameter_that_is_repeated_the_last_counts() -> None:
     assert decoded(b"page=x&page=2").page == 2
 
 
-def test_bytes_that_are_no_text_do_no_harm() -> None:
-    assert decoded(b"text=\xff%ff").text == "\ufffd\ufffd"
+@pytest.mark.parametrize("query", [b"text=\xff", b"text=%E4%EE%F1", b"text=%ED%A0%80", b"colour=%ff"])
+def test_bytes_that_are_no_text_are_refused_and_not_replaced(query: bytes) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        decoded(query)
+    (error,) = raised.value.field_errors
+    assert error.loc == ("query", query.partition(b"=")[0].decode())
+    assert "UTF-8" in error.message
+
+
+def test_unknown_parameters_may_have_any_bytes() -> None:
+    assert decoded(b"unknown=%ff&%ff=1") == Params()
 
 
 @pytest.mark.parametrize("text", ["1.0", "1e1", "+1", "%201", "1_0", "%D9%A1", "0x1", "", "01"])
