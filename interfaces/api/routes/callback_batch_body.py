@@ -14,7 +14,7 @@ from domain.errors import InvalidField
 from domain.limits import NEW_CALLBACKS_MAX
 from interfaces.api.routes.queue_bodies import NewCallbackBody, to_new_callback
 from interfaces.api.web.context import context_of
-from interfaces.api.web.json_body import EXAMINED_BYTES_MAX, JsonRequest, decode_json
+from interfaces.api.web.json_body import EXAMINED_BYTES_MAX, JsonRequest, decode_json, without_repeated_members
 from interfaces.api.web.request_errors import FieldError, InvalidRequest
 
 _SHORT_BYTES = 64 << 10
@@ -22,6 +22,10 @@ _SHORT_BYTES = 64 << 10
 
 class _Envelope(msgspec.Struct):
     tasks: list[msgspec.Raw]
+
+
+class _LongEnvelope(msgspec.Struct):
+    tasks: msgspec.Raw  # an array is created only for the last of repeated members
 
 
 async def decode_callbacks(request: JsonRequest) -> Sequence[NewCallback]:
@@ -35,7 +39,8 @@ async def decode_callbacks(request: JsonRequest) -> Sequence[NewCallback]:
     async for index, element in yielding(enumerate(elements), context_of(request).organization_id):
         at = ("body", "tasks", index)
         try:
-            body = decode_json(element, NewCallbackBody, at, examined_max=examined_max)
+            text = without_repeated_members(element, NewCallbackBody, at)
+            body = decode_json(text, NewCallbackBody, at, examined_max=examined_max)
             callbacks.append(to_new_callback(body, now))
         except InvalidRequest as error:
             errors.extend(error.field_errors)
@@ -62,7 +67,8 @@ def elements_of(body: bytes) -> Sequence[msgspec.Raw]:
 
 def _elements_of_long_body(body: bytes) -> Sequence[msgspec.Raw]:
     try:
-        array = decode_json(body, _bounded_envelope(), examined_max=0).tasks
+        tasks = decode_json(body, _LongEnvelope, examined_max=0).tasks
+        array = decode_json(tasks, _bounded_array(), ("body", "tasks"), examined_max=0)
     except InvalidRequest as error:
         if "at most length" in error.field_errors[0].message:
             raise _wrong_number() from error
@@ -71,11 +77,10 @@ def _elements_of_long_body(body: bytes) -> Sequence[msgspec.Raw]:
 
 
 @cache
-def _bounded_envelope() -> Any:
-    """Return an envelope whose decoding stops behind the greatest number of elements; that of a list creates all of them."""
+def _bounded_array() -> Any:
+    """Return an array whose decoding stops behind the greatest number of elements; that of a list creates all of them."""
     fields = [(f"element_{index}", msgspec.Raw, msgspec.Raw()) for index in range(NEW_CALLBACKS_MAX)]
-    array = msgspec.defstruct("BoundedArray", fields, array_like=True, forbid_unknown_fields=True, gc=False)
-    return msgspec.defstruct("BoundedEnvelope", [("tasks", array)])
+    return msgspec.defstruct("BoundedArray", fields, array_like=True, forbid_unknown_fields=True, gc=False)
 
 
 def _wrong_number() -> InvalidRequest:

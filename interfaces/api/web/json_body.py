@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from math import inf
 from types import UnionType
@@ -96,7 +97,8 @@ class JsonRequest(Request[None, None, State]):
         """Return the decoded body. Raises UnsupportedMediaType, and InvalidRequest with up to 50 field errors."""
         if self._json is Empty:
             field = self.route_handler.parsed_data_field
-            self._json = decode_json(await self.json_text(), field.annotation if field else Any)
+            tp = field.annotation if field else Any
+            self._json = decode_json(without_repeated_members(await self.json_text(), tp), tp)
         return self._json
 
     async def json_text(self) -> bytes:
@@ -130,6 +132,25 @@ def decode_json(
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         found = list(islice(_surrogates(bytes(body), at), ERRORS_MAX)) if is_short else []
         raise InvalidRequest(found or [malformed_json(memoryview(body), error, at)]) from error
+
+
+def without_repeated_members(body: bytes | msgspec.Raw, tp: Any, at: Loc = ("body",)) -> bytes | msgspec.Raw:
+    """Return a long object with each member of the struct ``tp`` once: of a repeated one the last counts.
+
+    The decoder creates and checks the value of each repetition: 8 MiB of ``"title":"a",`` took 0.3 s. Other bodies are
+    returned as they are. Raises InvalidRequest if the body is malformed or has unknown members that ``tp`` forbids.
+    """
+    if len(memoryview(body)) <= EXAMINED_BYTES_MAX or not (isinstance(tp, type) and issubclass(tp, msgspec.Struct)):
+        return body
+    return msgspec.json.encode(decode_json(body, _with_raw_members(tp), at, examined_max=0))
+
+
+@cache
+def _with_raw_members(tp: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """Return a struct with the members of ``tp``, all optional and not decoded."""
+    members = [(field.encode_name, msgspec.Raw, msgspec.Raw()) for field in msgspec.structs.fields(tp)]
+    forbids = tp.__struct_config__.forbid_unknown_fields
+    return msgspec.defstruct("RawMembers", members, omit_defaults=True, forbid_unknown_fields=forbids, gc=False)
 
 
 def _first_error(at: Loc, message: str) -> FieldError:

@@ -53,7 +53,8 @@ def test_a_line_may_be_an_extension() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["доб. 12", "доб.12", "(доб. 12)", "вн. 12", "внутр. 12", "х12", "ext. 12", ",,12#", "ішкі 12", "дод. 12"]
+    "written",
+    ["доб. 12", "доб.12", "(доб. 12)", "вн. 12", "внутр. 12", "х12", "ext. 12", ",,12#", "ішкі 12", "дод. 12"],
 )
 def test_an_extension_is_kept_apart_however_it_is_written(written: str) -> None:
     assert e164(f"8 727 250 00 01 {written}", "KZ", "number") == "+77272500001;ext=12"

@@ -39,3 +39,9 @@ def test_what_is_no_array_of_callbacks_is_told_in_the_same_words(body: bytes, fa
     with pytest.raises(InvalidRequest) as refused:
         elements_of(body + after)
     assert list(refused.value.field_errors) == [fault]
+
+
+@pytest.mark.parametrize("repeated", [b'"tasks":[],', b'"tasks":[1],', b'"tasks":5,'])
+def test_an_array_is_created_only_for_the_last_of_repeated_members(repeated: bytes) -> None:
+    elements = elements_of(b"{" + repeated * 10_000 + b'"tasks":[1,2]}')
+    assert [bytes(element) for element in elements] == [b"1", b"2"]

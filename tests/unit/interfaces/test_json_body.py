@@ -10,7 +10,7 @@ import pytest
 from msgspec import Meta
 
 from interfaces.api.web.field_types import NO_NUL, TITLE
-from interfaces.api.web.json_body import EXAMINED_BYTES_MAX, decode_json
+from interfaces.api.web.json_body import EXAMINED_BYTES_MAX, decode_json, without_repeated_members
 from interfaces.api.web.request_errors import FieldError, InvalidRequest
 from interfaces.api.web.times import RequestTime, parse_time
 
@@ -229,3 +229,24 @@ def test_a_long_body_is_not_decoded_a_second_time_for_its_faults(monkeypatch: py
         monkeypatch.setattr(module, decoded)
     for body in (b'{"title": 1, %s}' % LONG, b'{"title": "x", %s' % LONG, rb'{"title": "\ud800", ' + LONG + b"}"):
         faults_of(body)
+
+
+@pytest.mark.parametrize(
+    "repeated", [b'"title": "a",', b'"title": 1,', b'"due": "2026-01-01T00:00:00Z",', b'"legs": [{}],']
+)
+def test_of_a_long_body_only_the_last_of_repeated_members_is_decoded(repeated: bytes) -> None:
+    body = b"{" + repeated * 50_000 + b'"legs": [{"number": "1"}], "due": null, "title": "x"}'
+    once = without_repeated_members(body, Call)
+    assert len(bytes(once)) < 100
+    assert decode_json(once, Call) == Call(title="x", legs=[Leg(number="1")])
+
+
+def test_a_long_body_keeps_its_field_errors_and_a_short_one_is_left_alone() -> None:
+    for members, tp in ((b'"x": 1', Call), (b'"title": 1', Call), (b'"number": "1", "extra": 1', Leg)):
+        body = b"{%s, %s}" % (members, LONG) if tp is Call else b"{%s%s}" % (members, b" " * EXAMINED_BYTES_MAX)
+        expected = faults_of(body, tp)
+        with pytest.raises(InvalidRequest) as refused:
+            decode_json(without_repeated_members(body, tp), tp)
+        assert list(refused.value.field_errors) == expected
+    short = b'{"title": "a", "title": "b"}'
+    assert without_repeated_members(short, Call) is short
