@@ -37,7 +37,7 @@ class QueryParam(NamedTuple):
 
     @property
     def has_plus(self) -> bool:
-        """Whether a ``+`` of the value was read as a blank."""
+        """True if a ``+`` of the value was read as a blank."""
         return b"+" in self.encoded
 
     def text(self) -> str:
