@@ -61,10 +61,12 @@ class TaskListFilter(msgspec.Struct, frozen=True, kw_only=True):
 class TaskPage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of the list: rows and total at one log position.
 
-    ``total_is_exact`` is false if a search has more than 10,000 matches, because it does not count further.
+    ``has_next``: older tasks match. ``total_is_exact`` is false if a search has more than 10,000 matches, because it does
+    not count further.
     """
 
     items: Sequence[TaskRow]
+    has_next: bool
     total: int
     total_is_exact: bool
     position: int
@@ -73,6 +75,18 @@ class TaskPage(msgspec.Struct, frozen=True, kw_only=True):
 class TaskList(Protocol):
     """The tasks of organisations, newest first."""
 
-    async def page(self, organization_id: int, matching: TaskListFilter, *, page: int, per_page: int) -> TaskPage:
-        """Return a page, counted from 1; a page after the last one is empty. Raises StorageUnavailable."""
+    async def page(
+        self,
+        organization_id: int,
+        matching: TaskListFilter,
+        *,
+        page: int = 1,
+        after: str | None = None,
+        per_page: int,
+    ) -> TaskPage:
+        """Return a page, counted from 1, or the tasks that are listed after the task ``after``.
+
+        A page after the last one is empty. A page by number costs more the farther it is from both ends of the list, one by
+        ``after`` does not. Raises InvalidField if the organisation has no task ``after``, StorageUnavailable.
+        """
         ...

@@ -12,11 +12,13 @@ and 0011).
 - timetable_news: notifications of what changed in the timetable
 - due_queue: which due callbacks are next, fair to organisations and queues
 - line_waits: callbacks set apart while a call with their client runs
-- queue_slots: locks the slots of queues in one order
 - line_wait_release: returns them to the timetable when their queue has other rules or is deleted
+- queue_slots: locks the slots of queues in one order
+- choice: which of the due callbacks start now, and when the others are examined again
 - attempt_starter: the transaction that records attempts and takes their queue slots
 - call_rules: which of them may be called, by rules and quotas of their organisations
 - open_lines: how many callbacks to a number are open, for the quota of new ones
+- started_attempt: an attempt that was recorded and is about to be dialled
 - call_placer: announces a call to webhooks, then has the switch dial it
 - outcome_recorder: the transaction that records events of the switch and frees queue slots
 - reconciler: compares open calls with the switch's state, and records what was missed

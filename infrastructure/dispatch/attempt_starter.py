@@ -1,8 +1,7 @@
 """Starts due attempts: the one transaction that records them and takes their queue slots."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 
@@ -10,21 +9,16 @@ import msgspec
 from psycopg import AsyncConnection
 
 from application.call_admission import Admission
-from application.caller_ids import caller_ids
 from application.dial_policy import Rule
-from application.phones import split_extension
 from application.policies.decision import Decision, Facts
-from application.policies.notify_webhooks import Message, message_of
-from application.ports.call_gateway import Call
-from application.ports.event_log import Appended
 from application.queries.queue_board import Idle
 from domain.callback.callback import replay
-from domain.callback.events import AttemptStarted, CallbackFact, CallbackScheduled, Leg
-from domain.model import Envelope, Recorded
+from domain.callback.events import CallbackFact, CallbackScheduled, Leg
+from domain.model import Envelope
 from domain.organization.limits import Limits
 from infrastructure.dispatch import metrics
-from infrastructure.dispatch.breakers import DialledCall
 from infrastructure.dispatch.call_rules import RECHECK, CallRules, candidate_of
+from infrastructure.dispatch.choice import Choice, choose
 from infrastructure.dispatch.due_queue import (
     DueCallback,
     FirstRow,
@@ -41,7 +35,7 @@ from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.line_waits import set_apart, take_back
 from infrastructure.dispatch.open_calls import OpenCall
 from infrastructure.dispatch.quarantine import QUARANTINED_FOR, Quarantine
-from infrastructure.event_log.codec import UnknownFact
+from infrastructure.dispatch.started_attempt import StartedAttempt, started_attempt
 from infrastructure.event_log.decisions import decide_and_append, read_streams
 from infrastructure.postgres.sql import statement
 from infrastructure.webhooks.outbox import enqueue
@@ -80,35 +74,11 @@ _OPEN = statement("""
 _ORGANIZATIONS_MAX = 100  # that a batch serves; the others have their turn in the next ones
 
 
-class StartedAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """A recorded attempt, to be dialled after the first delivery attempt of ``message``; ``late_s`` seconds after it was due."""
-
-    call: Call
-    dialled: DialledCall
-    message: Message | None
-    late_s: float
-    facts: Facts
-    open_call: OpenCall
-
-
 class Batch(msgspec.Struct, frozen=True):
     """Attempts that were started together; ``is_any_settled``: a callback was started, or need not be examined again soon."""
 
     started: Sequence[StartedAttempt] = ()
     is_any_settled: bool = False
-
-
-class Choice(msgspec.Struct):
-    """The decisions about due callbacks: started, due again later, or set apart until the client's line is free."""
-
-    to_start: list[DueCallback] = []
-    postponed: dict[int, datetime] = {}
-    busy: list[DueCallback] = []
-
-    @property
-    def is_any(self) -> bool:
-        """Return whether anything was decided about any callback."""
-        return bool(self.to_start or self.postponed or self.busy)
 
 
 class AttemptStarter:
@@ -179,7 +149,7 @@ class AttemptStarter:
         dealt = deal(locked, order, limit, has_place)
         if not dealt:
             return Batch()
-        _choose(choice, dealt, await pick(connection, dealt), self._term)
+        choose(choice, dealt, await pick(connection, dealt), self._term)
         return await self._record(connection, dealt, choice)
 
     def _without_last_probe(self, order: list[int]) -> list[int]:
@@ -207,7 +177,7 @@ class AttemptStarter:
             self._decision(due, streams[due.stream], admission.refused.get(due.callback_id)) for due in choice.to_start
         ]
         started = [
-            _started(due, streams[due.stream], appended)
+            started_attempt(due, streams[due.stream], appended)
             for due, appended in zip(choice.to_start, await decide_and_append(connection, decisions), strict=True)
             if appended is not None and due.callback_id not in admission.refused
         ]
@@ -292,72 +262,3 @@ class AttemptStarter:
 def _refuse(leg: Leg, rule: Rule, facts: Facts) -> list[CallbackFact]:
     callback = replay(facts)
     return callback.refuse(leg, rule) if callback and callback.waits else []
-
-
-def _choose(
-    choice: Choice, dealt: Sequence[QueueTurn], picked: Sequence[Sequence[DueCallback]], term: LeadershipTerm
-) -> None:
-    """Choose the callbacks to start: for each turn the oldest of its queue that nothing prevents."""
-    lines = set[int]()
-    able = {rows[0].queue_id: _able(rows, choice, lines, term) for rows in picked if rows}
-    for turn in dealt:
-        if due := next(able.get(turn.queue_id, iter(())), None):
-            choice.to_start.append(due)
-
-
-def _able(rows: Iterable[DueCallback], choice: Choice, lines: set[int], term: LeadershipTerm) -> Iterator[DueCallback]:
-    """Yield callbacks that may start; note those that have to wait.
-
-    ``lines`` are those of the batch's calls to clients and probes, of which there is one at a time.
-    """
-    breakers = term.pacing.breakers
-    for due in rows:
-        limited = [due.client_line]
-        if breakers.is_probe_of_line(due.a_line, due.b_line):
-            limited += [due.a_line, due.b_line]
-        single = {line for line in limited if line is not None}
-        if due.is_line_busy:
-            choice.busy.append(due)
-        elif hold_s := breakers.hold_s(due.a_line, due.b_line):
-            choice.postponed[due.callback_id] = term.turns.now() + timedelta(seconds=hold_s)
-        elif lines.isdisjoint(single):
-            lines |= single
-            yield due
-
-
-def _started(due: DueCallback, before: Facts, appended: Appended) -> StartedAttempt:
-    event: Recorded[AttemptStarted] = appended.events[0]
-    scheduled = before[0].fact
-    if not isinstance(scheduled, CallbackScheduled):
-        raise UnknownFact(f"{due.stream} begins with {type(scheduled).__name__}")
-    details = scheduled.personal
-    (a_number, a_digits), (b_number, b_digits) = split_extension(details.a_number), split_extension(details.b_number)
-    a_sees, b_sees = caller_ids(details.a_number, details.b_number, due.shown_number)
-    return StartedAttempt(
-        call=Call(
-            id=event.fact.call_id,
-            a_number=a_number,
-            b_number=b_number,
-            a_digits=a_digits,
-            b_digits=b_digits,
-            a_sees=a_sees,
-            b_sees=b_sees,
-            extension_id=scheduled.extension_id,
-        ),
-        dialled=DialledCall(due.organization_id, *due.lines(details)),
-        message=message_of(event, scheduled),
-        late_s=(event.recorded_at - due.due_at).total_seconds(),
-        facts=[*before, event],
-        open_call=OpenCall(
-            call_id=event.fact.call_id,
-            callback_id=due.callback_id,
-            queue_id=due.queue_id,
-            organization_id=due.organization_id,
-            attempt=event.fact.attempt,
-            position=event.position,
-            correlation=event.correlation,
-            client_line=due.client_line,
-            a_line=due.a_line,
-            b_line=due.b_line,
-        ),
-    )

@@ -15,11 +15,11 @@ from application.ports.call_gateway import Call, CallOver, GatewayUnavailable, P
 from application.ports.webhooks import Untold
 from domain.callback.events import CallEnd, Leg, Outcome
 from infrastructure.dispatch import metrics
-from infrastructure.dispatch.attempt_starter import StartedAttempt
 from infrastructure.dispatch.breakers import Admission
 from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.outcome_recorder import OutcomeRecorder
 from infrastructure.dispatch.pacing import IN_FLIGHT_MAX
+from infrastructure.dispatch.started_attempt import StartedAttempt
 from infrastructure.postgres.notifications import wait_or_timeout
 
 _POLL_S = 1.0  # to notice the end of a pause; all other changes notify

@@ -215,6 +215,41 @@ async def test_the_list_is_newest_first_and_paged(office: Office) -> None:
     assert (past_the_end["items"], past_the_end["total"], past_the_end["pages"]) == ([], 5, 1)
 
 
+@pytest.mark.parametrize(
+    "filters", [{}, {"task_type": "order"}, {"search": "Заказ & 100%"}, {"search": "з"}, {"include_cancelled": "true"}]
+)
+async def test_the_link_leads_to_older_tasks_whatever_is_filed_meanwhile(
+    office: Office, filters: dict[str, Any]
+) -> None:
+    ids = [(await office.file_task(title=f"Заказ & 100% {n}", task_type="order"))["id"] for n in range(7)][::-1]
+    response, found = await office.get("/api/tasks", per_page=2, **filters), list[str]()
+    while True:
+        found += [task["id"] for task in response.json()["items"]]
+        if "Link" not in response.headers:
+            break
+        await office.file_task(title="Заказ & 100%, newer than those of the next page", task_type="order")
+        response = await office.get(response.links["next"]["url"])
+        assert response.json()["page"] == 1
+    assert found == ids
+    assert response.json()["total"] == 10
+
+
+async def test_the_link_of_a_numbered_page_leads_to_the_rest(office: Office) -> None:
+    ids = [(await office.file_task())["id"] for _ in range(5)][::-1]
+    response = await office.get("/api/tasks", per_page=2, page=2)
+    rest = await office.get(response.links["next"]["url"])
+    assert [task["id"] for task in rest.json()["items"]] == ids[4:]
+    assert "Link" not in (await office.get("/api/tasks", per_page=5)).headers
+
+
+async def test_a_page_begins_after_a_task_of_the_organisation(office: Office, foreign: Office) -> None:
+    unknown, task = "01a20180-8610-70de-aaa2-24ce46b82a84", (await foreign.file_task())["id"]
+    for after, page in ((unknown, 1), (task, 1), ("7", 1), ((await office.file_task())["id"], 2)):
+        response = await office.get("/api/tasks", after=after, page=page)
+        assert response.status_code == 422
+        assert [fault["loc"] for fault in response.json()["detail"]] == [["query", "after"]]
+
+
 async def test_the_list_shows_tasks_as_they_are_one_by_one(office: Office) -> None:
     task = await office.file_task(**FULL)
     (listed,) = (await office.get("/api/tasks")).json()["items"]
@@ -308,8 +343,8 @@ async def test_a_list_that_waited_in_vain_answers_with_what_there_is(office: Off
 class Many:
     """A list with more matches than the limit of exact counts."""
 
-    async def page(self, _: int, __: TaskListFilter, *, page: int, per_page: int) -> TaskPage:
-        return TaskPage(items=[], total=10_000, total_is_exact=False, position=2**60)
+    async def page(self, _: int, __: TaskListFilter, *, page: int, after: str | None, per_page: int) -> TaskPage:
+        return TaskPage(items=[], has_next=False, total=10_000, total_is_exact=False, position=2**60)
 
 
 async def test_a_total_that_is_not_exact_is_told_to_be_the_least(service: Service, office: Office) -> None:

@@ -52,6 +52,11 @@ FROM perezvon_1.task_list, LATERAL (VALUES (''), (assigned_user_id)) AS w (who) 
 """
 
 
+def filled_task(number: int) -> str:
+    """Return the id of a task of ``FILL``; numbers begin at 1 with the oldest."""
+    return f"01900000-0000-7000-8000-{number:012x}"
+
+
 def run(bench: Bench) -> dict[str, Any]:
     """Fill both databases and measure; return milliseconds by page and size, and the ratios of the p99s."""
     with filled(bench, "10k") as small, filled(bench, "1m") as large:

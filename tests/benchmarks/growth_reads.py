@@ -1,4 +1,4 @@
-"""Cost that must not grow with history: changes of long streams, tokens that were ever issued, searches of few letters."""
+"""Cost that must not grow with history: changes of long streams, tokens ever issued, searches, the middle of a list."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,7 +19,7 @@ from infrastructure.postgres.connections import service_dsn
 from infrastructure.postgres.migrations import migrate
 from infrastructure.read_models.task_list.grams import title_grams
 from interfaces.bootstrap.services import Services, services
-from tests.benchmarks.bench_list import COUNT, FILL
+from tests.benchmarks.bench_list import COUNT, FILL, filled_task
 from tests.benchmarks.growth_rows import growth_row
 from tests.benchmarks.serving import Tenant, make_tenant, serving
 from tests.benchmarks.support import Bench, percentile, progress
@@ -74,17 +74,17 @@ def tokens(bench: Bench) -> dict[str, Any]:
 
 
 def searches(bench: Bench) -> dict[str, Any]:
-    """Return the p50 of searches of one, two and three letters that few titles contain, by the number of tasks."""
-    words = ("щ", "йщ", "щук")
-    found: dict[str, dict[int, float]] = {word: {} for word in words}
+    """Return the p50 of a page in the middle of the list, and of searches for letters that few titles contain, by its length."""
+    queries = {f"search of {len(word)} letters": f"search={quote(word)}" for word in ("щ", "йщ", "щук")}
+    found: dict[str, dict[int, float]] = {name: {} for name in [*queries, "page in the middle, by after"]}
     for size in TASKS:
         tenant = _fill_tasks(bench, size)
+        queries["page in the middle, by after"] = f"after={filled_task(size // 2)}"
         with serving(tenant):
-            for word in words:
-                path = f"/api/tasks?search={quote(word)}"
-                call: Call = lambda http, _, on=tenant, to=path: _send(http, on, "GET", to)  # noqa: E731 - typed by Call
-                found[word] |= asyncio.run(_medians(tenant, {size: call}))
-    return {f"search of {len(word)} letters": _row(found[word]) for word in words}
+            for name, query in queries.items():
+                call: Call = lambda http, _, on=tenant, to=f"/api/tasks?{query}": _send(http, on, "GET", to)  # noqa: E731 - typed by Call
+                found[name] |= asyncio.run(_medians(tenant, {size: call}))
+    return {name: _row(medians) for name, medians in found.items()}
 
 
 ROWS = (streams, tokens, searches)

@@ -19,13 +19,14 @@ from domain.callback.events import CallbackDetails, CallbackScheduled
 from domain.model import Envelope, Fact, Recorded, tag_of
 from domain.organization.limits import Limits
 from domain.streams import callback_stream
-from infrastructure.dispatch.attempt_starter import AttemptStarter, StartedAttempt
+from infrastructure.dispatch.attempt_starter import AttemptStarter
 from infrastructure.dispatch.call_placer import Announce
 from infrastructure.dispatch.dispatcher import Connect
 from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.lease import Lease
 from infrastructure.dispatch.organization_turns import read_turns
 from infrastructure.dispatch.pacing import UNLIMITED, Pace, Pacing
+from infrastructure.dispatch.started_attempt import StartedAttempt
 from infrastructure.event_log.append import APPEND, Command, append_batch
 from infrastructure.event_log.codec import encode
 from infrastructure.event_log.decisions import read_streams

@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from application.queries.task_list import TaskListFilter, TaskPage, TaskRow
+from domain.errors import InvalidField
 from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import statement
 from infrastructure.read_models.task_list.folding import fold
@@ -30,6 +31,9 @@ FILTERS = {
 _TRIGRAM = re.compile(r"[^\W_]{3}")
 _COUNTING = frozenset({"search", "short_search", "caller_phone"})
 
+_KNOWN = "SELECT a.created_at FROM {schema}.task_list AS a WHERE a.id = %(after)s AND a.organization_id = %(organization_id)s"
+_AFTER = f"AND (created_at, id) < (({_KNOWN}), %(after)s)"
+
 # Bounds come from subqueries, so that Postgres sees no difference between one page and another: it plans once and keeps
 # the plan. The shape of the statement says what it cannot know of them: walk this index, look up those rows.
 _SPAN = """
@@ -41,7 +45,7 @@ _SPAN = """
     )
 """
 
-# Without filters: a walk along an index, from the nearer end.
+# Without filters: a walk along an index, from the nearer end, or from the task after which the page begins.
 _WALK = f"""
     counted AS (
         SELECT coalesce(sum(count), 0)::bigint AS total
@@ -51,7 +55,7 @@ _WALK = f"""
         (
             SELECT id, created_at
             FROM {{schema}}.task_list
-            WHERE organization_id = %(organization_id)s <status>
+            WHERE organization_id = %(organization_id)s <status> <after>
             ORDER BY created_at DESC, id DESC
             LIMIT (SELECT CASE WHEN before <= behind THEN length ELSE 0 END FROM span)
             OFFSET (SELECT before FROM span)
@@ -88,6 +92,7 @@ _KINDS = f"""
                 AND task_type = k.task_type
                 AND priority = k.priority
                 <assignee>
+                <after>
             ORDER BY created_at DESC, id DESC
             LIMIT (SELECT CASE WHEN length > 0 THEN before + length ELSE 0 END FROM span)
         ) AS t
@@ -111,7 +116,7 @@ _SEARCH = f"""
         (
             SELECT id, created_at
             FROM found
-            WHERE (SELECT total FROM counted) <= {COUNTED}
+            WHERE (SELECT total FROM counted) <= {COUNTED} <after>
             ORDER BY created_at DESC, id DESC
             LIMIT %(limit)s::bigint
             OFFSET %(offset)s::bigint
@@ -121,7 +126,7 @@ _SEARCH = f"""
             SELECT id, created_at
             FROM {{schema}}.task_list
             WHERE (SELECT total FROM counted) > {COUNTED}
-                AND organization_id = %(organization_id)s <status> <filter>
+                AND organization_id = %(organization_id)s <status> <filter> <after>
             ORDER BY created_at DESC, id DESC
             LIMIT %(limit)s::bigint
             OFFSET %(offset)s::bigint
@@ -134,6 +139,7 @@ _PAGE = """
     SELECT
         counted.total,
         coalesce((SELECT position FROM {schema}.checkpoints WHERE name = 'task_list'), 0),
+        <known>,
         t.*
     FROM counted
     LEFT JOIN (
@@ -161,7 +167,15 @@ class PostgresTaskList:
         self._reading = reading
         self._searching = searching
 
-    async def page(self, organization_id: int, matching: TaskListFilter, *, page: int, per_page: int) -> TaskPage:
+    async def page(
+        self,
+        organization_id: int,
+        matching: TaskListFilter,
+        *,
+        page: int = 1,
+        after: str | None = None,
+        per_page: int,
+    ) -> TaskPage:
         """See the port.
 
         The total is exact without ``search`` and ``caller_phone``; with one of them it is counted up to 10,000.
@@ -172,16 +186,21 @@ class PostgresTaskList:
             folded = fold(matching.search)
             kind = "search" if _TRIGRAM.search(folded) else "short_search"
             values |= {"search": None, kind: f"%{_escaped(folded)}%", "grams": search_grams(organization_id, folded)}
-        filters = {name for name in FILTERS if values[name] is not None}
-        values |= {"organization_id": organization_id, "limit": per_page, "offset": (page - 1) * per_page}
+        values["after"] = after
+        filters = {name for name, value in values.items() if value is not None} - {"grams"}
+        values |= {"organization_id": organization_id, "limit": per_page + 1, "offset": (page - 1) * per_page}
         query = page_statement(filters, include_cancelled=matching.include_cancelled)
         searching = not filters.isdisjoint(_COUNTING)
         pool = self._searching if searching else self._reading
         rows = await read_view(pool, query, values, prepare=not searching)
-        total, position = rows[0][:2]
+        total, position, is_known = rows[0][:3]
+        if not is_known:
+            raise InvalidField("after", "Expected the id of a task of the organisation")
         exact = total <= COUNTED or not searching
+        items = [TaskRow(**dict(zip(_COLUMNS, row[3:], strict=True))) for row in rows if row[3] is not None]
         return TaskPage(
-            items=[TaskRow(**dict(zip(_COLUMNS, row[2:], strict=True))) for row in rows if row[2] is not None],
+            items=items[:per_page],
+            has_next=len(items) > per_page,
             total=total if exact else COUNTED,
             total_is_exact=exact,
             position=position,
@@ -189,12 +208,14 @@ class PostgresTaskList:
 
 
 def page_statement(filters: AbstractSet[str], *, include_cancelled: bool) -> bytes:
-    """Return the statement of a page that is filtered by these fields."""
-    parts = _SEARCH if filters & _COUNTING else _KINDS if filters else _WALK
+    """Return the statement of a page that is filtered by these fields; ``after`` is one of them."""
+    parts = _SEARCH if filters & _COUNTING else _KINDS if filters - {"after"} else _WALK
     fragments = {
         "<status>": "" if include_cancelled or "status" in filters else "AND status <> 'cancelled'",
         "<assignee of counts>": "" if "assigned_user_id" in filters else "AND assigned_user_id = ''",
         "<assignee>": "AND assigned_user_id = %(assigned_user_id)s" if "assigned_user_id" in filters else "",
+        "<after>": _AFTER if "after" in filters else "",
+        "<known>": f"EXISTS ({_KNOWN})" if "after" in filters else "true",
         "<filter>": " ".join(f"AND {condition}" for name, condition in FILTERS.items() if name in filters),
     }
     text = _PAGE.replace("<parts>", parts)

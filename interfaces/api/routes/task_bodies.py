@@ -17,6 +17,7 @@ from domain.task.task import Status
 from interfaces.api.web.context import AnyRequest, context_of
 from interfaces.api.web.field_types import (
     NO_NUL,
+    TASK_ID,
     CommentText,
     Id,
     LongText,
@@ -92,8 +93,12 @@ class TaskListQuery(PositionQuery, frozen=True, kw_only=True):
     include_cancelled: Annotated[bool, Meta(description="Include cancelled tasks if `status` is absent.")] = False
     assigned_user_id: Annotated[str, Meta(max_length=ID_MAX, pattern=NO_NUL)] | None = None
     caller_phone: Phone | None = None
-    page: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
-    per_page: Annotated[int, Meta(ge=1, le=100)] = 20
+    page: Annotated[int, Meta(ge=1, le=1_000_000, description="Page number, from 1; not together with `after`.")] = 1
+    after: (
+        Annotated[str, Meta(pattern=TASK_ID, description="Only tasks that the list shows after the task with this id.")]
+        | None
+    ) = None
+    per_page: Annotated[int, Meta(ge=1, le=100, description="Tasks of a page.")] = 20
 
 
 class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):

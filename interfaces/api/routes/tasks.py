@@ -3,6 +3,7 @@
 import re
 from functools import partial
 
+import msgspec
 from litestar import Router, get, post, put, route
 from litestar.params import JSONBody
 
@@ -33,7 +34,7 @@ from interfaces.api.web.context import RequestContext, context_of
 from interfaces.api.web.json_body import JsonRequest
 from interfaces.api.web.json_response import JsonResponse
 from interfaces.api.web.masking import masked_for
-from interfaces.api.web.paging import HistoryQuery
+from interfaces.api.web.paging import HistoryQuery, next_link
 from interfaces.api.web.preconditions import (
     check_if_match,
     check_no_if_match,
@@ -89,15 +90,18 @@ async def file_task(request: JsonRequest, data: JSONBody[NewTaskBody]) -> JsonRe
     opt={
         "permission": Permission.LIST_TASKS,
         "query": TaskListQuery,
-        "response_headers": ["Perezvon-Position", "Perezvon-Total"],
+        "response_headers": ["Perezvon-Position", "Perezvon-Total", "Link"],
     },
     operation_id="listTasks",
     summary="List tasks, newest first",
 )
 async def list_tasks(request: JsonRequest) -> JsonResponse[TaskPageResponse]:
-    """Return a page of the organisation's tasks. Analysts see texts masked and cannot search in them."""
+    """Return a page of the organisation's tasks; `Link` names the next one. Analysts see texts masked and cannot search them."""
     context = context_of(request)
     caller, services, query = context.token_holder, context.api.services, decode_params(request, TaskListQuery)
+    if query.after is not None and query.page != 1:
+        message = "Expected either page or after, not both"
+        raise InvalidRequest([FieldError(("query", "after"), message, "value_error")])
     filters = TaskListFilter(
         status=query.status,
         task_type=query.task_type,
@@ -109,21 +113,38 @@ async def list_tasks(request: JsonRequest) -> JsonResponse[TaskPageResponse]:
     )
     try:
         filters = await search_filter(filters, caller, services.directory)
+        page = await read_after_writes(
+            context,
+            _VIEW,
+            query.position,
+            partial(
+                services.task_list.page,
+                caller.organization_id,
+                filters,
+                page=query.page,
+                after=query.after,
+                per_page=query.per_page,
+            ),
+        )
     except InvalidField as error:
         raise InvalidRequest([FieldError(("query", error.field), str(error), error.kind)]) from error
-    fetch = partial(services.task_list.page, caller.organization_id, filters, page=query.page, per_page=query.per_page)
-    page = await read_after_writes(context, _VIEW, query.position, fetch)
-    tasks = [task_row_response(row) for row in page.items]
-    headers = {"Perezvon-Position": str(page.position)}
-    if not page.total_is_exact:
-        headers["Perezvon-Total"] = "at-least"
     body = TaskPageResponse(
-        items=masked_for(caller, tasks),
+        items=masked_for(caller, [task_row_response(row) for row in page.items]),
         total=page.total,
         page=query.page,
         per_page=query.per_page,
         pages=-(-page.total // query.per_page),
     )
+    headers = {"Perezvon-Position": str(page.position)}
+    if not page.total_is_exact:
+        headers["Perezvon-Total"] = "at-least"
+    if page.has_next:
+        following: dict[str, str | int | None] = msgspec.to_builtins(filters) | {
+            "include_cancelled": "true" if filters.include_cancelled else None,
+            "after": page.items[-1].id,
+            "per_page": query.per_page,
+        }
+        headers |= next_link(request, following)
     return JsonResponse(body, headers)
 
 

@@ -22,6 +22,7 @@ NAME = rf"^\s*[^\s\u0000](?:[^\u0000]{{0,{NAME_MAX - 2}}}[^\s\u0000])?\s*$"
 PHONE = r"^[^\u0000]*\d[^\u0000]*\d[^\u0000]*$"  # \d: any Unicode digit
 URL = r"^[hH][tT][tT][pP][sS]?://[^\s/?#\u0000][^\s\u0000]*$"
 PAUSE = r"^0{0,5}([0-9]{1,5}|[1-5][0-9]{5}|60[0-3][0-9]{3}|604[0-7][0-9]{2}|604800)$"
+TASK_ID = r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 DATE_OR_SECONDS = r"^([0-9]{1,8}|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})$"
 
 PATTERN_ERRORS = {
@@ -30,6 +31,7 @@ PATTERN_ERRORS = {
     NAME: (f"Expected 1 to {NAME_MAX} characters, not all of them white space", "string_length"),
     PHONE: ("Expected a phone number with at least two digits", "phone_number"),
     URL: ("Expected an absolute URL with http or https", "url_parsing"),
+    TASK_ID: ("Expected the id of a task, which is a UUID in lower case", "uuid_parsing"),
     PAUSE: (f"Expected 0 to {PAUSE_MAX_S} seconds", "int_parsing"),
     DATE_OR_SECONDS: (
         "Expected a UTC time as YYYY-MM-DD HH:MM:SS, or a number of seconds from now",

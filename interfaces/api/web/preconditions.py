@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable
 from application.callers import Request
 from application.errors import PreconditionFailed, TaskNotFound
 from interfaces.api.web.context import AnyRequest, context_of
+from interfaces.api.web.field_types import TASK_ID
 from interfaces.api.web.request_errors import FieldError, IfMatchMalformed, IfMatchOnCreation, InvalidRequest
 
-_TASK_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TASK_ID = re.compile(TASK_ID)
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"\s*{_TAG}\s*(?:,\s*{_TAG}\s*)*")
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")

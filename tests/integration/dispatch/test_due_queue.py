@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from infrastructure.dispatch import due_queue
-from infrastructure.dispatch.attempt_starter import StartedAttempt
 from infrastructure.dispatch.leadership_term import SHARED_BATCH_MAX
 from infrastructure.dispatch.line_waits import idle_lines
+from infrastructure.dispatch.started_attempt import StartedAttempt
 from infrastructure.dispatch.timetable_news import LONG_AGO
 from tests.support.dispatching import ANSWERS, BUSY, RINGS, Exchange, Starting, open_exchange
 

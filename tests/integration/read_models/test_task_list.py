@@ -58,10 +58,10 @@ async def file(views: Views, *titles: str, status: Status = Status.PENDING, **fi
     return ids
 
 
-async def found(views: Views, wanted: TaskListFilter = ALL, **paging: int) -> list[str]:
+async def found(views: Views, wanted: TaskListFilter = ALL, *, page: int = 1, per_page: int = 100) -> list[str]:
     """Return the ids of a page."""
-    page = await views.task_list.page(1, wanted, **({"page": 1, "per_page": 100} | paging))
-    return [row.id for row in page.items]
+    shown = await views.task_list.page(1, wanted, page=page, per_page=per_page)
+    return [row.id for row in shown.items]
 
 
 def titles(rows: Iterable[TaskRow]) -> list[str]:
@@ -186,6 +186,10 @@ async def test_every_combination_of_filters_gives_its_rows_and_its_total(
         assert list(page.items) == expected[:100]
         second = await many.task_list.page(1, wanted, page=2, per_page=7)
         assert list(second.items) == expected[7:14]
+        for row in expected[6:7]:
+            behind = await many.task_list.page(1, wanted, after=row.id, per_page=7)
+            assert (list(behind.items), behind.total) == (expected[7:14], len(expected))
+            assert behind.has_next is second.has_next is (len(expected) > 14)
 
 
 @pytest.mark.parametrize(

@@ -66,11 +66,14 @@ async def test_a_page_of_tasks_walks_its_index(views: Views) -> None:
     with psycopg.connect(views.dsn) as connection:
         for filters, cancelled, index in TASK_PAGES:
             query = task_list_query.page_statement(filters.keys(), include_cancelled=cancelled)
-            for offset in (0, 8000):
-                found = plan(connection, query, filters | {"organization_id": 1, "limit": 20, "offset": offset})
+            later = task_list_query.page_statement({*filters, "after"}, include_cancelled=cancelled)
+            values = filters | {"organization_id": 1, "limit": 20, "after": "00000000-0000-7000-8000-000000008000"}
+            for text, offset in ((query, 0), (query, 8000), (later, 0)):
+                found = plan(connection, text, values | {"offset": offset})
                 assert f"{index} " in found, filters
                 assert "task_list_id " in found
                 assert "Seq Scan on task_" not in found
+                assert text is query or "created_at, id) < ROW" in found
                 assert "task_counts_kind " in found or filters.keys() & {"search", "short_search", "caller_phone"}
         # A search that trigrams do not help enough reads the organisation's own tasks.
         query = task_list_query.page_statement({"search"}, include_cancelled=False)
