@@ -30,6 +30,23 @@ UNLIMITED = Settings(rate_limits=False)
 
 Headers = Mapping[str, Any]  # text, or bytes where a test sends invalid headers
 
+FULL_TASK = {
+    "task_type": "consultation",
+    "priority": "urgent",
+    "title": "Уточнить тариф",
+    "description": "Долго ждал",
+    "caller_phone": "8 701 123 45 67",
+    "caller_name": "Данияр",
+    "call_id": "A-1",
+    "recording_url": "https://calls.example/1.mp3",
+    "call_datetime": "2026-11-22T14:30:00+05:00",
+    "call_transcription": "Алло…",
+    "call_summary": "О тарифе",
+    "call_response_summary": "Обещали ответить",
+    "due_date": "2026-12-01T09:00:00",
+}
+"""All fields of a task that a client may set."""
+
 
 class Office:
     """An organisation with its tokens and an operator, and requests in their names."""
