@@ -205,7 +205,8 @@ def _split(url: str) -> tuple[SplitResult, str, int]:
 def _is_host(host: str, *, in_brackets: bool) -> bool:
     """Return whether a look-up could find the host, as it is written: letters, digits, hyphens and underscores between dots.
 
-    A resolver ignores invisible characters; so ``local host`` with one instead of the blank would be this machine.
+    Resolvers ignore invisible characters: with one of them between its letters, ``localhost`` would not be recognised here,
+    and yet be this machine.
     """
     if in_brackets or ":" in host:  # RFC 3986: brackets hold an IPv6 address, or one of a future version
         return in_brackets and ":" in host

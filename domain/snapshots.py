@@ -1,6 +1,7 @@
 """Aggregates of which snapshots are kept: those whose streams may become long.
 
-Callbacks have none: the number of their tries bounds their streams, but for attempts that were never sent to the switch, which are rare.
+Callbacks have none: the number of their tries bounds their streams. Attempts that were never sent to the switch are no tries, but
+they are rare.
 """
 
 from collections.abc import Callable, Iterable

@@ -166,7 +166,7 @@ class CallRules:
     def _zone(self, organization_id: int, name: str) -> tzinfo:
         """Return the time zone whose midnight ends the day; UTC, with a line in the log, if this machine does not know it.
 
-        The API has checked the name: the time zone data of this machine is older than that of the API's, or missing.
+        The API has checked the name, so the time zone data of this machine is older than that of the API's machine, or missing.
         """
         try:
             zone: tzinfo = UTC if name == "UTC" else ZoneInfo(name)
@@ -206,7 +206,7 @@ class CallRules:
 
 
 async def give_back(connection: AsyncConnection, undialled: Iterable[tuple[OpenCall, Facts]]) -> None:
-    """Count attempts that were certainly not dialled in no quota: they are free of charge, and another follows at once."""
+    """Remove attempts that were certainly not dialled from the quotas: they are free, and another attempt follows."""
     organizations: list[int] = []
     times: list[datetime] = []
     attempts: list[tuple[int, datetime]] = []

@@ -1,4 +1,4 @@
-"""Return of callbacks to the timetable that wait for a line although their queue's rules no longer ask for it.
+"""Moves callbacks that wait for a line back to the timetable when their queue's rules no longer ask for it.
 
 ``keep_timetable`` marks a queue when it gets other rules or is deleted. However many of its callbacks wait, neither that policy
 nor the dispatcher waits for them: they are moved in small batches, queue after queue.
@@ -55,8 +55,8 @@ class LineWaitRelease:
     async def release(self) -> bool:
         """Move a batch of the next marked queue; return whether there may be more. Raises Fenced, StorageUnavailable.
 
-        A mark holds the last row that was examined, in the order of due times; after the last batch it is removed. So rows
-        that the dispatcher sets apart under the new rules are not examined again.
+        The mark of a queue is the last row that was examined, in the order of due times. After the last batch it is removed.
+        So rows that the dispatcher sets apart under the new rules are not examined again and again.
         """
         async with self._term.transaction() as connection:
             locked = await connection.execute(_LOCK, (self._last,), prepare=False)

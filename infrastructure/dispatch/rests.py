@@ -9,7 +9,10 @@ _RESTS = 4.0  # as many times as a batch takes
 
 
 async def run_with_rests(batch: Callable[[], Awaitable[bool]]) -> None:
-    """Run batches until cancelled, with a rest after each; a second passes after one that found nothing and returned False."""
+    """Run batches until cancelled. Rest four times as long as a batch took, or a second after one that returned False.
+
+    False means that it found nothing to do.
+    """
     while True:
         began = monotonic()
         is_any = await batch()

@@ -24,7 +24,8 @@ _logger = structlog.get_logger(__name__)
 async def run_projections(pool: Pool, listener: Listener, stop: asyncio.Event) -> None:
     """Keep all views and policies up to date until ``stop`` is set.
 
-    Meanwhile show their lag in the metrics, and delete expired idempotency keys. A batch that is being handled is finished first. Recovers when Postgres becomes available again.
+    Meanwhile show their lag in the metrics, and delete expired idempotency keys. A batch that is being handled is finished
+    first. Recovers when Postgres becomes available again.
     """
     new_events, readers = listener.channel(NEW_EVENTS), listener.channel(READERS)
     view_lag = PostgresViewLag(pool)

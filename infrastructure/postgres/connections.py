@@ -56,9 +56,9 @@ class Pool:
     """A small pool of connections, which are opened when they are needed; a lost or silent one is replaced.
 
     A connection that has not responded within the last second is pinged before use: a round trip that only a quiet pool
-    pays. When one connection of this process was silent, those that have not responded since are doubted, in all pools:
-    idle ones are replaced at once, and in pools with a longer deadline than a request's, those in use are ended as soon as the
-    server says that it waits for them. The connections are given in the order of the requests.
+    pays. When one connection of this process was silent, those that have not responded since are suspected, in all pools:
+    idle ones are replaced at once. In pools with a longer deadline than a request's, those in use are ended as soon as the
+    server says that it waits for them. Requests get their connections in their order.
     """
 
     _silence_seen_at = 0.0
@@ -136,7 +136,7 @@ class Pool:
             pool.examine()
 
     def examine(self) -> None:
-        """End the waits for connections whose server waits for them: what one of the two has sent never arrived."""
+        """End waits for the server in which the server waits for us: what one of the two has sent never arrived."""
         if self._examining is None or self._examining.done():
             self._examining = asyncio.create_task(self._end_silent_waits())
 
@@ -155,12 +155,12 @@ class Pool:
 
     async def _end_silent_waits(self) -> None:
         """Ask about the connections in use, until each has responded since the last silence or has ended."""
-        while doubted := {one.info.backend_pid: one for one in self._in_use if one.proved_at < Pool._silence_seen_at}:
+        while suspects := {one.info.backend_pid: one for one in self._in_use if one.proved_at < Pool._silence_seen_at}:
             with suppress(StorageUnavailable, UnsuitableDatabase):
-                at_work = await sessions_at_work(self._dsn, doubted)
+                at_work = await sessions_at_work(self._dsn, suspects)
                 before = time.monotonic() - _PROVED_S
-                for pid in doubted.keys() - at_work:
-                    one = doubted[pid]
+                for pid in suspects.keys() - at_work:
+                    one = suspects[pid]
                     if one in self._in_use and one.is_waiting and one.proved_at < before and not one.has_input():
                         metrics.SILENT.labels(self._name).inc()
                         one.abort()

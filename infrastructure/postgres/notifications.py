@@ -114,7 +114,7 @@ class Listener:
                     self._channels[notification.channel].wake_all(notification.payload)
                 try:
                     with deadline(connection, _PING_S):
-                        await connection.execute(b"")  # a silent connection would be waited for without an end
+                        await connection.execute(b"")  # the wait for a silent connection would never end
                 except StorageUnavailable:
                     Pool.note_silence()
                     raise

@@ -21,9 +21,9 @@ _NEIGHBOUR_S = 1.0
 class SharedPool:
     """Connections for the queries of organisations: none of them takes the last free one from the others.
 
-    An organisation that already waits for a place when it returns one gets that place only after a rest of four times as
-    long as it used it, if another organisation was active within the last second. So the queries of an organisation that
-    always wants more than its share occupy the processors a fifth of the time, and all of it while no other organisation is active.
+    An organisation that returns a place while it waits for another one gets it only after a rest: four times as long as it
+    used it, at most a second. It rests only if another organisation was active within the last second. So an organisation
+    that always wants more than its share uses its places for a fifth of the time, and for all of it while it is alone.
     """
 
     _last_owner: int | None = None

@@ -1,4 +1,4 @@
-"""Silence: distinguishes a busy session from a connection that carries no more data, by a query over a new one."""
+"""Silence: whether a session that does not respond is busy, or its connection carries no more data."""
 
 from collections.abc import Collection
 
@@ -13,10 +13,10 @@ _AT_WORK = """
 
 
 async def sessions_at_work(dsn: str, pids: Collection[int]) -> set[int]:
-    """Return those of the login's sessions that do something else than wait for their client.
+    """Return those of the login's sessions that are busy, or waited for their client for less than a second; ask over a new connection.
 
-    What the others have sent, or were sent, has not arrived, if their client waits for a second too; or they have ended.
-    Raises StorageUnavailable, UnsuitableDatabase.
+    Each of the others has ended, or waits for its client. If that client waits for the server, their connection carries no
+    more data. Raises StorageUnavailable, UnsuitableDatabase.
     """
     async with open_connection(dsn, REQUEST, "silence") as connection:
         rows = await (await connection.execute(_AT_WORK, (list(pids),))).fetchall()

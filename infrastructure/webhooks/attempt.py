@@ -55,7 +55,7 @@ class AttemptSender:
         return AttemptResult(delivery, response, at, fence, leased_to)
 
     def _report_unsigned(self, organization_id: int, error: Exception) -> None:
-        """Count the attempt, and log the cause once a minute: it is the same for all deliveries."""
+        """Count the attempt; log the cause once a minute at most, because it is usually the same for all deliveries."""
         metrics.UNSIGNED.inc()
         if (now := monotonic()) - self._reported_at >= _REPORT_EVERY_S:
             self._reported_at = now

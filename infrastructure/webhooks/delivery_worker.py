@@ -49,7 +49,8 @@ async def run_deliveries(
 ) -> None:
     """Deliver webhooks until ``stop`` is set; then finish the attempts in flight, within eight seconds.
 
-    ``lookup`` replaces the look-up of names. Any number of processes may run this at once. Recovers by itself when Postgres comes back.
+    ``lookup`` replaces the look-up of names. Any number of processes may run this at once. Recovers by itself when Postgres
+    comes back.
     """
     if networks := options.targets.allowed:
         _logger.warning("webhooks may go to private networks", networks=[str(network) for network in networks])

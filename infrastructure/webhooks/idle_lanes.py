@@ -1,4 +1,4 @@
-"""Deletion of lanes that are idle for so long that no delivery names them any more."""
+"""Deletion of idle lanes: those that were not leased for so long that no delivery names them any more."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -29,8 +29,8 @@ _FIND_IDLE = statement(f"""
         (SELECT id FROM page ORDER BY id DESC LIMIT 1),
         (SELECT array_agg(id) FROM page WHERE {_IDLE})
 """)
-# A transaction that has read a lane adds deliveries to it: it holds ROW EXCLUSIVE, which this waits for. Those that begin later
-# wait in turn, and see that the lane is gone.
+# A transaction that adds deliveries to a lane holds ROW EXCLUSIVE, which this lock waits for. Transactions that begin later wait
+# for this one, and see that the lane is gone.
 _LOCK_LANES = statement("""
     SET LOCAL lock_timeout = '50ms';
     LOCK TABLE {schema}.webhook_lanes IN SHARE ROW EXCLUSIVE MODE
@@ -41,10 +41,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class IdleLanes:
-    """Deletes lanes to which nothing was sent for so long that no delivery names them any more.
-
-    Their breakers are out of date by then. A new delivery to the host creates the lane again.
-    """
+    """Deletes idle lanes. Their breakers are out of date by then, and a new delivery to the host creates the lane again."""
 
     def __init__(self) -> None:
         """Begin with the first lane."""

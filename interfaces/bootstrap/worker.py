@@ -31,7 +31,8 @@ async def worker_parts(dsn: str, settings: Settings, stop: Event) -> AsyncGenera
     """Open the connections of a worker, yield its parts by name, and close the connections at the end.
 
     Each part runs until ``stop`` is set. ``dsn`` is for the service's role. Projections, policies and webhook deliveries
-    share a pool; the dispatcher and the first attempts of webhooks, which calls wait for, have one of their own. Without a gateway in the settings there is no dispatcher: this worker dials nothing. Raises BadSetting.
+    share a pool; the dispatcher and the first attempts of webhooks, which calls wait for, have one of their own. Without a
+    gateway in the settings there is no dispatcher: this worker dials nothing. Raises BadSetting.
     """
     options = webhook_options(settings)
     if options.secrets_key is None:

@@ -77,7 +77,7 @@ async def test_a_body_that_does_not_come_in_time_is_408_in_the_dialect_of_its_pa
     response = await send_and_read(port, HEAD + b'content-length: 100\r\n\r\n{"title')
     assert response.startswith(b"HTTP/1.1 408 ")
     assert response.endswith(
-        b'{"detail":"The request body did not arrive within 30 seconds, or too slowly after the first 10"}'
+        b'{"detail":"The request body did not arrive within 30 seconds, or arrived too slowly after the first 10"}'
     )
     assert b"\r\nconnection: close\r\n" in response
 

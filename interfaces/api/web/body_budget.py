@@ -28,7 +28,7 @@ class BodyBytes(NamedTuple):
     size: int
 
     def release(self) -> None:
-        """Return the bytes after a second: so an owner sends no more of them a second than it may hold."""
+        """Return the bytes a second later, so that an owner sends no more bytes a second than it may hold."""
         asyncio.get_running_loop().call_later(_REST_S, self.share.release, self.owner, self.size)
 
 

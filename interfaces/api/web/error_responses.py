@@ -114,7 +114,7 @@ ERROR_RESPONSES: dict[type[Exception], tuple[int, str, str]] = {
     RequestTimeout: (
         408,
         "request_timeout",
-        "The request body did not arrive within 30 seconds, or too slowly after the first 10",
+        "The request body did not arrive within 30 seconds, or arrived too slowly after the first 10",
     ),
     ClientDisconnected: (400, "client_gone", "The request body is incomplete"),
     Unauthenticated: (401, "unauthenticated", "A valid token is required in Authorization: Bearer"),

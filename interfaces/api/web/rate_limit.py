@@ -135,7 +135,7 @@ class RateLimits:
 
 
 class RecentKeys:
-    """Keys that were valid lately, such as hashes of operators' keys; above 10,000, the one used longest ago is forgotten."""
+    """Hashes of operator keys that were valid lately; above 10,000, the one used longest ago is forgotten."""
 
     def __init__(self) -> None:
         """Start without any."""
