@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -14,15 +13,12 @@ from application.errors import StorageUnavailable
 from application.ports.operations import StillParked
 from application.queries.task_list import TaskListFilter
 from domain.task.events import AppealLinked, TaskCompleted, TaskStarted
-from infrastructure.event_log import idempotency_cleanup
 from infrastructure.event_log.codec import encode
-from infrastructure.event_log.idempotency_cleanup import delete_expired_idempotency_keys
 from infrastructure.event_log.identity import read_identity
 from infrastructure.event_log.reader import BATCH_BYTES, BatchReader
 from infrastructure.event_log.upcasters import UPCASTERS
 from infrastructure.operations.retry_parked import retry_parked
 from infrastructure.postgres.connections import service_dsn
-from infrastructure.postgres.notifications import NEW_EVENTS, TIMETABLE, WEBHOOKS, Listener
 from infrastructure.read_models.registry import PROJECTIONS
 from infrastructure.read_models.task_list.projection import TaskListProjection
 from infrastructure.subscriptions import metrics
@@ -312,75 +308,6 @@ async def test_a_runner_that_nobody_wakes_polls(views: Views) -> None:
         assert await views.positions.wait_for("task_list", number, 10)
     stop.set()
     await running
-
-
-async def test_new_events_wake_who_listens(views: Views) -> None:
-    listener = Listener(service_dsn(views.dsn))
-    wake = listener.channel(NEW_EVENTS).subscribe()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        listening = group.create_task(listener.run())
-        await wake.wait()  # now it listens
-        wake.clear()
-        await views.record(f"task/{new_task()}", filed("A"))
-        await wake.wait()
-        listening.cancel()
-
-
-async def test_one_connection_wakes_for_each_channel_only_who_subscribed_to_it(views: Views) -> None:
-    listener, heard = Listener(service_dsn(views.dsn)), list[str]()
-    wakes = {channel: listener.channel(channel).subscribe() for channel in (TIMETABLE, WEBHOOKS)}
-    listener.channel(TIMETABLE).observe(heard.append)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        listening = group.create_task(listener.run())
-        for wake in wakes.values():
-            await wake.wait()  # now it listens
-            wake.clear()
-        await views.do("SELECT pg_notify('webhooks', 'a'), pg_notify('timetable', 'b')")
-        for wake in wakes.values():
-            await wake.wait()
-            wake.clear()
-        await views.do("SELECT pg_notify('timetable', 'c')")
-        await wakes[TIMETABLE].wait()
-        assert not wakes[WEBHOOKS].is_set()
-        assert heard == ["", "b", "c"]
-        listening.cancel()
-
-
-async def test_a_listener_that_is_stopped_wakes_all_subscribers(views: Views) -> None:
-    listener, stop = Listener(service_dsn(views.dsn)), asyncio.Event()
-    wake = listener.channel(WEBHOOKS).subscribe()
-    listening = asyncio.create_task(listener.run_until(stop))
-    async with asyncio.timeout(10):
-        await wake.wait()
-        wake.clear()
-        stop.set()
-        await wake.wait()
-        await listening
-
-
-async def test_claims_are_forgotten_after_a_day(views: Views) -> None:
-    await views.do(
-        "INSERT INTO perezvon_1.stored_events_claims (digest, fingerprint, stream, version, status, claimed_at)"
-        " SELECT sha256(n::text::bytea), '', 'task/a', 1, 200, now() - n * interval '1 minute' FROM generate_series(1, 3000) AS n"
-    )
-    assert await delete_expired_idempotency_keys(views.pool) == 3000 - 1439
-    ((oldest, left),) = await views.rows(
-        "SELECT now() - min(claimed_at), count(*) FROM perezvon_1.stored_events_claims"
-    )
-    assert left == 1439
-    assert oldest < timedelta(hours=24)
-
-
-async def test_a_backlog_of_claims_is_forgotten_over_several_times(
-    views: Views, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(idempotency_cleanup, "_BATCH_ROWS", 10)
-    monkeypatch.setattr(idempotency_cleanup, "_BATCHES_MAX", 3)
-    await views.do(
-        "INSERT INTO perezvon_1.stored_events_claims (digest, fingerprint, stream, version, status, claimed_at)"
-        " SELECT sha256(n::text::bytea), '', 'task/a', 1, 200, now() - interval '2 days' FROM generate_series(1, 45) AS n"
-    )
-    assert [await delete_expired_idempotency_keys(views.pool) for _ in range(3)] == [30, 15, 0]
 
 
 async def test_what_is_folded_is_counted(views: Views) -> None:
