@@ -2,6 +2,6 @@
 
 ``docs_page`` serves the page and the document → ``document`` describes every documented handler of the routers →
 ``schemas`` derives parameters and JSON Schemas from types → ``descriptions`` and ``examples`` hold what types do not say;
-``webhooks`` describes the messages that receivers get.
+``headers`` describes the headers of responses, and ``webhooks`` the messages that receivers get.
 ``static`` holds the page's files, Swagger UI among them.
 """

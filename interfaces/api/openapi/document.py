@@ -5,7 +5,6 @@ The framework's own generator drops bounds of zero, allows null for query parame
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from typing import Any
 
 import msgspec
 from litestar import Router
@@ -15,6 +14,7 @@ from litestar.routes import HTTPRoute
 from application.errors import PreconditionFailed, StorageUnavailable
 from interfaces.api.openapi.descriptions import DESCRIPTIONS
 from interfaces.api.openapi.examples import CALL_ID, CALLBACK_ID, EXAMPLES, QUEUE_ID, TASK_ID
+from interfaces.api.openapi.headers import ERROR_HEADERS, RESPONSE_HEADERS, SHARED_HEADERS, Json, shared_headers
 from interfaces.api.openapi.schemas import body_type, parameters, reference, response_type, returns_list, schemas
 from interfaces.api.openapi.webhooks import webhook_schemas, webhooks
 from interfaces.api.routes.call_history import CALL_UUID
@@ -34,14 +34,11 @@ from interfaces.api.web.path_params import CLIENT_BASE_PATHS
 from interfaces.api.web.preconditions import check_if_match
 from interfaces.api.web.times import encode_time
 
-Json = dict[str, Any]
-
 _TASKS = "/api/tasks"
 _QUEUES = CLIENT_BASE_PATHS[0]
 _INVALID = 422
 _TASKS_KIND, _QUEUES_KIND, _PROBLEM_KIND = "TasksError", "QueuesError", "Problem"
 _TEXT: Json = {"type": "string"}
-_COUNT: Json = {"type": "integer"}
 _ERRORS_OF_AUTHORIZED = {401, 403, 429, 503}
 _ERRORS_OF_BODIES = {408, 413, _INVALID}
 _EXAMPLE_DETAILS = {status: text for status, _, text in ERROR_RESPONSES.values()} | {
@@ -50,56 +47,6 @@ _EXAMPLE_DETAILS = {status: text for status, _, text in ERROR_RESPONSES.values()
     412: str(PreconditionFailed(7)),
     413: phrase(413),
     503: ERROR_RESPONSES[StorageUnavailable][2],
-}
-
-_RESPONSE_HEADERS: dict[str, Json] = {
-    "ETag": {"description": "The task's version in quotes.", "schema": {**_TEXT, "pattern": '^"[0-9]+"$'}},
-    "Perezvon-Position": {
-        "description": "The log position that this response shows. A list request that carries it waits up to one"
-        " second for its view to reach it.",
-        "schema": _COUNT,
-    },
-    "Perezvon-Total": {
-        "description": "`at-least`: there are more items than `total` says. Absent when `total` is exact.",
-        "schema": _TEXT,
-    },
-    "Idempotency-Replayed": {
-        "description": "`true`: the command ran earlier under this Idempotency-Key; this is its first response again.",
-        "schema": _TEXT,
-    },
-    "Link": {
-        "description": "URL of the next page of the list, with `rel=next`. Absent on the last page.",
-        "schema": _TEXT,
-    },
-}
-_COMMON_HEADERS: dict[str, Json] = {
-    "X-Request-Id": {
-        "description": "The request's own `X-Request-Id` if it has 1 to 128 visible ASCII characters, otherwise a new id.",
-        "schema": _TEXT,
-    },
-    "Perezvon-Correlation": {
-        "description": "The id that recorded events have as correlation. Absent when it is that of `X-Request-Id`.",
-        "schema": {**_TEXT, "pattern": "^[0-9a-f]{32}$"},
-    },
-}
-_IGNORED_HEADER: dict[str, Json] = {
-    "Perezvon-Ignored": {
-        "description": "Query parameters that are unknown here and were ignored, separated by commas: at most 10. Absent when"
-        " there were none.",
-        "schema": _TEXT,
-    }
-}
-_RATE_LIMIT_HEADERS: dict[str, Json] = {
-    "X-RateLimit-Limit": {"description": "Requests that a full bucket allows (burst).", "schema": _COUNT},
-    "X-RateLimit-Remaining": {"description": "Requests that remain now.", "schema": _COUNT},
-    "X-RateLimit-Reset": {"description": "Seconds until the bucket is full again.", "schema": _COUNT},
-}
-"""Headers of many responses: each is declared once in the document, and responses refer to it."""
-_RETRY_AFTER: Json = {"description": "Seconds to wait before the next request.", "schema": _COUNT}
-_ERROR_HEADERS: dict[int, dict[str, Json]] = {
-    401: {"WWW-Authenticate": {"description": "`Bearer`", "schema": _TEXT}},
-    429: {"Retry-After": _RETRY_AFTER},
-    503: {"Retry-After": _RETRY_AFTER},
 }
 _TASK_PATH_PARAMS: dict[str, Json] = {"task_id": {**_TEXT, "format": "uuid", "examples": [TASK_ID]}}
 _ID: Json = {"type": "integer", "minimum": 1, "maximum": NUMBER_MAX}
@@ -171,7 +118,7 @@ def document(routers: Sequence[Router], prefix: str = "") -> Json:
                 **webhook_schemas(),
             },
             "responses": error_responses,
-            "headers": _COMMON_HEADERS | _IGNORED_HEADER | _RATE_LIMIT_HEADERS,
+            "headers": SHARED_HEADERS,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "pz_<id>_<secret>"}},
         },
     }
@@ -231,7 +178,7 @@ def _responses(path: str, method: str, handler: HTTPRouteHandler) -> Json:
     for status, description in handler.opt.get("other_responses", {}).items():
         found[str(status)] = {**success, "description": description}
     if handler.opt.get("not_modified"):
-        found["304"] = {"description": "The client already has this version.", "headers": _common_headers(kind)}
+        found["304"] = {"description": "The client already has this version.", "headers": _shared_headers(kind)}
     return found
 
 
@@ -249,8 +196,8 @@ def _statuses(path: str, method: str, handler: HTTPRouteHandler) -> set[int]:
 
 
 def _success(path: str, handler: HTTPRouteHandler) -> Json:
-    own = {name: _RESPONSE_HEADERS[name] for name in handler.opt.get("response_headers", ())}
-    headers = own | _common_headers(_error_kind(path), is_counted="permission" in handler.opt)
+    own = {name: RESPONSE_HEADERS[name] for name in handler.opt.get("response_headers", ())}
+    headers = own | _shared_headers(_error_kind(path), is_counted="permission" in handler.opt)
     tp = response_type(handler)
     if tp is None:
         return {"description": "No content.", "headers": headers}
@@ -262,18 +209,15 @@ def _error_kind(path: str) -> str:
     return _TASKS_KIND if path.startswith(_TASKS) else _QUEUES_KIND if path.startswith(_QUEUES) else _PROBLEM_KIND
 
 
-def _common_headers(kind: str, *, is_counted: bool = True) -> dict[str, Json]:
-    """Return references to the headers of all responses of a kind of route; requests that are not counted have fewer."""
-    ignored = {} if kind == _PROBLEM_KIND else _IGNORED_HEADER
-    names = [*_COMMON_HEADERS, *ignored, *(_RATE_LIMIT_HEADERS if is_counted else ())]
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+def _shared_headers(kind: str, *, is_counted: bool = True) -> dict[str, Json]:
+    return shared_headers(ignores_params=kind != _PROBLEM_KIND, is_counted=is_counted)
 
 
 def _error_responses(status: int) -> Iterator[tuple[str, Json]]:
     """Yield name and response of a status in each error format."""
 
     def common(kind: str) -> Json:
-        return {"description": phrase(status), "headers": _ERROR_HEADERS.get(status, {}) | _common_headers(kind)}
+        return {"description": phrase(status), "headers": ERROR_HEADERS.get(status, {}) | _shared_headers(kind)}
 
     problem = ProblemDetails(
         type="about:blank",

@@ -1,16 +1,11 @@
-"""Several servers in one connection string, and notifications over connections that become silent."""
+"""Several servers in one connection string."""
 
-import asyncio
-
-import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from application.errors import StorageUnavailable
-from infrastructure.postgres import notifications
 from infrastructure.postgres.connections import Pool, service_dsn
-from infrastructure.postgres.notifications import NEW_EVENTS, Listener
 from tests.support.databases import DatabaseServer
 from tests.support.relay import Relay
 
@@ -47,25 +42,3 @@ async def test_a_read_only_server_is_not_used_where_changes_are_asked_for(
         async with pool.connection():
             pass
     await pool.close()
-
-
-async def test_a_listener_replaces_a_silent_connection(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notifications, "_PING_EVERY_S", 0.05)
-    monkeypatch.setattr(notifications, "_PING_S", 0.1)
-    monkeypatch.setattr(notifications, "_RECONNECT_S", 0.01)
-    relay = Relay(service_dsn(database))
-    relay.open()
-    listener = Listener(relay.dsn)
-    wake = listener.channel(NEW_EVENTS).subscribe()
-    listening = asyncio.create_task(listener.run())
-    async with asyncio.timeout(30):
-        await wake.wait()  # it listens
-        wake.clear()
-        relay.silence()
-        await wake.wait()  # it listens again
-        wake.clear()
-        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as other:
-            await other.execute("NOTIFY stored_events")
-        await wake.wait()
-    listening.cancel()
-    relay.shut()

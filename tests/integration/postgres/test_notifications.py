@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import psycopg
 import pytest
 
+from infrastructure.postgres import notifications
 from infrastructure.postgres.connections import service_dsn
 from infrastructure.postgres.notifications import NEW_EVENTS, TIMETABLE, WEBHOOKS, Listener
 from tests.support.histories import filed
+from tests.support.relay import Relay
 from tests.support.views import Views, new_task, open_views
 
 pytestmark = pytest.mark.anyio
@@ -61,3 +64,25 @@ async def test_a_listener_that_is_stopped_wakes_all_subscribers(views: Views) ->
         stop.set()
         await wake.wait()
         await listening
+
+
+async def test_a_listener_replaces_a_silent_connection(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "_PING_EVERY_S", 0.05)
+    monkeypatch.setattr(notifications, "_PING_S", 0.1)
+    monkeypatch.setattr(notifications, "_RECONNECT_S", 0.01)
+    relay = Relay(service_dsn(database))
+    relay.open()
+    listener = Listener(relay.dsn)
+    wake = listener.channel(NEW_EVENTS).subscribe()
+    listening = asyncio.create_task(listener.run())
+    async with asyncio.timeout(30):
+        await wake.wait()  # it listens
+        wake.clear()
+        relay.silence()
+        await wake.wait()  # it listens again
+        wake.clear()
+        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as other:
+            await other.execute("NOTIFY stored_events")
+        await wake.wait()
+    listening.cancel()
+    relay.shut()
