@@ -64,11 +64,15 @@ _OPEN = statement("""
     SET taken = s.taken + coalesce(b.calls, 0),
         served_at = coalesce(statement_timestamp() + b.turn * interval '1 microsecond', s.served_at),
         next_due_at = coalesce(q.next_due_at, 'infinity'),
-        next_callback_id = q.next_callback_id
+        next_callback_id = q.next_callback_id,
+        revision = s.revision + 1
     FROM unnest(%b::bigint[], %b::timestamptz[], %b::bigint[]) AS q (queue_id, next_due_at, next_callback_id)
+    CROSS JOIN LATERAL (
+        SELECT revision FROM {schema}.queue_slots WHERE queue_id = q.queue_id ORDER BY revision DESC LIMIT 1
+    ) AS newest
     LEFT JOIN (SELECT queue_id, count(*)::int AS calls, max(turn) AS turn FROM calls GROUP BY queue_id) AS b
         USING (queue_id)
-    WHERE s.queue_id = q.queue_id
+    WHERE s.queue_id = q.queue_id AND s.revision = newest.revision
 """)
 
 _ORGANIZATIONS_MAX = 100  # that a batch serves; the others have their turn in the next ones

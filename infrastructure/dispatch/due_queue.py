@@ -38,9 +38,8 @@ _LOCK = statement("""
     SELECT s.organization_id, s.startable_at, s.queue_id, s.slots - s.taken, s.client_leg,
         (SELECT settings->>'caller_id' FROM {schema}.organizations WHERE id = s.organization_id),
         s.next_due_at, s.next_callback_id
-    FROM {schema}.queue_slots AS s
-    WHERE s.queue_id = ANY(ARRAY(
-            SELECT turn.queue_id
+    FROM unnest(ARRAY(
+            SELECT DISTINCT turn.queue_id
             FROM unnest(%(organizations)s::bigint[], %(floors)s::timestamptz[]) AS o (organization_id, floor),
                 LATERAL (
                 SELECT queue_id
@@ -51,10 +50,17 @@ _LOCK = statement("""
                 ORDER BY startable_at
                 LIMIT %(each)s
             ) AS turn
-        ))
-        AND s.startable_at <= statement_timestamp()
-    ORDER BY s.queue_id
-    FOR UPDATE OF s
+            ORDER BY turn.queue_id
+        )) AS q (queue_id),
+        LATERAL (
+        SELECT *
+        FROM {schema}.queue_slots
+        WHERE queue_id = q.queue_id
+        ORDER BY revision DESC
+        LIMIT 1
+        FOR UPDATE
+    ) AS s
+    WHERE s.startable_at <= statement_timestamp()
 """)
 # Rows that keep_timetable is deleting are skipped: it may wait for this transaction.
 _PICK = statement("""

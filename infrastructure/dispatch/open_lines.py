@@ -12,7 +12,7 @@ from infrastructure.postgres.sql import statement
 _COUNT = statement("""
     SELECT
         (SELECT position FROM {schema}.checkpoints WHERE name = 'keep_timetable'),
-        (SELECT client_leg FROM {schema}.queue_slots WHERE queue_id = %(queue)s),
+        (SELECT client_leg FROM {schema}.queue_slots WHERE queue_id = %(queue)s ORDER BY revision DESC LIMIT 1),
         array_agg(g.line),
         array_agg(coalesce(running.calls, 0) + w.callbacks)
     FROM unnest(%(lines)s::bigint[]) AS g (line)

@@ -36,8 +36,11 @@ _CLOSE = statement("""
     )
     UPDATE {schema}.queue_slots AS s
     SET taken = s.taken - g.calls
-    FROM (SELECT queue_id, count(*)::int AS calls FROM gone GROUP BY queue_id) AS g
-    WHERE s.queue_id = g.queue_id
+    FROM (SELECT queue_id, count(*)::int AS calls FROM gone GROUP BY queue_id) AS g,
+        LATERAL (
+        SELECT revision FROM {schema}.queue_slots WHERE queue_id = g.queue_id ORDER BY revision DESC LIMIT 1
+    ) AS newest
+    WHERE s.queue_id = g.queue_id AND s.revision = newest.revision
     RETURNING s.organization_id, s.startable_at
 """)
 

@@ -8,10 +8,15 @@ from infrastructure.postgres.sql import statement
 
 _LOCK = statement("""
     SELECT
-    FROM {schema}.queue_slots
-    WHERE queue_id = ANY(%s)
-    ORDER BY queue_id
-    FOR UPDATE
+    FROM unnest(%s::bigint[]) AS q (queue_id),
+        LATERAL (
+        SELECT
+        FROM {schema}.queue_slots
+        WHERE queue_id = q.queue_id
+        ORDER BY revision DESC
+        LIMIT 1
+        FOR UPDATE
+    ) AS s
 """)
 
 

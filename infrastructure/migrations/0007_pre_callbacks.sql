@@ -4,13 +4,18 @@ CREATE SEQUENCE {schema}.callback_numbers MINVALUE 0 START 0 CACHE 1;
 
 -- The slots of each queue: maintained by the policy keep_timetable, except "taken", which the dispatcher maintains: it is
 -- the count of the queue's rows in open_calls, changed under this row's lock, so that the limit holds over all workers.
+-- While any transaction is open, no older version of a row can be removed, and each start of a call leaves one. So a start raises
+-- "revision", and what happens for each call looks up the newest version: ORDER BY revision DESC LIMIT 1. With queue_id alone as
+-- the key, each look-up and each new version would pass over all versions. keep_timetable adds one row for each queue.
 CREATE TABLE {schema}.queue_slots (
-    queue_id        bigint PRIMARY KEY,
+    queue_id        bigint NOT NULL,
     organization_id bigint NOT NULL,
     is_on           boolean NOT NULL,
     is_deleted      boolean NOT NULL DEFAULT false,
     slots           int NOT NULL,
-    taken           int NOT NULL DEFAULT 0
+    taken           int NOT NULL DEFAULT 0,
+    revision        bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (queue_id, revision)
 ) WITH (fillfactor = 50);
 
 -- Callbacks that wait to be dialled: a row for each that is scheduled or delayed, maintained by the policy keep_timetable;

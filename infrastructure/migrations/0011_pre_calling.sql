@@ -51,10 +51,18 @@ BEGIN
     FOR first IN
         SELECT DISTINCT ON (queue_id) queue_id, due_at, callback_id FROM written ORDER BY queue_id, due_at, callback_id
     LOOP
-        PERFORM FROM {schema}.queue_slots WHERE queue_id = first.queue_id FOR NO KEY UPDATE;
+        PERFORM FROM {schema}.queue_slots
+        WHERE queue_id = first.queue_id
+        ORDER BY revision DESC
+        LIMIT 1
+        FOR UPDATE;
         UPDATE {schema}.queue_slots
-        SET next_due_at = first.due_at, next_callback_id = first.callback_id
-        WHERE queue_id = first.queue_id AND (first.due_at, first.callback_id) < (next_due_at, next_callback_id);
+        SET next_due_at = first.due_at, next_callback_id = first.callback_id, revision = revision + 1
+        WHERE queue_id = first.queue_id
+            AND revision = (
+                SELECT revision FROM {schema}.queue_slots WHERE queue_id = first.queue_id ORDER BY revision DESC LIMIT 1
+            )
+            AND (first.due_at, first.callback_id) < (next_due_at, next_callback_id);
     END LOOP;
     RETURN NULL;
 END $body$;

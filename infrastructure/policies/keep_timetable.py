@@ -29,6 +29,7 @@ _ADD_SLOTS = statement("""
         ORDER BY due_at, callback_id
         LIMIT 1
     ) AS t ON true
+    WHERE NOT EXISTS (SELECT FROM {schema}.queue_slots WHERE queue_id = q.queue_id)
     ORDER BY q.queue_id
     ON CONFLICT DO NOTHING
 """)

@@ -20,9 +20,11 @@ from infrastructure.subscriptions.handler import POLICY_TUNING, envelope_for, fa
 
 _QUEUES = statement("""
     SELECT q.queue_id, q.is_deleted, coalesce(q.retry_policy, o.settings -> 'retry_policy')::text
-    FROM {schema}.queue_slots AS q
+    FROM unnest(%s::bigint[]) AS g (queue_id),
+        LATERAL (
+        SELECT * FROM {schema}.queue_slots WHERE queue_id = g.queue_id ORDER BY revision DESC LIMIT 1
+    ) AS q
     LEFT JOIN {schema}.organizations AS o ON o.id = q.organization_id
-    WHERE q.queue_id = ANY(%s)
 """)
 _POLICY = msgspec.json.Decoder(RetryPolicy | None)
 

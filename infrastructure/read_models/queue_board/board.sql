@@ -52,7 +52,13 @@ LEFT JOIN (
     LIMIT %(limit)s
 ) AS q ON true
 LEFT JOIN {schema}.callback_counts AS c ON c.queue_id = q.id AND c.organization_id = %(organization_id)s
-LEFT JOIN {schema}.queue_slots AS s ON s.queue_id = q.id AND s.organization_id = %(organization_id)s
+LEFT JOIN LATERAL (
+    SELECT taken, next_due_at
+    FROM {schema}.queue_slots
+    WHERE queue_id = q.id AND organization_id = %(organization_id)s
+    ORDER BY revision DESC
+    LIMIT 1
+) AS s ON true
 LEFT JOIN LATERAL (
     SELECT due_at, held_by
     FROM {schema}.timetable

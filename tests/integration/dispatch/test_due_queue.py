@@ -1,16 +1,20 @@
 """The order of due callbacks: turns of organisations and queues, one call at a time per client, caller numbers."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime, timedelta
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import pytest
+from psycopg import AsyncConnection
 
-from infrastructure.dispatch import due_queue
+from infrastructure.dispatch import attempt_starter, due_queue, queue_slots
 from infrastructure.dispatch.leadership_term import SHARED_BATCH_MAX
 from infrastructure.dispatch.line_waits import idle_lines
 from infrastructure.dispatch.started_attempt import StartedAttempt
 from infrastructure.dispatch.timetable_news import LONG_AGO
+from infrastructure.policies import retry_callbacks
 from tests.support.dispatching import ANSWERS, BUSY, RINGS, Exchange, Starting, open_exchange
 
 pytestmark = pytest.mark.anyio
@@ -232,10 +236,10 @@ class Plan:
             yield from self._nodes(child)
 
 
-def explained(query: str, queue: int) -> tuple[bytes, dict[str, Any]]:
+def explained(query: str, queue: int, floor: datetime) -> tuple[bytes, dict[str, Any]]:
     values = {
         "organizations": [1],
-        "floors": [LONG_AGO],
+        "floors": [floor],
         "each": 2,
         "queues": [queue],
         "rows": [2],
@@ -243,12 +247,16 @@ def explained(query: str, queue: int) -> tuple[bytes, dict[str, Any]]:
         "due": [LONG_AGO],
         "ids": [-(2**62)],
     }
-    return b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + getattr(due_queue, query), values
+    return b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement_of(due_queue, query), values
 
 
-async def plan_of(exchange: Exchange, query: str, queue: int) -> Plan:
+async def plan_of(exchange: Exchange, query: str, queue: int, floor: datetime = LONG_AGO) -> Plan:
+    return await run_plan(exchange, *explained(query, queue, floor))
+
+
+async def run_plan(exchange: Exchange, query: bytes, values: dict[str, Any] | Sequence[Any]) -> Plan:
     async with exchange.owner.transaction(force_rollback=True):
-        ((found,),) = await (await exchange.owner.execute(*explained(query, queue))).fetchall()
+        ((found,),) = await (await exchange.owner.execute(query, values)).fetchall()
     return Plan(found[0]["Plan"])
 
 
@@ -290,3 +298,38 @@ async def test_what_a_search_reads_does_not_grow_with_the_queues(exchange: Excha
     assert index in plan.indexes
     assert plan.scanned <= {"organizations"}
     assert plan.pages <= few + 8
+
+
+async def test_starts_during_a_long_transaction_do_not_make_later_ones_dearer(exchange: Exchange) -> None:
+    queue = await exchange.queue()
+    await exchange.callbacks(queue, [ANSWERS])
+    await exchange.do("SET enable_seqscan = off")  # as with the statistics of a larger table
+    async with await AsyncConnection.connect(exchange.dsn) as report:
+        await report.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await report.execute("SELECT FROM perezvon_1.queue_slots")
+        before, after = [await pages_after(exchange, queue, starts) for starts in (1, 2000)]
+    assert all(after[name] <= before[name] + 15 for name in before), (before, after)
+
+
+async def pages_after(exchange: Exchange, queue: int, starts: int) -> dict[str, int]:
+    """Change the queue as ``starts`` starts do; return the pages that the next start and end read to lock and update it."""
+    for number in range(starts):
+        await exchange.owner.execute(statement_of(attempt_starter, "_OPEN"), started(queue, number), prepare=False)
+    ((floor,),) = await exchange.rows("SELECT startable_at FROM perezvon_1.queue_slots")
+    explain = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
+    plans = {
+        "turn": await plan_of(exchange, "_LOCK", queue, floor),
+        "start": await run_plan(exchange, explain + statement_of(attempt_starter, "_OPEN"), started(queue, starts)),
+        "end": await run_plan(exchange, explain + statement_of(queue_slots, "_LOCK"), ([queue],)),
+        "failed": await run_plan(exchange, explain + statement_of(retry_callbacks, "_QUEUES"), ([queue],)),
+    }
+    return {name: plan.pages for name, plan in plans.items()}
+
+
+def started(queue: int, number: int) -> Sequence[Any]:
+    """Return the values of a start that moves the low-water mark."""
+    return (*[[]] * 10, "g", 1, None, [queue], [LONG_AGO + timedelta(seconds=number)], [1])
+
+
+def statement_of(module: ModuleType, name: str) -> bytes:
+    return getattr(module, name)
