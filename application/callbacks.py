@@ -154,8 +154,8 @@ class Callbacks:
 
 def _called(facts: Sequence[CallbackScheduled]) -> Iterator[CalledNumber]:
     for index, fact in enumerate(facts):
-        yield CalledNumber(f"tasks[{index}].a_number", Leg.A, fact.personal.a_number)
-        yield CalledNumber(f"tasks[{index}].b_number", Leg.B, fact.personal.b_number)
+        yield CalledNumber(f"tasks[{index}].a_number", Leg.A, fact.personal.a_number, index)
+        yield CalledNumber(f"tasks[{index}].b_number", Leg.B, fact.personal.b_number, index)
 
 
 def _callback(events: Events) -> Callback:

@@ -1,8 +1,9 @@
 """Quota of open callbacks to one number: those that wait, ring or talk."""
 
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Collection, Container, Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Container, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -38,11 +39,12 @@ class OpenLines(Protocol):
 
 
 class CalledNumber(msgspec.Struct, frozen=True):
-    """A number of a new callback, and the field that contains it."""
+    """A number of a new callback, and the field that contains it; ``callback`` is the callback's index in the request."""
 
     field: str
     leg: Leg
     number: str
+    callback: int = 0
 
 
 class Reservation:
@@ -115,20 +117,17 @@ class NumberQuota:
             return []
         count = await self._open_lines.count({line for _, line in outside}, limit, queue_id)
         self._forget_until(count.position)
-        if count.client_leg is not None:
-            outside = [(one, line) for one, line in outside if one.leg is count.client_leg]
-        found = Counter[int]()
-        errors: list[InvalidField] = []
-        for one, line in outside:
-            found[line] += 1
-            if count.by_line.get(line, 0) + self._unseen[line] + found[line] > limit:
-                message = (
-                    f"{RULE}: At most {limit} callbacks to one number may be open: wait until one of them has ended"
-                )
-                errors.append(InvalidField(one.field, message, RULE))
-        if errors:
-            raise InvalidFields(errors[:ERRORS_MAX])
-        return [line for _, line in outside]
+        # From here on nothing is awaited until the lines are reserved. A callback whose numbers are the same counts once.
+        leg = count.client_leg
+        fields = {(one.callback, line): one.field for one, line in outside if leg is None or one.leg is leg}
+        lines = [line for _, line in fields]
+        room = {
+            line: limit - count.by_line.get(line, 0) - self._unseen.get(line, 0) - more
+            for line, more in Counter(lines).items()
+        }
+        if any(left < 0 for left in room.values()):
+            raise InvalidFields([*islice(_errors(fields, room, limit), ERRORS_MAX)])
+        return lines
 
     def _forget_until(self, position: int) -> None:
         """Forget what the timetable shows by now."""
@@ -140,3 +139,15 @@ class NumberQuota:
         for line in lines:
             if self._unseen[line] <= 0:
                 del self._unseen[line]
+
+
+def _errors(fields: Mapping[tuple[int, int], str], room: Mapping[int, int], limit: int) -> Iterator[InvalidField]:
+    """Yield the fields that exceed the limit, those of the last callbacks to a number; ``room`` is negative by their number."""
+    exceeding = {line: -left for line, left in room.items() if left < 0}
+    to_come = Counter(line for _, line in fields if line in exceeding)
+    message = f"{RULE}: At most {limit} callbacks to one number may be open: wait until one of them has ended"
+    for (_, line), field in fields.items():
+        if line in exceeding:
+            if to_come[line] <= exceeding[line]:
+                yield InvalidField(field, message, RULE)
+            to_come[line] -= 1

@@ -81,3 +81,19 @@ async def test_callbacks_that_were_not_recorded_leave_their_places() -> None:
     async with quota.reserve(1, called("1001", CLIENT), 1, own=()):
         assert await refused(quota, "1001", CLIENT, limit=1) == ["tasks[0].b_number"]
     assert await refused(quota, "1001", CLIENT, limit=None) == []
+
+
+async def test_a_callback_whose_numbers_are_the_same_counts_once() -> None:
+    quota = NumberQuota(Timetable())
+    assert await refused(quota, CLIENT, f"{CLIENT};ext=1", limit=1, position=10) == []
+    assert await refused(quota, "1001", CLIENT, limit=2, position=11) == []
+    assert await refused(quota, CLIENT, CLIENT, limit=2) == ["tasks[0].b_number"]
+
+
+async def test_of_many_callbacks_to_a_number_the_last_are_refused() -> None:
+    quota = NumberQuota(Timetable())
+    many = [CalledNumber(f"tasks[{index}].b_number", Leg.B, f"+7701123456{index % 2}", index) for index in range(9)]
+    with pytest.raises(InvalidFields) as refusal:
+        async with quota.reserve(1, many, 3, own=()):
+            pass
+    assert [error.field for error in refusal.value.errors] == [f"tasks[{index}].b_number" for index in (6, 7, 8)]
