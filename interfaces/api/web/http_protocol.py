@@ -16,7 +16,9 @@ from interfaces.api.web import http_metrics
 from interfaces.api.web.connections import Connections
 
 _NON_ASCII = re.compile(rb"[\x80-\xff]")
-_HOST = re.compile(rb"[0-9A-Za-z._~!$&'()*+;=%:\[\]-]*")  # a name or address with a port (RFC 9110 §7.2)
+_HOST = re.compile(  # a name or address, optionally with a port (RFC 9110 §7.2)
+    rb"(?:[0-9A-Za-z._~!$&'()*+;=%-]*|\[[0-9A-Za-z:.%~_-]+\])(?::[0-9]{0,5})?"
+)
 
 _log = structlog.get_logger("perezvon.http")
 
@@ -38,6 +40,9 @@ HOST = Refusal(
     "host", b"400 Bad Request", b"Send exactly one Host field, with a name or an address and optionally a port"
 )
 TRANSFER_CODING = Refusal("transfer_coding", b"501 Not Implemented", b"The only Transfer-Encoding is chunked")
+PIPELINED = Refusal(
+    "pipelined", b"503 Service Unavailable", b"Too many requests of this connection wait for a response"
+)  # never sent: the connection is closed behind the responses to those that wait, and the others were not served
 CONNECTIONS = Refusal(
     "connections", b"503 Service Unavailable", b"Too many connections, in total or from your address; try again"
 )
@@ -62,13 +67,17 @@ class _ResponseTransport:
 class BoundedProtocol(HttpToolsProtocol):
     """A connection of the server.
 
-    Bounds the head of a request (time, bytes, number of fields), the connections, the time in which a client must accept
-    the response, and what arrives after the response of a request whose body was not read completely.
+    Bounds the head of a request (time, bytes, number of fields), the connections, the requests that wait on a connection, the
+    time in which a client must accept the response, and what arrives after the response of a request whose body was not read
+    completely.
+
+    Of uvicorn's own state, ``cycle`` is the request that arrived last, and ``pipeline`` holds those that wait, the last first.
     """
 
     head_seconds = 5.0
     head_bytes = 32_768
     head_fields = 100
+    pipeline_max = 50  # one read of 64 KiB may hold 2,000 requests; to create them took 90 ms
     linger_seconds = 5.0
     write_seconds = 30.0
 
@@ -81,7 +90,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._writing_timer: asyncio.TimerHandle | None = None
         self._bytes_seen = self._head_size = self._hosts = 0
         self._is_in_request_line = True
-        self._is_discarding = False
+        self._is_discarding = self._has_ended = False
+        self._body_parts: list[bytes] = []
+        self._running: Any = None
         self._response_transport: Any = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -127,20 +138,37 @@ class BoundedProtocol(HttpToolsProtocol):
             pass  # ignored, as RFC 9110 §7.8 allows
         except httptools.HttpParserError:
             self._refuse(MALFORMED)
+        self._pass_body_on()
+
+    def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] - uvicorn's never keeps the connection
+        """Keep the connection for responses to what arrived whole: a client may end its side once it has sent a request."""
+        if self._is_discarding or self._running is None or self._running.response_complete:
+            return False
+        if self.cycle is self._running and self.cycle.more_body:
+            return False
+        self._has_ended = True
+        self._stop_timer()
+        self._end_behind_responses()
+        return True
 
     def on_message_begin(self) -> None:
-        """Start a head."""
+        """Start a head, unless too many requests wait for their responses."""
+        if len(self.pipeline) >= self.pipeline_max:
+            self._refuse(PIPELINED)
+            raise RequestRefused
         self._connections.set_busy(self)
         self._bytes_seen = self._head_size = self._hosts = 0
         self._start_timer()
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        """Pass a part of the target on, unless the head is too large with it."""
+        self._count_head(len(url))
+        super().on_url(url)
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Pass a header field on, unless the head is too large with it."""
-        self._head_size += len(name) + len(value) + 4
-        if self._head_size > self.head_bytes or len(self.headers) >= self.head_fields:
-            self._refuse(HEAD_LARGE)
-            raise RequestRefused
+        self._count_head(len(name) + len(value) + 4)
         if len(name) == len(b"host") and name.lower() == b"host":
             self._hosts += 1 if _HOST.fullmatch(value) else 2
         elif name.lower() == b"transfer-encoding" and value.lower().strip() != b"chunked":  # RFC 9112 §6.1
@@ -161,13 +189,25 @@ class BoundedProtocol(HttpToolsProtocol):
         self.cycle.transport = self._response_transport
         self.scope.setdefault("state", {})["exchange"] = self.cycle
 
+    def on_body(self, body: bytes) -> None:
+        """Collect the parts of one read: chunks of one byte each would cost a hundred times their length otherwise."""
+        self._body_parts.append(body)
+
     def on_message_complete(self) -> None:
         """Expect the next request line."""
+        self._pass_body_on()
         self._is_in_request_line = True
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Note that the connection is idle, unless a further request has arrived."""
+        """Serve the next request; note that the connection is idle, unless a further one has arrived.
+
+        Nothing is sent any more once the connection is being closed: what still waits is not served.
+        """
+        if self._closing_timer:
+            self.pipeline.clear()
+            self.flow.resume_reading()
+            return
         super().on_response_complete()
         if self.cycle.response_complete:
             self._connections.set_idle(self)
@@ -189,6 +229,22 @@ class BoundedProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection, which was idle for too long."""
         self._close()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _pass_body_on(self) -> None:
+        if self._body_parts:
+            body = self._body_parts[0] if len(self._body_parts) == 1 else b"".join(self._body_parts)
+            self._body_parts.clear()
+            super().on_body(body)
+
+    def _count_head(self, size: int) -> None:
+        self._head_size += size
+        if self._head_size > self.head_bytes or len(self.headers) >= self.head_fields:
+            self._refuse(HEAD_LARGE)
+            raise RequestRefused
 
     def _is_http_1_0(self) -> bool:
         return cast("httptools.HttpRequestParser", self.parser).get_http_version() == "1.0"
@@ -212,7 +268,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Respond and close; while the response of an earlier request is sent, close after it.
+        """Respond and close; while earlier requests wait for their responses, close silently behind these.
 
         A request whose body is still read gets this response, and its handler a disconnected client.
         """
@@ -222,16 +278,26 @@ class BoundedProtocol(HttpToolsProtocol):
         http_metrics.count_refusal(refusal.reason)
         _log.warning("request refused", reason=refusal.reason, client=self.client[0] if self.client else None)
         self._is_discarding = True
-        if self.cycle and not self.cycle.response_complete:
-            self.cycle.keep_alive = False
-            if self.cycle.more_body and not self.cycle.response_started:
-                self._write(refusal)
-                self.cycle.disconnected = True
-                self.cycle.message_event.set()
-                self._linger()
-        else:
+        self._body_parts.clear()
+        running = self._running
+        if running is None or running.response_complete:
             self._write(refusal)
             self._linger()
+        elif self.cycle is running and running.more_body and not running.response_started:
+            running.keep_alive = False
+            self._write(refusal)
+            running.disconnected = True
+            running.message_event.set()
+            self._linger()
+        else:
+            self._end_behind_responses()
+
+    def _end_behind_responses(self) -> None:
+        """Close the connection behind the responses to the requests that have arrived whole."""
+        if self.pipeline and self.pipeline[0][0].more_body:
+            self.pipeline.popleft()
+        last = self.pipeline[0][0] if self.pipeline else self._running
+        last.keep_alive = False
 
     def _write(self, refusal: Refusal) -> None:
         self.transport.write(
@@ -240,7 +306,7 @@ class BoundedProtocol(HttpToolsProtocol):
         )
 
     def _close_after_response(self) -> None:
-        if self.cycle.more_body:
+        if (self.cycle.more_body or self._is_discarding) and not self._has_ended:
             self._linger()
         else:
             self._close()
