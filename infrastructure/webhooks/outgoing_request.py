@@ -14,6 +14,8 @@ class OutgoingRequest:
         self.organization_id = organization_id
         self.has_connected = False
         """Whether a connection was opened for it; otherwise it was sent over one that had been used before."""
+        self.succeeded_with: int | None = None
+        """The status 2xx of a status line that has arrived, perhaps without the rest of the response."""
         self._deadline = deadline
 
     @contextmanager

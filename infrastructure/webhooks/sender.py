@@ -51,7 +51,7 @@ class AiohttpSender:
 
     async def post(self, organization_id: int, url: str, headers: Mapping[str, str], body: bytes) -> ReceiverResponse:
         """See the protocol."""
-        started = perf_counter()
+        started, request = perf_counter(), None
         try:
             check_target(url, self._targets)
             async with asyncio.timeout(self._timeout) as deadline:
@@ -62,7 +62,12 @@ class AiohttpSender:
         except BadTarget:
             return ReceiverResponse(seconds=perf_counter() - started, error=NOT_ALLOWED)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
-            return ReceiverResponse(seconds=perf_counter() - started, error=_error_of(error))
+            seconds = perf_counter() - started
+            if (
+                request and request.succeeded_with
+            ):  # the headers are malformed or do not end: the receiver has the message
+                return ReceiverResponse(seconds=seconds, status=request.succeeded_with)
+            return ReceiverResponse(seconds=seconds, error=_error_of(error))
         left = max(0.0, self._timeout - (perf_counter() - started))
         head = await _head(response, min(left, BODY_SECONDS))
         return ReceiverResponse(
@@ -81,7 +86,8 @@ class AiohttpSender:
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             # The receiver may have closed a kept-alive connection at this moment, which is no failure: connect again. One
             # that closes a new connection has received the message.
-            if request.has_connected or isinstance(error, aiohttp.ClientConnectorError):
+            was_received = request.has_connected or request.succeeded_with
+            if was_received or isinstance(error, aiohttp.ClientConnectorError):
                 raise
             return await self._post_once(url, headers, body)
 

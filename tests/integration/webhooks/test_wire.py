@@ -106,6 +106,14 @@ async def test_the_host_is_named_in_lower_case_and_ascii(host: str, header: str)
         [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\ntoo long"],
         [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\nsurprise"],
         [b"HTTP/1.0 200 OK\r\n\r\n" + b"x" * 20_000],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nno header\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nX: \0\r\n\r\n"],
+        [b"HTTP/1.1 204 No Content\r\nX: " + b"x" * 100_000 + b"\r\n\r\n"],
+        [b"HTTP/1.1 2", b"04\r", b"\nX: half"],
+        [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nno header\r\n\r\n"],
     ],
 )
 async def test_a_2xx_is_a_2xx_whatever_follows(answer: Sequence[bytes]) -> None:
@@ -113,6 +121,28 @@ async def test_a_2xx_is_a_2xx_whatever_follows(answer: Sequence[bytes]) -> None:
     async with served(receiver) as sender:
         response = await post(sender, f"http://127.0.0.1:{receiver.port}/")
     assert (response.status in {200, 204}, response.error, receiver.connections) == (True, None, 1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/3.0 200 OK\r\n\r\n", b"HTTP/1.1 2000\r\nx\r\n\r\n", b"200 OK\r\n\r\n", b"HTTP/1.1 500 X\r\nx\r\n\r\n"],
+)
+async def test_what_is_no_2xx_is_none_with_a_malformed_head(answer: bytes) -> None:
+    receiver = RawReceiver([answer])
+    async with served(receiver) as sender:
+        response = await post(sender, f"http://127.0.0.1:{receiver.port}/")
+    assert (response.status, response.error) == (None, "bad_answer")
+
+
+async def test_a_2xx_over_a_used_connection_that_ends_in_its_head_is_not_sent_again() -> None:
+    receiver = RawReceiver([b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"], [b"HTTP/1.1 200 OK\r\nX: half"])
+    receiver.keeps_open = True
+    async with served(receiver) as sender:
+        url = f"http://127.0.0.1:{receiver.port}/"
+        assert (await post(sender, url)).status == 200
+        receiver.keeps_open = False
+        assert (await post(sender, url)).status == 200
+    assert len(receiver.heads) == 2
 
 
 async def test_a_body_after_a_204_is_not_taken_for_the_next_response() -> None:
