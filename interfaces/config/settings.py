@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
@@ -11,22 +12,21 @@ from msgspec import Meta, inspect
 from domain.limits import OWN_LIMIT_MAX
 from domain.organization.limits import Limits
 
-ADDRESS = (
-    r"^([^:/]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|.*/.+)$"  # a host and a port, or the path of a Unix socket
+_HOST_AND_PORT = (
+    r"([^:/]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 )
-HOST_AND_PORT = (
-    r"^([^:/]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$"
-)
+ADDRESS = rf"^({_HOST_AND_PORT}|[^:]*/.+)$"  # a host and a port, or the path of a Unix socket
 SIMULATOR = "127.0.0.1:8078"
 
 OTHER_VARIABLES = frozenset({"PEREZVON_DB_PASSWORD", "PEREZVON_APP_PASSWORD"})
 """Variables of this prefix that other programs read, such as Docker Compose."""
 
 _PREFIX = "PEREZVON_"
+_NETWORKS = ("trusted_proxies", "webhook_allow_nets", "webhook_deny_nets")
 _SECRET = {"database_url", "owner_url", "secrets_key", "asterisk_secret"}  # never shown in a representation
 
 GatewayName = Literal["simulated", "asterisk"]
-Rate = Annotated[float, Meta(gt=0)]
+Rate = Annotated[float, Meta(gt=0, le=OWN_LIMIT_MAX)]
 Burst = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0, le=OWN_LIMIT_MAX)]
 Positive = Annotated[int, Meta(ge=1, le=OWN_LIMIT_MAX)]
@@ -37,7 +37,7 @@ SimulatorAddress = Annotated[
     str, Meta(pattern=ADDRESS, description="a host and a port, such as 127.0.0.1:8078, or the path of a Unix socket")
 ]
 MetricsAddress = Annotated[
-    str, Meta(pattern=HOST_AND_PORT, description="a host and a port, such as 127.0.0.1:9464 or [::1]:9464")
+    str, Meta(pattern=f"^{_HOST_AND_PORT}$", description="a host and a port, such as 127.0.0.1:9464 or [::1]:9464")
 ]
 
 _LIMITS = Limits()
@@ -111,7 +111,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         if environment.get(_variable(field.name), "") != ""
     }
     kinds = get_type_hints(Settings, include_extras=True)
-    if invalid := [_complaint(name, kinds[name], text) for name, text in given.items() if not _fits(text, kinds[name])]:
+    invalid = [_complaint(name, kinds[name], text) for name, text in given.items() if not _fits(text, kinds[name])]
+    invalid += [complaint for name in _NETWORKS if (complaint := _complaint_about_networks(name, given.get(name, "")))]
+    if invalid:
         raise BadSetting("\n".join(invalid))
     return msgspec.convert(given, Settings, strict=False)
 
@@ -129,10 +131,22 @@ def _variable(name: str) -> str:
 
 def _fits(text: str, kind: Any) -> bool:
     try:
-        msgspec.convert(text, kind, strict=False)
+        return msgspec.convert(text, kind, strict=False) is not None  # the text null
     except msgspec.ValidationError:
         return False
-    return True
+
+
+def _complaint_about_networks(name: str, text: str) -> str | None:
+    """Return the complaint about the first of the networks that is none; proxies may also be `*`."""
+    if name == "trusted_proxies" and text == "*":
+        return None
+    for part in filter(None, map(str.strip, text.split(","))):
+        try:
+            ip_network(part)
+        except ValueError as error:
+            expected = "addresses and networks such as 10.1.0.7,10.2.0.0/16,fd00::/8"
+            return f"{_variable(name)}: expected {expected}, not {part!r}: {error}"
+    return None
 
 
 def _complaint(name: str, kind: Any, text: str) -> str:
@@ -161,4 +175,4 @@ def _allowed(kind: inspect.Type) -> str:
 
 def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
     bounds = {"greater than": kind.gt, "of at least": kind.ge, "less than": kind.lt, "at most": kind.le}
-    return " and".join(f" {words} {bound:g}" for words, bound in bounds.items() if bound is not None)
+    return " and".join(f" {words} {bound:,.10g}" for words, bound in bounds.items() if bound is not None)

@@ -3,7 +3,7 @@
 from base64 import b64decode
 
 from application.webhook_options import WebhookOptions
-from application.webhook_targets import Network, TargetPolicy, networks_of
+from application.webhook_targets import TargetPolicy, networks_of
 from interfaces.config.settings import BadSetting, Settings
 
 _KEY_BYTES = 32
@@ -16,20 +16,13 @@ def webhook_options(settings: Settings, fallback_key: str | None = None) -> Webh
     """
     return WebhookOptions(
         targets=TargetPolicy(
-            allowed=_networks("WEBHOOK_ALLOW_NETS", settings.webhook_allow_nets),
-            denied=_networks("WEBHOOK_DENY_NETS", settings.webhook_deny_nets),
+            allowed=networks_of(settings.webhook_allow_nets),
+            denied=networks_of(settings.webhook_deny_nets),
         ),
         timeout=settings.webhook_timeout_seconds,
         before_wait=settings.webhook_before_seconds,
         secrets_key=_key(settings.secrets_key or fallback_key),
     )
-
-
-def _networks(name: str, text: str) -> tuple[Network, ...]:
-    try:
-        return networks_of(text)
-    except ValueError as error:
-        raise BadSetting(f"PEREZVON_{name}: {error}") from error
 
 
 def _key(text: str | None) -> bytes | None:

@@ -60,6 +60,11 @@ def test_settings_are_read_from_the_environment() -> None:
         ("SIMULATOR_ADDRESS", "8078"),
         ("SIMULATED_SPEED", "0"),
         ("SIMULATED_SPEED", "inf"),
+        ("TOKEN_RATE", "inf"),
+        ("SIMULATOR_ADDRESS", "127.0.0.1:99999"),
+        ("SIMULATOR_ADDRESS", "http://127.0.0.1:8078"),
+        ("GATEWAY", "null"),
+        ("OPEN_PER_NUMBER", "null"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_by_name(name: str, value: str) -> None:
@@ -67,11 +72,24 @@ def test_a_setting_that_cannot_be_is_refused_by_name(name: str, value: str) -> N
         from_environment({f"PEREZVON_{name}": value})
 
 
+@pytest.mark.parametrize("name", ["TRUSTED_PROXIES", "WEBHOOK_ALLOW_NETS", "WEBHOOK_DENY_NETS"])
+@pytest.mark.parametrize("part", ["proxy", "10.0.0.1/8", "10.0.0.300", "10.0.0.0/33", "10.0.0.1:80"])
+def test_a_network_that_is_none_is_refused_by_name(name: str, part: str) -> None:
+    expected = rf"^PEREZVON_{name}: expected addresses and networks such as .*, not '{part}': "
+    with pytest.raises(BadSetting, match=expected):
+        from_environment({f"PEREZVON_{name}": f"192.0.2.7, {part},::1"})
+
+
+def test_networks_are_separated_by_commas_and_proxies_may_be_all() -> None:
+    from_environment({"PEREZVON_WEBHOOK_DENY_NETS": " 10.0.0.0/8, ::1,"})
+    assert from_environment({"PEREZVON_TRUSTED_PROXIES": "*"}).trusted_proxies == "*"
+
+
 @pytest.mark.parametrize(
     ("name", "allowed"),
     [
         ("RATE_LIMITS", "true or false"),
-        ("TOKEN_RATE", "a number greater than 0"),
+        ("TOKEN_RATE", "a number greater than 0 and at most 1,000,000,000"),
         ("SHUTDOWN_SECONDS", "a whole number of at least 0"),
         ("WEBHOOK_TIMEOUT_SECONDS", "a number of at least 1 and at most 30"),
         ("GATEWAY", "one of asterisk, simulated"),
