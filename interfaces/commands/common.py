@@ -1,6 +1,7 @@
 """Shared parts of the commands: options, parameter types, and access to the use cases."""
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -79,10 +80,9 @@ class Text(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """See the base class."""
         try:
-            value.encode()
-        except UnicodeEncodeError:
+            return os.fsencode(value).decode()  # the locale may be ASCII, and the text be UTF-8 all the same
+        except UnicodeError:
             self.fail("Expected text in UTF-8", param, ctx)
-        return value
 
 
 class Duration(click.ParamType[timedelta]):

@@ -1,6 +1,7 @@
 """Output of commands on standard output: one JSON object for programs, lines and tables for people."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +33,8 @@ def show_items(items: Sequence[object], columns: Sequence[str], *, as_json: bool
     plain = [msgspec.to_builtins(item) for item in items]
     rows = [[_text(_at(item, column)) for column in columns] for item in plain]
     lines = _table(columns, rows)
-    if sys.stdout.isatty() and max(map(len, lines)) > shutil.get_terminal_size().columns:
+    has_width = sys.stdout.isatty() or os.environ.get("COLUMNS")
+    if has_width and max(map(len, lines)) > shutil.get_terminal_size().columns:
         lines = _blocks(columns, rows)
     for line in lines:
         click.echo(line)

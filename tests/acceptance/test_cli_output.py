@@ -37,6 +37,14 @@ def test_a_table_is_readable_on_a_narrow_terminal(database: str) -> None:
     assert wide[0].split() == ["id", "name", "created_at", "settings.region", "settings.timezone"]
     assert [line.split() for line in narrow if line.startswith("name")] == [["name", "First"], ["name", "Second"]]
     assert max(map(len, narrow)) <= 60
+    piped = run("organization", "list", PEREZVON_DATABASE_URL=database, COLUMNS="60").stdout.splitlines()
+    assert [line.rstrip() for line in piped if line.strip()] == narrow
+
+
+def test_utf_8_is_read_where_the_locale_is_ascii(database: str) -> None:
+    ascii_only = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = run("organization", "create", NAME, "--json", PEREZVON_DATABASE_URL=database, **ascii_only)
+    assert json.loads(done.stdout)["name"] == NAME
 
 
 @pytest.mark.parametrize(("no_color", "has_colours"), [("", True), ("1", False)])
