@@ -26,3 +26,17 @@ async def running(service: Service, settings: Settings = UNLIMITED) -> AsyncGene
         if not server.done():  # otherwise no handler of the signal is left
             os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(server, 20)
+
+
+async def send_and_read(port: int, *pieces: bytes) -> bytes:
+    """Send the pieces, and return all bytes until the server closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        return await asyncio.wait_for(reader.read(), 20)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
