@@ -39,7 +39,8 @@ _LEASE = statement("""
     WHERE l.id = due.id
     RETURNING l.id, l.organization_id, l.has_answered, l.fence, l.in_flight_max
 """)
-# A callback's deliveries are sent one after another, also across lanes: only its first pending one is a head.
+# A callback's deliveries are sent one after another, also across lanes: only its first pending one is a head. Those held
+# already are looked up in a hash table; with <> ALL, a kept plan would compare each row with each of thousands.
 _HEADS = statement("""
     SELECT h.*
     FROM unnest(%b::uuid[], %b::int[]) AS w (lane_id, room)
@@ -52,7 +53,7 @@ _HEADS = statement("""
             AND d.state = 'pending'
             AND d.due_at <= now()
             AND d.expires_at > now()
-            AND d.number <> ALL(%b::bigint[])
+            AND d.number NOT IN (SELECT unnest(%b::bigint[]))
             AND d.position = (
                 SELECT min(e.position)
                 FROM {schema}.webhook_deliveries AS e
