@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from time import monotonic
 from uuid import UUID
 
@@ -79,8 +80,12 @@ class DeliveryLoop:
         """Lease lanes, fetch due deliveries of all lanes, and release the lanes in which nothing is due."""
         async with self._pool.connection() as connection:
             has_all = await self._lease(connection)
-            await self._fetch(connection)
-            idle = {lane.id: lane.fence for lane in self._lanes.values() if lane.is_idle and not lane.can_send}
+            examined = await self._fetch(connection)
+            idle = {
+                lane.id: lane.fence
+                for lane in self._lanes.values()
+                if lane.is_idle and not lane.can_send and (lane in examined or not lane.room)
+            }
             if not idle:
                 return
             for lane_id in idle.keys() - await lane_leases.release_lanes(connection, idle):
@@ -104,25 +109,28 @@ class DeliveryLoop:
             self._lanes[lease.id] = LaneWindow(lease, until)
         return rooms == ready
 
-    async def _fetch(self, connection: AsyncConnection) -> None:
-        """Fetch due deliveries of the lanes that have room for more."""
+    async def _fetch(self, connection: AsyncConnection) -> Collection[LaneWindow]:
+        """Fetch due deliveries of the lanes that have room for more, as far as there are places; return these lanes."""
         rooms = self._reserve_rooms()
         if not rooms:
-            return
+            return ()
         fetched: list[Delivery] = []
         try:
             wanted = {lane.id: room for lane, room in rooms.items()}
             fetched = await lane_leases.read_due_heads(connection, wanted, self._held)
         finally:
             self._queue(rooms, fetched)
+        return rooms.keys()
 
     def _reserve_rooms(self) -> dict[LaneWindow, int]:
-        """Take places for the deliveries to fetch; return their number for each lane."""
+        """Take places for the deliveries to fetch; return their number for each lane. Who got none is first the next time."""
         rooms: dict[LaneWindow, int] = {}
         for lane in self._lanes.values():
             room = min(lane.room, self._fetched.room(lane.organization_id))
             if room > 0 and self._fetched.try_acquire(lane.organization_id, room):
                 rooms[lane] = room
+        for lane in rooms:
+            self._lanes[lane.id] = self._lanes.pop(lane.id)
         return rooms
 
     def _queue(self, rooms: dict[LaneWindow, int], fetched: list[Delivery]) -> None:
