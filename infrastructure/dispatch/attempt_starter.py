@@ -34,7 +34,7 @@ from infrastructure.dispatch.due_queue import (
 from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.dispatch.line_waits import set_apart, take_back
 from infrastructure.dispatch.open_calls import OpenCall
-from infrastructure.dispatch.quarantine import QUARANTINED_FOR, Quarantine
+from infrastructure.dispatch.quarantine import BATCH_MAX, QUARANTINED_FOR, Quarantine
 from infrastructure.dispatch.started_attempt import StartedAttempt, started_attempt
 from infrastructure.event_log.decisions import decide_and_append, read_streams
 from infrastructure.postgres.sql import statement
@@ -76,6 +76,8 @@ _OPEN = statement("""
 """)
 
 _ORGANIZATIONS_MAX = 100  # that a batch serves; the others have their turn in the next ones
+FIRST_BATCH_MAX = 50
+"""Calls of a batch until one was full: places are taken for as many, before it is known how many are due."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -93,6 +95,8 @@ class AttemptStarter:
         self._term = term
         self._rules = CallRules(limits or Limits())
         self._quarantine = Quarantine()
+        self.was_full = False
+        """The last batch was full: more attempts may be due."""
 
     async def seconds_to_next(self) -> float:
         """Return the seconds until an attempt can start: 0 or less is at once, infinite is after some change."""
@@ -125,7 +129,7 @@ class AttemptStarter:
         They are recorded, and hold their slots, when this returns. A callback whose stream cannot be read is found by
         halving, and quarantined. Raises Fenced, StorageUnavailable.
         """
-        limit = min(limit, self._quarantine.batch_max)
+        limit = min(limit, self._quarantine.batch_max, BATCH_MAX if self.was_full else FIRST_BATCH_MAX)
         reserved, choice, batch = Counter[int](), Choice(), Batch()
         try:
             async with self._term.transaction() as connection:
@@ -137,6 +141,7 @@ class AttemptStarter:
         finally:
             self._term.pacing.give_back(reserved - Counter(one.open_call.organization_id for one in batch.started))
         self._quarantine.batch_succeeded()
+        self.was_full = len(batch.started) == limit
         self._note(batch.started)
         return batch
 

@@ -59,13 +59,16 @@ async def lead(term: LeadershipTerm, announce: Announce, stop: asyncio.Event, li
 
 
 async def _dispatch(term: LeadershipTerm, placer: CallPlacer, stop: asyncio.Event, limits: Limits) -> None:
-    """Start callbacks as soon as they are due and may start."""
+    """Start callbacks as soon as they are due and may start.
+
+    After a full batch, more are probably due. Otherwise a search precedes: it is far cheaper than a start that finds nothing.
+    """
     starter = AttemptStarter(term, limits)
     while not stop.is_set():
         term.due.clear()
         await starter.release_lines()
         room = int(min(term.batch_max, term.pacing.room())) if term.link_is_up else 0
-        next_in_s = await starter.seconds_to_next() if room else inf  # far cheaper than a start that finds nothing
+        next_in_s = inf if not room else 0.0 if starter.was_full else await starter.seconds_to_next()
         if next_in_s <= 0:
             batch = await starter.start(room)
             placer.place(batch.started)
