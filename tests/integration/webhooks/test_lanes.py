@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 from application.policies.notify_webhooks import Message, WebhookKind
 from infrastructure.postgres.connections import Pool, service_dsn
 from infrastructure.postgres.shared_pool import SharedPool
+from infrastructure.webhooks import delivery_loop
 from infrastructure.webhooks.deliveries_query import PostgresWebhookDeliveries
 from infrastructure.webhooks.delivery_loop import IN_FLIGHT_MAX
 from infrastructure.webhooks.lane_leases import (
@@ -134,6 +135,21 @@ async def test_a_dead_host_is_leased_once_for_each_of_its_attempts(database: str
         (lane,) = rows(database, "SELECT fence FROM SCHEMA.webhook_lanes")
         assert lane["fence"] <= 3
     assert late_lanes(database) == []
+
+
+async def test_lanes_that_find_no_place_for_their_deliveries_are_kept_and_take_turns(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_loop, "HELD_MAX", 16)
+    async with receiving() as receiver:
+        await enqueue_all(database, to_silent_hosts(receiver, hosts=3, each=20))
+
+        async def are_delivered() -> bool:
+            return states(database) == {"delivered"}
+
+        async with worker(database, lookup=at_home):
+            await eventually_async(are_delivered)
+    assert [row["fence"] for row in rows(database, "SELECT fence FROM SCHEMA.webhook_lanes")] == [1, 1, 1]
 
 
 async def test_the_next_message_of_a_callback_follows_to_another_host_by_itself(database: str) -> None:
