@@ -14,7 +14,7 @@ from application.errors import InvalidFields, PreconditionFailed, TaskNotFound
 from application.headroom import Headroom
 from application.ids import digest_of, uuid7
 from application.number_quota import CalledNumber, NumberQuota
-from application.phones import e164
+from application.phones import e164, line
 from application.ports.directory import Directory, OperatorHolder
 from application.ports.event_log import Appended, EventLog, IdempotencyKey, Page
 from domain.callback.events import Leg
@@ -280,9 +280,11 @@ def _filed(command: FileTask, task_id: str, operator: OperatorHolder, caller: Ca
     except InvalidField as error:
         errors.append(error)
     try:
-        phone = e164(phone, operator.settings.region, "caller_phone") if phone is not None else None
-        if phone is not None and _is_callback(command.task_type, operator.settings):
-            policy_of(operator.settings).require(phone, "caller_phone")
+        if phone is not None:
+            region = operator.settings.region
+            if _is_callback(command.task_type, operator.settings):  # the rule also of 112, which is no phone number
+                policy_of(operator.settings).require(line(phone, region, "caller_phone"), "caller_phone")
+            phone = e164(phone, region, "caller_phone")
     except InvalidField as error:
         errors.append(error)
     if errors:

@@ -176,6 +176,20 @@ async def test_a_task_whose_number_may_no_longer_be_called_is_not_reprocessed(of
     assert (error["loc"][-1], error["type"]) == ("caller_phone", "region_not_allowed")
 
 
+@pytest.mark.parametrize(
+    ("number", "rule"),
+    [("112", "emergency_number"), ("103", "emergency_number"), ("104", "short_number"), ("1001", "phone_number")],
+)
+async def test_a_callback_task_to_a_short_number_is_refused_with_the_rule(
+    office: Office, number: str, rule: str
+) -> None:
+    queue = await office.create_queue()
+    await office.change_settings(callback_queue=int(queue.rsplit("/", 1)[1]))
+    refused = await office.post_task(task_type="callback", caller_phone=number)
+    (error,) = refused.json()["detail"]
+    assert (refused.status_code, error["loc"], error["type"]) == (422, ["body", "caller_phone"], rule)
+
+
 async def test_requests_at_the_same_moment_share_the_quota_of_a_number(office: Office) -> None:
     await limited(office, open_per_number=3)
     queue = await office.create_queue()
