@@ -119,7 +119,9 @@ class CallbackQueues:
 
     async def delete(self, queue_id: int, request: Request) -> QueueResult:
         """Delete the queue and cancel its waiting callbacks. Raises QueueNotFound, ConcurrentUpdate, StorageUnavailable."""
-        return await self._change(queue_id, request, CallbackQueue.delete)
+        result = await self._change(queue_id, request, CallbackQueue.delete)
+        self._headroom.free(request.token_holder.organization_id, result.position)
+        return result
 
     async def _change(self, queue_id: int, request: Request, decide: Decision) -> QueueResult:
         caller = request.token_holder

@@ -119,12 +119,24 @@ class Callbacks:
         """
         caller = request.token_holder
         envelope = request.envelope(caller.organization_id, caller.actor)
+        freed = list[str]()
+
+        def delete(events: Events) -> Sequence[CallbackFact]:
+            nonlocal freed
+            callback = _callback(events)
+            freed = [callback.details.a_number, callback.details.b_number] if callback.waits else []
+            return callback.delete()
+
         handled = await change(
             lambda: self._shown_events(queue_id, callback_id, caller.organization_id),
-            lambda events: _callback(events).delete(),
+            delete,
             lambda version, facts: self._log.append(callback_stream(callback_id), version, facts, envelope),
         )
-        return handled.events[-1].position
+        position = handled.events[-1].position
+        if freed:
+            self._waiting.free(caller.organization_id, position)
+            self._number_quota.free(caller.organization_id, freed, position)
+        return position
 
     async def history(self, queue_id: int, callback_id: int, request: Request, *, after: int = 0, limit: int) -> Page:
         """Return events of the callback, oldest first: at most ``limit`` after that version.

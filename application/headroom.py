@@ -61,8 +61,8 @@ class _Estimate:
 class Headroom:
     """Refuses what would exceed a limit of an organisation, at the cost of at most one count a second as a rule.
 
-    The count is as old as its view. What this process has recorded, or is about to record, is added to it, so one process
-    does not exceed the limit. Several processes exceed it by what the others record within a second, or while the view lags.
+    The count is as old as its view. What this process has recorded, or is about to record, is added to it, and what it has
+    removed is subtracted, so one process does not exceed the limit. Several processes exceed it by what the others record within a second, or while the view lags.
     """
 
     def __init__(
@@ -92,6 +92,10 @@ class Headroom:
             estimate.reserved -= more
             if reservation.position is not None:
                 estimate.record(reservation.position, more)
+
+    def free(self, organization_id: int, position: int) -> None:
+        """Count one less for what a log position removes, until the view has seen it: its room is free at once."""
+        self._estimate(organization_id).record(position, -1)
 
     def _estimate(self, organization_id: int) -> _Estimate:
         estimate = self._estimates.setdefault(organization_id, _Estimate())

@@ -64,15 +64,15 @@ def is_outside(number: str, own: Container[str]) -> bool:
 class NumberQuota:
     """Refuses callbacks to numbers to which too many are open.
 
-    The count is as old as the timetable. What this process has recorded since is added to it; what several processes record
-    at the same moment is not.
+    The count is as old as the timetable. What this process has recorded since is added to it, and what it has cancelled is
+    subtracted; what several processes record at the same moment is not.
     """
 
     def __init__(self, open_lines: OpenLines) -> None:
         """Count in ``open_lines``."""
         self._open_lines = open_lines
         self._unseen = Counter[int]()
-        self._recorded: deque[tuple[int, Collection[int]]] = deque()
+        self._recorded: deque[tuple[int, Collection[int], int]] = deque()
 
     @asynccontextmanager
     async def reserve(
@@ -90,15 +90,21 @@ class NumberQuota:
         the queue names one. Raises InvalidFields, StorageUnavailable.
         """
         lines = [] if limit is None else await self._require(organization_id, called, limit, own, queue_id)
-        self._unseen.update(lines)
+        self._add(lines, 1)
         reservation = Reservation(lines)
         try:
             yield reservation
         finally:
             if reservation.position is None:
-                self._forget(lines)
+                self._add(lines, -1)
             elif lines:
-                self._recorded.append((reservation.position, lines))
+                self._recorded.append((reservation.position, lines, 1))
+
+    def free(self, organization_id: int, numbers: Iterable[str], position: int) -> None:
+        """Count a callback to these numbers no more, which was waiting until a log position cancelled it."""
+        lines = {line_key(organization_id, number) for number in numbers}
+        self._add(lines, -1)
+        self._recorded.append((position, lines, -1))
 
     async def _require(
         self,
@@ -115,7 +121,9 @@ class NumberQuota:
         ]
         if not outside:
             return []
-        count = await self._open_lines.count({line for _, line in outside}, limit, queue_id)
+        lines = {line for _, line in outside}
+        freed = -min(self._unseen[line] for line in lines)  # beyond the limit, one may still be open for each
+        count = await self._open_lines.count(lines, limit + max(0, freed), queue_id)
         self._forget_until(count.position)
         # From here on nothing is awaited until the lines are reserved. A callback whose numbers are the same counts once.
         leg = count.client_leg
@@ -132,12 +140,13 @@ class NumberQuota:
     def _forget_until(self, position: int) -> None:
         """Forget what the timetable shows by now."""
         while self._recorded and (self._recorded[0][0] <= position or len(self._unseen) > _UNSEEN_MAX):
-            self._forget(self._recorded.popleft()[1])
+            _, lines, sign = self._recorded.popleft()
+            self._add(lines, -sign)
 
-    def _forget(self, lines: Iterable[int]) -> None:
-        self._unseen.subtract(lines)
+    def _add(self, lines: Iterable[int], sign: int) -> None:
         for line in lines:
-            if self._unseen[line] <= 0:
+            self._unseen[line] += sign
+            if not self._unseen[line]:
                 del self._unseen[line]
 
 

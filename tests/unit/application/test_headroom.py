@@ -112,3 +112,17 @@ async def test_organisations_have_limits_of_their_own(view: View) -> None:
     with pytest.raises(LimitReached):
         await view.add(ACME, Limits(waiting=10))
     await view.add(OTHER, Limits(waiting=10), 10)
+
+
+async def test_what_is_removed_is_free_before_the_view_has_seen_it(view: View) -> None:
+    limits = Limits(waiting=3)
+    view.usage[ACME] = Usage(3, 9)
+    with pytest.raises(LimitReached):
+        await view.add(ACME, limits)
+    view.headroom.free(ACME, 10)
+    await view.add(ACME, limits, position=11)
+    with pytest.raises(LimitReached):
+        await view.add(ACME, limits)
+    view.usage[ACME] = Usage(3, 11)
+    with pytest.raises(LimitReached):
+        await view.add(ACME, limits)

@@ -97,3 +97,25 @@ async def test_of_many_callbacks_to_a_number_the_last_are_refused() -> None:
         async with quota.reserve(1, many, 3, own=()):
             pass
     assert [error.field for error in refusal.value.errors] == [f"tasks[{index}].b_number" for index in (6, 7, 8)]
+
+
+async def test_a_cancelled_callback_counts_no_more_although_the_timetable_shows_it() -> None:
+    timetable = Timetable()
+    timetable.open[line_key(1, CLIENT)], timetable.position = 2, 9
+    quota = NumberQuota(timetable)
+    assert await refused(quota, "1001", CLIENT) == ["tasks[0].b_number"]
+    quota.free(1, ["1001", CLIENT], 10)
+    assert await refused(quota, "1001", CLIENT, position=11) == []
+    assert await refused(quota, "1001", CLIENT) == ["tasks[0].b_number"]
+    timetable.position = 11
+    assert await refused(quota, "1001", CLIENT) == ["tasks[0].b_number"]
+    timetable.open[line_key(1, CLIENT)] = 1
+    assert await refused(quota, "1001", CLIENT) == []
+
+
+async def test_a_limit_that_was_lowered_admits_none_for_one_that_was_cancelled() -> None:
+    timetable = Timetable()
+    timetable.open[line_key(1, CLIENT)] = 5
+    quota = NumberQuota(timetable)
+    quota.free(1, [CLIENT], 10)
+    assert await refused(quota, "1001", CLIENT) == ["tasks[0].b_number"]
