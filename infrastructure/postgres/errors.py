@@ -18,6 +18,10 @@ _NEEDS_ATTENTION = {
     "3D000": "the database does not exist",
     "57P04": "the database was dropped",
     "53400": "a limit in the configuration of the server is exceeded",
+    **dict.fromkeys(
+        ("3F000", "42P01", "42703", "42704", "42883"),  # no such schema, table, column, type, function
+        "the schema is not that of this program: run `perezvon migrate`, or `perezvon doctor` to find what is missing",
+    ),
 }
 _NEEDS_ATTENTION_CLASSES = {
     "28": "the server rejects the login",

@@ -261,7 +261,8 @@ async def test_one_parked_stream_can_be_retried_alone(
         (psycopg.errors.DeadlockDetected, StorageUnavailable),
         (psycopg.errors.DiskFull, StorageUnavailable),
         (psycopg.errors.QueryCanceled, StorageUnavailable),
-        (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedTable),
+        (psycopg.errors.UndefinedTable, StorageUnavailable),
+        (psycopg.errors.SyntaxError, psycopg.errors.SyntaxError),
     ],
 )
 async def test_trouble_of_postgres_parks_nobody(

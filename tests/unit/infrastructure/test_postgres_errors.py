@@ -29,7 +29,10 @@ from infrastructure.postgres.errors import Action, action_of, to_storage_error, 
         ("22021", Action.CHANGE_VALUES),
         ("23505", Action.CHANGE_VALUES),
         ("54000", Action.CHANGE_VALUES),
-        ("42P01", Action.FIX_PROGRAM),
+        ("3F000", Action.PAGE),
+        ("42P01", Action.PAGE),
+        ("42703", Action.PAGE),
+        ("42883", Action.PAGE),
         ("42601", Action.FIX_PROGRAM),
         ("0A000", Action.FIX_PROGRAM),
     ],
@@ -66,8 +69,8 @@ def test_a_database_that_accepts_no_connections_now_is_asked_again() -> None:
 
 
 def test_a_bug_is_raised_as_it_is() -> None:
-    with pytest.raises(psycopg.errors.UndefinedTable), translate_errors():
-        raise psycopg.errors.UndefinedTable
+    with pytest.raises(psycopg.errors.SyntaxError), translate_errors():
+        raise psycopg.errors.SyntaxError
     assert to_storage_error(psycopg.errors.UniqueViolation()) is None
 
 
