@@ -90,7 +90,7 @@ async def services(
     callback_list, queue_board = PostgresCallbackList(lists), PostgresQueueBoard(lists)
     queues = CallbackQueues(log, numbers, directory, Headroom("queues", queue_board.count), limits)
     waiting, views = Headroom("waiting", callback_list.waiting), PostgresViewLag(read_pool)
-    number_quota = NumberQuota(PostgresOpenLines(read_pool))
+    number_quota = NumberQuota(PostgresOpenLines(lists))
     try:
         yield Services(
             tasks=Tasks(log, directory, waiting, number_quota, limits),

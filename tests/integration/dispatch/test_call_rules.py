@@ -21,6 +21,7 @@ from infrastructure.dispatch.open_lines import PostgresOpenLines
 from infrastructure.dispatch.organization_turns import read_turns
 from infrastructure.dispatch.outcome_recorder import OutcomeRecorder
 from infrastructure.postgres.connections import Pool, service_dsn
+from infrastructure.postgres.shared_pool import SharedPool
 from tests.support.dispatching import ANSWERS, BUSY, CALL_CENTRE, Exchange, open_exchange
 
 pytestmark = pytest.mark.anyio
@@ -184,9 +185,10 @@ async def test_callbacks_that_wait_ring_or_wait_for_a_busy_line_are_open_on_both
     queue = await exchange.queue(slots=1)
     client, extension = line_key(1, ANSWERS), line_key(1, CALL_CENTRE)  # extensions have no quota
     pool = Pool(service_dsn(exchange.dsn), size=1, name="test")
+    lines_of = PostgresOpenLines(SharedPool(pool, size=1, resource="lists"))
 
     async def is_open(*lines: int, at_most: int = 9) -> dict[int, int]:
-        found = (await PostgresOpenLines(pool).count(lines, at_most, queue)).by_line
+        found = (await lines_of.count(lines, at_most, queue)).by_line
         return {line: calls for line, calls in found.items() if calls}
 
     try:
@@ -201,7 +203,7 @@ async def test_callbacks_that_wait_ring_or_wait_for_a_busy_line_are_open_on_both
         await started(exchange, Limits())
         assert await exchange.rows("SELECT count(*) FROM perezvon_1.line_waits") == [(1,)]
         assert await is_open(client) == {client: 2}
-        assert (await PostgresOpenLines(pool).count([client], 9, queue)).client_leg is Leg.A
+        assert (await lines_of.count([client], 9, queue)).client_leg is Leg.A
         await exchange.do("DELETE FROM perezvon_1.open_calls")
         assert await is_open(client) == {client: 1}
     finally:
