@@ -13,6 +13,7 @@ from infrastructure.postgres.notifications import WEBHOOKS
 from infrastructure.postgres.shared_pool import SharedPool
 from infrastructure.postgres.sql import statement
 from infrastructure.webhooks.delivery_schedule import FLAGGED_AFTER
+from infrastructure.webhooks.outbox import KEPT_FOR
 
 _COLUMNS = f"""
     id, number, callback_id, kind, url, body, sequence, position, state, recorded_at,
@@ -50,7 +51,8 @@ _RESEND = statement("""
             finished_at = NULL,
             leased_to = NULL,
             due_at = now(),
-            expires_at = now() + CASE kind WHEN %s THEN %s WHEN %s THEN %s ELSE %s END
+            -- It is not pending any more when it is old enough to be deleted.
+            expires_at = least(now() + CASE kind WHEN %s THEN %s WHEN %s THEN %s ELSE %s END, recorded_at + %s)
         FROM lane
         WHERE d.organization_id = %s AND d.id = %s AND d.lane_id = lane.id
         RETURNING 1
@@ -106,7 +108,7 @@ class PostgresWebhookDeliveries:
     async def resend(self, organization_id: int, delivery_id: str) -> DeliveryRow:
         """See the port."""
         before, again = WebhookKind.BEFORE, WebhookKind.BEFORE_AGAIN
-        lifetimes = (before.value, before.lifetime, again.value, again.lifetime, WebhookKind.AFTER.lifetime)
+        lifetimes = (before.value, before.lifetime, again.value, again.lifetime, WebhookKind.AFTER.lifetime, KEPT_FOR)
         one = (organization_id, delivery_id)
         await self._rows(organization_id, _RESEND, *one, *lifetimes, *one, WEBHOOKS)
         return await self.one(organization_id, delivery_id)

@@ -9,25 +9,32 @@ _COUNTED_MAX = 100_000
 _BATCH_ROWS = 1000
 _BATCHES_MAX = 1000  # more than a minute of deliveries leaves; a longer backlog is continued at the next time
 
+# Passes over pending deliveries: those of one organisation must not keep those of all others. Returns the last number that
+# was examined, null after the last old delivery.
 _DELETE = statement("""
-    WITH old AS (
+    WITH page AS MATERIALIZED (
+        SELECT number, recorded_at < now() - %(kept_for)s::interval AS is_old
+        FROM {schema}.webhook_deliveries
+        WHERE number > %(after)s
+        ORDER BY number
+        LIMIT %(rows)s
+    ), old AS (
         DELETE FROM {schema}.webhook_deliveries
         WHERE number IN (
                 SELECT number
                 FROM {schema}.webhook_deliveries
+                WHERE number IN (SELECT number FROM page WHERE is_old) AND state <> 'pending'
                 ORDER BY number
-                LIMIT %s
                 FOR UPDATE SKIP LOCKED
             )
-            AND recorded_at < now() - %s::interval
-            AND state <> 'pending'
         RETURNING number
     ), attempts AS (
         DELETE FROM {schema}.webhook_attempts AS a
         USING old
         WHERE a.delivery_number = old.number
     )
-    SELECT FROM old
+    SELECT CASE WHEN count(*) = %(rows)s AND bool_and(is_old) THEN max(number) END
+    FROM page
 """)
 _PENDING = statement("""
     SELECT
@@ -66,10 +73,14 @@ async def delete_old_deliveries(pool: Pool) -> None:
 
     A thousand are examined in each transaction, which has a deadline of its own.
     """
+    after: int | None = 0
     for _ in range(_BATCHES_MAX):
         async with pool.connection() as connection:
-            if not (await connection.execute(_DELETE, (_BATCH_ROWS, KEPT_FOR))).rowcount:
-                break
+            values = {"after": after, "rows": _BATCH_ROWS, "kept_for": KEPT_FOR}
+            row = await (await connection.execute(_DELETE, values)).fetchone()
+        after = row[0] if row else None
+        if after is None:
+            break
 
 
 async def update_gauges(pool: Pool) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -145,6 +146,19 @@ async def test_what_expired_long_ago_can_be_sent_again(service: Service, office:
     async with worker(service.dsn):
         await eventually_async(is_delivered)
     assert len(receiver.got) == 2
+
+
+async def test_what_is_sent_again_expires_when_it_is_deleted_at_the_latest(
+    service: Service, office: Office, receiver: Receiver
+) -> None:
+    (made,) = await send_messages(service, office, receiver, 1)
+    await change(
+        service.dsn,
+        "UPDATE SCHEMA.webhook_deliveries SET recorded_at = now() - interval '30 days' + interval '1 minute'",
+    )
+    again = (await office.client.post(f"{DELIVERIES}/{made.id}/resend", headers=office.admin)).json()
+    assert again["state"] == "pending"
+    assert datetime.fromisoformat(again["expires_at"]) < datetime.now(UTC) + timedelta(minutes=2)
 
 
 async def test_three_refusals_in_a_row_are_flagged(service: Service, office: Office, receiver: Receiver) -> None:

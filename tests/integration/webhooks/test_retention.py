@@ -28,6 +28,22 @@ async def test_old_deliveries_are_deleted_in_batches_each_with_a_deadline_of_its
     await pool.close()
 
 
+async def test_pending_deliveries_of_one_organisation_do_not_keep_those_of_the_others(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_BATCH_ROWS", 2)
+    await enqueue_all(database, [message("http://example.com/", callback_id=number) for number in range(9)])
+    await change(database, "UPDATE SCHEMA.webhook_deliveries SET recorded_at = now() - interval '31 days'")
+    await change(database, "UPDATE SCHEMA.webhook_deliveries SET state = 'expired' WHERE callback_id > 4")
+    await change(database, "UPDATE SCHEMA.webhook_deliveries SET recorded_at = now() WHERE callback_id = 8")
+    pool = Pool(service_dsn(database), size=1, name="test")
+    try:
+        await retention.delete_old_deliveries(pool)
+    finally:
+        await pool.close()
+    assert {one["callback_id"] for one in deliveries(database).values()} == {0, 1, 2, 3, 4, 8}
+
+
 class Counting(Pool):
     """A pool that counts how often a connection was used."""
 
