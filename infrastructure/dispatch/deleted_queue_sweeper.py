@@ -18,11 +18,12 @@ from infrastructure.postgres.sql import statement
 
 BATCH_MAX = 100
 
+# Organisations take turns, a batch each.
 _LOCK = statement("""
-    SELECT queue_id, next_due_at, next_callback_id
+    SELECT organization_id, queue_id, next_due_at, next_callback_id
     FROM {schema}.queue_slots
-    WHERE is_deleted AND next_due_at < 'infinity' AND queue_id > %s
-    ORDER BY queue_id
+    WHERE is_deleted AND next_due_at < 'infinity' AND organization_id > %s AND queue_id <> ALL(%s)
+    ORDER BY organization_id, queue_id
     LIMIT 1
     FOR UPDATE
 """)
@@ -65,7 +66,8 @@ class DeletedQueueSweeper:
         """Prepare to sweep for as long as the term lasts."""
         self._term = term
         self._quarantine = Quarantine()
-        self._swept = 0  # the queues up to this id have nothing left that can be read
+        self._last = 0  # the organisation of the last batch
+        self._unreadable = list[int]()  # queues that have nothing left that can be read
 
     async def run(self) -> None:
         """Sweep until cancelled. Raises Fenced, StorageUnavailable.
@@ -75,14 +77,17 @@ class DeletedQueueSweeper:
         await run_with_rests(self.sweep)
 
     async def sweep(self) -> bool:
-        """Cancel a batch of one queue; return whether there may be more to cancel. Raises Fenced, StorageUnavailable."""
+        """Cancel a batch of the next organisation's first queue; return whether there may be more to cancel.
+
+        Raises Fenced, StorageUnavailable.
+        """
         rows: list[_Row] = []
         try:
             async with self._term.transaction() as connection:
-                locked = await connection.execute(_LOCK, (self._swept,), prepare=False)
-                if (queue := await locked.fetchone()) is None:
-                    self._swept = 0
-                    return False
+                locked = await connection.execute(_LOCK, (self._last, self._unreadable), prepare=False)
+                if (found := await locked.fetchone()) is None:
+                    return self._begin_again()
+                self._last, *queue = found
                 rows = await self._dequeue(connection, *queue)
                 await _cancel(connection, rows)
         except ValueError as error:  # from reading: UnknownFact, or a stream that begins in its middle
@@ -90,8 +95,15 @@ class DeletedQueueSweeper:
             return True
         self._quarantine.batch_succeeded()
         if not rows:  # only what cannot be read is left
-            self._swept = queue[0]
+            self._unreadable.append(queue[0])
         return True
+
+    def _begin_again(self) -> bool:
+        """Begin with the first organisation; return whether there was another one before."""
+        is_over, self._last = not self._last, 0
+        if is_over:
+            self._unreadable.clear()
+        return not is_over
 
     async def _dequeue(
         self, connection: AsyncConnection, queue_id: int, due_at: datetime, callback_id: int

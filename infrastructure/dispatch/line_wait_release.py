@@ -1,7 +1,7 @@
 """Moves callbacks that wait for a line back to the timetable when their queue's rules no longer ask for it.
 
 ``keep_timetable`` marks a queue when it gets other rules or is deleted. However many of its callbacks wait, neither that policy
-nor the dispatcher waits for them: they are moved in small batches, queue after queue.
+nor the dispatcher waits for them: they are moved in small batches, one of each organisation in turn.
 """
 
 from infrastructure.dispatch.leadership_term import LeadershipTerm
@@ -15,8 +15,8 @@ _LOCK = statement("""
     SELECT queue_id, organization_id, CASE WHEN is_deleted THEN NULL ELSE client_leg END,
         freed_due_at::text, freed_callback_id
     FROM {schema}.queue_slots
-    WHERE freed_due_at IS NOT NULL AND queue_id > %s
-    ORDER BY queue_id
+    WHERE freed_due_at IS NOT NULL AND organization_id > %s
+    ORDER BY organization_id, queue_id
     LIMIT 1
     FOR UPDATE
 """)
@@ -46,14 +46,14 @@ class LineWaitRelease:
     def __init__(self, term: LeadershipTerm) -> None:
         """Prepare to move callbacks for as long as the term lasts."""
         self._term = term
-        self._last = 0
+        self._last = 0  # the organisation of the last batch
 
     async def run(self) -> None:
         """Move batches until cancelled. Raises Fenced, StorageUnavailable."""
         await run_with_rests(self.release)
 
     async def release(self) -> bool:
-        """Move a batch of the next marked queue; return whether there may be more. Raises Fenced, StorageUnavailable.
+        """Move a batch of the next organisation's first marked queue; return whether there may be more. Raises Fenced, StorageUnavailable.
 
         The mark of a queue is the last row that was examined, in the order of due times. After the last batch it is removed.
         So rows that the dispatcher sets apart under the new rules are not examined again and again.
@@ -68,7 +68,7 @@ class LineWaitRelease:
             moved = await connection.execute(_MOVE, values, prepare=False)
             last_due_at, last_id, first_due_at = await moved.fetchone() or (None, 0, None)
             await connection.execute(_ADVANCE, (last_due_at, last_id, queue_id))
-        self._last = queue_id
+        self._last = organization_id
         if first_due_at is not None:
             self._term.turns.lower(organization_id, first_due_at)
             self._term.due.set()

@@ -40,7 +40,8 @@ ALTER TABLE {schema}.queue_slots
     ) STORED;
 CREATE INDEX queue_slots_startable ON {schema}.queue_slots (organization_id, startable_at)
     WHERE startable_at IS NOT NULL;
-CREATE INDEX queue_slots_to_sweep ON {schema}.queue_slots (queue_id) WHERE is_deleted AND next_due_at < 'infinity';
+CREATE INDEX queue_slots_to_sweep ON {schema}.queue_slots (organization_id, queue_id)
+    WHERE is_deleted AND next_due_at < 'infinity';
 
 -- A writer of the timetable holds the rows of its queues until it commits, also where nothing is to be lowered: else the
 -- dispatcher could raise the bound over a row that it does not see yet.
@@ -91,7 +92,7 @@ CREATE INDEX line_waits_due ON {schema}.line_waits (queue_id, due_at, callback_i
 ALTER TABLE {schema}.queue_slots
     ADD COLUMN freed_due_at timestamptz,
     ADD COLUMN freed_callback_id bigint NOT NULL DEFAULT 0;
-CREATE INDEX queue_slots_freed ON {schema}.queue_slots (queue_id) WHERE freed_due_at IS NOT NULL;
+CREATE INDEX queue_slots_freed ON {schema}.queue_slots (organization_id, queue_id) WHERE freed_due_at IS NOT NULL;
 
 -- Organisations whose own calls met congestion, so that they start none but a probe: as gateway_leases.paused_until.
 CREATE TABLE {schema}.organization_pauses (

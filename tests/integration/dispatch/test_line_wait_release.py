@@ -46,6 +46,18 @@ async def in_timetable(exchange: Exchange) -> list[int]:
     return [callback_id for (callback_id,) in rows]
 
 
+async def test_an_organisation_with_many_marked_queues_has_one_turn(exchange: Exchange) -> None:
+    queues = [await exchange.queue(organization_id=1) for _ in range(3)] + [await exchange.queue(organization_id=2)]
+    *_, last = [await exchange.callbacks(queue, [ANSWERS] * 2) for queue in queues]
+    for queue in queues:
+        await set_apart(exchange, queue)
+    async with exchange.leading() as term:
+        release = LineWaitRelease(term)
+        assert await release.release()
+        assert await release.release()
+    assert set(last) <= set(await in_timetable(exchange))
+
+
 async def test_queues_take_turns_and_a_batch_is_small(exchange: Exchange) -> None:
     queues = [await exchange.queue(), await exchange.queue(organization_id=2)]
     first, second = [await exchange.callbacks(queue, [ANSWERS] * 5) for queue in queues]
