@@ -73,6 +73,7 @@ class NumberQuota:
         self._open_lines = open_lines
         self._unseen = Counter[int]()
         self._recorded: deque[tuple[int, Collection[int], int]] = deque()
+        self._is_asked = False  # until then nothing has to be remembered: there may be no quota
 
     @asynccontextmanager
     async def reserve(
@@ -102,9 +103,12 @@ class NumberQuota:
 
     def free(self, organization_id: int, numbers: Iterable[str], position: int) -> None:
         """Count a callback to these numbers no more, which was waiting until a log position cancelled it."""
+        if not self._is_asked:
+            return
         lines = {line_key(organization_id, number) for number in numbers}
         self._add(lines, -1)
         self._recorded.append((position, lines, -1))
+        self._forget_until(0)
 
     async def _require(
         self,
@@ -121,6 +125,7 @@ class NumberQuota:
         ]
         if not outside:
             return []
+        self._is_asked = True
         lines = {line for _, line in outside}
         freed = -min(self._unseen[line] for line in lines)  # beyond the limit, one may still be open for each
         count = await self._open_lines.count(lines, limit + max(0, freed), queue_id)

@@ -18,7 +18,7 @@ from infrastructure.postgres.sql import statement
 
 BATCH_MAX = 100
 
-# Organisations take turns, a batch each.
+# Organisations are served round-robin, a batch each.
 _LOCK = statement("""
     SELECT organization_id, queue_id, next_due_at, next_callback_id
     FROM {schema}.queue_slots

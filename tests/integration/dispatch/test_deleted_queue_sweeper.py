@@ -1,4 +1,4 @@
-"""Callbacks that wait in deleted queues are cancelled in small batches; organisations take turns."""
+"""Callbacks that wait in deleted queues are cancelled in small batches; organisations are served round-robin."""
 
 from collections.abc import AsyncIterator
 

@@ -117,5 +117,14 @@ async def test_a_limit_that_was_lowered_admits_none_for_one_that_was_cancelled()
     timetable = Timetable()
     timetable.open[line_key(1, CLIENT)] = 5
     quota = NumberQuota(timetable)
+    assert await refused(quota, "1001", CLIENT) == ["tasks[0].b_number"]
     quota.free(1, [CLIENT], 10)
     assert await refused(quota, "1001", CLIENT) == ["tasks[0].b_number"]
+
+
+async def test_without_a_quota_nothing_is_remembered() -> None:
+    quota = NumberQuota(Timetable())
+    assert await refused(quota, "1001", CLIENT, limit=None, position=1) == []
+    quota.free(1, [CLIENT], 2)
+    assert not quota._recorded
+    assert not quota._unseen
