@@ -30,6 +30,13 @@ _PREPARE = b"""
     JOIN pg_namespace AS n ON n.oid = e.extnamespace
     WHERE e.extname = 'pg_trgm'
 """
+_HOLDER = b"""
+    SELECT l.pid, a.usename, a.application_name
+    FROM pg_locks AS l
+    JOIN pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database()
+        AND (l.classid::bigint << 32 | l.objid::bigint) = %s
+"""
 _CREATE_SCHEMA = statement("CREATE SCHEMA IF NOT EXISTS {schema}")
 _CREATE_MIGRATIONS = statement("""
     CREATE TABLE IF NOT EXISTS {schema}.migrations (
@@ -74,8 +81,7 @@ def migrate(dsn: str, service_password: str | None = None) -> list[str]:
     """
     applied: list[str] = []
     with open_blocking_connection(dsn, MAINTENANCE, "migrate") as connection:
-        while connection.execute("SELECT pg_try_advisory_lock(%s)", (_MIGRATION_LOCK,)).fetchone() != (True,):
-            time.sleep(_PAUSE_S)  # another process migrates
+        _lock(connection)
         connection.execute(_PREPARE)
         ensure_service_login(connection, service_password)
         connection.execute(_CREATE_SCHEMA)
@@ -88,6 +94,17 @@ def migrate(dsn: str, service_password: str | None = None) -> list[str]:
             applied.append(name)
         grant_to_service(connection)
     return applied
+
+
+def _lock(connection: psycopg.Connection) -> None:
+    """Wait while another process migrates; name its session, because every login of the database may hold such a lock."""
+    named = None
+    while connection.execute("SELECT pg_try_advisory_lock(%s)", (_MIGRATION_LOCK,)).fetchone() != (True,):
+        holder = connection.execute(_HOLDER, (_MIGRATION_LOCK,)).fetchone()
+        if holder and holder != named:
+            session, user, application = named = holder
+            _logger.warning("migration waits for another one", session=session, user=user, application=application)
+        time.sleep(_PAUSE_S)
 
 
 def _apply(connection: psycopg.Connection, number: int, name: str) -> None:
