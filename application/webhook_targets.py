@@ -144,6 +144,8 @@ def host_of(url: str) -> str:
     host = urlsplit(url).hostname or ""
     try:
         address = literal(host)
+        if isinstance(address, IPv6Address):
+            address = address.ipv4_mapped or address
         return str(address) if address else _plain(host).encode("idna").decode()
     except ValueError:  # neither an address nor a name that DNS could find
         return _plain(host)

@@ -149,6 +149,10 @@ def test_a_host_is_the_same_in_every_spelling_and_on_every_port(host: str, spell
     assert {host_of(f"{scheme}://{one}/a?b") for one in spellings for scheme in ("http", "HTTPS")} == {host}
 
 
+def test_an_address_within_ipv6_is_the_same_host() -> None:
+    assert host_of("http://[::ffff:198.51.100.7]:8080/x") == host_of("http://198.51.100.7/") == "198.51.100.7"
+
+
 def test_networks_are_read_from_a_list() -> None:
     assert [str(network) for network in networks_of("10.0.0.0/8, fd00::/8,")] == ["10.0.0.0/8", "fd00::/8"]
     with pytest.raises(ValueError, match=r"10\.0\.0\.1/8"):
