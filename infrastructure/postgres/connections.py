@@ -20,7 +20,8 @@ from infrastructure.postgres import metrics
 from infrastructure.postgres.cancellation import propagate_cancellation
 from infrastructure.postgres.errors import translate_errors
 from infrastructure.postgres.roles import APP_ROLE
-from infrastructure.postgres.sessions import REQUEST, Purpose, ServiceConnection, connect
+from infrastructure.postgres.service_connection import ServiceConnection
+from infrastructure.postgres.sessions import REQUEST, Purpose, connect
 from infrastructure.postgres.silence import sessions_at_work
 
 API_CONNECTIONS = 13

@@ -11,7 +11,8 @@ from application.errors import StorageUnavailable
 from application.ports.operations import UnsuitableDatabase
 from infrastructure.postgres.cancellation import propagate_cancellation
 from infrastructure.postgres.connections import Pool
-from infrastructure.postgres.sessions import LISTEN, deadline, open_connection
+from infrastructure.postgres.service_connection import deadline
+from infrastructure.postgres.sessions import LISTEN, open_connection
 from infrastructure.postgres.sql import LOG_TABLE
 
 NEW_EVENTS = LOG_TABLE

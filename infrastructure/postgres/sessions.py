@@ -4,30 +4,22 @@ The environment of the process (PGOPTIONS, PGSERVICE …) and the settings of th
 have no effect on a session: one statement after connecting overrides them.
 """
 
-import asyncio
 import os
-import socket
-import threading
-import time
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
-from select import POLLIN, poll
-from typing import Any, TypeVar
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from typing import Any
 
 import msgspec
 import psycopg
-import structlog
-from psycopg import AsyncConnection, AsyncCursor, pq, waiting
-from psycopg.abc import PQGen
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import AsyncRowFactory, TupleRow, tuple_row
+from psycopg.rows import TupleRow
 
-from application.errors import StorageUnavailable
 from application.ports.operations import UnsuitableDatabase
 from infrastructure.postgres.errors import translate_errors
+from infrastructure.postgres.progress import Watch, reporting
 from infrastructure.postgres.roles import APP_ROLE, EXCESS
-
-T = TypeVar("T")
+from infrastructure.postgres.service_connection import ServiceConnection, deadline
 
 _FOREIGN = (
     "PGOPTIONS",
@@ -69,10 +61,6 @@ _DURABLE = """
 _POOLER = "A pooler such as PgBouncer is between this program and the database, and is not supported: connect to Postgres itself"
 _TRANSACTION_TIMEOUT_SINCE = 170000
 _CONNECTION_CHECK_SINCE = 150000  # on every platform; 14 refuses it on some
-_INTERVAL_S = 0.1
-_PROGRESS_S = 10.0
-
-_logger = structlog.get_logger(__name__)
 
 
 class Purpose(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,44 +92,6 @@ MAINTENANCE = Purpose(deadline_s=None, connect_s=5, statement_s=0, lock_s=60, id
 
 They set a shorter ``lock_timeout`` where a wait for a lock would make others wait behind them.
 """
-
-
-class ServiceConnection(AsyncConnection[TupleRow]):
-    """A connection whose waits can be ended although the server is silent: ``abort`` shuts its socket down.
-
-    To cancel a query, as psycopg does, works only if the server responds.
-    """
-
-    def __init__(self, pgconn: pq.abc.PGconn, row_factory: AsyncRowFactory[TupleRow] = tuple_row) -> None:
-        """Wrap a connection of libpq."""
-        super().__init__(pgconn, row_factory)
-        self.opened_at = self.proved_at = time.monotonic()
-        self.is_aborted = False
-        self.is_waiting = False
-
-    async def wait(self, gen: PQGen[T], interval: float = _INTERVAL_S, timeout: float | None = None) -> T:  # noqa: ASYNC109 - the signature of psycopg
-        """Wait for the server; note that it has responded. A cancellation ends the connection."""
-        self.is_waiting = True
-        try:
-            result = await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            self.abort()
-            raise
-        finally:
-            self.is_waiting = False
-        self.proved_at = time.monotonic()
-        return result
-
-    def abort(self) -> None:
-        """End the connection and every wait for it, now."""
-        self.is_aborted = True
-        _shut_down(self.pgconn)
-
-    def has_input(self) -> bool:
-        """Return whether the server has sent something unasked: as a rule, that it closes the connection."""
-        poller = poll()
-        poller.register(self.pgconn.socket, POLLIN)
-        return bool(poller.poll(0))
 
 
 async def connect(dsn: str, purpose: Purpose, name: str, *, allow_owner: bool = True) -> ServiceConnection:
@@ -181,7 +131,7 @@ async def open_connection(
         try:
             with (
                 deadline(connection, purpose.deadline_s) if purpose.deadline_s else nullcontext(),
-                _reporting(name) if purpose.reports else nullcontext(),
+                reporting(name) if purpose.reports else nullcontext(),
             ):
                 yield connection
         finally:
@@ -194,7 +144,7 @@ def open_blocking_connection(dsn: str, purpose: Purpose, name: str) -> Generator
     with translate_errors():
         with _refusing_poolers():
             connection = psycopg.connect(_conninfo(dsn, purpose, name), autocommit=True)
-        watch = _Watch(connection, purpose.deadline_s, name)
+        watch = Watch(connection, purpose.deadline_s, name)
         try:
             _check_encoding(connection)
             cursor = connection.execute(_settings_of(connection, purpose))
@@ -204,20 +154,6 @@ def open_blocking_connection(dsn: str, purpose: Purpose, name: str) -> Generator
         finally:
             watch.stop()
             connection.close()
-
-
-@contextmanager
-def deadline(connection: ServiceConnection, seconds: float) -> Generator[None]:
-    """Abort the connection unless the block ends within ``seconds``. Raises StorageUnavailable then."""
-    timer = asyncio.get_running_loop().call_later(seconds, connection.abort)
-    try:
-        yield
-    except psycopg.Error as error:
-        if connection.is_aborted:
-            raise StorageUnavailable(f"The database did not respond within {seconds:g} s") from error
-        raise
-    finally:
-        timer.cancel()
 
 
 def _conninfo(dsn: str, purpose: Purpose, name: str) -> str:
@@ -272,7 +208,10 @@ def _settings_of(connection: psycopg.Connection[Any] | AsyncConnection[Any], pur
     }
     first = ""
     if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-        first = "SET transaction_timeout = 0;"  # a short one of the database or the role would end the query itself
+        names["transaction_timeout"] = "0"
+        first = (
+            "SET LOCAL transaction_timeout = 0;"  # a short one of the database or the role would end the query itself
+        )
     if connection.info.server_version >= _CONNECTION_CHECK_SINCE:
         names["client_connection_check_interval"] = "500"  # a statement whose client has given up ends
     rows = [f"('{name}', '{value}')" for name, value in names.items()]
@@ -305,49 +244,3 @@ def _check_login(user: str, rows: Sequence[TupleRow]) -> None:
             f"The login of the service, {user}, {excess}: nothing would protect the event log from it."
             f" Take these rights away, or name the login {APP_ROLE} in PEREZVON_DATABASE_URL (docs/operations.md)"
         )
-
-
-def _shut_down(pgconn: pq.abc.PGconn) -> None:
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(pgconn.socket)) as twin:
-        twin.shutdown(socket.SHUT_RDWR)
-
-
-@contextmanager
-def _reporting(name: str) -> Generator[None]:
-    """Log every ten seconds that the work continues."""
-    loop, began = asyncio.get_running_loop(), time.monotonic()
-
-    def report() -> None:
-        nonlocal timer
-        _log_progress(name, began)
-        timer = loop.call_later(_PROGRESS_S, report)
-
-    timer = loop.call_later(_PROGRESS_S, report)
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-class _Watch:
-    """A thread that ends a blocking connection at its deadline, or else reports every ten seconds that the work continues."""
-
-    def __init__(self, connection: psycopg.Connection[Any], deadline_s: float | None, name: str) -> None:
-        self._stopped = threading.Event()
-        arguments = (connection, deadline_s, name)
-        threading.Thread(target=self._run, args=arguments, daemon=True, name=f"watch {name}").start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def _run(self, connection: psycopg.Connection[Any], deadline_s: float | None, name: str) -> None:
-        began = time.monotonic()
-        while not self._stopped.wait(deadline_s or _PROGRESS_S):
-            if deadline_s:
-                _shut_down(connection.pgconn)
-                return
-            _log_progress(name, began)
-
-
-def _log_progress(name: str, began: float) -> None:
-    _logger.info("database work continues", work=name, seconds=round(time.monotonic() - began))

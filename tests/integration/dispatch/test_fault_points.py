@@ -15,7 +15,7 @@ from application.ports.call_gateway import Call, CallState, PlaceResult
 from infrastructure.dispatch import reconciler
 from infrastructure.gateways.simulated.client import SimulatedGateway
 from infrastructure.gateways.simulated.network import Network
-from infrastructure.postgres.sessions import ServiceConnection
+from infrastructure.postgres.service_connection import ServiceConnection
 from tests.support.callback_laws import check_history
 from tests.support.dispatching import ANSWERS, BUSY, Exchange, open_exchange
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from msgspec.structs import replace
 from psycopg import sql
@@ -12,15 +13,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from application.errors import StorageUnavailable
 from application.ports.operations import UnsuitableDatabase
-from infrastructure.postgres import sessions
-from infrastructure.postgres.sessions import (
-    BATCH,
-    MAINTENANCE,
-    REQUEST,
-    deadline,
-    open_blocking_connection,
-    open_connection,
-)
+from infrastructure.postgres import progress, sessions
+from infrastructure.postgres.service_connection import deadline
+from infrastructure.postgres.sessions import BATCH, MAINTENANCE, REQUEST, open_blocking_connection, open_connection
 from tests.support.databases import DatabaseServer
 from tests.support.relay import Relay
 
@@ -170,6 +165,23 @@ async def test_a_pooler_is_refused_before_anything_is_set(database: str, monkeyp
         pass
 
 
+def test_the_session_of_a_pooler_is_left_as_it_is(
+    database: str, server: DatabaseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check that nothing is set for other clients of the pooler, whose session it is."""
+    foreign = {"DateStyle": "SQL, DMY", "lock_timeout": "7s"}
+    if server.admin.info.server_version >= 170000:
+        foreign["transaction_timeout"] = "8s"
+    with psycopg.connect(database, autocommit=True) as connection:
+        for name, value in foreign.items():
+            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+        monkeypatch.setattr("psycopg.ConnectionInfo.backend_pid", property(lambda _: 1))
+        connection.execute(sessions._settings_of(connection, REQUEST))
+        assert {
+            name: (connection.execute(f"SHOW {name}".encode()).fetchone() or ("",))[0] for name in foreign
+        } == foreign
+
+
 async def test_a_pooler_that_accepts_no_settings_is_refused() -> None:
     # PgBouncer 1.18 sends this error unless it is configured to ignore ``options``.
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -216,7 +228,7 @@ def test_a_blocking_connection_has_a_deadline_too(relay: Relay) -> None:
 async def test_maintenance_reports_that_it_works(
     database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sessions, "_PROGRESS_S", 0.01)
+    monkeypatch.setattr(progress, "_PROGRESS_S", 0.01)
     async with open_connection(database, MAINTENANCE, "rebuild of a view") as connection:
         await connection.execute("SELECT pg_sleep(0.1)")
     with open_blocking_connection(database, MAINTENANCE, "migration") as blocking:

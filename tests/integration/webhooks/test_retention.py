@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from infrastructure.postgres.connections import Pool, ServiceConnection, service_dsn
+from infrastructure.postgres.connections import Pool, service_dsn
+from infrastructure.postgres.service_connection import ServiceConnection
 from infrastructure.webhooks import retention
 from tests.support.webhooks import change, deliveries, enqueue_all, message
 
