@@ -44,6 +44,14 @@ def test_cyrillic_is_read_percent_encoded_and_raw(query: str) -> None:
     assert decoded(query.encode()).text == "счёт"
 
 
+def test_a_query_has_at_most_a_hundred_parameters() -> None:
+    assert decoded(b"page=7" + b"&x=1" * 99).page == 7
+    with pytest.raises(InvalidRequest) as raised:
+        decoded(b"page=7" + b"&x=1" * 8_000)
+    (error,) = raised.value.field_errors
+    assert (error.loc, error.message[:34]) == (("query", "x"), "Expected at most 100 query paramet")
+
+
 def test_the_word_null_is_a_word() -> None:
     assert decoded(b"text=null").text == "null"
     with pytest.raises(InvalidRequest):
