@@ -98,6 +98,11 @@ async def test_an_endless_body_is_413(port: int) -> None:
     assert response.startswith(b"HTTP/1.1 413 ")
 
 
+async def test_a_long_body_is_413_where_no_body_has_long_texts(office: Office) -> None:
+    long = {"name": "x" * 300_000}
+    assert (await office.client.post("/v1/members", json=long, headers=office.admin)).status_code == 413
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -28,8 +28,11 @@ from interfaces.api.web.error_responses import (
     format_queues_error,
     format_tasks_error,
 )
+from interfaces.api.web.json_body import BODY_BYTES_MAX
 from interfaces.api.web.path_params import CLIENT_BASE_PATHS, check_integers
 from interfaces.api.web.query_params import note_unknown_params, refuse_unknown_params
+
+_V1_BODY_BYTES_MAX = 256 << 10  # no body of /v1 has long texts
 
 
 def tasks_api_router(*handlers: HTTPRouteHandler) -> Router:
@@ -57,7 +60,7 @@ def client_routers(path: str, *handlers: HTTPRouteHandler) -> list[Router]:
 
 def v1_router(tag: str, *handlers: HTTPRouteHandler) -> Router:
     """Return a router of ``/v1``, whose errors are problem details (RFC 9457). It refuses unknown query parameters."""
-    return _router("/v1", handlers, format_problem, tag, _authorize_and_refuse)
+    return _router("/v1", handlers, format_problem, tag, _authorize_and_refuse, body_bytes_max=_V1_BODY_BYTES_MAX)
 
 
 def _router(
@@ -68,6 +71,7 @@ def _router(
     before_request: Callable[[AnyRequest], Awaitable[None]],
     *,
     is_documented: bool = True,
+    body_bytes_max: int = BODY_BYTES_MAX,
 ) -> Router:
     return Router(
         path,
@@ -75,6 +79,7 @@ def _router(
         before_request=before_request,
         exception_handlers=exception_handlers(format_error),
         include_in_schema=is_documented,
+        request_max_body_size=body_bytes_max,
         tags=[tag],
     )
 
