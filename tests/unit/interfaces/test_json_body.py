@@ -10,7 +10,7 @@ import pytest
 from msgspec import Meta
 
 from interfaces.api.web.field_types import NO_NUL, TITLE
-from interfaces.api.web.json_body import EXAMINED_BYTES_MAX, decode_json, without_repeated_members
+from interfaces.api.web.json_body import EXAMINED_BYTES_MAX, WALKED_BYTES_MAX, decode_json, without_repeated_members
 from interfaces.api.web.request_errors import FieldError, InvalidRequest
 from interfaces.api.web.times import RequestTime, parse_time
 
@@ -250,3 +250,22 @@ def test_a_long_body_keeps_its_field_errors_and_a_short_one_is_left_alone() -> N
         assert list(refused.value.field_errors) == expected
     short = b'{"title": "a", "title": "b"}'
     assert without_repeated_members(short, Call) is short
+
+
+@pytest.mark.parametrize("filler", [b"[]", b"{}", b'"a"', b"1"])
+def test_unknown_members_are_not_decoded_for_the_field_errors_of_others(
+    monkeypatch: pytest.MonkeyPatch, filler: bytes
+) -> None:
+    def decoded(*_: object, **__: object) -> None:
+        pytest.fail("the body was decoded into objects")
+
+    for module in ("msgspec.json.decode", "msgspec.convert", "json.loads"):
+        monkeypatch.setattr(module, decoded)
+    body = b'{"title": 1, "first": {"tries": 0}, "surprise": [' + b",".join([filler] * 30_000) + b"]}"
+    assert places(body) == [("title",), ("first", "number"), ("first", "tries")]
+
+
+def test_half_a_surrogate_pair_in_a_body_of_some_length_is_told_of_the_whole() -> None:
+    (fault,) = faults_of(rb'{"title": "\ud800", "x": "' + b"x" * WALKED_BYTES_MAX + b'"}')
+    assert fault.loc == ("body",)
+    assert fault.message == "Malformed JSON: unexpected end of escaped utf-16 surrogate pair (byte 17)"
