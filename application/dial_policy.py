@@ -133,6 +133,8 @@ class DialPolicy:
 
     def _examine_local_number(self, digits: str) -> Rule | None:
         """Return the rule for digits that a switch passes to its trunk: numbers of some countries have 6 to 8 digits."""
+        if len(digits) < _shortest_number(self._region):
+            return None
         try:
             number = phonenumbers.parse(digits, self._region)
         except phonenumbers.NumberParseException:
@@ -220,6 +222,14 @@ def _policy(key: _Key) -> DialPolicy:
 @cache
 def _regions_of(country_code: int) -> tuple[str, ...]:
     return phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(country_code, ())
+
+
+@cache
+def _shortest_number(region: str) -> int:
+    """Return the least number of digits of a national number: 10 in Kazakhstan, so that no extension is one."""
+    metadata = PhoneMetadata.metadata_for_region(region, None)
+    described = metadata.general_desc if metadata else None
+    return min(described.possible_length) if described and described.possible_length else 0
 
 
 @cache
