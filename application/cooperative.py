@@ -5,7 +5,7 @@ in parts of a millisecond, round-robin by organisation (docs/adr/0013-fair-share
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Hashable, Iterable
+from collections.abc import AsyncGenerator, Hashable, Iterable, Sequence
 from contextlib import suppress
 from time import perf_counter
 from typing import TypeVar
@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 TURN_S = 0.001
 
+_PART = 250
 _PERIOD_S = 2 * TURN_S
 _WAIT_S = 10.0
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, FairShare] = WeakKeyDictionary()
@@ -35,6 +36,17 @@ async def yielding(items: Iterable[T], owner: Hashable) -> AsyncGenerator[T]:
             await _turn(owner)
             ends_at = perf_counter() + TURN_S
         yield item
+
+
+async def in_parts(items: Sequence[T]) -> AsyncGenerator[Sequence[T]]:
+    """Yield the items of a batch in parts of 250, between which the event loop serves whoever waits.
+
+    For batches of the worker that belong to no organisation: they are bounded, and due calls wait for the event loop.
+    """
+    for first in range(0, len(items), _PART):
+        if first:
+            await asyncio.sleep(0)
+        yield items[first : first + _PART]
 
 
 async def _turn(owner: Hashable) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection
 
+from application.cooperative import in_parts
 from domain.model import Recorded
 from infrastructure.event_log.codec import COLUMNS, Row, UnknownFact, decode_row
 from infrastructure.event_log.identity import LogIdentity
@@ -121,7 +122,7 @@ class BatchReader:
         rows: list[Row] = [row[:-1] for row in found if row[0] is not None]
         is_whole = len(rows) < self._max_events and sum(len(row[4]) for row in rows) < BATCH_BYTES
         reached = min(until, head) if is_whole else rows[-1][0]
-        return Batch(self._decoded(rows), reached - position, reached) if reached > position else None
+        return Batch(await self._decoded(rows), reached - position, reached) if reached > position else None
 
     async def read_stream(
         self, connection: AsyncConnection, stream: str, version: int, *, until: int
@@ -130,7 +131,7 @@ class BatchReader:
         cursor = connection.cursor(binary=True)
         values = (stream, version, until, *self._filter_values, self._max_events)
         await cursor.execute(self._of_stream, values, prepare=False)
-        return self._decoded(await cursor.fetchall())
+        return await self._decoded(await cursor.fetchall())
 
     async def scan_unmatched(self, connection: AsyncConnection, position: int, *, until: int) -> tuple[int, bool]:
         """Return the position up to which no event after ``position`` matches, and whether a matching one follows."""
@@ -138,8 +139,8 @@ class BatchReader:
         ((match, head),) = await cursor.fetchall()
         return (match - 1, True) if match else (max(position, min(until, head or 0)), False)
 
-    def _decoded(self, rows: Sequence[Row]) -> list[LogEntry]:
-        return [self._decode(row) for row in rows]
+    async def _decoded(self, rows: Sequence[Row]) -> list[LogEntry]:
+        return [self._decode(row) async for part in in_parts(rows) for row in part]
 
     def _decode(self, row: Row) -> LogEntry:
         try:

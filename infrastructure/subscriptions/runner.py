@@ -1,6 +1,7 @@
 """Keep a projection or policy up to date with the log: a batch and its checkpoint are one transaction."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 from time import monotonic
 
 import psycopg
@@ -35,15 +36,23 @@ _logger = structlog.get_logger(__name__)
 class Runner:
     """Runs one handler. Any number of runners, in any number of processes, may run it: one leads, for one batch."""
 
-    def __init__(self, handler: Handler, pool: Pool, new_events: Channel, readers: Channel) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        pool: Pool,
+        new_events: Channel,
+        readers: Channel,
+        turns: AbstractAsyncContextManager[None] | None = None,
+    ) -> None:
         """Work over a connection of ``pool`` whenever ``new_events`` wakes it.
 
-        ``readers`` wakes it when a reader waits for a view.
+        ``readers`` wakes it when a reader waits for a view. ``turns`` limits how many runners handle a batch at a time.
         """
         self._handler = handler
         self._pool = pool
         self._wake = new_events.subscribe()
         self._reader_waits = readers.subscribe()
+        self._turns: AbstractAsyncContextManager[object] = turns or nullcontext()
         self._reader: BatchReader | None = None
         self._is_quiet = False
         self._scanned = 0  # no event between the checkpoint and this position matches
@@ -60,7 +69,8 @@ class Runner:
         while not stop.is_set():
             self._wake.clear()
             try:
-                count = await self.step()
+                async with self._turns:
+                    count = await self.step()
                 backoff = _FIRST_BACKOFF_S
             except (StorageUnavailable, psycopg.Error) as error:
                 cause = type(error.__cause__ or error).__name__

@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from application.cooperative import in_parts
 from domain.model import Fact, Recorded, tag_of
 from infrastructure.postgres.sql import statement
 from infrastructure.subscriptions.handler import VIEW_TUNING, fact_types
@@ -45,9 +46,10 @@ class AuditTrailProjection:
         copied = {position for (position,) in await cursor.fetchall()}
         async with connection.cursor().copy(statement(_COPY, suffix)) as copy:
             copy.set_types(list(_COLUMNS.values()))
-            for event in events:
-                if event.position not in copied:
-                    await copy.write_row(_row(event))
+            async for part in in_parts(events):
+                for event in part:
+                    if event.position not in copied:
+                        await copy.write_row(_row(event))
 
 
 def _row(event: Recorded[Any]) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection
 
+from application.cooperative import in_parts
 from application.queries.callback_list import CallbackRow, callback_row
 from domain.callback.callback import Callback, Status, evolve
 from domain.callback.events import (
@@ -197,8 +198,9 @@ class CallbackListProjection:
     async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str = "") -> None:
         """See the protocol."""
         fold = _Fold(await _folded_callbacks(connection, events, suffix))
-        for event in events:
-            fold.add(event)
+        async for part in in_parts(events):
+            for event in part:
+                fold.add(event)
         await _insert(connection, suffix, [fold.callbacks[callback_id] for callback_id in sorted(fold.scheduled)])
         changes = [_change(fold.callbacks[callback_id]) for callback_id in sorted(fold.changed - fold.scheduled)]
         for query, rows in ((_UPDATE, changes), (_COUNT, list(fold.counts.values()))):
@@ -212,8 +214,9 @@ async def _insert(connection: AsyncConnection, suffix: str, callbacks: Sequence[
     if callbacks:
         async with connection.cursor().copy(statement(_INSERT, suffix)) as copy:
             copy.set_types(list(_COLUMNS.values()))
-            for callback in callbacks:
-                await copy.write_row((*msgspec.structs.astuple(callback_row(callback)), callback.is_deleted))
+            async for part in in_parts(callbacks):
+                for callback in part:
+                    await copy.write_row((*msgspec.structs.astuple(callback_row(callback)), callback.is_deleted))
 
 
 async def _folded_callbacks(

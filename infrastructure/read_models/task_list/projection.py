@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection
 
+from application.cooperative import in_parts
 from domain.model import Recorded
 from domain.streams import TASK_PREFIX, aggregate_id
 from domain.task.events import (
@@ -188,8 +189,9 @@ class TaskListProjection:
     async def handle(self, connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str = "") -> None:
         """See the protocol."""
         fold = _Fold(await _folded_tasks(connection, events, suffix))
-        for event in events:
-            fold.add(event)
+        async for part in in_parts(events):
+            for event in part:
+                fold.add(event)
         await _insert(connection, suffix, [fold.tasks[task_id] for task_id in sorted(fold.filed)])
         changes = [_change(fold.tasks[task_id]) for task_id in sorted(fold.changed - fold.filed)]
         for query, rows in ((_UPDATE, changes), (_COUNT, fold.count_rows())):
@@ -203,8 +205,9 @@ async def _insert(connection: AsyncConnection, suffix: str, tasks: Sequence[Task
     if tasks:
         async with connection.cursor().copy(statement(_INSERT, suffix)) as copy:
             copy.set_types(list(_COLUMNS.values()))
-            for task in tasks:
-                await copy.write_row(_row(task))
+            async for part in in_parts(tasks):
+                for task in part:
+                    await copy.write_row(_row(task))
 
 
 async def _folded_tasks(connection: AsyncConnection, events: Sequence[Recorded[Any]], suffix: str) -> list[Task]:

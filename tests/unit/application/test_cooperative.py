@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from application import cooperative
-from application.cooperative import yielding
+from application.cooperative import in_parts, yielding
 from application.fair_share import all_shares
 
 pytestmark = pytest.mark.anyio
@@ -88,3 +88,19 @@ async def test_work_without_a_turn_continues_in_the_end(clock: Clock, monkeypatc
     both = [[number async for number in yielding(clock.items(3, seconds=0.002), owner)] for owner in (1, 2)]
     assert both == [[0, 1, 2], [0, 1, 2]]
     assert any(share.resource == "turns of the event loop" for share in all_shares())
+
+
+async def test_batches_are_handled_in_parts_between_which_others_have_a_turn() -> None:
+    turns = list[int]()
+
+    async def neighbour() -> None:
+        while True:
+            turns.append(1)
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(neighbour())
+    parts = [(list(part), len(turns)) async for part in in_parts(range(600))]
+    waiting.cancel()
+    assert [number for part, _ in parts for number in part] == list(range(600))
+    assert all(before < after for (_, before), (_, after) in pairwise(parts))
+    assert [part async for part in in_parts([])] == []
