@@ -61,7 +61,7 @@ class Batcher(Generic[Item, Outcome]):
         """
         size, budget = self._size_of(item), current_budget()
         owner = None if budget is None else budget.owner
-        if self._bytes[owner] + size > WAITING_BYTES - self._all_bytes:
+        if self._bytes.get(owner, 0) + size > WAITING_BYTES - self._all_bytes:
             raise StorageUnavailable("Too many bytes wait to be recorded")
         waiting: _Waiting[Item, Outcome] = _Waiting(owner, item, size, asyncio.get_running_loop().create_future())
         queue = self._waiting.get(owner)
