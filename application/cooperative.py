@@ -39,7 +39,7 @@ async def yielding(items: Iterable[T], owner: Hashable) -> AsyncGenerator[T]:
 
 
 async def in_parts(items: Sequence[T]) -> AsyncGenerator[Sequence[T]]:
-    """Yield the items of a batch in parts of 250, between which the event loop serves whoever waits.
+    """Yield the items of a batch in parts of 250, between which the event loop serves other tasks.
 
     For batches of the worker that belong to no organisation: they are bounded, and due calls wait for the event loop.
     """
