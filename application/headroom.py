@@ -22,7 +22,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class HeadroomReservation:
-    """Room that a request holds; ``position`` is where the log holds what it added, once that is recorded."""
+    """Room that a request holds below a limit or quota; ``position`` is where the log holds what it added, once that is recorded."""
 
     def __init__(self) -> None:
         """Start without a position."""

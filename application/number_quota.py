@@ -10,6 +10,7 @@ import msgspec
 
 from application.cooperative import yielding
 from application.errors import ERRORS_MAX, InvalidFields
+from application.headroom import HeadroomReservation
 from application.phone_line_key import line_key
 from application.phones import split_extension
 from domain.callback.events import Leg
@@ -20,10 +21,15 @@ _UNSEEN_MAX = 100_000
 
 
 class OpenCount(msgspec.Struct, frozen=True):
-    """Open callbacks by line, as of a log position; ``client_leg`` is the leg of the client in the queue, if it names one."""
+    """Open callbacks by line, as of a log position; ``client_leg`` is the leg of the client in the queue, if it names one.
+
+    The callbacks of tasks up to ``tasks_position`` are recorded, at ``head`` or before.
+    """
 
     by_line: Mapping[int, int]
     position: int
+    tasks_position: int
+    head: int
     client_leg: Leg | None = None
 
 
@@ -47,15 +53,6 @@ class CalledNumber(msgspec.Struct, frozen=True):
     callback: int = 0
 
 
-class Reservation:
-    """Lines that a request adds to the open ones; ``position`` is where the log holds its callbacks, once they are recorded."""
-
-    def __init__(self, lines: Collection[int]) -> None:
-        """Hold the lines."""
-        self.lines = lines
-        self.position: int | None = None
-
-
 def is_outside(number: str, own: Container[str]) -> bool:
     """Return whether the number is of the public network, and none of the organisation's ``own`` caller ids."""
     return number.startswith("+") and split_extension(number)[0] not in own
@@ -73,6 +70,7 @@ class NumberQuota:
         self._open_lines = open_lines
         self._unseen = Counter[int]()
         self._recorded: deque[tuple[int, Collection[int], int]] = deque()
+        self._tasks: deque[tuple[int, Collection[int]]] = deque()  # a policy schedules their callbacks
         self._is_asked = False  # until then nothing has to be remembered: there may be no quota
 
     @asynccontextmanager
@@ -84,22 +82,23 @@ class NumberQuota:
         *,
         own: Collection[str],
         queue_id: int | None = None,
-    ) -> AsyncGenerator[Reservation]:
-        """Reserve places for new callbacks while the block records them, and set the reservation's position.
+        of_task: bool = False,
+    ) -> AsyncGenerator[HeadroomReservation]:
+        """Reserve places for new callbacks while the block records them, or their task, and set the reservation's position.
 
         Extensions and the ``own`` numbers of the organisation have no quota, nor has the leg that is not the client's, where
         the queue names one. Raises InvalidFields, StorageUnavailable.
         """
         lines = [] if limit is None else await self._require(organization_id, called, limit, own, queue_id)
         self._add(lines, 1)
-        reservation = Reservation(lines)
+        reservation = HeadroomReservation()
         try:
             yield reservation
         finally:
             if reservation.position is None:
                 self._add(lines, -1)
             elif lines:
-                self._recorded.append((reservation.position, lines, 1))
+                self._remember(reservation.position, lines, of_task=of_task)
 
     def free(self, organization_id: int, numbers: Iterable[str], position: int) -> None:
         """Count a callback to these numbers no more, which was waiting until a log position cancelled it."""
@@ -129,6 +128,7 @@ class NumberQuota:
         lines = {line for _, line in outside}
         freed = -min(self._unseen[line] for line in lines)  # beyond the limit, one may still be open for each
         count = await self._open_lines.count(lines, limit + max(0, freed), queue_id)
+        self._note_scheduled(count)
         self._forget_until(count.position)
         # From here on nothing is awaited until the lines are reserved. A callback whose numbers are the same counts once.
         leg = count.client_leg
@@ -141,6 +141,17 @@ class NumberQuota:
         if any(left < 0 for left in room.values()):
             raise InvalidFields([*islice(_errors(fields, room, limit), ERRORS_MAX)])
         return lines
+
+    def _remember(self, position: int, lines: Collection[int], *, of_task: bool) -> None:
+        if of_task:
+            self._tasks.append((position, lines))
+        else:
+            self._recorded.append((position, lines, 1))
+
+    def _note_scheduled(self, count: OpenCount) -> None:
+        """Note that the callbacks of tasks were scheduled: the timetable shows them when it has come so far."""
+        while self._tasks and (self._tasks[0][0] <= count.tasks_position or len(self._unseen) > _UNSEEN_MAX):
+            self._recorded.append((count.head, self._tasks.popleft()[1], 1))
 
     def _forget_until(self, position: int) -> None:
         """Forget what the timetable shows by now."""

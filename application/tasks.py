@@ -200,7 +200,7 @@ class Tasks:
         async with (
             self._waiting.reserve(organization_id, limits) as room,
             self._number_quota.reserve(
-                organization_id, called, limits.open_per_number, own=settings.caller_ids
+                organization_id, called, limits.open_per_number, own=settings.caller_ids, of_task=True
             ) as reservation,
         ):
             appended = await append()

@@ -13,6 +13,8 @@ from infrastructure.postgres.sql import statement
 _COUNT = statement("""
     SELECT
         (SELECT position FROM {schema}.checkpoints WHERE name = 'keep_timetable'),
+        (SELECT position FROM {schema}.checkpoints WHERE name = 'carry_out_callback_tasks'),
+        (SELECT max(notification_id) FROM {log}),
         (SELECT client_leg FROM {schema}.queue_slots WHERE queue_id = %(queue)s ORDER BY revision DESC LIMIT 1),
         array_agg(g.line),
         array_agg(coalesce(running.calls, 0) + w.callbacks)
@@ -50,9 +52,11 @@ class PostgresOpenLines:
         values = {"queue": queue_id, "lines": list(lines), "at_most": at_most}
         async with self._reading.connection(current_owner()) as connection:
             row = await (await connection.execute(_COUNT, values)).fetchone()
-        position, leg, found, counts = row or (0, None, None, None)
+        position, tasks_position, head, leg, found, counts = row or (0, 0, 0, None, None, None)
         return OpenCount(
             by_line=dict(zip(found or (), counts or (), strict=True)),
             position=position or 0,
+            tasks_position=tasks_position or 0,
+            head=head or 0,
             client_leg=Leg(leg) if leg else None,
         )

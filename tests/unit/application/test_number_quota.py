@@ -20,13 +20,14 @@ class Timetable:
 
     def __init__(self, client_leg: Leg | None = None) -> None:
         self.open = Counter[int]()
-        self.position = 0
+        self.position = self.tasks_position = self.head = 0
         self.client_leg = client_leg
 
     async def count(self, lines: Collection[int], at_most: int, queue_id: int | None = None) -> OpenCount:
         """See the port."""
         by_line = {line: min(self.open[line], at_most) for line in lines}
-        return OpenCount(by_line, self.position, self.client_leg if queue_id else None)
+        leg = self.client_leg if queue_id else None
+        return OpenCount(by_line, self.position, self.tasks_position, self.head, leg)
 
 
 def called(a: str, b: str) -> list[CalledNumber]:
@@ -128,3 +129,15 @@ async def test_without_a_quota_nothing_is_remembered() -> None:
     quota.free(1, [CLIENT], 2)
     assert not quota._recorded
     assert not quota._unseen
+
+
+async def test_a_tasks_callback_is_counted_until_it_was_scheduled_and_the_timetable_shows_it() -> None:
+    timetable = Timetable()
+    quota = NumberQuota(timetable)
+    async with quota.reserve(1, called("1001", CLIENT), 1, own=(), of_task=True) as reservation:
+        reservation.position = 10
+    for position, tasks_position, head in ((0, 0, 10), (15, 0, 15), (20, 10, 21)):
+        timetable.position, timetable.tasks_position, timetable.head = position, tasks_position, head
+        assert await refused(quota, "1001", CLIENT, limit=1) == ["tasks[0].b_number"]
+    timetable.position, timetable.head = 21, 30
+    assert await refused(quota, "1001", CLIENT, limit=1) == []
