@@ -62,7 +62,8 @@ class Headroom:
     """Refuses what would exceed a limit of an organisation, at the cost of at most one count a second as a rule.
 
     The count is as old as its view. What this process has recorded, or is about to record, is added to it, and what it has
-    removed is subtracted, so one process does not exceed the limit. Several processes exceed it by what the others record within a second, or while the view lags.
+    removed is subtracted, so one process does not exceed the limit. Several processes exceed it by what the others record
+    within a second, or while the view lags.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Headroom:
                 estimate.record(reservation.position, more)
 
     def free(self, organization_id: int, position: int) -> None:
-        """Count one less for what a log position removes, until the view has seen it: its room is free at once."""
+        """Subtract one that a log position removes, until the view has seen it: its room is free at once."""
         self._estimate(organization_id).record(position, -1)
 
     def _estimate(self, organization_id: int) -> _Estimate:

@@ -101,7 +101,7 @@ class NumberQuota:
                 self._remember(reservation.position, lines, of_task=of_task)
 
     def free(self, organization_id: int, numbers: Iterable[str], position: int) -> None:
-        """Count a callback to these numbers no more, which was waiting until a log position cancelled it."""
+        """Subtract a callback to these numbers that waited until a log position cancelled it."""
         if not self._is_asked:
             return
         lines = {line_key(organization_id, number) for number in numbers}

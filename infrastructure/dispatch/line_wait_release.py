@@ -53,10 +53,11 @@ class LineWaitRelease:
         await run_with_rests(self.release)
 
     async def release(self) -> bool:
-        """Move a batch of the next organisation's first marked queue; return whether there may be more. Raises Fenced, StorageUnavailable.
+        """Move a batch of the next organisation's first marked queue; return whether there may be more.
 
         The mark of a queue is the last row that was examined, in the order of due times. After the last batch it is removed.
-        So rows that the dispatcher sets apart under the new rules are not examined again and again.
+        So rows that the dispatcher sets apart under the new rules are not examined again and again. Raises Fenced,
+        StorageUnavailable.
         """
         async with self._term.transaction() as connection:
             locked = await connection.execute(_LOCK, (self._last,), prepare=False)

@@ -208,10 +208,8 @@ def _settings_of(connection: psycopg.Connection[Any] | AsyncConnection[Any], pur
     }
     first = ""
     if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-        names["transaction_timeout"] = "0"
-        first = (
-            "SET LOCAL transaction_timeout = 0;"  # a short one of the database or the role would end the query itself
-        )
+        # A short one of the database or the role would end the query itself.
+        names["transaction_timeout"], first = "0", "SET LOCAL transaction_timeout = 0;"
     if connection.info.server_version >= _CONNECTION_CHECK_SINCE:
         names["client_connection_check_interval"] = "500"  # a statement whose client has given up ends
     rows = [f"('{name}', '{value}')" for name, value in names.items()]

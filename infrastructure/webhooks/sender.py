@@ -63,9 +63,7 @@ class AiohttpSender:
             return ReceiverResponse(seconds=perf_counter() - started, error=NOT_ALLOWED)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
             seconds = perf_counter() - started
-            if (
-                request and request.succeeded_with
-            ):  # the headers are malformed or do not end: the receiver has the message
+            if request and request.succeeded_with:  # the headers are malformed, or do not end
                 return ReceiverResponse(seconds=seconds, status=request.succeeded_with)
             return ReceiverResponse(seconds=seconds, error=_error_of(error))
         left = max(0.0, self._timeout - (perf_counter() - started))
