@@ -108,3 +108,17 @@ async def test_a_host_that_is_one_is_served(port: int, host: bytes) -> None:
     fields = b"connection: close\r\n\r\n"
     response = await send_and_read(port, b"GET /health/live HTTP/1.1\r\nhost: %s\r\n%s" % (host, fields))
     assert response.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("field", [b"authorization: Bearer x", b"Content-Type: text/plain", b"idempotency-key: a"])
+async def test_a_field_that_may_stand_once_is_not_repeated(port: int, field: bytes) -> None:
+    fields = field + b"\r\n" + field.upper() + b"\r\n\r\n"
+    response = await send_and_read(port, LIVE + fields)
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert response.endswith(b"Send Authorization, Content-Type and Idempotency-Key at most once")
+
+
+@pytest.mark.parametrize("version", [b"0.9", b"2.0"])
+async def test_another_version_of_http_is_505(port: int, version: bytes) -> None:
+    response = await send_and_read(port, b"GET /health/live HTTP/%s\r\nhost: test\r\n\r\n" % version)
+    assert response.startswith(b"HTTP/1.1 505 ")

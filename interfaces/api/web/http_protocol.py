@@ -21,6 +21,8 @@ _HOST = re.compile(  # a name or address, optionally with a port (RFC 9110 §7.2
 )
 
 _log = structlog.get_logger("perezvon.http")
+_SINGLE = frozenset({b"authorization", b"content-type", b"idempotency-key"})
+"""Fields of which a proxy might have checked another one than the one that counts here."""
 
 
 class Refusal(NamedTuple):
@@ -38,6 +40,10 @@ HEAD_LARGE = Refusal(
 MALFORMED = Refusal("malformed", b"400 Bad Request", b"The request is not valid HTTP/1.1")
 HOST = Refusal(
     "host", b"400 Bad Request", b"Send exactly one Host field, with a name or an address and optionally a port"
+)
+VERSION = Refusal("version", b"505 HTTP Version Not Supported", b"Send HTTP/1.1 or HTTP/1.0")
+REPEATED = Refusal(
+    "repeated_field", b"400 Bad Request", b"Send Authorization, Content-Type and Idempotency-Key at most once"
 )
 TRANSFER_CODING = Refusal("transfer_coding", b"501 Not Implemented", b"The only Transfer-Encoding is chunked")
 PIPELINED = Refusal(
@@ -169,10 +175,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Pass a header field on, unless the head is too large with it."""
         self._count_head(len(name) + len(value) + 4)
-        if len(name) == len(b"host") and name.lower() == b"host":
+        lower = name.lower()
+        if lower == b"host":
             self._hosts += 1 if _HOST.fullmatch(value) else 2
-        elif name.lower() == b"transfer-encoding" and value.lower().strip() != b"chunked":  # RFC 9112 §6.1
+        elif lower == b"transfer-encoding" and value.lower().strip() != b"chunked":  # RFC 9112 §6.1
             self._refuse(TRANSFER_CODING)
+            raise RequestRefused
+        elif lower in _SINGLE and any(lower == known for known, _ in self.headers):
+            self._refuse(REPEATED)
             raise RequestRefused
         super().on_header(name, value)
 
@@ -182,7 +192,10 @@ class BoundedProtocol(HttpToolsProtocol):
         The application finds the exchange in the scope, to say that the connection is closed after the response.
         """
         self._stop_timer()
-        if self._hosts != 1 and (self._hosts or not self._is_http_1_0()):
+        if self._http_version() not in {"1.0", "1.1"}:
+            self._refuse(VERSION)
+            raise RequestRefused
+        if self._hosts != 1 and (self._hosts or self._http_version() != "1.0"):
             self._refuse(HOST)
             raise RequestRefused
         super().on_headers_complete()
@@ -246,8 +259,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(HEAD_LARGE)
             raise RequestRefused
 
-    def _is_http_1_0(self) -> bool:
-        return cast("httptools.HttpRequestParser", self.parser).get_http_version() == "1.0"
+    def _http_version(self) -> str:
+        return cast("httptools.HttpRequestParser", self.parser).get_http_version()
 
     def _encoded_request_line(self, data: bytes) -> bytes:
         """Encode bytes of the request line that are not ASCII: curl sends what was typed, and the parser refuses it."""
