@@ -40,6 +40,7 @@ class Watch:
     def __init__(self, connection: psycopg.Connection[Any], deadline_s: float | None, name: str) -> None:
         """Start the thread; ``name`` is that of the work."""
         self._stopped = threading.Event()
+        self.has_expired = False
         arguments = (connection, deadline_s, name)
         threading.Thread(target=self._run, args=arguments, daemon=True, name=f"watch {name}").start()
 
@@ -51,6 +52,7 @@ class Watch:
         began = time.monotonic()
         while not self._stopped.wait(deadline_s or _PROGRESS_S):
             if deadline_s:
+                self.has_expired = True
                 shut_down(connection.pgconn)
                 return
             _log_progress(name, began)

@@ -15,6 +15,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
+from application.errors import StorageUnavailable
 from application.ports.operations import UnsuitableDatabase
 from infrastructure.postgres.errors import translate_errors
 from infrastructure.postgres.progress import Watch, reporting
@@ -151,6 +152,10 @@ def open_blocking_connection(dsn: str, purpose: Purpose, name: str) -> Generator
             _skip_to_last_result(cursor)
             _check_settings(cursor.fetchall())
             yield connection
+        except psycopg.Error as error:
+            if watch.has_expired:
+                raise StorageUnavailable(f"The database did not respond within {purpose.deadline_s:g} s") from error
+            raise
         finally:
             watch.stop()
             connection.close()

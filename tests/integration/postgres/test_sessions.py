@@ -221,7 +221,7 @@ def test_a_blocking_connection_has_a_deadline_too(relay: Relay) -> None:
             relay.silence()
             connection.execute("SELECT 1")
 
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailable, match=r"The database did not respond within 0\.2 s"):
         ask()
 
 
