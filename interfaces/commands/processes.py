@@ -14,7 +14,7 @@ from interfaces.config.settings import Settings, from_environment
 from interfaces.demo.environment import demo_environment
 from interfaces.processes.metrics_server import OF_API, OF_WORKER, open_metrics
 from interfaces.processes.parent_watch import end_with_parent
-from interfaces.processes.sockets import adopt, listen
+from interfaces.processes.sockets import adopt, listen, reserve
 from interfaces.processes.worker import work as run_work
 
 _PORT = click.IntRange(0, 65535)
@@ -106,7 +106,8 @@ def serve(
 
     settings = from_environment()
     with (
-        adopt(descriptor) if descriptor is not None else listen(host, port) as listener,
+        # While the process waits for its database, clients are refused at once.
+        adopt(descriptor) if descriptor is not None else reserve(host, port) as listener,
         _metrics(metrics_descriptor, settings, OF_API) as metrics,
     ):
         run_server(api_address(data_dir), settings, listener, metrics)

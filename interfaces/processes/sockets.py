@@ -2,6 +2,8 @@
 
 import socket
 
+_BACKLOG = 2048
+
 
 class CannotListen(Exception):
     """The process cannot listen on an address; the message gives the reason."""
@@ -14,14 +16,33 @@ def listen(host: str, port: int) -> socket.socket:
 
     Raises CannotListen when the port is in use, the host is not an address of this machine, or permission is missing.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    reserved = reserve(host, port)
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        reserved.listen(_BACKLOG)
     except OSError as error:
-        why = error.strerror or error
-        raise CannotListen(
-            f"Cannot listen on {host} port {port}: {why}. Choose another with --host and --port."
-        ) from error
+        reserved.close()
+        raise _cannot_listen(host, port, error) from error
+    return reserved
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound as ``listen`` does; clients are refused until it listens, instead of waiting."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise _cannot_listen(host, port, error) from error
+    return made
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> CannotListen:
+    why = error.strerror or error
+    return CannotListen(f"Cannot listen on {host} port {port}: {why}. Choose another with --host and --port.")
 
 
 def adopt(descriptor: int) -> socket.socket:

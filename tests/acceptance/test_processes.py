@@ -83,6 +83,8 @@ def port() -> int:
 def test_the_api_waits_for_a_database_that_is_still_starting(start: Start, relay: Relay, port: int) -> None:
     serving = start("serve", "--port", str(port), PEREZVON_DATABASE_URL=service_dsn(relay.dsn))
     serving.logs("database unavailable, retrying")
+    with pytest.raises(httpx.ConnectError):  # at once: a client must not wait for this database too
+        httpx.get(f"http://127.0.0.1:{port}/health/live", trust_env=False)
     relay.open()
     eventually(lambda: _get(f"http://127.0.0.1:{port}/health/ready"), timeout=60)
     assert serving.end() == 0
