@@ -44,7 +44,7 @@ async def lead(term: LeadershipTerm, announce: Announce, stop: asyncio.Event, li
             recorder.run(),
             _receive_events(term, recorder),
             Reconciler(term, recorder, placer).run(),
-            HangupLoop(term, placer).run(),
+            HangupLoop(term, placer.cancel).run(),
             _read_turns(term),
             DeletedQueueSweeper(term).run(),
             LineWaitRelease(term).run(),
