@@ -18,6 +18,8 @@ for variable in [name for name in os.environ if name.startswith(("PEREZVON_", "P
     if not variable.startswith("PEREZVON_TEST_"):
         del os.environ[variable]  # settings of a service must not affect tests
 
+os.environ.pop("COLUMNS", None)  # commands obey it, and the readline library sets it for the workers of pytest-xdist
+
 settings.register_profile("load", deadline=None)  # a busy machine must not fail a law
 settings.load_profile("load")
 

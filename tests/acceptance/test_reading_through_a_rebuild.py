@@ -16,6 +16,7 @@ from infrastructure.operations.rebuild import rebuild
 from infrastructure.postgres.connections import service_dsn
 from tests.support.histories import filed
 from tests.support.views import Views, new_task, open_views
+from tests.support.waiting import eventually_async
 from tests.support.worker_parts import project
 
 pytestmark = pytest.mark.anyio
@@ -70,7 +71,15 @@ async def read(views: Views, name: str, stop: asyncio.Event) -> list[TaskPage]:
 
 
 async def again(views: Views, name: str) -> RebuildReport:
-    return await rebuild(views.dsn, name, accept=False, progress=lambda _done, _until: None)
+    """Rebuild the view, and wait until it shows more of the traffic."""
+    report = await rebuild(views.dsn, name, accept=False, progress=lambda _done, _until: None)
+
+    async def has_moved() -> bool:
+        ((position,),) = await views.rows("SELECT position FROM perezvon_1.checkpoints WHERE name = %s", name)
+        return position > report.position
+
+    await eventually_async(has_moved)
+    return report
 
 
 async def test_a_list_is_whole_and_its_total_right_at_every_moment_of_a_rebuild(views: Views) -> None:

@@ -126,6 +126,7 @@ async def test_a_body_of_8_mib_is_read(office: Office) -> None:
         ("page=99999999999999999999999", "page"), ("per_page=0", "per_page"), ("per_page=101", "per_page"),
         ("per_page=1.5", "per_page"), ("status=open", "status"), ("status=%00", "status"), ("task_type=x", "task_type"),
         ("priority=%FF", "priority"), ("include_cancelled=maybe", "include_cancelled"), ("search=a%00b", "search"),
+        ("search=%ff%fe", "search"), ("search=%ED%A0%80", "search"), ("after=7", "after"),
         ("search=" + "x" * 501, "search"), ("assigned_user_id=%00", "assigned_user_id"),
         ("caller_phone=%00", "caller_phone"), ("caller_phone=%ED%A0%80", "caller_phone"),
     ],
@@ -141,7 +142,7 @@ async def test_bad_list_parameters_are_told_together_with_a_bad_header(office: O
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("search", ["%ff%fe", "%ED%A0%80", "%", "%25", "_", "\\", "'; drop table", "%F0%9F%98%80"])
+@pytest.mark.parametrize("search", ["%", "%25", "_", "\\", "'; drop table", "%F0%9F%98%80"])
 async def test_any_other_search_is_harmless(office: Office, search: str) -> None:
     await office.file_task()
     response = await office.get(f"/api/tasks?search={search}")

@@ -103,8 +103,9 @@ ROWS = [
         )
     ),
     # emergency and short numbers behind zeros and country codes
-    *(Row(text, "DE", None, EMERGENCY) for text in ("+490112", "+49(0)112", "+49 0 110", "+49 000112", "+49 1121234", "0112", "00112")),
-    *(Row(text, "DE", None, SHORT) for text in ("+49 118 33", "+490118 33", "+49 116 117")),
+    *(Row(text, "DE", None, EMERGENCY) for text in ("+490112", "+49(0)112", "+49 0 110", "+49 1121234", "0112", "00112")),
+    *(Row(text, "DE", None, SHORT) for text in ("+49 118 33", "+49 116 117")),
+    *(Row(text, "DE", None, UNREADABLE) for text in ("+49 000112", "+490118 33")),  # the zeros would be left out
     Row("+39 000113", "IT", None, EMERGENCY),
     Row("+39 011 830", "IT", "+39011830"),
     Row("+358 00112", "FI", None, EMERGENCY),
