@@ -68,8 +68,12 @@ class Relay:
 
 
 def _pump(source: socket.socket, target: socket.socket, carries: threading.Event) -> None:
-    with suppress(OSError):
+    try:
         while data := source.recv(65536):
             if carries.is_set():
                 target.sendall(data)
         target.shutdown(socket.SHUT_WR)
+    except OSError:  # a server that closes with input unread resets the connection: the other side must see that too
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
