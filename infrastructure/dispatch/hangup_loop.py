@@ -9,7 +9,7 @@ from infrastructure.dispatch.leadership_term import LeadershipTerm
 from infrastructure.postgres.notifications import wait_or_timeout
 from infrastructure.postgres.sql import statement
 
-# Round-robin by organisation: calls of one that do not end, though they are hung up again and again, delay no others.
+# Round-robin by organisation: an organisation's calls that do not end, although they are hung up repeatedly, delay no others.
 _REQUESTED = statement("""
     SELECT call_id::text
     FROM {schema}.open_calls
