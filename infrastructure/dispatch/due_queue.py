@@ -16,6 +16,7 @@ from application.phone_line_key import line_keys
 from application.queries.queue_board import Idle
 from domain.callback.events import CallbackDetails
 from domain.streams import callback_stream
+from infrastructure.dispatch.queue_slots import NEWEST_LOCKED
 from infrastructure.postgres.sql import statement
 
 BUSY_ROWS_MAX = 200
@@ -34,7 +35,8 @@ _NEXT = statement("""
     ) AS next ON true
 """)
 # Locked in the order that all transactions use.
-_LOCK = statement("""
+_LOCK = statement(
+    """
     SELECT s.organization_id, s.startable_at, s.queue_id, s.slots - s.taken, s.client_leg,
         (SELECT settings->>'caller_id' FROM {schema}.organizations WHERE id = s.organization_id),
         s.next_due_at, s.next_callback_id
@@ -52,16 +54,10 @@ _LOCK = statement("""
             ) AS turn
             ORDER BY turn.queue_id
         )) AS q (queue_id),
-        LATERAL (
-        SELECT *
-        FROM {schema}.queue_slots
-        WHERE queue_id = q.queue_id
-        ORDER BY revision DESC
-        LIMIT 1
-        FOR UPDATE
-    ) AS s
+        <newest> AS s
     WHERE s.startable_at <= statement_timestamp()
-""")
+""".replace("<newest>", NEWEST_LOCKED)
+)
 # Rows that keep_timetable is deleting are skipped: it may wait for this transaction.
 _PICK = statement("""
     SELECT t.due_at, t.callback_id, g.queue_id, t.position, t.a_line, t.b_line,
